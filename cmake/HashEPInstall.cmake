@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# `cmake --install`: the libraries of the layers that were built, their headers, the programs, and
+# the package files with which another project does find_package(HashEP).
+include(CMakePackageConfigHelpers)
+
+set(HASHEP_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/HashEP)
+
+get_property(HASHEP_LIBRARIES GLOBAL PROPERTY HASHEP_LIBRARIES)
+install(TARGETS ${HASHEP_LIBRARIES} EXPORT HashEPTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT HashEPTargets NAMESPACE HashEP:: DESTINATION ${HASHEP_PACKAGE_DIR})
+
+foreach(program hashep hashep-bench)
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  endif()
+endforeach()
+
+# Headers keep their paths: #include "core/dtype.hpp" means the same inside and outside.
+set(HASHEP_HEADER_FOLDERS core comm/plan runtime/routing runtime/model)
+if(HASHEP_WITH_RUNTIME)
+  set(HASHEP_HEADER_FOLDERS core kernels comm runtime launch)
+else()
+  # Plain values that plans and runtime/model use.
+  install(FILES kernels/ffn_shape.hpp kernels/permute.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/hashep/kernels)
+endif()
+foreach(folder IN LISTS HASHEP_HEADER_FOLDERS)
+  install(DIRECTORY ${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/hashep/${folder}
+          FILES_MATCHING PATTERN "*.hpp")
+endforeach()
+
+configure_package_config_file(cmake/HashEPConfig.cmake.in ${PROJECT_BINARY_DIR}/HashEPConfig.cmake
+                              INSTALL_DESTINATION ${HASHEP_PACKAGE_DIR})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/HashEPConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/HashEPConfig.cmake ${PROJECT_BINARY_DIR}/HashEPConfigVersion.cmake
+              cmake/FindxxHash.cmake cmake/FindSentencePiece.cmake
+        DESTINATION ${HASHEP_PACKAGE_DIR})

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# hashep_add_library(NAME SOURCES ... [DEPENDS ...] [PRIVATE_DEPENDS ...]): one layer of the
+# project as a library with the alias HashEP::NAME.
+# hashep_set_flags(TARGET): language level, warnings and sanitizers, the same for every target.
+
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+function(hashep_set_flags target)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                                           -Wno-sign-conversion)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # GCC 12 sees overlaps where "literal" + std::string has none (GCC bug 105651).
+    target_compile_options(${target} PRIVATE -Wno-restrict)
+  endif()
+  if(HASHEP_WARNINGS_AS_ERRORS)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(HASHEP_SANITIZE)
+    # -O1 -g1: stack traces with lines at half the compile time of -O2 -g.
+    target_compile_options(${target} PRIVATE -O1 -g1 -fsanitize=address,undefined
+                                             -fno-sanitize-recover=all
+                                             -fno-omit-frame-pointer)
+    target_link_options(${target} PRIVATE -fsanitize=address,undefined)
+  endif()
+  if(HASHEP_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
+endfunction()
+
+function(hashep_add_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  add_library(hashep_${name} STATIC ${ARG_SOURCES})
+  add_library(HashEP::${name} ALIAS hashep_${name})
+  set_target_properties(hashep_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(
+    hashep_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
+                          $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/hashep>)
+  target_link_libraries(hashep_${name} PUBLIC ${ARG_DEPENDS} PRIVATE ${ARG_PRIVATE_DEPENDS})
+  hashep_set_flags(hashep_${name})
+  set_property(GLOBAL APPEND PROPERTY HASHEP_LIBRARIES hashep_${name})
+endfunction()

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# hashep_add_test(NAME SOURCES ... [DEPENDS ...]): a Catch2 program with its own main.
+# hashep_add_mpi_test(NAME RANKS 1 2 3 ... SOURCES ... [DEPENDS ...]): the same under mpirun, run
+# once for each number of ranks; it fails where one rank fails.
+
+set(HASHEP_TEST_TIMEOUT 300)  # seconds: only a hang takes this long
+
+add_library(hashep_test_include INTERFACE)
+target_include_directories(hashep_test_include INTERFACE ${PROJECT_SOURCE_DIR})
+
+add_library(hashep_catch_main STATIC ${PROJECT_SOURCE_DIR}/tests/support/catch_main.cpp)
+if(Catch2_VERSION VERSION_GREATER_EQUAL 3)
+  target_link_libraries(hashep_catch_main PUBLIC Catch2::Catch2 hashep_test_include)
+  target_compile_definitions(hashep_catch_main PUBLIC HASHEP_CATCH2_V3)
+else()
+  target_link_libraries(hashep_catch_main PUBLIC Catch2::Catch2 hashep_test_include)
+endif()
+hashep_set_flags(hashep_catch_main)
+# Catch's main alone is a minute of compiling when optimised, and GCC 12 with sanitizers then warns
+# of libstdc++'s <regex> in it.
+target_compile_options(hashep_catch_main PRIVATE -O0)
+
+function(hashep_add_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE hashep_catch_main hashep_test_support ${ARG_DEPENDS})
+  hashep_set_flags(${name})
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT ${HASHEP_TEST_TIMEOUT})
+endfunction()
+
+function(hashep_add_mpi_test name)
+  cmake_parse_arguments(ARG "" "" "RANKS;SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE hashep_mpi_main hashep_test_support ${ARG_DEPENDS})
+  hashep_set_flags(${name})
+  foreach(ranks IN LISTS ARG_RANKS)
+    add_test(NAME ${name}.np${ranks}
+             COMMAND ${PROJECT_SOURCE_DIR}/tests/support/mpirun.sh ${ranks} $<TARGET_FILE:${name}>)
+    set_tests_properties(${name}.np${ranks} PROPERTIES LABELS mpi TIMEOUT ${HASHEP_TEST_TIMEOUT}
+                                                       PROCESSORS 2)
+  endforeach()
+endfunction()

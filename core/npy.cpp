@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/npy.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+#include "core/atomic_file.hpp"
+#include "core/error.hpp"
+#include "core/load.hpp"
+#include "core/narrow.hpp"
+#include "core/quote.hpp"
+
+namespace hashep {
+namespace {
+
+constexpr std::string_view kMagic = "\x93NUMPY";
+constexpr size_t kMaxDims = 64;  // NumPy's own limit
+
+/// The header: a Python dict literal of exactly the keys descr, fortran_order and shape.
+struct NpyHeader {
+  std::optional<std::string> descr;
+  std::optional<bool> fortran_order;
+  std::optional<std::vector<int64_t>> shape;
+};
+
+/// Reads the few forms of Python literals that NumPy writes into a header.
+class HeaderParser {
+ public:
+  HeaderParser(std::string_view text, const std::string& source) : rest_(text), source_(source) {}
+
+  NpyHeader parse() {
+    NpyHeader header;
+    expect('{');
+    while (!accept('}')) {
+      const std::string key = parse_string();
+      expect(':');
+      if (key == "descr" && !header.descr) {
+        if (starts_with('[')) fail("structured types are not supported");
+        header.descr = parse_string();
+      } else if (key == "fortran_order" && !header.fortran_order) {
+        header.fortran_order = parse_bool();
+      } else if (key == "shape" && !header.shape) {
+        header.shape = parse_tuple();
+      } else {
+        fail("unexpected or repeated key " + quote(key));
+      }
+      if (!accept(',') && !starts_with('}')) fail("malformed header");
+    }
+    skip_space();
+    if (!rest_.empty()) fail("malformed header");
+    if (!header.descr || !header.fortran_order || !header.shape) {
+      fail("the header lacks descr, fortran_order or shape");
+    }
+    return header;
+  }
+
+  [[noreturn]] void fail(const std::string& reason) const {
+    throw InputError(source_ + ": not a readable .npy file: " + reason);
+  }
+
+ private:
+  void skip_space() {
+    rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t\n"), rest_.size()));
+  }
+
+  bool starts_with(char c) {
+    skip_space();
+    return rest_.starts_with(c);
+  }
+
+  bool accept(char c) {
+    if (!starts_with(c)) return false;
+    rest_.remove_prefix(1);
+    return true;
+  }
+
+  void expect(char c) {
+    if (!accept(c)) fail("malformed header");
+  }
+
+  std::string parse_string() {
+    const char delimiter = starts_with('"') ? '"' : '\'';
+    expect(delimiter);
+    const size_t end = rest_.find(delimiter);
+    if (end == rest_.npos) fail("malformed header");
+    std::string text(rest_.substr(0, end));
+    rest_.remove_prefix(end + 1);
+    return text;
+  }
+
+  bool parse_bool() {
+    skip_space();
+    for (const auto& [word, value] : {std::pair<std::string_view, bool>("True", true),
+                                      std::pair<std::string_view, bool>("False", false)}) {
+      if (!rest_.starts_with(word)) continue;
+      rest_.remove_prefix(word.size());
+      return value;
+    }
+    fail("fortran_order is neither True nor False");
+  }
+
+  /// (), (3,) or (3, 4): of one element, the comma is what makes it a tuple.
+  std::vector<int64_t> parse_tuple() {
+    std::vector<int64_t> shape;
+    expect('(');
+    bool after_comma = true;
+    while (!accept(')')) {
+      if (!after_comma || shape.size() == kMaxDims) fail("malformed shape");
+      shape.push_back(parse_size());
+      after_comma = accept(',');
+    }
+    if (shape.size() == 1 && !after_comma) fail("malformed shape");
+    return shape;
+  }
+
+  int64_t parse_size() {
+    skip_space();
+    int64_t value = -1;
+    const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), value);
+    if (error != std::errc{} || value < 0) fail("malformed shape");
+    rest_.remove_prefix(static_cast<size_t>(end - rest_.data()));
+    return value;
+  }
+
+  std::string_view rest_;
+  const std::string& source_;
+};
+
+/// The length of the part before the header, and of the header.
+struct Preamble {
+  size_t offset = 0;
+  uint64_t header_length = 0;
+};
+
+std::optional<Preamble> parse_preamble(std::span<const std::byte> bytes) {
+  const size_t version_at = kMagic.size();
+  const size_t length_at = version_at + 2;
+  if (bytes.size() < length_at + 2 ||
+      !std::equal(kMagic.begin(), kMagic.end(), bytes.begin(),
+                  [](char a, std::byte b) { return static_cast<std::byte>(a) == b; })) {
+    return std::nullopt;
+  }
+  const int major = std::to_integer<int>(bytes[version_at]);
+  if (major == 1) return Preamble{length_at + 2, load<uint16_t>(&bytes[length_at])};
+  if ((major != 2 && major != 3) || bytes.size() < length_at + 4) return std::nullopt;
+  return Preamble{length_at + 4, load<uint32_t>(&bytes[length_at])};
+}
+
+/// Little-endian or single-byte integers and floats; false for all other types.
+bool parse_descr(std::string_view descr, NpyArray& array) {
+  static constexpr std::string_view kKnown[] = {"|i1", "<i2", "<i4", "<i8", "|u1", "<u2",
+                                                "<u4", "<u8", "<f2", "<f4", "<f8"};
+  if (std::find(std::begin(kKnown), std::end(kKnown), descr) == std::end(kKnown)) return false;
+  array.kind = descr[1];
+  array.item_size = descr[2] - '0';
+  return true;
+}
+
+template <typename T>
+int64_t integer_from(const std::byte* place) {
+  const T value = load<T>(place);
+  if (!std::in_range<int64_t>(value)) {
+    throw InputError("the integer " + std::to_string(value) + " does not fit 64 signed bits");
+  }
+  return static_cast<int64_t>(value);
+}
+
+}  // namespace
+
+int64_t NpyArray::num_elements() const {
+  return narrow<int64_t>(data.size(), "size of an array") / item_size;
+}
+
+int64_t NpyArray::integer_at(int64_t index) const {
+  const std::byte* place = data.data() + index * item_size;
+  const bool is_signed = kind == 'i';
+  switch (item_size) {
+    case 1:
+      return is_signed ? integer_from<int8_t>(place) : integer_from<uint8_t>(place);
+    case 2:
+      return is_signed ? integer_from<int16_t>(place) : integer_from<uint16_t>(place);
+    case 4:
+      return is_signed ? integer_from<int32_t>(place) : integer_from<uint32_t>(place);
+    default:
+      return is_signed ? integer_from<int64_t>(place) : integer_from<uint64_t>(place);
+  }
+}
+
+NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& source) {
+  const auto fail = [&](const std::string& reason) {
+    throw InputError(source + ": not a readable .npy file: " + reason);
+  };
+  const std::optional<Preamble> preamble = parse_preamble(bytes);
+  if (!preamble) fail("it does not start as .npy files of version 1, 2 or 3 do");
+  if (preamble->header_length > bytes.size() - preamble->offset) {
+    fail("its header of " + std::to_string(preamble->header_length) + " bytes is cut off");
+  }
+  const auto header_length = static_cast<size_t>(preamble->header_length);
+  const auto* text = reinterpret_cast<const char*>(bytes.data()) + preamble->offset;
+  const NpyHeader header = HeaderParser({text, header_length}, source).parse();
+
+  NpyArray array;
+  if (!parse_descr(*header.descr, array)) {
+    fail("element type " + quote(*header.descr) +
+         " is not supported (little-endian integers and floats are)");
+  }
+  array.shape = *header.shape;
+  if (*header.fortran_order && array.shape.size() > 1) {
+    fail("fortran_order is not supported (numpy.ascontiguousarray makes C order)");
+  }
+  int64_t size = array.item_size;
+  for (const int64_t length : array.shape) {
+    if (__builtin_mul_overflow(size, length, &size)) fail("its shape is too large");
+  }
+  array.data = bytes.subspan(preamble->offset + header_length);
+  if (!std::cmp_equal(array.data.size(), size)) {
+    fail("it holds " + std::to_string(array.data.size()) + " bytes of data, but its shape needs " +
+         std::to_string(size));
+  }
+  return array;
+}
+
+void write_npy(const std::string& path, std::span<const int32_t> values,
+               std::span<const int64_t> shape) {
+  constexpr size_t kAlignment = 64;  // of the data in the file, as NumPy writes it
+  std::string dict = "{'descr': '<i4', 'fortran_order': False, 'shape': (";
+  for (const int64_t length : shape) dict += std::to_string(length) + ",";
+  if (shape.size() > 1) dict.pop_back();
+  dict += "), }";
+  const size_t preamble = kMagic.size() + 4;  // version and header length, two bytes each
+  const size_t total = (preamble + dict.size() + 1 + kAlignment - 1) / kAlignment * kAlignment;
+  dict.append(total - preamble - dict.size() - 1, ' ');
+  dict += '\n';
+  const auto length = narrow<uint16_t>(dict.size(), "length of a .npy header");
+
+  AtomicFile file(path);
+  file.write(kMagic);
+  file.write(std::string_view("\x01\x00", 2));
+  file.write(std::as_bytes(std::span(&length, 1)));
+  file.write(dict);
+  file.write(std::as_bytes(values));
+  file.commit();
+}
+
+}  // namespace hashep

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/safetensors.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "core/error.hpp"
+#include "core/load.hpp"
+#include "core/narrow.hpp"
+#include "core/quote.hpp"
+#include "core/strict_json.hpp"
+
+namespace hashep {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
+constexpr size_t kLengthBytes = 8;                 // the length word before the header
+constexpr std::string_view kMetadataKey = "__metadata__";
+
+/// A dtype of the format: its name, the size of an element, and what it is to us.
+struct FileDType {
+  std::string_view name;
+  int64_t bits = 0;
+  std::optional<DType> dtype;
+};
+
+constexpr std::array<FileDType, 21> kFileDTypes = {{
+    {"F32", 32, DType::f32}, {"F16", 16, DType::f16}, {"BF16", 16, DType::bf16},
+    {"I32", 32, DType::i32}, {"I64", 64, DType::i64}, {"BOOL", 8, {}},
+    {"U8", 8, {}},           {"I8", 8, {}},           {"F8_E4M3", 8, {}},
+    {"F8_E5M2", 8, {}},      {"F8_E8M0", 8, {}},      {"F8_E4M3FNUZ", 8, {}},
+    {"F8_E5M2FNUZ", 8, {}},  {"F4", 4, {}},           {"F6_E2M3", 6, {}},
+    {"F6_E3M2", 6, {}},      {"I16", 16, {}},         {"U16", 16, {}},
+    {"U32", 32, {}},         {"U64", 64, {}},         {"F64", 64, {}},
+}};
+
+const FileDType* find_dtype(std::string_view name) {
+  const auto* found = std::find_if(kFileDTypes.begin(), kFileDTypes.end(),
+                                   [&](const FileDType& known) { return known.name == name; });
+  return found == kFileDTypes.end() ? nullptr : found;
+}
+
+std::string_view file_dtype_name(DType dtype) {
+  const auto* found = std::find_if(kFileDTypes.begin(), kFileDTypes.end(),
+                                   [&](const FileDType& known) { return known.dtype == dtype; });
+  return found->name;
+}
+
+std::string shape_text(std::span<const int64_t> shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  }
+  return text + "]";
+}
+
+/// One entry of the header, checked by itself.
+struct Entry {
+  std::string name;
+  const FileDType* dtype = nullptr;
+  std::vector<int64_t> shape;
+  int64_t begin = 0;  // of its data, behind the header
+  int64_t end = 0;
+};
+
+/// Non-negative integers of a JSON array; nothing where it is no array of such.
+std::optional<std::vector<int64_t>> sizes_of(const json& value, std::string_view key) {
+  const auto found = value.find(key);
+  if (found == value.end() || !found->is_array()) return std::nullopt;
+  std::vector<int64_t> sizes;
+  for (const json& element : *found) {
+    if (!element.is_number_unsigned() || !std::in_range<int64_t>(element.get<uint64_t>())) {
+      return std::nullopt;
+    }
+    sizes.push_back(element.get<int64_t>());
+  }
+  return sizes;
+}
+
+Entry parse_entry(const std::string& name, const json& value, const std::string& source) {
+  const auto fail = [&](const std::string& reason) {
+    throw InputError(source + ": tensor " + quote(name) + ": " + reason);
+  };
+  if (!value.is_object()) fail("its header entry is not an object");
+  const auto dtype = value.find("dtype");
+  if (dtype == value.end() || !dtype->is_string()) fail("it has no dtype");
+  Entry entry;
+  entry.name = name;
+  const auto& dtype_name = dtype->get_ref<const std::string&>();
+  entry.dtype = find_dtype(dtype_name);
+  if (entry.dtype == nullptr) fail("unknown dtype " + quote(dtype_name));
+
+  auto shape = sizes_of(value, "shape");
+  if (!shape) fail("its shape is not an array of non-negative 64-bit integers");
+  entry.shape = std::move(*shape);
+  const auto offsets = sizes_of(value, "data_offsets");
+  if (!offsets || offsets->size() != 2 || (*offsets)[0] > (*offsets)[1]) {
+    fail("its data_offsets are not two integers in order");
+  }
+  entry.begin = (*offsets)[0];
+  entry.end = (*offsets)[1];
+
+  int64_t bits = entry.dtype->bits;
+  for (const int64_t length : entry.shape) {
+    if (__builtin_mul_overflow(bits, length, &bits)) fail("its shape is too large");
+  }
+  if (bits % 8 != 0 || bits / 8 != entry.end - entry.begin) {
+    fail("shape " + shape_text(entry.shape) + " of " + std::string(entry.dtype->name) + " needs " +
+         std::to_string((bits + 7) / 8) + " bytes, but its data_offsets span " +
+         std::to_string(entry.end - entry.begin));
+  }
+  return entry;
+}
+
+void parse_metadata(const json& value, const std::string& source,
+                    std::map<std::string, std::string>& metadata) {
+  if (!value.is_object()) throw InputError(source + ": __metadata__ is not an object");
+  for (const auto& [key, text] : value.items()) {
+    if (!text.is_string()) {
+      throw InputError(source + ": __metadata__ " + quote(key) + " is not a string");
+    }
+    metadata.emplace(key, text.get<std::string>());
+  }
+}
+
+/// Tensors must cover the data from its first to its last byte, each byte once.
+void check_layout(std::vector<Entry>& entries, size_t data_size, const std::string& source) {
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
+  int64_t covered = 0;
+  for (const Entry& entry : entries) {
+    if (entry.begin != covered) {
+      throw InputError(source + ": tensor " + quote(entry.name) + ": its data start at " +
+                       std::to_string(entry.begin) + ", but those before end at " +
+                       std::to_string(covered));
+    }
+    covered = entry.end;
+    if (std::cmp_greater(covered, data_size)) {
+      throw InputError(source + ": tensor " + quote(entry.name) + ": its data end at " +
+                       std::to_string(covered) + ", but the file has " + std::to_string(data_size) +
+                       " bytes of data (is it cut off?)");
+    }
+  }
+  if (!std::cmp_equal(covered, data_size)) {
+    throw InputError(source + ": " + std::to_string(data_size) +
+                     " bytes of data, but its tensors need " + std::to_string(covered));
+  }
+}
+
+/// The JSON text behind the length word.
+std::string_view header_of(std::span<const std::byte> bytes, const std::string& source) {
+  const auto fail = [&](const std::string& reason) {
+    throw InputError(source + ": not a safetensors file: " + reason);
+  };
+  if (bytes.size() < kLengthBytes) fail("it has only " + std::to_string(bytes.size()) + " bytes");
+  const auto length = load<uint64_t>(bytes.data());
+  if (length > kMaxHeaderBytes) {
+    fail("a header of " + std::to_string(length) + " bytes (at most 100000000 are allowed)");
+  }
+  if (length > bytes.size() - kLengthBytes) {
+    fail("its header of " + std::to_string(length) + " bytes is cut off");
+  }
+  const auto* text = reinterpret_cast<const char*>(bytes.data()) + kLengthBytes;
+  return {text, static_cast<size_t>(length)};
+}
+
+}  // namespace
+
+int64_t SafeTensor::num_elements() const {
+  return narrow<int64_t>(data.size(), "size of a tensor") / dtype_size(dtype);
+}
+
+ConstMatrixView SafeTensor::matrix(int64_t rows, int64_t cols, const std::string& name) const {
+  const bool is_vector = shape.size() == 1 && rows == 1 && shape[0] == cols;
+  const bool is_matrix = shape.size() == 2 && shape[0] == rows && shape[1] == cols;
+  if (!is_vector && !is_matrix) {
+    throw InputError(name + ": shape " + shape_text(shape) + ", expected " +
+                     shape_text(std::array{rows, cols}));
+  }
+  return {data.data(), dtype, rows, cols};
+}
+
+SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::string& source) {
+  const std::string_view header = header_of(bytes, source);
+  const json root = parse_json_object(header, source + ": header");
+  SafeTensors result;
+  std::vector<Entry> entries;
+  for (const auto& [name, value] : root.items()) {
+    if (name == kMetadataKey) {
+      parse_metadata(value, source, result.metadata);
+    } else {
+      entries.push_back(parse_entry(name, value, source));
+    }
+  }
+  const auto data = bytes.subspan(kLengthBytes + header.size());
+  check_layout(entries, data.size(), source);
+  for (Entry& entry : entries) {
+    if (!entry.dtype->dtype) {
+      result.skipped.emplace(std::move(entry.name), entry.dtype->name);
+      continue;
+    }
+    const auto size = static_cast<size_t>(entry.end - entry.begin);
+    result.tensors.emplace(std::move(entry.name),
+                           SafeTensor{*entry.dtype->dtype, std::move(entry.shape),
+                                      data.subspan(static_cast<size_t>(entry.begin), size)});
+  }
+  return result;
+}
+
+SafeTensorsFile::SafeTensorsFile(const std::string& path)
+    : file_(path), contents_(parse_safetensors(file_.bytes(), path)) {}
+
+const SafeTensor& SafeTensorsFile::at(const std::string& name) const {
+  const auto found = contents_.tensors.find(name);
+  if (found != contents_.tensors.end()) return found->second;
+  const auto skipped = contents_.skipped.find(name);
+  if (skipped != contents_.skipped.end()) {
+    throw InputError(path() + ": tensor " + quote(name) + " has the unsupported dtype " +
+                     skipped->second);
+  }
+  throw InputError(path() + ": no tensor " + quote(name));
+}
+
+std::string safetensors_header(std::span<const SafeTensorSpec> tensors,
+                               const std::map<std::string, std::string>& metadata) {
+  constexpr size_t kAlignment = 8;  // of the data in the file
+  json root = json::object();
+  if (!metadata.empty()) root[std::string(kMetadataKey)] = metadata;
+  int64_t offset = 0;
+  for (const SafeTensorSpec& tensor : tensors) {
+    int64_t size = dtype_size(tensor.dtype);
+    for (const int64_t length : tensor.shape) size *= length;
+    root[tensor.name] = {{"dtype", file_dtype_name(tensor.dtype)},
+                         {"shape", tensor.shape},
+                         {"data_offsets", {offset, offset + size}}};
+    offset += size;
+  }
+  std::string text = root.dump();
+  text.append((kAlignment - text.size() % kAlignment) % kAlignment, ' ');
+  std::string header(kLengthBytes, '\0');
+  const auto length = static_cast<uint64_t>(text.size());
+  std::memcpy(header.data(), &length, sizeof(length));
+  return header + text;
+}
+
+}  // namespace hashep

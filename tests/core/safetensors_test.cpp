@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/safetensors.hpp"
+
+#include <cstring>
+
+#include "core/atomic_file.hpp"
+#include "core/error.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/temp_dir.hpp"
+#include "tests/support/tensor_files.hpp"
+
+using namespace hashep;
+using test::TempDir;
+
+namespace {
+
+std::vector<std::byte> file_of(const std::string& header, size_t data_size) {
+  std::vector<std::byte> bytes(8 + header.size() + data_size);
+  const uint64_t length = header.size();
+  std::memcpy(bytes.data(), &length, 8);
+  std::memcpy(bytes.data() + 8, header.data(), header.size());
+  return bytes;
+}
+
+std::string error_of(std::span<const std::byte> bytes) {
+  try {
+    parse_safetensors(bytes, "w.safetensors");
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+std::string error_of(const std::string& header, size_t data_size) {
+  return error_of(file_of(header, data_size));
+}
+
+std::string entry(const std::string& name, const std::string& dtype, const std::string& shape,
+                  const std::string& offsets) {
+  return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape +
+         ",\"data_offsets\":" + offsets + "}";
+}
+
+/// The error of a file with one entry and four bytes of data.
+std::string error_of_entry(const std::string& dtype, const std::string& shape,
+                           const std::string& offsets) {
+  return error_of("{" + entry("t", dtype, shape, offsets) + "}", 4);
+}
+
+}  // namespace
+
+TEST_CASE("tensors are found where the header says") {
+  // "c" starts at an odd offset, which the format allows.
+  const auto bytes = file_of(
+      "{" + entry("c", "F32", "[1,2]", "[3,11]") + "," + entry("a", "I8", "[3]", "[0,3]") + "," +
+          entry("empty", "F32", "[0,5]", "[11,11]") + "," +
+          entry("scalar", "I64", "[]", "[11,19]") + ",\"__metadata__\":{\"format\":\"pt\"}}  ",
+      19);
+  const SafeTensors file = parse_safetensors(bytes, "f");
+  CHECK(file.metadata == std::map<std::string, std::string>{{"format", "pt"}});
+  CHECK(file.skipped == std::map<std::string, std::string>{{"a", "I8"}});
+  REQUIRE(file.tensors.size() == 3);
+  const SafeTensor& tensor = file.tensors.at("c");
+  CHECK(tensor.dtype == DType::f32);
+  CHECK(tensor.num_elements() == 2);
+  CHECK(tensor.data.data() == bytes.data() + bytes.size() - 16);
+  CHECK(file.tensors.at("empty").num_elements() == 0);
+  CHECK(file.tensors.at("scalar").num_elements() == 1);
+}
+
+TEST_CASE("a tensor is a matrix of its own shape alone") {
+  SafeTensor tensor{DType::f32, {2, 3}, {}};
+  CHECK(tensor.matrix(2, 3, "t").cols == 3);
+  CHECK_THROWS_WITH(tensor.matrix(3, 2, "a: t"), ContainsSubstring("a: t: shape [2, 3]") &&
+                                                     ContainsSubstring("expected [3, 2]"));
+  CHECK_THROWS_AS(tensor.matrix(1, 6, "t"), InputError);
+  tensor.shape = {6};
+  CHECK(tensor.matrix(1, 6, "t").rows == 1);
+  CHECK_THROWS_AS(tensor.matrix(6, 1, "t"), InputError);
+  CHECK_THROWS_AS(tensor.matrix(2, 3, "t"), InputError);
+}
+
+TEST_CASE("a file cut anywhere is an input error") {
+  const auto bytes = file_of("{" + entry("t", "F32", "[1]", "[0,4]") + "}", 4);
+  REQUIRE(error_of(bytes) == "no error");
+  for (size_t cut = 0; cut < bytes.size(); ++cut) {
+    INFO("cut to " << cut << " bytes");
+    CHECK_THAT(error_of(std::span(bytes).first(cut)), ContainsSubstring("w.safetensors: "));
+  }
+}
+
+TEST_CASE("a lying length word is an input error") {
+  auto bytes = file_of("{}", 0);
+  REQUIRE(error_of(bytes) == "no error");
+  for (const uint64_t length : {uint64_t{3}, uint64_t{100'000'001}, ~uint64_t{0}}) {
+    std::memcpy(bytes.data(), &length, 8);
+    CHECK_THAT(error_of(bytes), ContainsSubstring(std::to_string(length)));
+  }
+}
+
+TEST_CASE("a lying header is an input error that names the tensor") {
+  REQUIRE(error_of_entry("F32", "[1]", "[0,4]") == "no error");
+  const auto names_tensor = ContainsSubstring("w.safetensors: tensor \"t\": ");
+  CHECK_THAT(error_of_entry("F33", "[1]", "[0,4]"), names_tensor && ContainsSubstring("F33"));
+  for (const auto* shape :
+       {"[-1]", "[1.0]", "1", "[\"1\"]", "[[1]]", "{}", "null", "[9223372036854775808]", "[2]",
+        "[0]", "[4294967296,4294967296]", "[2147483648,8589934592]", "[1,-1]"}) {
+    INFO("shape " << shape);
+    CHECK_THAT(error_of_entry("F32", shape, "[0,4]"), names_tensor);
+  }
+  for (const auto* offsets : {"[0]", "[0,4,4]", "[4,0]", "[-4,0]", "[0,8]", "[4,8]", "[1,5]", "4",
+                              "[18446744073709551612,18446744073709551616]", "[0,3]"}) {
+    INFO("data_offsets " << offsets);
+    CHECK_THAT(error_of_entry("F32", "[1]", offsets), names_tensor);
+  }
+  CHECK_THAT(error_of_entry("F4", "[7]", "[0,4]"), names_tensor && ContainsSubstring("4 bytes"));
+  CHECK(error_of_entry("F4", "[8]", "[0,4]") == "no error");
+  CHECK_THAT(error_of("{\"t\":1}", 0), names_tensor);
+  CHECK_THAT(error_of("{\"t\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4), names_tensor);
+  CHECK_THAT(error_of("{\"t\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4), names_tensor);
+  CHECK_THAT(error_of("{\"t\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4), names_tensor);
+}
+
+TEST_CASE("tensors that leave gaps, overlap or miss bytes are input errors") {
+  const auto two = [](const std::string& first, const std::string& second, size_t size) {
+    return error_of(
+        "{" + entry("a", "U8", "[4]", first) + "," + entry("b", "U8", "[4]", second) + "}", size);
+  };
+  REQUIRE(two("[0,4]", "[4,8]", 8) == "no error");
+  REQUIRE(two("[4,8]", "[0,4]", 8) == "no error");
+  CHECK_THAT(two("[0,4]", "[5,9]", 9), ContainsSubstring("tensor \"b\": its data start at 5"));
+  CHECK_THAT(two("[0,4]", "[3,7]", 7), ContainsSubstring("tensor \"b\": its data start at 3"));
+  CHECK_THAT(two("[0,4]", "[0,4]", 4), ContainsSubstring("its data start at 0"));
+  CHECK_THAT(two("[0,4]", "[4,8]", 7), ContainsSubstring("the file has 7 bytes"));
+  CHECK_THAT(two("[0,4]", "[4,8]", 9), ContainsSubstring("9 bytes of data"));
+}
+
+TEST_CASE("a header that is no strict JSON object is an input error of one line") {
+  CHECK_THAT(error_of("[]", 0), ContainsSubstring("not a JSON object"));
+  CHECK_THAT(error_of("", 0), ContainsSubstring("not valid JSON"));
+  CHECK_THAT(error_of("{\"a\":", 0), ContainsSubstring("not valid JSON"));
+  CHECK_THAT(error_of(std::string(1'000'000, '['), 0), ContainsSubstring("nests deeper"));
+  const std::string one = entry("t", "F32", "[1]", "[0,4]");
+  CHECK_THAT(error_of("{" + one + "," + one + "}", 4), ContainsSubstring("\"t\" occurs twice"));
+  CHECK_THAT(error_of("{\"__metadata__\":{\"a\":1}}", 0), ContainsSubstring("\"a\" is not a str"));
+  CHECK_THAT(error_of("{\"__metadata__\":[]}", 0), ContainsSubstring("__metadata__"));
+  const std::string strange = error_of("{\"two\\nlines\":1}", 0);
+  CHECK(strange.find('\n') == strange.npos);
+  CHECK_THAT(strange, ContainsSubstring("two?lines"));
+}
+
+TEST_CASE("a written header is read again, and data start aligned") {
+  const TempDir dir;
+  const std::vector<SafeTensorSpec> specs = {{"z\"\\", DType::bf16, {3}},
+                                             {"a", DType::i32, {2, 1}},
+                                             {"m", DType::f16, {}},
+                                             {"n", DType::i64, {0}}};
+  const std::string header = safetensors_header(specs, {{"seed", "1"}});
+  CHECK(header.size() % 8 == 0);
+  AtomicFile file(dir.file("w.safetensors"));
+  file.write(header);
+  file.write(std::string(6 + 8 + 2, '\x01'));
+  file.commit();
+
+  const SafeTensorsFile first(dir.file("w.safetensors"));
+  CHECK(first.contents().metadata.at("seed") == "1");
+  for (const SafeTensorSpec& spec : specs) {
+    CHECK(first.at(spec.name).shape == spec.shape);
+    CHECK(first.at(spec.name).dtype == spec.dtype);
+  }
+  CHECK(first.at("a").data.data() == first.at("z\"\\").data.data() + 6);
+  CHECK_FALSE(first.has("y"));
+  CHECK_THROWS_WITH(first.at("y"), ContainsSubstring("w.safetensors: no tensor \"y\""));
+}
+
+TEST_CASE("a tensor of an unsupported dtype says so") {
+  const TempDir dir;
+  const auto bytes = file_of("{" + entry("t", "F8_E4M3", "[4]", "[0,4]") + "}", 4);
+  AtomicFile file(dir.file("w.safetensors"));
+  file.write(bytes);
+  file.commit();
+  CHECK_THROWS_WITH(SafeTensorsFile(dir.file("w.safetensors")).at("t"),
+                    ContainsSubstring("unsupported dtype F8_E4M3"));
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/strict_json.hpp"
+
+#include "core/error.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace hashep;
+
+TEST_CASE("an object is parsed") {
+  const auto value = parse_json_object(R"({"a": {"a": 1}, "b": [{"a": 2}, {"a": 3}]})", "f");
+  CHECK(value["b"][1]["a"] == 3);
+}
+
+TEST_CASE("what is no strict JSON object is an input error") {
+  const auto error_of = [](const std::string& text) -> std::string {
+    try {
+      parse_json_object(text, "the file");
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  CHECK(error_of("{\"a\": 1,\n \"b\" 2}") == "the file: not valid JSON at line 2, column 6");
+  CHECK_THAT(error_of(""), ContainsSubstring("not valid JSON"));
+  CHECK_THAT(error_of("{} x"), ContainsSubstring("not valid JSON"));
+  CHECK_THAT(error_of("{\"a\": 1e999}"), ContainsSubstring("out of range"));
+  CHECK_THAT(error_of("{\"a\": \"\xff\"}"), ContainsSubstring("not valid JSON"));
+  CHECK(error_of("[1]") == "the file: not a JSON object");
+  CHECK(error_of("7") == "the file: not a JSON object");
+  CHECK(error_of(R"({"a": 1, "a": 1})") == "the file: key \"a\" occurs twice");
+  CHECK(error_of(R"({"x": {"a": 1, "a": 1}})") == "the file: key \"a\" occurs twice");
+}
+
+TEST_CASE("deep nesting is refused and not a stack overflow") {
+  const int depth = 2'000'000;
+  CHECK_THROWS_WITH(parse_json_object("{\"a\":" + std::string(depth, '['), "f"),
+                    ContainsSubstring("nests deeper"));
+  std::string objects;
+  for (int i = 0; i < 1000; ++i) objects += "{\"a\":";
+  CHECK_THROWS_WITH(parse_json_object(objects, "f"), ContainsSubstring("nests deeper"));
+}

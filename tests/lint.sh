@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Checks what a compiler does not: format, licence lines, stray paths, shell syntax.
+# `tests/lint.sh --fix` formats the C++ files in place.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+failed=''
+complain() {
+  printf 'lint: %s\n' "$@"
+  failed=1
+}
+
+if ! git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+  echo "lint: error: this is no git checkout, so there is no list of the project's files"
+  exit 1
+fi
+mapfile -t cpp < <(git ls-files -- '*.cpp' '*.hpp' '*.cu' '*.cuh')
+mapfile -t shell < <(git ls-files -- '*.sh' .ci/run)
+mapfile -t licensed < <(git ls-files -- '*.cpp' '*.hpp' '*.cu' '*.cuh' '*.sh' .ci/run '*.py' '*.cmake' \
+  '*.cmake.in' '*CMakeLists.txt' .clang-format)
+
+# Versions format differently, so that one is the measure: Debian 12's.
+format=$(command -v clang-format-14 || command -v clang-format || true)
+if [ -z "$format" ] || [[ $("$format" --version) != *"version 14."* ]]; then
+  if [ -n "${CI:-}" ]; then complain "clang-format 14 is needed"; fi
+  echo "lint: clang-format 14 is not installed: the format was not checked"
+elif [ "${1:-}" = --fix ]; then
+  "$format" -i "${cpp[@]}"
+else
+  "$format" --dry-run -Werror "${cpp[@]}" || complain "run tests/lint.sh --fix"
+fi
+
+for file in "${licensed[@]}"; do
+  if [ "$(head -n 3 "$file" | grep -c 'SPDX-License-Identifier: Apache-2\.0')" != 1 ]; then
+    complain "$file: no 'SPDX-License-Identifier: Apache-2.0' in its first three lines"
+  fi
+done
+
+# Paths of one machine: home folders and the like, and this checkout's own.
+stray=$(git grep -nIE '(^|[^A-Za-z0-9_.$}/-])/(home|root|Users|work|mnt)/' -- . ':!tests/lint.sh')
+stray+=$(git grep -nIF "$PWD/" -- .)
+if [ -n "$stray" ]; then complain "paths of one machine:" "$stray"; fi
+
+for file in "${shell[@]}"; do
+  bash -n "$file" || complain "$file: bash cannot read it"
+  if [ ! -x "$file" ]; then complain "$file: not executable"; fi
+done
+if command -v shellcheck >/dev/null; then
+  shellcheck -x "${shell[@]}" || complain "shellcheck found something"
+fi
+
+if [ -n "$failed" ]; then exit 1; fi
+echo "lint: ${#cpp[@]} C++ files, ${#licensed[@]} licence lines, ${#shell[@]} scripts: all well"

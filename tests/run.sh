@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds and runs the tests; installs what is missing first. --help lists the choices.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+usage() {
+  cat <<'USAGE'
+Usage: ./tests/run.sh [--all] [--preset NAME]... [--bare] [--yes] [-- OPTIONS OF ctest]
+
+  --preset NAME  build a preset and run its tests (default: cpu-release; may be repeated)
+  --all          what continuous integration runs: lint, all presets (slow tests in cpu-release
+                 alone, tests of the program not in cpu-debug), the proof that the lower layers
+                 need no MPI and no oneDNN, each header compiled alone, the fuzzers for a bounded
+                 time, and the installed package
+  --bare         prove both README commands on a bare Debian 12 (root; see tests/bare_debian.sh)
+  --yes          install missing packages without asking
+  --             what follows goes to ctest, `-- -R plan` for example
+
+Ends with a line per suite; the exit code is 0 if all passed.
+USAGE
+}
+
+jobs=$(nproc)
+suites=()   # "passed NAME: closing line" or "FAILED NAME: closing line"
+failed=''
+
+# note NAME CODE LINE: remembers how a suite ended.
+note() {
+  if [ "$2" = 0 ]; then
+    suites+=("passed  $1: $3")
+  else
+    suites+=("FAILED  $1: $3")
+    failed=1
+  fi
+}
+
+# step NAME COMMAND...: runs one check that has no tests of its own to count.
+step() {
+  local name=$1 begin=$SECONDS code=0
+  shift
+  printf '\n== %s\n' "$name"
+  "$@" || code=$?
+  note "$name" "$code" "exit code $code, $((SECONDS - begin)) s"
+}
+
+# build PRESET [TARGET...]: configures and builds, tests included.
+build() {
+  local preset=$1 target=()
+  shift
+  if [ $# -gt 0 ]; then target=(--target "$@"); fi
+  cmake --preset "$preset" -DHASHEP_BUILD_TESTS=ON "${launcher[@]}" >"$logs/$preset.configure" 2>&1 ||
+    { cat "$logs/$preset.configure"; return 1; }
+  cmake --build --preset "$preset" --parallel "$jobs" "${target[@]}"
+}
+
+# suite PRESET [OPTIONS OF ctest...]: builds a preset and runs its tests; of the fuzz preset only
+# the fuzzers, as its other tests are the minimal preset's.
+suite() {
+  local preset=$1 begin=$SECONDS code=0 log="$logs/$1.ctest" targets=()
+  shift
+  if [ "$preset" = fuzz ]; then
+    targets=(fuzz_targets)
+    set -- --label-regex fuzz "$@"
+  fi
+  printf '\n== %s\n' "$preset"
+  if ! build "$preset" "${targets[@]}"; then
+    note "$preset" 1 "the build failed"
+    return
+  fi
+  echo "built in $((SECONDS - begin)) s"
+  ctest --preset "$preset" --parallel "$jobs" --no-tests=error "$@" "${ctest_options[@]}" 2>&1 |
+    tee "$log" || code=$?
+  note "$preset" "$code" \
+    "$(grep -E 'tests passed,|No tests were found' "$log" | tail -n 1), $((SECONDS - begin)) s in all"
+}
+
+# The compiler's own dependency files tell which headers the lower layers really read.
+no_mpi_no_dnnl() {
+  local deps forbidden
+  deps=$(ninja -C build/minimal -t deps) || return 1
+  if ! grep -q 'core/dtype\.hpp' <<<"$deps"; then
+    echo "build/minimal has no dependency files: nothing was proved"
+    return 1
+  fi
+  forbidden=$(grep -E '/(mpi|omp|(one)?dnnl[a-z_]*|cuda[a-z_]*|nccl)\.(h|hpp)$' <<<"$deps" | sort -u)
+  forbidden+=$(grep -oE '[^ ]*lib(mpi|dnnl|gomp|nccl|cudart)[^ ]*' build/minimal/build.ninja | sort -u)
+  if [ -n "$forbidden" ]; then
+    echo "core, comm/plan, runtime/routing or runtime/model read or link what they must not:"
+    echo "$forbidden"
+    return 1
+  fi
+  echo "core, comm/plan, runtime/routing and runtime/model read no header of MPI, oneDNN or CUDA"
+}
+
+all_suites() {
+  step lint ./tests/lint.sh
+  suite minimal
+  step "no MPI, no oneDNN below kernels" no_mpi_no_dnnl
+  suite cpu-release
+  step "each header alone" build cpu-release check_headers
+  suite cpu-asan --label-exclude slow
+  suite cpu-debug --label-exclude 'slow|install|program'
+  suite fuzz
+}
+
+all=''
+bare=''
+yes=()
+presets=()
+ctest_options=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --all) all=1 ;;
+    --bare) bare=1 ;;
+    --yes | -y) yes=(--yes) ;;
+    --preset)
+      if [ $# -lt 2 ]; then echo "tests/run.sh: error: --preset needs a name" >&2; exit 2; fi
+      presets+=("$2")
+      shift
+      ;;
+    --help | -h) usage; exit 0 ;;
+    --) shift; ctest_options=("$@"); break ;;
+    *) echo "tests/run.sh: error: unknown option $1 (--help lists them)" >&2; exit 2 ;;
+  esac
+  shift
+done
+if [ ${#presets[@]} = 0 ]; then presets=(cpu-release); fi
+
+if [ -n "$bare" ]; then exec ./tests/bare_debian.sh; fi
+
+sets=(build test)
+if [ -n "$all" ] || [[ " ${presets[*]} " == *" fuzz "* ]]; then sets+=(text ci); fi
+./launch/install_dependencies.sh "${yes[@]}" "${sets[@]}" || exit 1
+
+launcher=()
+if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+logs=build/logs
+mkdir -p "$logs"
+
+if [ -n "$all" ]; then
+  all_suites
+else
+  for preset in "${presets[@]}"; do suite "$preset"; done
+fi
+
+printf '\n== Summary, %s s\n' "$SECONDS"
+printf '%s\n' "${suites[@]}"
+if [ -n "$failed" ]; then exit 1; fi
