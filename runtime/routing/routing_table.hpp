@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace hashep {
+
+struct SafeTensor;
+
+/// tid2eid: row v holds the experts of token id v.
+struct RoutingTable {
+  int64_t vocab_size = 0;
+  int top_k = 1;
+  std::vector<int32_t> experts;  // [vocab_size, top_k]
+
+  bool operator==(const RoutingTable&) const = default;
+};
+
+/// Throws InputError, naming `source`, the row and the expert, where the table is not
+/// [vocab_size, top_k] with 1 <= top_k <= num_experts, an entry is outside [0, num_experts), or a
+/// row repeats an expert.
+void validate_table(const RoutingTable& table, int64_t num_experts, const std::string& source);
+
+/// `random`: each row's experts drawn uniformly without repetition, a pure function of the seed.
+RoutingTable build_random_table(int64_t vocab_size, int64_t num_experts, int top_k, uint64_t seed);
+
+/// `balanced` (greedy, Roller et al.): tokens by falling count (ties: lower id first), each to the
+/// top_k least-loaded experts (ties: lower index first), in this order. counts: [vocab_size], none
+/// negative. Deterministic. Ids with count 0 add no load, so all of them get the same experts.
+RoutingTable build_balanced_table(std::span<const int64_t> counts, int64_t num_experts, int top_k);
+
+/// A table from a tensor tid2eid [vocab_size, top_k], I32 or I64, validated. Throws InputError
+/// naming `source` (file and tensor).
+RoutingTable table_from_tensor(const SafeTensor& tensor, int64_t num_experts,
+                               const std::string& source);
+
+/// Reads a table from `.safetensors` (the tensor `tensor_name`; with an empty name the file's only
+/// 2-D integer tensor, I32 or I64) or `.npy` (any integer type), [vocab_size, top_k]; then
+/// validates.
+RoutingTable load_table(const std::string& path, const std::string& tensor_name,
+                        int64_t num_experts);
+
+}  // namespace hashep

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
+#include "core/error.hpp"
+#include "core/load.hpp"
+#include "core/mapped_file.hpp"
+#include "core/npy.hpp"
+#include "core/quote.hpp"
+#include "core/safetensors.hpp"
+#include "runtime/routing/routing_table.hpp"
+
+namespace hashep {
+namespace {
+
+bool is_integer(DType dtype) {
+  return dtype == DType::i32 || dtype == DType::i64;
+}
+
+std::string shape_text(std::span<const int64_t> shape) {
+  std::string text = "[";
+  for (const int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
+/// A table of this shape from entry(index) in row-major order, validated.
+template <typename Entry>
+RoutingTable make_table(std::span<const int64_t> shape, int64_t num_experts,
+                        const std::string& source, Entry entry) {
+  if (shape.size() != 2) {
+    throw InputError(source + ": shape " + shape_text(shape) +
+                     ", expected a table [vocab_size, top_k]");
+  }
+  if (shape[0] < 1 || shape[1] < 1 || shape[1] > num_experts) {
+    throw InputError(source + ": shape " + shape_text(shape) +
+                     ", expected [vocab_size, top_k] with 1 <= top_k <= " +
+                     std::to_string(num_experts) + " (num_experts)");
+  }
+  RoutingTable table{shape[0], static_cast<int>(shape[1]), {}};
+  table.experts.resize(static_cast<size_t>(shape[0] * shape[1]));
+  for (size_t i = 0; i < table.experts.size(); ++i) {
+    const int64_t expert = entry(static_cast<int64_t>(i));
+    if (!std::in_range<int32_t>(expert)) {
+      throw InputError(source + ": row " + std::to_string(static_cast<int64_t>(i) / shape[1]) +
+                       " has expert " + std::to_string(expert) + ", outside [0, " +
+                       std::to_string(num_experts) + ")");
+    }
+    table.experts[i] = static_cast<int32_t>(expert);
+  }
+  validate_table(table, num_experts, source);
+  return table;
+}
+
+/// The name of the file's only 2-D integer tensor.
+std::string only_table_name(const SafeTensorsFile& file) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : file.contents().tensors) {
+    if (is_integer(tensor.dtype) && tensor.shape.size() == 2) names.push_back(name);
+  }
+  if (names.size() == 1) return names.front();
+  if (names.empty()) throw InputError(file.path() + ": no 2-D tensor of I32 or I64 to be a table");
+  throw InputError(file.path() + ": " + std::to_string(names.size()) +
+                   " 2-D integer tensors could be the table (" + quote(names[0]) + ", " +
+                   quote(names[1]) + (names.size() > 2 ? ", ..." : "") + "); expected one");
+}
+
+RoutingTable load_npy_table(const std::string& path, int64_t num_experts) {
+  const MappedFile file(path);
+  const NpyArray array = parse_npy(file.bytes(), path);
+  if (array.kind != 'i' && array.kind != 'u') {
+    throw InputError(path + ": a table of integers expected, found floating point");
+  }
+  return make_table(array.shape, num_experts, path,
+                    [&](int64_t index) { return array.integer_at(index); });
+}
+
+}  // namespace
+
+RoutingTable table_from_tensor(const SafeTensor& tensor, int64_t num_experts,
+                               const std::string& source) {
+  if (!is_integer(tensor.dtype)) {
+    throw InputError(source + ": a table of i32 or i64 expected, found " +
+                     std::string(dtype_name(tensor.dtype)));
+  }
+  const std::byte* const data = tensor.data.data();
+  const bool is_wide = tensor.dtype == DType::i64;
+  return make_table(tensor.shape, num_experts, source, [=](int64_t index) -> int64_t {
+    return is_wide ? load<int64_t>(data + index * 8) : load<int32_t>(data + index * 4);
+  });
+}
+
+RoutingTable load_table(const std::string& path, const std::string& tensor_name,
+                        int64_t num_experts) {
+  if (path.ends_with(".npy")) return load_npy_table(path, num_experts);
+  if (!path.ends_with(".safetensors")) {
+    throw InputError(path + ": a table is a .safetensors or .npy file");
+  }
+  const SafeTensorsFile file(path);
+  const std::string name = tensor_name.empty() ? only_table_name(file) : tensor_name;
+  return table_from_tensor(file.at(name), num_experts, path + ": " + quote(name));
+}
+
+}  // namespace hashep

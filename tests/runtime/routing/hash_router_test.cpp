@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/routing/hash_router.hpp"
+
+#include <algorithm>
+#include <random>
+#include <set>
+
+#include "core/error.hpp"
+#include "tests/runtime/routing/hash_router_known_answers.hpp"
+#include "tests/runtime/routing/test_files.hpp"
+#include "tests/support/catch.hpp"
+
+namespace hashep::test {
+namespace {
+
+constexpr HashFeature kFeatures[] = {HashFeature::token, HashFeature::position,
+                                     HashFeature::previous, HashFeature::bigram};
+
+std::vector<int32_t> route(const Router& router, const TokenBatch& batch) {
+  std::vector<int32_t> experts(batch.ids.size() * static_cast<size_t>(router.top_k()), -7);
+  router.route(batch, experts);
+  return experts;
+}
+
+/// Ids in [0, vocab_size) with some padding.
+std::vector<int32_t> random_ids(std::mt19937_64& random, size_t count, int32_t vocab_size) {
+  std::vector<int32_t> ids(count);
+  for (int32_t& id : ids) id = static_cast<int32_t>(random() % (vocab_size + 1)) - 1;
+  return ids;
+}
+
+TEST_CASE("hash routing equals an independent implementation of XXH64") {
+  const auto answers = known_answers();
+  REQUIRE(answers.size() == 16);
+  for (const KnownAnswer& answer : answers) {
+    CAPTURE(answer.feature, answer.seed, answer.num_experts, answer.top_k);
+    const HashRouter router(
+        {answer.feature, answer.seed, answer.num_experts, answer.top_k, kKnownAnswerVocab});
+    CHECK(route(router, known_answer_batch()) == answer.experts);
+  }
+}
+
+TEST_CASE("hash routing gives distinct experts in range, and none to padding") {
+  std::mt19937_64 random(1);
+  int64_t num_padding = 0;
+  for (int round = 0; round < 200; ++round) {
+    const auto num_experts = static_cast<int64_t>(1 + random() % 40);
+    const auto top_k = static_cast<int>(1 + random() % std::min<uint64_t>(num_experts, 9));
+    const HashFeature feature = kFeatures[random() % 4];
+    const HashRouter router({feature, random(), num_experts, top_k, 50});
+    const TokenBatch batch{random_ids(random, random() % 60, 50), 0, -1, 1 + round % 13};
+    CAPTURE(round, feature, num_experts, top_k);
+
+    const auto experts = route(router, batch);
+    CHECK(route(router, batch) == experts);
+    for (size_t i = 0; i < batch.ids.size(); ++i) {
+      const auto first = experts.begin() + static_cast<int64_t>(i) * top_k;
+      const std::set<int32_t> chosen(first, first + top_k);
+      if (batch.ids[i] == kPaddingId) {
+        ++num_padding;
+        CHECK(chosen == std::set<int32_t>{-1});
+      } else {
+        CHECK(static_cast<int>(chosen.size()) == top_k);
+        CHECK(*chosen.begin() >= 0);
+        CHECK(*chosen.rbegin() < num_experts);
+      }
+    }
+  }
+  CHECK(num_padding > 0);
+}
+
+TEST_CASE("hash routing does not depend on how a batch is cut into ranks") {
+  std::mt19937_64 random(2);
+  for (int round = 0; round < 40; ++round) {
+    const VectorStream stream(random_ids(random, 1 + random() % 50, 30));
+    const auto batch_tokens = static_cast<int64_t>(random() % 40);
+    const auto seq_len = static_cast<int64_t>(1 + random() % 12);
+    const auto step = static_cast<int64_t>(random() % 4);
+    for (const HashFeature feature : kFeatures) {
+      const HashRouter router({feature, random(), 16, 3, 30});
+      TokenBatch batch;
+      read_batch(stream, {batch_tokens, seq_len, 1, 0}, step, batch);
+      const auto whole = route(router, batch);
+      for (const int ep_size : {2, 3, 7}) {
+        CAPTURE(round, feature, ep_size, batch_tokens, seq_len, step);
+        std::vector<int32_t> joined;
+        for (int ep_rank = 0; ep_rank < ep_size; ++ep_rank) {
+          read_batch(stream, {batch_tokens, seq_len, ep_size, ep_rank}, step, batch);
+          const auto part = route(router, batch);
+          joined.insert(joined.end(), part.begin(), part.end());
+        }
+        CHECK(joined == whole);
+      }
+    }
+  }
+}
+
+TEST_CASE("seeds and features route differently, equal tokens alike") {
+  const TokenBatch batch{std::vector<int32_t>(100, 5), 0, -1, 10};
+  const auto experts_of = [&](HashFeature feature, uint64_t seed) {
+    return route(HashRouter({feature, seed, 1000, 1, 6}), batch);
+  };
+  const auto by_token = experts_of(HashFeature::token, 0);
+  CHECK(by_token == std::vector<int32_t>(100, by_token[0]));
+  CHECK(experts_of(HashFeature::token, 1) != by_token);
+
+  const auto by_position = experts_of(HashFeature::position, 0);
+  CHECK(std::set<int32_t>(by_position.begin(), by_position.end()).size() == 10);
+  CHECK(std::equal(by_position.begin(), by_position.begin() + 90, by_position.begin() + 10));
+
+  // One expert after itself, another at sequence starts, where the previous id is -1.
+  const auto by_previous = experts_of(HashFeature::previous, 0);
+  CHECK(by_previous[0] != by_previous[1]);
+  CHECK(by_previous[10] == by_previous[0]);
+  CHECK(by_previous[9] == by_previous[1]);
+}
+
+TEST_CASE("every hash router names a token whose id is outside the vocabulary") {
+  for (const HashFeature feature : kFeatures) {
+    const HashRouter router({feature, 0, 4, 2, 10});
+    std::vector<int32_t> experts(6);
+    CHECK_THROWS_WITH(router.route({{1, 9, 10}, 1000, -1, 8}, experts),
+                      "token 1002 has id 10, outside [0, 10)");
+    CHECK_THROWS_WITH(router.route({{1, -2, 3}, 1000, -1, 8}, experts),
+                      "token 1001 has id -2, outside [0, 10)");
+    CHECK_THROWS_AS(router.route({{1, -2, 3}, 1000, -1, 8}, experts), InputError);
+  }
+}
+
+TEST_CASE("a hash router refuses impossible sizes") {
+  const auto make = [](int64_t num_experts, int top_k, int64_t vocab_size) {
+    return HashRouter({HashFeature::token, 0, num_experts, top_k, vocab_size});
+  };
+  CHECK_THROWS_WITH(make(4, 5, 10), "hash router: top_k is 5, expected 1 to 4 (num_experts)");
+  CHECK_THROWS_AS(make(4, 5, 10), InputError);
+  CHECK_THROWS_AS(make(4, 0, 10), InputError);
+  CHECK_THROWS_AS(make(0, 1, 10), InputError);
+  CHECK_THROWS_AS(make(4, 1, 0), InputError);
+  CHECK_THROWS_AS(make(4, 1, int64_t{1} << 31), InputError);
+  CHECK(make(4, 4, 10).top_k() == 4);
+
+  std::vector<int32_t> too_small(1);
+  CHECK_THROWS_AS(make(4, 2, 10).route({{1}, 0, -1, 1}, too_small), RunError);
+  std::vector<int32_t> experts(2);
+  CHECK_THROWS_AS(make(4, 2, 10).route({{1}, 0, -1, 0}, experts), RunError);
+}
+
+}  // namespace
+}  // namespace hashep::test
