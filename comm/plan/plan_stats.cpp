@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/plan/plan_stats.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+namespace hashep {
+
+double load_factor(std::span<const int64_t> values) {
+  const int64_t sum = std::accumulate(values.begin(), values.end(), int64_t{0});
+  if (sum == 0) return 1.0;
+  const auto max = static_cast<double>(*std::max_element(values.begin(), values.end()));
+  return max * static_cast<double>(values.size()) / static_cast<double>(sum);
+}
+
+LoadFactors load_factors(std::span<const int64_t> expert_counts, const Placement& placement) {
+  std::vector<int64_t> rank_counts(static_cast<size_t>(placement.ep_size()));
+  for (size_t expert = 0; expert < expert_counts.size(); ++expert) {
+    rank_counts[static_cast<size_t>(placement.rank_of(static_cast<int64_t>(expert)))] +=
+        expert_counts[expert];
+  }
+  return {load_factor(expert_counts), load_factor(rank_counts)};
+}
+
+int64_t rows_sent_off_rank(const ExchangePlan& plan) {
+  return plan.total_send() - plan.send_counts[static_cast<size_t>(plan.ep_rank)];
+}
+
+int64_t rows_received_off_rank(const ExchangePlan& plan) {
+  return plan.total_recv() - plan.recv_counts[static_cast<size_t>(plan.ep_rank)];
+}
+
+int64_t plan_bytes(const ExchangePlan& plan) {
+  const auto held = [](const auto& values) {
+    return static_cast<int64_t>(values.capacity() * sizeof(values[0]));
+  };
+  return static_cast<int64_t>(sizeof(plan)) + held(plan.experts) + held(plan.send_rows) +
+         held(plan.send_counts) + held(plan.send_displs) + held(plan.recv_counts) +
+         held(plan.recv_displs) + held(plan.expert_send_rows) + held(plan.landing_rows) +
+         held(plan.local_experts) + held(plan.expert_offsets) + held(plan.landing_blocks);
+}
+
+}  // namespace hashep
