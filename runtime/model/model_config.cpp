@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/model/model_config.hpp"
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <span>
+
+#include "core/error.hpp"
+#include "core/quote.hpp"
+#include "core/strict_json.hpp"
+
+namespace hashep {
+namespace {
+
+using nlohmann::json;
+
+template <typename Value>
+struct Named {
+  std::string_view name;
+  Value value;
+};
+
+constexpr std::array<Named<Activation>, 3> kActivations = {
+    {{"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}}};
+constexpr std::array<Named<Score>, 2> kScores = {
+    {{"none", Score::none}, {"sqrtsoftplus", Score::sqrtsoftplus}}};
+constexpr std::array<Named<RouterKind>, 6> kRouters = {{{"token", RouterKind::token},
+                                                        {"position", RouterKind::position},
+                                                        {"previous", RouterKind::previous},
+                                                        {"bigram", RouterKind::bigram},
+                                                        {"table", RouterKind::table},
+                                                        {"balanced", RouterKind::balanced}}};
+
+template <typename Value, size_t count>
+Value parse_name(const std::array<Named<Value>, count>& known, std::string_view name,
+                 const std::string& what) {
+  std::string names;
+  for (const Named<Value>& candidate : known) {
+    if (candidate.name == name) return candidate.value;
+    names += (names.empty() ? "" : ", ") + std::string(candidate.name);
+  }
+  throw InputError("unknown " + what + " " + quote(name) + " (known: " + names + ")");
+}
+
+template <typename Value, size_t count>
+std::string_view name_of(const std::array<Named<Value>, count>& known, Value value) {
+  for (const Named<Value>& candidate : known) {
+    if (candidate.value == value) return candidate.name;
+  }
+  throw RunError("a value without a name");
+}
+
+/// Reads typed values of one JSON object. A null counts as a missing key, as in the configs that
+/// the transformers library writes.
+class Reader {
+ public:
+  Reader(const json& object, std::string prefix) : object_(object), prefix_(std::move(prefix)) {}
+
+  [[noreturn]] void fail(const std::string& key, const std::string& reason) const {
+    throw InputError(prefix_ + key + ": " + reason);
+  }
+
+  const json* find(const std::string& key) const {
+    const auto found = object_.find(key);
+    return found == object_.end() || found->is_null() ? nullptr : &*found;
+  }
+
+  int64_t integer(const std::string& key, std::optional<int64_t> otherwise = {}) const {
+    const json* value = find(key);
+    if (value == nullptr) {
+      if (!otherwise) fail(key, "missing");
+      return *otherwise;
+    }
+    const bool fits = value->is_number_unsigned() ? std::in_range<int64_t>(value->get<uint64_t>())
+                                                  : value->is_number_integer();
+    if (!fits) fail(key, "not a 64-bit integer");
+    return value->get<int64_t>();
+  }
+
+  uint64_t seed(const std::string& key) const {
+    const json* value = find(key);
+    if (value == nullptr) return 0;
+    if (!value->is_number_unsigned()) fail(key, "not an unsigned 64-bit integer");
+    return value->get<uint64_t>();
+  }
+
+  float number(const std::string& key, float otherwise) const {
+    const json* value = find(key);
+    if (value == nullptr) return otherwise;
+    if (!value->is_number()) fail(key, "not a number");
+    const auto wide = value->get<double>();
+    if (std::abs(wide) > std::numeric_limits<float>::max()) fail(key, "does not fit fp32");
+    return static_cast<float>(wide);
+  }
+
+  template <typename Value>
+  Value named(const std::string& key, Value (*parse)(std::string_view), Value otherwise) const {
+    const json* value = find(key);
+    if (value == nullptr) return otherwise;
+    if (!value->is_string()) fail(key, "not a string");
+    try {
+      return parse(value->get_ref<const std::string&>());
+    } catch (const InputError& error) {
+      fail(key, error.what());
+    }
+  }
+
+ private:
+  const json& object_;
+  std::string prefix_;
+};
+
+/// Bytes of all weights in fp32, and so every product of a model's sizes, must fit int64.
+bool weights_fit(const ModelConfig& config) {
+  const int64_t ffns = config.num_experts + config.num_shared_experts;
+  int64_t bytes = 3 * static_cast<int64_t>(sizeof(float));
+  for (const int64_t factor : {config.num_layers, ffns, config.hidden_size, config.ffn_size}) {
+    if (__builtin_mul_overflow(bytes, factor, &bytes)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string_view activation_name(Activation activation) {
+  return name_of(kActivations, activation);
+}
+std::string_view score_name(Score score) {
+  return name_of(kScores, score);
+}
+std::string_view router_name(RouterKind router) {
+  return name_of(kRouters, router);
+}
+Activation parse_activation(std::string_view name) {
+  return parse_name(kActivations, name, "activation");
+}
+Score parse_score(std::string_view name) {
+  return parse_name(kScores, name, "scoring function");
+}
+RouterKind parse_router(std::string_view name) {
+  return parse_name(kRouters, name, "router");
+}
+
+void validate_config(const ModelConfig& config, const std::string& source) {
+  const auto fail = [&](std::string_view key, const std::string& reason) {
+    throw InputError(source + ": " + std::string(key) + ": " + reason);
+  };
+  const auto require_in = [&](std::string_view key, int64_t value, int64_t low, int64_t high) {
+    if (value >= low && value <= high) return;
+    fail(key, std::to_string(value) + " is not in [" + std::to_string(low) + ", " +
+                  std::to_string(high) + "]");
+  };
+  require_in("num_hash_layers", config.num_layers, 1, kMaxModelSize);
+  require_in("hidden_size", config.hidden_size, 1, kMaxModelSize);
+  require_in("moe_intermediate_size", config.ffn_size, 1, kMaxModelSize);
+  require_in("n_routed_experts", config.num_experts, 1, kMaxModelSize);
+  require_in("n_shared_experts", config.num_shared_experts, 0, kMaxModelSize);
+  require_in("num_experts_per_tok", config.top_k, 1, config.num_experts);
+  require_in("vocab_size", config.vocab_size, 1, kMaxVocabSize);
+  if (!weights_fit(config)) fail("n_routed_experts", "a model of these sizes passes 2^63 bytes");
+  if (!std::isfinite(config.swiglu_limit) || config.swiglu_limit < 0) {
+    fail("swiglu_limit", "neither positive and finite, nor 0 for none");
+  }
+  if (!std::isfinite(config.routed_scaling_factor) || config.routed_scaling_factor <= 0) {
+    fail("routed_scaling_factor", "not positive and finite");
+  }
+}
+
+ModelConfig parse_model_config(std::string_view text, const std::string& source) {
+  const json root = parse_json_object(text, source);
+  const Reader reader(root, source + ": ");
+  ModelConfig config;
+  config.num_layers = reader.integer("num_hash_layers");
+  config.hidden_size = reader.integer("hidden_size");
+  config.ffn_size = reader.integer("moe_intermediate_size");
+  config.num_experts = reader.integer("n_routed_experts");
+  config.num_shared_experts = reader.integer("n_shared_experts", 0);
+  config.vocab_size = reader.integer("vocab_size");
+  const int64_t top_k = reader.integer("num_experts_per_tok");
+  if (!std::in_range<int>(top_k)) reader.fail("num_experts_per_tok", "out of range");
+  config.top_k = static_cast<int>(top_k);
+  config.activation = reader.named("hidden_act", parse_activation, Activation::silu);
+  config.swiglu_limit = reader.number("swiglu_limit", 0.0f);
+  config.score = reader.named("scoring_func", parse_score, Score::none);
+  config.routed_scaling_factor = reader.number("routed_scaling_factor", 1.0f);
+  if (const json* own = reader.find("hashep"); own != nullptr) {
+    if (!own->is_object()) reader.fail("hashep", "not an object");
+    const Reader own_reader(*own, source + ": hashep.");
+    config.router = own_reader.named("router", parse_router, RouterKind::table);
+    config.router_seed = own_reader.seed("seed");
+  }
+  validate_config(config, source);
+  return config;
+}
+
+}  // namespace hashep

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+
+#include "kernels/ffn_shape.hpp"
+
+namespace hashep {
+
+inline constexpr int64_t kMaxModelSize = int64_t{1} << 24;  // of a dimension or number of things
+inline constexpr int64_t kMaxVocabSize = std::numeric_limits<int32_t>::max();  // ids are int32
+
+/// How the weight of each of a token's experts is found.
+enum class Score {
+  none,          // 1/top_k each
+  sqrtsoftplus,  // DeepSeek-V4: see gate_weights
+};
+
+/// Where a token's experts come from.
+enum class RouterKind { token, position, previous, bigram, table, balanced };
+
+/// The hash-routed layers of a model; JSON keys are those of DeepSeek-V4's config.json.
+struct ModelConfig {
+  int64_t num_layers = 0;                    // num_hash_layers
+  int64_t hidden_size = 0;                   // hidden_size (d)
+  int64_t ffn_size = 0;                      // moe_intermediate_size (f)
+  int64_t num_experts = 0;                   // n_routed_experts (E)
+  int64_t num_shared_experts = 0;            // n_shared_experts
+  int top_k = 1;                             // num_experts_per_tok (k)
+  int64_t vocab_size = 0;                    // vocab_size
+  Activation activation = Activation::silu;  // hidden_act
+  float swiglu_limit = 0.0f;                 // swiglu_limit; 0: none
+  Score score = Score::none;                 // scoring_func
+  float routed_scaling_factor = 1.0f;        // routed_scaling_factor
+  RouterKind router = RouterKind::table;     // hashep.router; a table unless told
+  uint64_t router_seed = 0;                  // hashep.seed
+
+  FfnShape routed_shape() const { return {hidden_size, ffn_size, activation, swiglu_limit}; }
+  /// Shared experts are one FFN whose ffn_size is num_shared_experts times that of a routed expert,
+  /// as DeepSeek stores them: equal to the sum of the separate experts.
+  FfnShape shared_shape() const {
+    return {hidden_size, num_shared_experts * ffn_size, activation, swiglu_limit};
+  }
+
+  bool operator==(const ModelConfig&) const = default;
+};
+
+/// Throws InputError naming `source` and the key where a size is not positive, top_k is not in
+/// [1, num_experts], swiglu_limit is negative or not finite, and so on.
+void validate_config(const ModelConfig& config, const std::string& source);
+
+/// Parses the text of a config.json; unknown keys are ignored, missing ones are errors that name
+/// the key (optional: n_shared_experts 0, swiglu_limit 0, routed_scaling_factor 1, scoring_func
+/// none, hidden_act silu, hashep). Validates.
+ModelConfig parse_model_config(std::string_view json, const std::string& source);
+
+/// Names on the command line and in JSON; parsing throws InputError that lists what is known.
+std::string_view activation_name(Activation activation);
+std::string_view score_name(Score score);
+std::string_view router_name(RouterKind router);
+Activation parse_activation(std::string_view name);
+Score parse_score(std::string_view name);
+RouterKind parse_router(std::string_view name);
+
+}  // namespace hashep

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/safetensors.hpp"
+#include "runtime/model/model_config.hpp"
+
+namespace hashep {
+
+/// The one place that knows the tensors of a model folder (DESIGN.md, "Model folder"): names
+/// without a leading "model.", and shapes.
+
+/// One matrix of a feed-forward expert.
+struct FfnMatrix {
+  std::string_view name;  // w1, w2 or w3
+  int64_t rows = 0;       // also the length of its bias
+  int64_t cols = 0;       // its fan-in
+};
+
+/// w1, w2 and, with silu, w3.
+std::vector<FfnMatrix> ffn_matrices(const FfnShape& shape);
+
+/// "layers.{layer}.ffn.", with which the names of all tensors of a layer start.
+std::string layer_prefix(int64_t layer);
+std::string table_name(int64_t layer);
+std::string gate_name(int64_t layer);
+/// What stands before ".w1.weight".
+std::string routed_expert_name(int64_t layer, int64_t expert);
+std::string shared_experts_name(int64_t layer);
+std::string weight_name(const std::string& ffn, std::string_view matrix);
+std::string bias_name(const std::string& ffn, std::string_view matrix);
+
+/// An XXH64 of names, dtypes and shapes, in the order in which they are added.
+class ShapeDigest {
+ public:
+  void add(const std::string& name, DType dtype, std::span<const int64_t> shape);
+  uint64_t value() const { return value_; }
+
+ private:
+  uint64_t value_ = 0;
+};
+
+}  // namespace hashep

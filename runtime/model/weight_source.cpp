@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/model/weight_source.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "core/error.hpp"
+
+namespace hashep {
+
+void require_finite(ConstMatrixView matrix, const std::string& where) {
+  constexpr int64_t kChunk = 4096;  // elements: a buffer that stays in L1
+  std::array<float, kChunk> values;
+  const int64_t count = matrix.rows * matrix.cols;
+  for (int64_t first = 0; first < count; first += kChunk) {
+    const int64_t size = std::min(kChunk, count - first);
+    convert_to_float(matrix.dtype, matrix.data + first * dtype_size(matrix.dtype), size,
+                     values.data());
+    const float* end = values.data() + size;
+    const float* bad = std::find_if_not(values.data(), values.data() + size,
+                                        [](float value) { return std::isfinite(value); });
+    if (bad == end) continue;
+    const int64_t index = first + (bad - values.data());
+    throw InputError(where + ": " + std::to_string(*bad) + " at [" +
+                     std::to_string(index / matrix.cols) + ", " +
+                     std::to_string(index % matrix.cols) + "]");
+  }
+}
+
+void require_finite(const FfnWeights& weights, const std::string& where) {
+  require_finite(weights.w1, where + " w1");
+  require_finite(weights.w2, where + " w2");
+  require_finite(weights.w3, where + " w3");
+  require_finite(weights.bias1, where + " w1.bias");
+  require_finite(weights.bias2, where + " w2.bias");
+  require_finite(weights.bias3, where + " w3.bias");
+}
+
+}  // namespace hashep

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/buffer.hpp"
+#include "kernels/ffn_shape.hpp"
+#include "runtime/model/model_config.hpp"
+
+namespace hashep {
+
+/// Weights of one expert: views, and the memory behind them where they are not mapped from a file.
+struct LoadedFfn {
+  FfnWeights weights;
+  std::vector<Buffer> owned;
+};
+
+/// A matrix, and the memory behind it where it is not mapped from a file.
+struct LoadedMatrix {
+  ConstMatrixView view;
+  Buffer owned;
+};
+
+/// Where the weights of a model come from: a folder or a seed. Views stay valid as long as the
+/// source and the Loaded... object live. Local, not collective; only what is asked for is read.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+
+  /// Throws InputError naming file, tensor and shapes where a tensor is missing or misshapen.
+  virtual LoadedFfn routed_expert(int64_t layer, int64_t expert) const = 0;
+  virtual LoadedFfn shared_experts(int64_t layer) const = 0;
+  /// gate.weight [num_experts, hidden_size]; needed for Score::sqrtsoftplus alone.
+  virtual LoadedMatrix gate(int64_t layer) const = 0;
+
+  /// Lets go of memory that only caches what was read (pages of mapped files). Views stay valid. So
+  /// a rank holds its weights once, packed, and not a second time as pages of the file.
+  virtual void drop_pages() const {}
+
+  /// A digest of names, dtypes and shapes of all tensors this model needs, for ranks to compare.
+  virtual uint64_t shape_digest() const = 0;
+};
+
+/// Throws InputError naming `where` and the element if a weight is NaN or infinite. fp32, fp16 or
+/// bf16, of any alignment.
+void require_finite(ConstMatrixView matrix, const std::string& where);
+void require_finite(const FfnWeights& weights, const std::string& where);
+
+}  // namespace hashep
