@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one place that knows that oneDNN 2.x and 3.x differ.
+#pragma once
+
+#include <dnnl.hpp>
+
+namespace hashep::onednn {
+
+/// Appends `algorithm` to post-ops, with no scale.
+inline void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm algorithm, float alpha,
+                           float beta) {
+#if DNNL_VERSION_MAJOR >= 3
+  ops.append_eltwise(algorithm, alpha, beta);
+#else
+  ops.append_eltwise(1.0f, algorithm, alpha, beta);
+#endif
+}
+
+/// An inference inner product with bias, made for as many threads as OpenMP would use now.
+inline dnnl::inner_product_forward::primitive_desc inner_product(
+    const dnnl::engine& engine, const dnnl::memory::desc& source, const dnnl::memory::desc& weights,
+    const dnnl::memory::desc& bias, const dnnl::memory::desc& result,
+    const dnnl::primitive_attr& attributes) {
+  constexpr auto kInference = dnnl::prop_kind::forward_inference;
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, kInference, source, weights, bias, result, attributes};
+#else
+  return {{kInference, source, weights, bias, result}, attributes, engine};
+#endif
+}
+
+/// Whether a matrix is stored row by row or column by column, not in blocks.
+inline bool is_plain(const dnnl::memory::desc& matrix) {
+#if DNNL_VERSION_MAJOR >= 3
+  const auto dims = matrix.get_dims();
+  const auto type = matrix.get_data_type();
+#else
+  const auto dims = matrix.dims();
+  const auto type = matrix.data_type();
+#endif
+  using Tag = dnnl::memory::format_tag;
+  return matrix == dnnl::memory::desc(dims, type, Tag::ab) ||
+         matrix == dnnl::memory::desc(dims, type, Tag::ba);
+}
+
+}  // namespace hashep::onednn
