@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/agreement.hpp"
+
+#include <cstdint>
+#include <new>
+
+#include "core/narrow.hpp"
+
+namespace hashep {
+namespace {
+
+/// Gathers one int64 of each rank on all ranks.
+std::vector<int64_t> gather_word(const Communicator& comm, Watch& watch, int64_t word) {
+  std::vector<int64_t> words(static_cast<size_t>(comm.size()));
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(
+      MPI_Iallgather(&word, 1, MPI_INT64_T, words.data(), 1, MPI_INT64_T, comm.get(), &request),
+      "MPI_Iallgather");
+  watch.count_collective();
+  watch.wait(request);
+  return words;
+}
+
+/// Sends rank 0's text to all ranks.
+std::string broadcast_text(const Communicator& comm, Watch& watch, const std::string& text) {
+  const int64_t length = gather_word(comm, watch, static_cast<int64_t>(text.size())).front();
+  std::string received = text;
+  received.resize(static_cast<size_t>(length));
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Ibcast(received.data(), narrow<int>(length, "text length"), MPI_CHAR, 0, comm.get(),
+                       &request),
+            "MPI_Ibcast");
+  watch.count_collective();
+  watch.wait(request);
+  return received;
+}
+
+std::string difference(const std::vector<Setting>& first, const std::vector<Setting>& mine,
+                       int rank) {
+  for (size_t i = 0; i < first.size() && i < mine.size(); ++i) {
+    if (first[i] == mine[i]) continue;
+    return "ranks disagree on " + first[i].first + ": rank 0 has " + first[i].second + ", rank " +
+           std::to_string(rank) + " has " + mine[i].second;
+  }
+  return "ranks disagree on their number of settings: rank 0 has " + std::to_string(first.size()) +
+         ", rank " + std::to_string(rank) + " has " + std::to_string(mine.size());
+}
+
+// Settings as text: names and values ended by characters that command lines do not hold.
+constexpr char kNameEnd = '\x1f';
+constexpr char kValueEnd = '\x1e';
+
+std::string join(const std::vector<Setting>& settings) {
+  std::string text;
+  for (const auto& [name, value] : settings) {
+    text += name;
+    text += kNameEnd;
+    text += value;
+    text += kValueEnd;
+  }
+  return text;
+}
+
+std::vector<Setting> split(const std::string& text) {
+  std::vector<Setting> settings;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t name_end = text.find(kNameEnd, begin);
+    const size_t value_end = text.find(kValueEnd, name_end);
+    settings.emplace_back(text.substr(begin, name_end - begin),
+                          text.substr(name_end + 1, value_end - name_end - 1));
+    begin = value_end + 1;
+  }
+  return settings;
+}
+
+// Outcomes of a rank's work.
+constexpr int64_t kDone = 0;
+constexpr int64_t kBadInput = 1;
+constexpr int64_t kFailed = 2;
+
+/// The outcome of `work` on this rank, and what went wrong.
+std::pair<int64_t, std::string> run_locally(int rank, const Watch& watch,
+                                            const std::function<void()>& work) {
+  const std::string where = "rank " + std::to_string(rank) + " in " + to_string(watch.position());
+  try {
+    work();
+    return {kDone, ""};
+  } catch (const InputError& error) {
+    return {kBadInput, error.what()};
+  } catch (const std::bad_alloc&) {
+    return {kFailed, where + ": out of memory"};
+  } catch (const std::exception& error) {
+    if (dynamic_cast<const ReporterKnown*>(&error) != nullptr) throw;
+    return {kFailed, where + ": " + error.what()};
+  }
+}
+
+}  // namespace
+
+void agree(const Communicator& comm, Watch& watch, const std::function<void()>& work) {
+  const auto [outcome, failure] = run_locally(comm.rank(), watch, work);
+  const std::vector<int64_t> outcomes = gather_word(comm, watch, outcome);
+  for (int rank = 0; rank < comm.size(); ++rank) {
+    const int64_t of_rank = outcomes[static_cast<size_t>(rank)];
+    if (of_rank == kDone) continue;
+    const bool is_reporter = rank == comm.rank();
+    const std::string text = is_reporter ? failure : "rank " + std::to_string(rank) + " failed";
+    if (of_rank == kBadInput) throw CollectiveInputError(text, is_reporter);
+    throw CollectiveRunError(text, is_reporter);
+  }
+}
+
+void require_same_settings(const Communicator& comm, Watch& watch,
+                           const std::vector<Setting>& settings) {
+  const std::string mine = join(settings);
+  const std::string first = broadcast_text(comm, watch, mine);
+  agree(comm, watch, [&] {
+    if (mine != first) throw InputError(difference(split(first), settings, comm.rank()));
+  });
+}
+
+}  // namespace hashep

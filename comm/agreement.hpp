@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "comm/watch.hpp"
+
+namespace hashep {
+
+/// Bad input that all ranks know of, though perhaps one alone has met it. Thrown on all ranks
+/// alike, so that none waits for one that has left; `is_reporter` says whether this rank prints
+/// (the lowest one that failed), the text being that rank's own.
+class CollectiveInputError : public InputError, public ReporterKnown {
+ public:
+  CollectiveInputError(const std::string& text, bool is_reporter)
+      : InputError(text), ReporterKnown(is_reporter) {}
+};
+
+/// A failure while running that all ranks know of, in the same way.
+class CollectiveRunError : public RunError, public ReporterKnown {
+ public:
+  CollectiveRunError(const std::string& text, bool is_reporter)
+      : RunError(text), ReporterKnown(is_reporter) {}
+};
+
+/// Runs `work` on each rank; where it fails on any, throws on all, so that no rank goes on to wait
+/// for one that has left: CollectiveInputError where the lowest rank that failed threw InputError,
+/// else CollectiveRunError. Errors of which the reporter is known pass as they are. Collective.
+void agree(const Communicator& comm, Watch& watch, const std::function<void()>& work);
+
+/// A setting and its value on this rank, as text.
+using Setting = std::pair<std::string, std::string>;
+
+/// Throws CollectiveInputError on all ranks where ranks differ in any setting, naming the setting,
+/// two ranks and their values. All ranks pass the same names in the same order, or differ in
+/// version, which is then what is named. Collective.
+void require_same_settings(const Communicator& comm, Watch& watch,
+                           const std::vector<Setting>& settings);
+
+}  // namespace hashep

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "comm/watch.hpp"
+
+namespace hashep {
+
+/// The planning exchange: each rank contributes its counts for all layers of a batch, O(layers x
+/// experts) integers, in one non-blocking all-gather, and gets those of all ranks. One gather
+/// rather than a pair of all-to-alls (counts to owners, places back): it needs one latency of
+/// log(ep_size), a single call to overlap with a step, and lets every rank know where its rows
+/// land. 384 ranks with 3 layers of 384 experts gather 3.5 MB.
+class CountExchange {
+ public:
+  /// Collective (duplicates `comm`). `words`: integers each rank contributes.
+  CountExchange(const Communicator& comm, int64_t words);
+
+  /// Begins the exchange. `mine`: [words], untouched until `finish`. Collective.
+  void start(std::span<const int64_t> mine, Watch& watch);
+
+  /// Completes it. Returns [ep_size, words], valid until the next start. Collective.
+  std::span<const int64_t> finish(Watch& watch);
+
+  /// Exchanges begun so far.
+  int64_t exchanges() const { return exchanges_; }
+
+ private:
+  Communicator comm_;
+  int64_t words_;
+  std::vector<int64_t> gathered_;
+  MPI_Request request_ = MPI_REQUEST_NULL;
+  int64_t exchanges_ = 0;
+};
+
+}  // namespace hashep

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <mpi.h>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "comm/phase.hpp"
+#include "core/error.hpp"
+
+namespace hashep {
+
+/// Base of errors of which it is settled which rank prints them, so that a job prints one line.
+class ReporterKnown {
+ public:
+  explicit ReporterKnown(bool is_reporter) : is_reporter_(is_reporter) {}
+  virtual ~ReporterKnown() = default;
+  bool is_reporter() const { return is_reporter_; }
+
+ private:
+  bool is_reporter_;
+};
+
+/// A wait has given up, and this rank is to report it.
+class GaveUp : public RunError, public ReporterKnown {
+ public:
+  explicit GaveUp(const std::string& text) : RunError(text), ReporterKnown(true) {}
+};
+
+/// A failure that another rank has undertaken to report: end quietly.
+class ReportedByPeer : public RunError, public ReporterKnown {
+ public:
+  explicit ReportedByPeer(int reporter)
+      : RunError("rank " + std::to_string(reporter) + " reports"), ReporterKnown(false) {}
+};
+
+/// Waits that cannot hang. Every wait of the MPI side goes through `wait`, which gives up shortly
+/// before the deadline, calls the roll, and throws GaveUp naming the ranks that do not answer and
+/// where this rank was, or ReportedByPeer where another rank does. The roll is called over a
+/// communicator of its own: a rank asks all others, ranks that wait answer at once with their
+/// position, a rank that died or stalls (or computes for longer than the deadline) does not. A stop
+/// signal (SIGINT, SIGTERM) ends a wait in the same way, which is how the survivors of a killed
+/// rank come to name it.
+class Watch {
+ public:
+  /// Collective (duplicates `comm`). `deadline`: seconds a wait may take in all. `stop_signal` may
+  /// be null; it points to a flag that a signal handler sets to the signal's number.
+  Watch(const Communicator& comm, double deadline, const volatile int* stop_signal);
+
+  /// States where this rank is from now on.
+  void at(Position position) { position_ = position; }
+  const Position& position() const { return position_; }
+
+  int rank() const { return control_.rank(); }
+  int size() const { return control_.size(); }
+
+  /// Completes `request`, polling, and yielding the core when polling has been in vain for a while.
+  void wait(MPI_Request& request);
+
+  /// Throws, as a wait would, where a stop signal has come. For loops that do not wait.
+  void check_stop();
+
+  /// A barrier under the deadline. Collective.
+  void barrier();
+
+  /// Before a rank ends the job over an error that other ranks may meet at the same moment: claims
+  /// the report. Throws ReportedByPeer where another rank has claimed it, or does so now and is
+  /// lower. Makes MPI progress: the buffers of pending exchanges must still be there. Local.
+  void claim_report();
+
+  /// Number of collectives begun through `count_collective`, for reports and tests.
+  int64_t collectives() const { return collectives_; }
+  void count_collective() { ++collectives_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  struct Answer {
+    bool present = false;
+    Position position;
+  };
+
+  /// Tells a peer where this rank is.
+  void send_note(int peer, int tag);
+  void send_to_all(int tag);
+  /// Takes all notes that have come: answers questions, records answers and reports.
+  void take_notes();
+  void call_roll(double grace);
+  [[noreturn]] void give_up(double grace, const std::string& reason);
+
+  Communicator control_;
+  double deadline_;
+  const volatile int* stop_signal_;
+  Position position_;
+  std::vector<Answer> answers_;    // [size]
+  std::array<int64_t, 3> note_{};  // what send_note sends: phase, step, layer
+  int reporter_ = -1;              // lowest rank that has said it reports; -1: none
+  int64_t collectives_ = 0;
+};
+
+}  // namespace hashep

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/agreement.hpp"
+
+#include "comm/count_exchange.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace hashep;
+
+namespace {
+
+constexpr double kDeadline = 120.0;  // seconds
+
+struct Ranks {
+  Communicator comm{MPI_COMM_WORLD};
+  Watch watch{comm, kDeadline, nullptr};
+};
+
+}  // namespace
+
+TEST_CASE("an error on one rank is an error on all, and one rank reports it") {
+  Ranks ranks;
+  const int last = ranks.comm.size() - 1;
+  bool thrown = false;
+  try {
+    agree(ranks.comm, ranks.watch, [&] {
+      if (ranks.comm.rank() == last) throw InputError("no such file");
+    });
+  } catch (const CollectiveInputError& error) {
+    thrown = true;
+    CHECK(error.is_reporter() == (ranks.comm.rank() == last));
+    if (error.is_reporter()) CHECK(std::string(error.what()) == "no such file");
+  }
+  CHECK(thrown);
+}
+
+TEST_CASE("work that succeeds everywhere goes on") {
+  Ranks ranks;
+  int done = 0;
+  agree(ranks.comm, ranks.watch, [&done] { ++done; });
+  CHECK(done == 1);
+}
+
+TEST_CASE("ranks that disagree name the setting and both values") {
+  Ranks ranks;
+  const std::vector<Setting> same = {{"version", "1"}, {"--seed", "7"}};
+  require_same_settings(ranks.comm, ranks.watch, same);
+  if (ranks.comm.size() == 1) return;
+
+  const int last = ranks.comm.size() - 1;
+  const std::vector<Setting> mine = {{"version", "1"},
+                                     {"--seed", ranks.comm.rank() == last ? "8" : "7"}};
+  std::string text;
+  bool reporter = false;
+  try {
+    require_same_settings(ranks.comm, ranks.watch, mine);
+  } catch (const CollectiveInputError& error) {
+    text = error.what();
+    reporter = error.is_reporter();
+  }
+  CHECK_FALSE(text.empty());
+  CHECK(reporter == (ranks.comm.rank() == last));
+  if (reporter) {
+    CHECK(text ==
+          "ranks disagree on --seed: rank 0 has 7, rank " + std::to_string(last) + " has 8");
+  }
+}
+
+TEST_CASE("the planning exchange gathers the words of all ranks in one collective") {
+  Ranks ranks;
+  CountExchange exchange(ranks.comm, 3);
+  for (int64_t batch = 0; batch < 3; ++batch) {
+    const std::vector<int64_t> mine = {ranks.comm.rank(), batch, int64_t{1} << 40};
+    const int64_t before = ranks.watch.collectives();
+    exchange.start(mine, ranks.watch);
+    const auto all = exchange.finish(ranks.watch);
+    CHECK(ranks.watch.collectives() - before == 1);
+    for (int rank = 0; rank < ranks.comm.size(); ++rank) {
+      const auto of_rank = all.subspan(static_cast<size_t>(3 * rank), 3);
+      CHECK(of_rank[0] == rank);
+      CHECK(of_rank[1] == batch);
+      CHECK(of_rank[2] == int64_t{1} << 40);
+    }
+  }
+  CHECK(exchange.exchanges() == 3);
+  CHECK_THROWS_AS(exchange.start(std::vector<int64_t>{1}, ranks.watch), RunError);
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/transport/local_transport.hpp"
+
+#include <thread>
+
+#include "tests/support/catch.hpp"
+#include "tests/support/exchange_check.hpp"
+
+using namespace hashep;
+
+TEST_CASE("transport local puts every row in its place, for any number of ranks and experts") {
+  std::mt19937 random(11);
+  int64_t received = 0;
+  for (int round = 0; round < 40; ++round) {
+    const int ep_size = static_cast<int>(1 + random() % 7);
+    const auto num_experts = static_cast<int64_t>(1 + random() % 12);
+    const int top_k = static_cast<int>(1 + random() % std::min<uint64_t>(6, num_experts));
+    std::vector<int64_t> tokens;
+    for (int rank = 0; rank < ep_size; ++rank)
+      tokens.push_back(static_cast<int64_t>(random() % 50));
+    const auto routing = test::random_routing(random, ep_size, num_experts, top_k, tokens,
+                                              static_cast<test::Skew>(round % 3));
+    const Placement placement = contiguous_placement(num_experts, ep_size);
+    const DType dtype = round % 2 == 0 ? DType::f32 : DType::bf16;
+
+    LocalGroup group(ep_size);
+    std::vector<test::ExchangeErrors> errors(static_cast<size_t>(ep_size));
+    std::vector<std::jthread> ranks;
+    for (int rank = 0; rank < ep_size; ++rank) {
+      ranks.emplace_back([&, rank] {
+        LocalTransport transport(group, rank);
+        errors[static_cast<size_t>(rank)] =
+            test::check_exchange(transport, routing, placement, rank, dtype, 5);
+      });
+    }
+    ranks.clear();  // joins
+    for (const test::ExchangeErrors& of_rank : errors) {
+      CHECK(of_rank.dispatch == 0);
+      CHECK(of_rank.combine == 0);
+      received += of_rank.rows_received;
+    }
+  }
+  CHECK(received > 1000);
+}

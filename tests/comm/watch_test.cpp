@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/watch.hpp"
+
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "tests/support/catch.hpp"
+
+using namespace hashep;
+
+namespace {
+
+/// A Watch that stays until MPI has ended: a wait that was given up leaves an operation pending on
+/// its communicator, which must not be freed then.
+Watch& lasting_watch(const Communicator& comm, double deadline, const volatile int* stop_signal) {
+  static std::vector<std::unique_ptr<Watch>> watches;
+  watches.push_back(std::make_unique<Watch>(comm, deadline, stop_signal));
+  return *watches.back();
+}
+
+}  // namespace
+
+TEST_CASE("a rank that does not come is named, with where the others were, by one of them") {
+  const Communicator comm(MPI_COMM_WORLD);
+  if (comm.size() < 2) return;
+  const int late = comm.size() - 1;
+  std::string text;
+  bool reported_by_peer = false;
+  Watch& watch = lasting_watch(comm, 1.0, nullptr);
+  watch.at({Phase::dispatch, 3, 1});
+  if (comm.rank() == late) {
+    // Long enough for the others to give up; then the barrier's missing part comes.
+    std::this_thread::sleep_for(std::chrono::seconds(4));
+  }
+  try {
+    watch.barrier();
+  } catch (const ReportedByPeer&) {
+    reported_by_peer = true;
+  } catch (const RunError& error) {
+    text = error.what();
+  }
+  if (comm.rank() == late) return;
+  CHECK((reported_by_peer || !text.empty()));
+  if (!text.empty()) {
+    CHECK_THAT(text, ContainsSubstring("in dispatch, layer 1, step 3"));
+    CHECK_THAT(text, ContainsSubstring("no answer from rank " + std::to_string(late)));
+  }
+}
+
+TEST_CASE("a stop signal ends a wait") {
+  const Communicator comm(MPI_COMM_WORLD);
+  static const volatile int signal = 15;
+  Watch& watch = lasting_watch(comm, 60.0, &signal);
+  watch.at({Phase::experts, 2, 0});
+  std::string text;
+  try {
+    watch.check_stop();
+  } catch (const RunError& error) {
+    text = error.what();
+  }
+  // A rank that came first reports for all.
+  const bool by_peer = text.ends_with("reports");
+  if (!by_peer)
+    CHECK_THAT(text, ContainsSubstring("in experts, layer 0, step 2: stopped by signal"));
+  CHECK((!by_peer || comm.size() > 1));
+}
+
+TEST_CASE("waits that are answered just return") {
+  const Communicator comm(MPI_COMM_WORLD);
+  Watch watch(comm, 60.0, nullptr);
+  const int64_t before = watch.collectives();
+  for (int i = 0; i < 100; ++i) watch.barrier();
+  CHECK(watch.collectives() - before == 100);
+}
