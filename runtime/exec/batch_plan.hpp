@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "comm/plan/exchange_plan.hpp"
+#include "runtime/routing/router.hpp"
+#include "runtime/routing/token_batch.hpp"
+
+namespace hashep {
+
+/// The static routing of a layer stack: one router and one placement per layer, of equal
+/// num_experts.
+struct StackRouting {
+  std::vector<std::unique_ptr<Router>> routers;
+  std::vector<Placement> placements;
+
+  int64_t num_layers() const { return static_cast<int64_t>(routers.size()); }
+  int64_t num_experts() const { return routers.front()->num_experts(); }
+  /// Integers a rank's counts for all layers take.
+  int64_t count_words() const { return num_layers() * num_experts(); }
+};
+
+/// The plans of all layers of one batch, as one rank sees them.
+struct BatchPlan {
+  TokenBatch batch;  // this rank's tokens
+  int64_t step = -1;
+  int64_t first_token = 0;    // index of this rank's first token in the global batch
+  int64_t global_tokens = 0;  // tokens of the batch on all ranks
+  std::vector<ExchangePlan> layers;
+  std::vector<int64_t> expert_counts;  // [num_layers, num_experts], of the whole batch
+};
+
+/// Routes plan.batch in all layers into plan.layers[l].experts, and counts: counts [num_layers,
+/// num_experts]. Local.
+void route_batch(const StackRouting& routing, BatchPlan& plan, std::span<int64_t> counts);
+
+/// All ranks' counts for all layers, as they are gathered: rank s's counts [num_layers,
+/// num_experts] stand at words[s * row_stride + first].
+struct GatheredCounts {
+  std::span<const int64_t> words;
+  int64_t row_stride = 0;
+  int64_t first = 0;
+};
+
+/// Completes the plans of all layers: a pure function of plan.batch's routing, counts and
+/// placements. Allocates nothing where the plan has held these sizes before. Local.
+void complete_batch(const StackRouting& routing, const GatheredCounts& counts, int ep_rank,
+                    BatchPlan& plan);
+
+/// The plans of rank `ep_rank` as a pure function of all ranks' tokens: no exchange.
+std::vector<ExchangePlan> plan_batch(const StackRouting& routing,
+                                     std::span<const TokenBatch> batches_by_rank, int ep_rank);
+
+}  // namespace hashep

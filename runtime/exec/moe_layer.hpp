@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "comm/plan/exchange_plan.hpp"
+#include "comm/transport/transport.hpp"
+#include "core/buffer.hpp"
+#include "kernels/expert_ffn.hpp"
+#include "runtime/exec/phase_log.hpp"
+#include "runtime/model/weight_source.hpp"
+
+namespace hashep {
+
+/// How a layer computes.
+struct ExecOptions {
+  DType dtype = DType::f32;   // of activations: f32 or bf16
+  int threads = 1;            // of this rank
+  bool check_finite = false;  // refuse weights that are NaN or infinite
+  Watch* watch = nullptr;     // looked at for stop signals while weights are read; may be null
+};
+
+/// Memory that layers use one after the other.
+struct LayerWorkspace {
+  std::vector<float> weights;  // [tokens, top_k]
+  Buffer shared;               // [tokens, hidden_size]
+};
+
+/// Where a rank's tokens stand in the global batch.
+struct BatchPlace {
+  int64_t first_token = 0;
+  int64_t global_tokens = 0;
+};
+
+/// The experts of a whole stack on one rank, so that layers share kernels and scratch. Layer l's
+/// local experts are consecutive in `routed`; expert l of `shared` is its shared experts.
+struct StackExperts {
+  ExpertFfn routed;
+  std::optional<ExpertFfn> shared;
+};
+
+/// One expert-parallel MoE layer on one rank: gate, dispatch, experts, shared experts, combine.
+class MoeLayer {
+ public:
+  /// Reads the weights of `local_experts` (ascending) and packs them into experts.routed from
+  /// `first_expert` on, likewise the shared experts, and reads the gate. Local. Throws InputError
+  /// on missing, misshapen or (check_finite) non-finite weights. `experts` must outlive the layer.
+  MoeLayer(const ModelConfig& config, int64_t layer, std::span<const int32_t> local_experts,
+           int64_t first_expert, const WeightSource& weights, const ExecOptions& options,
+           StackExperts& experts);
+
+  /// Makes ready for `forward` with this plan: kernels, scratch, workspace. Ahead of the step.
+  /// Local.
+  void prepare(const ExchangePlan& plan, const BatchPlace& place, LayerWorkspace& workspace);
+
+  /// y <- layer(x), both [plan.tokens, hidden_size]; y may be x. Collective, through the transport.
+  void forward(const ExchangePlan& plan, const BatchPlace& place, ConstMatrixView x, MatrixView y,
+               LayerWorkspace& workspace, Transport& transport, PhaseLog& log);
+
+  /// Bytes of the gate's weights.
+  int64_t gate_bytes() const { return gate_.view.bytes(); }
+
+ private:
+  ModelConfig config_;
+  int64_t layer_;
+  int64_t first_expert_;
+  ExecOptions options_;
+  StackExperts& experts_;
+  LoadedMatrix gate_;
+};
+
+}  // namespace hashep

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/exec/stack_routing.hpp"
+
+#include <xxhash.h>
+
+#include <algorithm>
+
+#include "core/error.hpp"
+#include "runtime/routing/hash_router.hpp"
+#include "runtime/routing/table_router.hpp"
+
+namespace hashep {
+namespace {
+
+HashFeature hash_feature(RouterKind kind) {
+  switch (kind) {
+    case RouterKind::position:
+      return HashFeature::position;
+    case RouterKind::previous:
+      return HashFeature::previous;
+    case RouterKind::bigram:
+      return HashFeature::bigram;
+    default:
+      return HashFeature::token;
+  }
+}
+
+int64_t counted_tokens(const TokenStream& stream) {
+  return std::min(stream.size().value_or(kCountedTokens), kCountedTokens);
+}
+
+/// The table of one layer: from --table, or from the model folder.
+RoutingTable read_table(const ModelConfig& config, const RoutingSource& source, int64_t layer) {
+  RoutingTable table;
+  std::string name = source.table_path;
+  if (!source.table_path.empty()) {
+    table = load_table(source.table_path, "", config.num_experts);
+  } else if (source.folder != nullptr) {
+    table = source.folder->table(layer);
+    name = "tid2eid of layer " + std::to_string(layer);
+  } else {
+    throw InputError("--router table needs --table FILE or a --model folder with tables");
+  }
+  if (table.vocab_size != config.vocab_size || table.top_k != config.top_k) {
+    throw InputError(name + ": the table is [" + std::to_string(table.vocab_size) + ", " +
+                     std::to_string(table.top_k) + "], the model needs [" +
+                     std::to_string(config.vocab_size) + ", " + std::to_string(config.top_k) + "]");
+  }
+  return table;
+}
+
+}  // namespace
+
+std::vector<std::unique_ptr<Router>> make_routers(const ModelConfig& config,
+                                                  const RoutingSource& source,
+                                                  const TokenStream& stream) {
+  std::vector<std::unique_ptr<Router>> routers;
+  std::vector<int64_t> id_counts;
+  if (source.kind == RouterKind::balanced) {
+    id_counts = count_ids(stream, config.vocab_size, counted_tokens(stream));
+  }
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    switch (source.kind) {
+      case RouterKind::table:
+        routers.push_back(
+            std::make_unique<TableRouter>(read_table(config, source, layer), config.num_experts));
+        break;
+      case RouterKind::balanced:
+        routers.push_back(std::make_unique<TableRouter>(
+            build_balanced_table(id_counts, config.num_experts, config.top_k), config.num_experts));
+        break;
+      default:
+        routers.push_back(std::make_unique<HashRouter>(
+            HashRouterConfig{.feature = hash_feature(source.kind),
+                             .seed = source.seed + static_cast<uint64_t>(layer),
+                             .num_experts = config.num_experts,
+                             .top_k = config.top_k,
+                             .vocab_size = config.vocab_size}));
+    }
+  }
+  return routers;
+}
+
+std::vector<Placement> make_placements(PlacementKind kind,
+                                       const std::vector<std::unique_ptr<Router>>& routers,
+                                       const TokenStream& stream, int64_t seq_len, int ep_size) {
+  std::vector<Placement> placements;
+  TokenBatch sample;
+  if (kind == PlacementKind::balanced) {
+    read_batch(stream, {.batch_tokens = counted_tokens(stream), .seq_len = seq_len}, 0, sample);
+  }
+  for (const auto& router : routers) {
+    if (kind == PlacementKind::contiguous) {
+      placements.push_back(contiguous_placement(router->num_experts(), ep_size));
+      continue;
+    }
+    std::vector<int32_t> experts(sample.ids.size() * static_cast<size_t>(router->top_k()));
+    std::vector<int64_t> loads(static_cast<size_t>(router->num_experts()));
+    router->route(sample, experts);
+    count_assignments(experts, loads);
+    placements.push_back(balanced_placement(loads, ep_size));
+  }
+  return placements;
+}
+
+uint64_t id_digest(const TokenStream& stream, int64_t limit) {
+  std::vector<int32_t> ids(static_cast<size_t>(std::min(limit, kCountedTokens)));
+  stream.read(0, ids);
+  return XXH64(ids.data(), ids.size() * sizeof(ids[0]), 0);
+}
+
+uint64_t table_digest(const std::vector<std::unique_ptr<Router>>& routers) {
+  uint64_t digest = 0;
+  for (const auto& router : routers) {
+    if (const auto* by_table = dynamic_cast<const TableRouter*>(router.get())) {
+      const std::vector<int32_t>& experts = by_table->table().experts;
+      digest = XXH64(experts.data(), experts.size() * sizeof(experts[0]), digest);
+    }
+  }
+  return digest;
+}
+
+}  // namespace hashep

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/exec/batch_plan.hpp"
+#include "runtime/model/model_config.hpp"
+#include "runtime/model/model_folder.hpp"
+#include "runtime/routing/token_stream.hpp"
+
+namespace hashep {
+
+/// How experts are placed on ranks.
+enum class PlacementKind { contiguous, balanced };
+
+/// What the routing of a stack is made from.
+struct RoutingSource {
+  RouterKind kind = RouterKind::token;
+  uint64_t seed = 0;
+  std::string table_path;               // RouterKind::table; empty: the model folder's own
+  const ModelFolder* folder = nullptr;  // may be null
+};
+
+/// Routers of all layers of `config`. `balanced` counts the first kCountedTokens ids of the stream
+/// and builds one greedy table for all layers. Local; the same on all ranks. Throws InputError on a
+/// bad or missing table.
+std::vector<std::unique_ptr<Router>> make_routers(const ModelConfig& config,
+                                                  const RoutingSource& source,
+                                                  const TokenStream& stream);
+
+/// Placements of all layers. `balanced` evens the load that the first kCountedTokens tokens of the
+/// stream put on each layer's experts. Local; the same on all ranks.
+std::vector<Placement> make_placements(PlacementKind kind,
+                                       const std::vector<std::unique_ptr<Router>>& routers,
+                                       const TokenStream& stream, int64_t seq_len, int ep_size);
+
+/// Tokens that tables and placements are balanced by, at most.
+inline constexpr int64_t kCountedTokens = int64_t{1} << 20;
+
+/// A digest of the stream's first `limit` ids (kCountedTokens at most), for ranks to compare.
+uint64_t id_digest(const TokenStream& stream, int64_t limit);
+
+/// A digest of all layers' tables, for ranks to compare; 0 for arithmetic hash routers.
+uint64_t table_digest(const std::vector<std::unique_ptr<Router>>& routers);
+
+}  // namespace hashep

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/allocation_count.hpp"
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstddef>
+#include <new>
+
+namespace {
+
+std::atomic<int64_t> count = 0;
+
+}  // namespace
+
+// The linker's --wrap=NAME sends calls of NAME to __wrap_NAME and calls of __real_NAME to NAME. The
+// mangled names are operator new, operator new[], and both with an alignment.
+extern "C" {
+void* __real__Znwm(size_t size);
+void* __real__Znam(size_t size);
+void* __real__ZnwmSt11align_val_t(size_t size, std::align_val_t alignment);
+void* __real__ZnamSt11align_val_t(size_t size, std::align_val_t alignment);
+void* __real_malloc(size_t size);
+void* __real_mmap(void* address, size_t size, int protection, int flags, int file, off_t offset);
+
+void* __wrap__Znwm(size_t size) {
+  ++count;
+  return __real__Znwm(size);
+}
+void* __wrap__Znam(size_t size) {
+  ++count;
+  return __real__Znam(size);
+}
+void* __wrap__ZnwmSt11align_val_t(size_t size, std::align_val_t alignment) {
+  ++count;
+  return __real__ZnwmSt11align_val_t(size, alignment);
+}
+void* __wrap__ZnamSt11align_val_t(size_t size, std::align_val_t alignment) {
+  ++count;
+  return __real__ZnamSt11align_val_t(size, alignment);
+}
+void* __wrap_malloc(size_t size) {
+  ++count;
+  return __real_malloc(size);
+}
+void* __wrap_mmap(void* address, size_t size, int protection, int flags, int file, off_t offset) {
+  ++count;
+  return __real_mmap(address, size, protection, flags, file, offset);
+}
+}
+
+namespace hashep::test {
+
+int64_t allocation_count() {
+  return count.load();
+}
+
+}  // namespace hashep::test
