@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "comm/communicator.hpp"
+#include "comm/watch.hpp"
+#include "core/atomic_file.hpp"
+#include "core/split.hpp"
+#include "core/tensor_view.hpp"
+
+namespace hashep {
+
+/// Reads this rank's rows of the tensor `hidden_states` [batch_tokens, hidden_size] (F32, F16 or
+/// BF16) of a safetensors file into `out` [rows.size(), hidden_size], converting to out's dtype.
+/// Only these rows are read. Throws InputError. Local.
+void load_hidden_states(const std::string& path, int64_t batch_tokens, Range rows, MatrixView out);
+
+/// Fills `out` with rows `rows` of seeded normal states: a pure function of (seed, global row,
+/// column).
+void make_hidden_states(uint64_t seed, Range rows, MatrixView out);
+
+/// Writes the rows of all ranks in global token order as tensor `hidden_states` [batch_tokens,
+/// hidden_size] of a safetensors file, through rank 0. `file` is used on rank 0 alone, and
+/// committed there. x: this rank's rows, `rows` of the batch. Collective.
+void write_hidden_states(const Communicator& comm, Watch& watch, int64_t batch_tokens,
+                         ConstMatrixView x, AtomicFile* file);
+
+}  // namespace hashep

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <string_view>
+
+#include "launch/exit_code.hpp"
+#include "launch/run_command.hpp"
+#include "launch/run_options.hpp"
+
+namespace {
+
+constexpr const char* kHelp =
+    "hashep: expert-parallel MoE layers with static (hash or table) routing\n"
+    "\n"
+    "Usage: hashep COMMAND [OPTIONS]\n"
+    "\n"
+    "Commands:\n"
+    "  run        run layers over batches of tokens, on one rank or under mpirun\n"
+    "\n"
+    "Options:\n"
+    "  --help     this text; `hashep COMMAND --help` lists a command's options\n"
+    "  --version  version and commit\n"
+    "\n"
+    "Examples:\n"
+    "  hashep run --num-experts 16 --top-k 2 --check\n"
+    "      one rank, a synthetic model, seeded tokens, checked against a naive oracle\n"
+    "  mpirun -np 4 hashep run --tokens ids.bin --vocab-size 32000 --num-experts 64 --steps 100\n"
+    "      four ranks, 16 experts each, real token ids\n"
+    "  mpirun -np 2 hashep run --model DIR --tokens ids.npy --dtype bf16 --output out.safetensors\n"
+    "      the hash-routed layers of a DeepSeek-V4-shaped folder, one step, outputs kept\n"
+    "\n"
+    "Exit codes: 0 success, 1 failure while running, 2 bad input.\n";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view command = argc > 1 ? argv[1] : "--help";
+  if (command == "run") return hashep::run_command(argc, argv);
+  if (command == "--version") {
+    std::printf("%s\n", hashep::version_text().c_str());
+    return hashep::kExitSuccess;
+  }
+  if (command == "--help" || command == "-h" || command == "help") {
+    std::fputs(kHelp, stdout);
+    return hashep::kExitSuccess;
+  }
+  return hashep::unknown_command(argc, argv);
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace hashep {
+
+/// Progress of a long run on stderr: a bar that redraws itself on a terminal, plain lines in a log.
+/// Silent for runs of under two seconds.
+class Progress {
+ public:
+  enum class Style { off, lines, bar };
+
+  /// `style`: auto, bar, lines or off. `tokens_per_step` is for the rate shown.
+  Progress(const std::string& style, int64_t steps, int64_t tokens_per_step);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  /// `done` steps are finished.
+  void update(int64_t done);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  std::string text(int64_t done) const;
+
+  Style style_;
+  int64_t steps_;
+  int64_t tokens_per_step_;
+  Clock::time_point begin_;
+  Clock::time_point next_;
+  bool bar_drawn_ = false;
+};
+
+}  // namespace hashep

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/run_job.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "comm/agreement.hpp"
+#include "comm/plan/plan_stats.hpp"
+#include "launch/chrome_trace.hpp"
+#include "launch/cores.hpp"
+#include "launch/gather.hpp"
+#include "launch/hidden_states.hpp"
+#include "launch/progress.hpp"
+#include "launch/run_report.hpp"
+#include "launch/run_setup.hpp"
+#include "runtime/exec/oracle_check.hpp"
+
+namespace hashep {
+namespace {
+
+// Multiply-adds that --check spends on a rank unless told: a few seconds of plain loops.
+constexpr int64_t kCheckBudget = int64_t{3} << 30;
+
+std::vector<float> rows_as_float(ConstMatrixView x, std::span<const int64_t> rows) {
+  std::vector<float> values(rows.size() * static_cast<size_t>(x.cols));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    convert_to_float(x.dtype, x.row(rows[i]), x.cols,
+                     values.data() + i * static_cast<size_t>(x.cols));
+  }
+  return values;
+}
+
+/// Tokens of this rank to check: evenly spaced, as many as asked for or as the budget allows.
+std::vector<int64_t> tokens_to_check(const RunOptions& options, const RunSetup& setup) {
+  const int64_t tokens = setup.rows().size();
+  const int64_t affordable = std::max<int64_t>(
+      1, kCheckBudget / std::max<int64_t>(1, oracle_cost_per_token(setup.config)));
+  const int64_t wanted = options.check_tokens > 0 ? options.check_tokens : affordable;
+  const int64_t count = std::min(tokens, wanted);
+  std::vector<int64_t> chosen;
+  for (int64_t i = 0; i < count; ++i) chosen.push_back(i * tokens / count);
+  return chosen;
+}
+
+/// One rank's run: its state between set-up and results.
+class Job {
+ public:
+  Job(const RunOptions& options, const Communicator& comm, Watch& watch)
+      : options_(options),
+        comm_(comm),
+        watch_(watch),
+        setup_(set_up_run(options, comm, watch)),
+        log_(&watch, setup_.steps * std::max<int64_t>(1, setup_.config.num_layers),
+             !options.trace.empty()),
+        pipeline_(setup_.routing, *setup_.stream, setup_.split,
+                  options.planning == "exchange" ? Planning::exchange : Planning::replicated, &comm,
+                  &watch),
+        expert_counts_(static_cast<size_t>(setup_.routing.count_words())) {
+    state_.reserve(setup_.input_rows().bytes());
+  }
+
+  void print_start() const {
+    if (comm_.rank() != 0) return;
+    const ModelConfig& config = setup_.config;
+    std::printf("hashep %s: %d rank%s x %d thread%s, transport %s, %s\n",
+                std::string(version()).c_str(), comm_.size(), comm_.size() == 1 ? "" : "s",
+                setup_.threads, setup_.threads == 1 ? "" : "s",
+                std::string(setup_.transport->name()).c_str(),
+                std::string(setup_.stack->implementation()).c_str());
+    std::printf("model: %lld layers, d %lld, f %lld, %lld experts, top %d, %lld shared, %s, %s\n",
+                static_cast<long long>(config.num_layers),
+                static_cast<long long>(config.hidden_size), static_cast<long long>(config.ffn_size),
+                static_cast<long long>(config.num_experts), config.top_k,
+                static_cast<long long>(config.num_shared_experts),
+                std::string(activation_name(config.activation)).c_str(), options_.dtype.c_str());
+    std::printf("tokens: %lld a step, sequences of %lld, %lld steps\n",
+                static_cast<long long>(setup_.split.batch_tokens),
+                static_cast<long long>(setup_.split.seq_len), static_cast<long long>(setup_.steps));
+    std::fflush(stdout);
+  }
+
+  void run_steps() {
+    Progress progress(comm_.rank() == 0 ? options_.progress : "off", setup_.steps,
+                      setup_.split.batch_tokens);
+    watch_.barrier();
+    log_.set_origin();
+    log_.set_step(0);
+    pipeline_.start(0, log_);
+    for (int64_t step = 0; step < setup_.steps; ++step) {
+      log_.set_step(step);
+      const BatchPlan& plan = pipeline_.finish(log_);
+      setup_.stack->prepare(plan);
+      if (step + 1 < setup_.steps) pipeline_.start(step + 1, log_);
+      const MatrixView input = setup_.input_rows();
+      if (input.bytes() > 0) {
+        std::memcpy(state_.data(), input.data, static_cast<size_t>(input.bytes()));
+      }
+      run_step(plan);
+      note(plan);
+      if (step == 0 && options_.check) check(plan);
+      progress.update(step + 1);
+    }
+  }
+
+  void report(const std::vector<std::string>& args) {
+    watch_.at({Phase::output, -1, -1});
+    if (!options_.output.empty()) {
+      write_hidden_states(comm_, watch_, setup_.split.batch_tokens, state(),
+                          setup_.output ? &*setup_.output : nullptr);
+    }
+    if (!options_.trace.empty()) {
+      write_chrome_trace(comm_, watch_, log_, setup_.trace ? &*setup_.trace : nullptr);
+    }
+    const RunDescription description = describe(args);
+    finish_stats();
+    const RunResult result = gather_result(comm_, watch_, log_, stats_, description);
+    if (comm_.rank() != 0) return;
+    if (setup_.json) {
+      setup_.json->write(result_json(result, description));
+      setup_.json->commit();
+    }
+    std::fputs(result_table(result).c_str(), stdout);
+    std::fflush(stdout);
+  }
+
+ private:
+  MatrixView state() {
+    return state_.matrix(setup_.dtype, setup_.rows().size(), setup_.config.hidden_size);
+  }
+
+  void run_step(const BatchPlan& plan) {
+    const int64_t collectives_before = watch_.collectives();
+    {
+      const PhaseLog::Scope scope(log_, Phase::step);
+      setup_.stack->run(plan, state(), log_);
+    }
+    stats_.collectives_in_step =
+        std::max(stats_.collectives_in_step, watch_.collectives() - collectives_before);
+  }
+
+  /// Adds a step to the statistics.
+  void note(const BatchPlan& plan) {
+    const int64_t row_bytes = setup_.config.hidden_size * dtype_size(setup_.dtype);
+    int64_t held = 0;
+    for (const ExchangePlan& layer : plan.layers) {
+      stats_.bytes_sent += (rows_sent_off_rank(layer) + rows_received_off_rank(layer)) * row_bytes;
+      held += plan_bytes(layer);
+    }
+    stats_.memory.plans = std::max(stats_.memory.plans, 2 * held);
+    for (size_t i = 0; i < expert_counts_.size(); ++i) expert_counts_[i] += plan.expert_counts[i];
+  }
+
+  /// The first step's result against the oracle. Throws CollectiveRunError where it is not within
+  /// bounds.
+  void check(const BatchPlan& plan) {
+    const std::vector<int64_t> tokens = tokens_to_check(options_, setup_);
+    const auto want = oracle_stack(setup_.config, *setup_.weights, plan, tokens,
+                                   rows_as_float(setup_.input_rows(), tokens),
+                                   {.dtype = setup_.dtype, .residual = setup_.residual});
+    const auto got = rows_as_float(state(), tokens);
+    const double error = max_relative_error(got, want, setup_.config.hidden_size);
+    CheckResult result;
+    result.tokens = reduce_sum(comm_, watch_, static_cast<int64_t>(tokens.size()));
+    result.max_relative_error = reduce_max(comm_, watch_, std::vector<double>{error}).front();
+    result.bound = error_bound(setup_.dtype);
+    stats_.check = result;
+    if (!(result.max_relative_error < result.bound)) {
+      throw CollectiveRunError(
+          "check failed: relative error " + std::to_string(result.max_relative_error) +
+              " against the naive oracle, bound " + std::to_string(result.bound),
+          comm_.rank() == 0);
+    }
+  }
+
+  void finish_stats() {
+    stats_.steps = setup_.steps;
+    stats_.batch_tokens = setup_.split.batch_tokens;
+    stats_.planning_exchanges = pipeline_.exchanges();
+    const auto num_experts = static_cast<size_t>(setup_.config.num_experts);
+    for (size_t layer = 0; layer < setup_.routing.placements.size(); ++layer) {
+      const auto counts = std::span(expert_counts_).subspan(layer * num_experts, num_experts);
+      const LoadFactors load = load_factors(counts, setup_.routing.placements[layer]);
+      stats_.expert_max_over_mean =
+          std::max(stats_.expert_max_over_mean, load.expert_max_over_mean);
+      stats_.rank_max_over_mean = std::max(stats_.rank_max_over_mean, load.rank_max_over_mean);
+    }
+    const StackMemory stack = setup_.stack->memory();
+    stats_.memory.weights = stack.weights;
+    stats_.memory.scratch = stack.scratch;
+    stats_.memory.workspace = stack.workspace + state_.capacity() + setup_.input.capacity();
+    stats_.memory.row_buffers = setup_.transport->buffer_bytes();
+    stats_.memory.peak_rss = peak_rss_bytes();
+  }
+
+  RunDescription describe(const std::vector<std::string>& args) {
+    const int64_t sent = reduce_max(comm_, watch_, stats_.bytes_sent / setup_.steps);
+    const ModelConfig& config = setup_.config;
+    return {.row = {.name = "",
+                    .transport = std::string(setup_.transport->name()),
+                    .device = "cpu",
+                    .dtype = options_.dtype,
+                    .workload = options_.tokens.path.empty() ? "zipf" : "tokens",
+                    .tokens_per_rank = setup_.split.batch_tokens / comm_.size(),
+                    .hidden_size = config.hidden_size,
+                    .ffn_size = config.ffn_size,
+                    .num_experts = config.num_experts,
+                    .top_k = config.top_k,
+                    .bytes_off_rank = sent,
+                    .samples_us = {},
+                    .wrong = std::nullopt},
+            .head = {.program = "hashep run",
+                     .args = args,
+                     .ranks = comm_.size(),
+                     .gpu = std::nullopt,
+                     .mpi = MpiSession::library_version()},
+            .threads_per_rank = setup_.threads,
+            .implementation = std::string(setup_.stack->implementation())};
+  }
+
+  const RunOptions& options_;
+  const Communicator& comm_;
+  Watch& watch_;
+  RunSetup setup_;
+  PhaseLog log_;
+  PlanPipeline pipeline_;
+  Buffer state_;                        // [tokens, hidden_size]
+  std::vector<int64_t> expert_counts_;  // [num_layers, num_experts], summed over steps
+  RunStats stats_;
+};
+
+}  // namespace
+
+void run_job(const RunOptions& options, const std::vector<std::string>& args,
+             const Communicator& comm, Watch& watch) {
+  Job job(options, comm, watch);
+  try {
+    job.print_start();
+    job.run_steps();
+    job.report(args);
+  } catch (const std::exception& error) {
+    // Other ranks may fail alike; one prints. Here, since exchanges may still write to job.
+    if (dynamic_cast<const ReporterKnown*>(&error) == nullptr) watch.claim_report();
+    throw;
+  }
+}
+
+}  // namespace hashep

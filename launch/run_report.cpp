@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/run_report.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "core/units.hpp"
+#include "launch/gather.hpp"
+
+namespace hashep {
+namespace {
+
+constexpr std::array kReportedPhases = {Phase::route,    Phase::plan,    Phase::gate,
+                                        Phase::dispatch, Phase::experts, Phase::shared_experts,
+                                        Phase::combine,  Phase::step};
+
+template <typename... Values>
+std::string format(const char* pattern, Values... values) {
+  std::array<char, 256> line{};
+  std::snprintf(line.data(), line.size(), pattern, values...);
+  return line.data();
+}
+
+MemoryUse largest(const Communicator& comm, Watch& watch, const MemoryUse& own) {
+  const auto max = [&](int64_t value) { return reduce_max(comm, watch, value); };
+  return {.weights = max(own.weights),
+          .row_buffers = max(own.row_buffers),
+          .workspace = max(own.workspace),
+          .scratch = max(own.scratch),
+          .plans = max(own.plans),
+          .peak_rss = max(own.peak_rss)};
+}
+
+std::string memory_lines(const MemoryUse& memory) {
+  const std::array<std::pair<const char*, int64_t>, 5> parts = {
+      {{"weights", memory.weights},
+       {"row buffers", memory.row_buffers},
+       {"workspace", memory.workspace},
+       {"expert scratch", memory.scratch},
+       {"plans", memory.plans}}};
+  std::string text =
+      "  peak memory           " + format_bytes(memory.peak_rss) + " on the largest rank\n";
+  int64_t rest = memory.peak_rss;
+  for (const auto& [name, bytes] : parts) {
+    text += format("    %-20s%s\n", name, format_bytes(bytes).c_str());
+    rest -= bytes;
+  }
+  return text + "    program, libraries  " + format_bytes(rest) + "\n";
+}
+
+}  // namespace
+
+RunResult gather_result(const Communicator& comm, Watch& watch, const PhaseLog& log,
+                        const RunStats& stats, const RunDescription& description) {
+  RunResult result;
+  result.ranks = comm.size();
+  result.stats = stats;
+  for (const Phase phase : kReportedPhases) {
+    std::vector<double> samples = log.samples(phase);
+    if (samples.empty()) continue;
+    MeasuredRow row = description.row;
+    row.name = phase_name(phase);
+    row.samples_us = reduce_max(comm, watch, std::move(samples));
+    result.phases.push_back(std::move(row));
+  }
+  const std::vector<double>& steps = result.phases.back().samples_us;
+  const double seconds = std::accumulate(steps.begin(), steps.end(), 0.0) * 1e-6;
+  result.tokens_per_s =
+      static_cast<double>(stats.batch_tokens) * static_cast<double>(steps.size()) / seconds;
+  result.bytes_sent_per_step = reduce_sum(comm, watch, stats.bytes_sent) / stats.steps;
+  result.stats.memory = largest(comm, watch, stats.memory);
+  return result;
+}
+
+std::string result_table(const RunResult& result) {
+  const RunStats& stats = result.stats;
+  std::string text = format("\n  %-16s%12s%12s%12s%10s  (slowest rank)\n", "phase", "median us",
+                            "p99 us", "max us", "samples");
+  for (const MeasuredRow& row : result.phases) {
+    text += format("  %-16s%12.1f%12.1f%12.1f%10zu\n", row.name.c_str(), median(row.samples_us),
+                   percentile(row.samples_us, 0.99),
+                   *std::max_element(row.samples_us.begin(), row.samples_us.end()),
+                   row.samples_us.size());
+  }
+  text += format("\n  tokens/s              %.0f\n", result.tokens_per_s);
+  text += "  sent between ranks    " + format_bytes(result.bytes_sent_per_step) + " per step\n";
+  text += format("  load factor           experts %.2f, ranks %.2f (max/mean, worst layer)\n",
+                 stats.expert_max_over_mean, stats.rank_max_over_mean);
+  text +=
+      format("  planning exchanges    %lld for %lld batches\n",
+             static_cast<long long>(stats.planning_exchanges), static_cast<long long>(stats.steps));
+  text += format("  collectives in a step %lld (dispatch and combine of each layer)\n",
+                 static_cast<long long>(stats.collectives_in_step));
+  text += memory_lines(stats.memory);
+  if (stats.check) {
+    text += format(
+        "  check                 ok: %lld tokens against the naive oracle, relative "
+        "error at most %.1e (bound %.0e)\n",
+        static_cast<long long>(stats.check->tokens), stats.check->max_relative_error,
+        stats.check->bound);
+  }
+  return text;
+}
+
+std::string result_json(const RunResult& result, const RunDescription& description) {
+  const RunStats& stats = result.stats;
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  nlohmann::ordered_json phases;
+  for (const MeasuredRow& row : result.phases) {
+    phases[row.name] = row_json(row);
+    rows.push_back(phases[row.name]);
+  }
+  nlohmann::ordered_json document = result_document(description.head, std::move(rows));
+  document["threads_per_rank"] = description.threads_per_rank;
+  document["implementation"] = description.implementation;
+  document["phases"] = phases;
+  document["tokens_per_s"] = result.tokens_per_s;
+  document["bytes_sent_per_step"] = result.bytes_sent_per_step;
+  document["load"] = {{"expert_max_over_mean", stats.expert_max_over_mean},
+                      {"rank_max_over_mean", stats.rank_max_over_mean}};
+  document["planning_exchanges"] = stats.planning_exchanges;
+  document["collectives_in_step"] = stats.collectives_in_step;
+  document["peak_rss_bytes"] = stats.memory.peak_rss;
+  document["memory"] = {{"weights", stats.memory.weights},
+                        {"row_buffers", stats.memory.row_buffers},
+                        {"workspace", stats.memory.workspace},
+                        {"expert_scratch", stats.memory.scratch},
+                        {"plans", stats.memory.plans}};
+  if (stats.check) {
+    document["check"] = {{"tokens", stats.check->tokens},
+                         {"max_relative_error", stats.check->max_relative_error},
+                         {"bound", stats.check->bound}};
+  }
+  return document.dump(1) + "\n";
+}
+
+}  // namespace hashep

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "comm/watch.hpp"
+#include "core/result_json.hpp"
+#include "runtime/exec/phase_log.hpp"
+
+namespace hashep {
+
+/// Bytes a rank holds, by purpose. What they leave of the peak is the program, MPI and oneDNN.
+struct MemoryUse {
+  int64_t weights = 0;
+  int64_t row_buffers = 0;  // of the transport, exactly as the plans say
+  int64_t workspace = 0;    // hidden states, layer output, shared experts, weights per choice
+  int64_t scratch = 0;      // of the experts' tiles
+  int64_t plans = 0;        // two batches' plans
+  int64_t peak_rss = 0;
+};
+
+/// Outcome of --check.
+struct CheckResult {
+  int64_t tokens = 0;  // checked, over all ranks
+  double max_relative_error = 0.0;
+  double bound = 0.0;
+};
+
+/// What one rank knows of its run.
+struct RunStats {
+  int64_t steps = 0;
+  int64_t batch_tokens = 0;
+  int64_t bytes_sent = 0;             // to other ranks, dispatch and combine, all steps, this rank
+  double expert_max_over_mean = 1.0;  // of the layer where it is worst, over all steps
+  double rank_max_over_mean = 1.0;
+  int64_t planning_exchanges = 0;
+  int64_t collectives_in_step = 0;  // most in one step
+  MemoryUse memory;
+  std::optional<CheckResult> check;
+};
+
+/// What a row of results needs to say about the run.
+struct RunDescription {
+  MeasuredRow row;  // name and samples to be filled
+  ResultHead head;
+  int threads_per_rank = 1;
+  std::string implementation;  // of the experts
+};
+
+/// A run's result over all ranks: phases in order, each with samples that are the maximum over
+/// ranks.
+struct RunResult {
+  std::vector<MeasuredRow> phases;
+  double tokens_per_s = 0.0;
+  int64_t bytes_sent_per_step = 0;  // all ranks
+  int ranks = 1;
+  RunStats stats;  // memory: maximum over ranks
+};
+
+/// Collective.
+RunResult gather_result(const Communicator& comm, Watch& watch, const PhaseLog& log,
+                        const RunStats& stats, const RunDescription& description);
+
+/// The closing table.
+std::string result_table(const RunResult& result);
+
+/// The same as a result document (DESIGN.md, "Result JSON").
+std::string result_json(const RunResult& result, const RunDescription& description);
+
+}  // namespace hashep

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/run_setup.hpp"
+
+#include <algorithm>
+
+#include "core/narrow.hpp"
+#include "launch/cores.hpp"
+#include "launch/hidden_states.hpp"
+#include "runtime/exec/backend_factory.hpp"
+#include "runtime/model/model_folder.hpp"
+#include "runtime/model/synthetic_weights.hpp"
+
+namespace hashep {
+namespace {
+
+constexpr int64_t kDefaultSeqLen = 1024;  // tokens
+
+ModelConfig synthetic_config(const RunOptions& options) {
+  ModelConfig config = options.synthetic;
+  config.top_k = narrow<int>(options.top_k, "--top-k");
+  config.activation = parse_activation(options.activation);
+  config.score = parse_score(options.score);
+  config.router = options.router.empty() ? RouterKind::token : parse_router(options.router);
+  if (!options.table.empty()) config.router = RouterKind::table;
+  config.router_seed = static_cast<uint64_t>(options.seed);
+  validate_config(config, "hashep run");
+  return config;
+}
+
+/// Model, tokens and routers: all that is read from files but the weights. Local.
+void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& setup) {
+  setup.dtype = options.dtype == "bf16" ? DType::bf16 : DType::f32;
+  setup.residual = options.residual == "on";
+  setup.steps = options.output.empty() ? options.steps : 1;
+
+  const auto seed = static_cast<uint64_t>(options.seed);
+  RoutingSource source;
+  if (options.model.empty()) {
+    setup.config = synthetic_config(options);
+    setup.weights = make_synthetic_weights(setup.config, setup.dtype, seed);
+  } else {
+    auto folder = std::make_unique<ModelFolder>(options.model);
+    setup.config = folder->config();
+    source.folder = folder.get();
+    setup.weights = std::move(folder);
+  }
+  source.kind = options.router.empty() ? setup.config.router : parse_router(options.router);
+  if (!options.table.empty()) source.kind = RouterKind::table;
+  source.table_path = options.table;
+  source.seed = options.is_given("--seed") ? seed : setup.config.router_seed;
+
+  setup.stream = options.tokens.path.empty()
+                     ? make_zipf_stream(setup.config.vocab_size, options.zipf, seed)
+                     : open_token_file(options.tokens);
+  if (const auto size = setup.stream->size()) {
+    setup.token_digest =
+        id_digest(*setup.stream, std::min(*size, options.batch_tokens * setup.steps));
+  }
+  const int64_t natural_seq_len = setup.stream->natural_seq_len().value_or(kDefaultSeqLen);
+  setup.split = {.batch_tokens = options.batch_tokens,
+                 .seq_len = options.seq_len > 0 ? options.seq_len : natural_seq_len,
+                 .ep_size = comm.size(),
+                 .ep_rank = comm.rank()};
+  setup.routing.routers = make_routers(setup.config, source, *setup.stream);
+  setup.routing.placements = make_placements(
+      options.placement == "balanced" ? PlacementKind::balanced : PlacementKind::contiguous,
+      setup.routing.routers, *setup.stream, setup.split.seq_len, comm.size());
+}
+
+/// What files hold must be the same on all ranks too.
+std::vector<Setting> content_settings(const RunSetup& setup) {
+  const ModelConfig& config = setup.config;
+  const std::string sizes =
+      std::to_string(config.num_layers) + " layers, d " + std::to_string(config.hidden_size) +
+      ", f " + std::to_string(config.ffn_size) + ", " + std::to_string(config.num_experts) +
+      " experts, top " + std::to_string(config.top_k) + ", " +
+      std::to_string(config.num_shared_experts) + " shared, vocab_size " +
+      std::to_string(config.vocab_size);
+  const auto digest = [](uint64_t value) { return "digest " + std::to_string(value); };
+  return {{"the model's sizes", sizes},
+          {"the model's hidden_act", std::string(activation_name(config.activation))},
+          {"the model's swiglu_limit", exact_text(config.swiglu_limit)},
+          {"the model's scoring_func", std::string(score_name(config.score))},
+          {"the model's routed_scaling_factor", exact_text(config.routed_scaling_factor)},
+          {"the model's router", std::string(router_name(config.router))},
+          {"the model's seed", std::to_string(config.router_seed)},
+          {"the weights' shapes", digest(setup.weights->shape_digest())},
+          {"the routing table", digest(table_digest(setup.routing.routers))},
+          {"the length of the token file",
+           std::to_string(setup.stream->size().value_or(-1)) + " tokens"},
+          {"the token ids", digest(setup.token_digest)},
+          {"the sequence length", std::to_string(setup.split.seq_len)}};
+}
+
+void open_results(const RunOptions& options, RunSetup& setup) {
+  if (!options.output.empty()) setup.output.emplace(options.output);
+  if (!options.json.empty()) setup.json.emplace(options.json);
+  if (!options.trace.empty()) setup.trace.emplace(options.trace);
+}
+
+void read_hidden_states(const RunOptions& options, RunSetup& setup) {
+  const Range rows = setup.rows();
+  setup.input.reserve(rows.size() * setup.config.hidden_size * dtype_size(setup.dtype));
+  if (options.hidden.empty()) {
+    make_hidden_states(static_cast<uint64_t>(options.seed), rows, setup.input_rows());
+  } else {
+    load_hidden_states(options.hidden, options.batch_tokens, rows, setup.input_rows());
+  }
+}
+
+}  // namespace
+
+RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& watch) {
+  require_same_settings(comm, watch, shared_settings(options));
+  RunSetup setup;
+  agree(comm, watch, [&] {
+    read_inputs(options, comm, setup);
+    if (comm.rank() == 0) open_results(options, setup);
+  });
+  require_same_settings(comm, watch, content_settings(setup));
+
+  const NodePlace place = node_place(comm);
+  setup.threads = options.threads > 0 ? narrow<int>(options.threads, "--threads")
+                                      : default_threads(place.local_size);
+  setup.transport = make_transport(options.transport, comm, watch, setup.threads);
+  agree(comm, watch, [&] {
+    read_hidden_states(options, setup);
+    const ExecOptions exec{.dtype = setup.dtype,
+                           .threads = setup.threads,
+                           .check_finite = options.check,
+                           .watch = &watch};
+    setup.stack =
+        std::make_unique<LayerStack>(setup.config, *setup.weights, setup.routing.placements,
+                                     comm.rank(), setup.residual, exec, *setup.transport);
+  });
+  return setup;
+}
+
+}  // namespace hashep

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "comm/communicator.hpp"
+#include "comm/watch.hpp"
+#include "core/atomic_file.hpp"
+#include "launch/run_options.hpp"
+#include "runtime/exec/layer_stack.hpp"
+#include "runtime/exec/stack_routing.hpp"
+
+namespace hashep {
+
+/// All that a run needs, read and checked on this rank, before the first token moves.
+struct RunSetup {
+  ModelConfig config;
+  DType dtype = DType::f32;
+  bool residual = true;
+  int threads = 1;
+  int64_t steps = 1;
+  std::unique_ptr<TokenStream> stream;
+  BatchSplit split;
+  std::unique_ptr<WeightSource> weights;
+  StackRouting routing;
+  std::unique_ptr<Transport> transport;
+  std::unique_ptr<LayerStack> stack;
+  uint64_t token_digest = 0;  // of the ids that the run begins with
+  Buffer input;               // [tokens, hidden_size]: what each step starts from
+
+  // On rank 0, where they are asked for.
+  std::optional<AtomicFile> output;
+  std::optional<AtomicFile> json;
+  std::optional<AtomicFile> trace;
+
+  Range rows() const { return split_range(split.batch_tokens, split.ep_size, split.ep_rank); }
+  MatrixView input_rows() { return input.matrix(dtype, rows().size(), config.hidden_size); }
+};
+
+/// Reads model, table, tokens and input, packs weights and opens results. Throws
+/// CollectiveInputError on all ranks where one fails or ranks disagree. Collective.
+RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& watch);
+
+}  // namespace hashep

@@ -1,0 +1,308 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Bad input to the real program: one clear line from one rank, exit code 2, nothing left behind.
+# shellcheck disable=SC2317 # functions are passed by name
+# shellcheck source=tests/launch/lib.sh
+. "$(dirname "$0")/lib.sh"
+small+=(--json "$work/out/r.json" --trace "$work/out/t.json")
+
+# bad N TEXT ARGS...: on N ranks, ARGS (before the small run's own) are refused with a line that
+# holds TEXT.
+bad() {
+  local count=$1 text=$2
+  shift 2
+  with "$@"
+  ranks "$count" "${run[@]}"
+  refused "np=$count: $*" "$text"
+}
+
+# The run just made was refused, with a line that holds TEXT.
+refused() {
+  check "$1: exit code $code, expected 2" [ "$code" = 2 ]
+  check "$1: expected one error line with '$2'" one_error_with "$2"
+  check "$1: left $(ls -A out)" nothing_left
+  rm -rf out/*
+}
+
+# With a model folder the sizes are the folder's.
+bad_model() {
+  local count=$1 text=$2 folder=$3
+  shift 3
+  ranks "$count" --model "$folder" --batch-tokens 32 --steps 2 --threads 1 --deadline 60 \
+    --json out/r.json "$@"
+  refused "np=$count: model $folder $*" "$text"
+}
+
+# npy HEADER FILE: an npy file of version 1.0 with this header and 64 zero bytes of data.
+npy() {
+  local length=$((${#1} + 1))
+  {
+    printf '\x93NUMPY\x01\x00'
+    printf '%b' "\\x$(printf %02x $((length % 256)))\\x$(printf %02x $((length / 256)))"
+    printf '%s\n' "$1"
+    head -c 64 /dev/zero
+  } >"$2"
+}
+
+make() {
+  "$make_model" "$@" || exit 1
+}
+
+: >empty.bin
+printf 'abc' >odd.bin
+head -c 256 /dev/zero >zeros.bin
+# Ids 0 but for a bad one: at 5 (rank 0, step 0), and at 60 (of two ranks rank 1, step 1).
+{ head -c 10 /dev/zero; printf '\xff\x7f'; head -c 244 /dev/zero; } >bad_first.bin
+{ head -c 120 /dev/zero; printf '\xff\x7f'; head -c 134 /dev/zero; } >bad_later.bin
+npy "{'descr': '<i4', 'fortran_order': False, 'shape': (16,), }" good.npy
+npy "{'descr': '<i4', 'fortran_order': False, 'shape': (1000,), }" lying.npy
+npy "{'descr': '<i4', 'fortran_order': False, 'shape': (99999999999999999999,), }" huge.npy
+npy "{'descr': '<f4', 'fortran_order': False, 'shape': (16,), }" float.npy
+head -c 20 good.npy >truncated.npy
+printf 'some words\n' >text.txt
+printf 'no model at all' >bad.model
+mkdir folder
+
+table=(--vocab 64 --experts 4 --top-k 1)
+make table --output good.safetensors "${table[@]}"
+make table --output vocab.safetensors --vocab 63 --experts 4 --top-k 1
+make table --output two.safetensors --vocab 64 --experts 4 --top-k 2
+make table --output range.safetensors "${table[@]}" --defect "expert out of range"
+make table --output negative.safetensors "${table[@]}" --defect "negative expert"
+make table --output repeated.safetensors --vocab 64 --experts 4 --top-k 2 --defect "repeated expert"
+make hidden --output hidden.safetensors --rows 31 --hidden 16
+make hidden --output nohidden.safetensors --rows 32 --hidden 8
+
+printf 'num-experts = 4\nnum-expert = 5\n' >unknown.toml
+printf 'check-tokens = "many"\n' >value.toml
+printf 'num-experts = = 4\n[[[\n' >broken.toml
+
+# The input files are well where they are not spoilt: else the tests below show nothing.
+for args in "--tokens zeros.bin" "--tokens good.npy" "--router table --table good.safetensors" \
+  "--tokens zeros.bin --placement balanced"; do
+  # shellcheck disable=SC2086
+  with $args
+  ranks 2 "${run[@]}"
+  check "good input: $args: exit code $code" [ "$code" = 0 ]
+  check "good input: $args: no result" [ -s out/r.json ]
+  check "good input: $args: no trace" [ -s out/t.json ]
+  rm -f out/*
+done
+
+for np in 1 2; do
+  bad $np "nosuch.bin" --tokens nosuch.bin
+  bad $np "empty.bin" --tokens empty.bin
+  bad $np "odd.bin: 3 bytes" --tokens odd.bin
+  bad $np "folder" --tokens folder
+  bad $np "token 5 has id 32767" --tokens bad_first.bin
+  bad $np "token 60 has id 32767" --tokens bad_later.bin
+  bad $np "token 60 has id 32767" --tokens bad_later.bin --planning replicated
+  bad $np "lying.npy" --tokens lying.npy
+  bad $np "huge.npy" --tokens huge.npy
+  bad $np "float.npy" --tokens float.npy
+  bad $np "truncated.npy" --tokens truncated.npy
+  bad $np "text.txt: text needs a tokenizer" --tokens text.txt
+  bad $np "bad.model" --tokens text.txt --tokenizer bad.model
+  bad $np "nosuch.model" --tokens text.txt --tokenizer nosuch.model
+
+  bad $np "vocab.safetensors" --table vocab.safetensors
+  bad $np "two.safetensors" --table two.safetensors
+  bad $np "range.safetensors" --table range.safetensors
+  bad $np "negative.safetensors" --table negative.safetensors
+  bad $np "repeated.safetensors" --table repeated.safetensors --top-k 2
+  bad $np "nosuch.safetensors" --table nosuch.safetensors
+  bad $np "--table" --table good.safetensors --router token
+  bad $np "--router table needs --table" --router table
+
+  bad $np "hidden.safetensors" --hidden hidden.safetensors
+  bad $np "nohidden.safetensors" --hidden nohidden.safetensors
+  bad $np "good.safetensors" --hidden good.safetensors
+
+  bad $np "nosuch.toml" --config nosuch.toml
+  bad $np "unknown.toml" --config unknown.toml
+  bad $np "num-expert" --config unknown.toml
+
+  bad $np "out/no/o.safetensors" --output out/no/o.safetensors
+  bad $np "folder" --output folder
+  bad $np "/proc/o.safetensors" --output /proc/o.safetensors
+done
+
+# What is found before any file is opened, or by the same readers, does not depend on the ranks.
+bad 2 "--top-k 5" --top-k 5
+bad 2 "--top-k 0" --top-k 0
+bad 1 "--top-k" --top-k 99999999999
+bad 1 "--hidden-size" --hidden-size 0
+bad 1 "--hidden-size" --hidden-size=-5
+bad 1 "--hidden-size" --hidden-size -5
+bad 1 "--hidden-size" --hidden-size 99999999999G
+bad 1 "--hidden-size" --hidden-size 16x
+bad 1 "--hidden-size" --hidden-size ''
+bad 1 "--ffn-size" --ffn-size 0
+bad 1 "--num-layers" --num-layers 0
+bad 1 "--num-experts" --num-experts 0
+bad 1 "--num-shared-experts" --num-shared-experts 17M
+bad 1 "--vocab-size" --vocab-size 2G
+bad 1 "--batch-tokens" --batch-tokens 0
+bad 2 "--batch-tokens" --batch-tokens 4000000000G
+bad 1 "--steps" --steps 0
+bad 1 "--steps" --steps 8000000000G
+bad 1 "--threads" --threads 1000000
+bad 1 "--deadline" --deadline 0
+bad 1 "--deadline" --deadline nan
+bad 1 "--deadline" --deadline soon
+bad 1 "--zipf" --zipf inf
+bad 2 "--bogus" --bogus 3
+bad 1 "extra" extra
+bad 1 "router" --router modulo
+bad 1 "--dtype" --dtype fp16
+bad 1 "--token-dtype" --token-dtype u64
+bad 2 "--transport shm" --transport shm
+bad 1 "--transport udp" --transport udp
+bad 1 "--device cuda" --device cuda
+bad 1 "--device tpu" --device tpu
+bad 1 "--placement" --placement random
+bad 1 "--planning" --planning none
+bad 1 "--residual" --residual maybe
+bad 1 "--seed" --seed 1 --seed 2
+bad 1 "--check-tokens" --config value.toml
+bad 1 "broken.toml" --config broken.toml
+bad 1 "folder" --json folder
+bad 1 "out/no/t.json" --trace out/no/t.json
+if [ "$(id -u)" != 0 ]; then
+  mkdir read_only && chmod 555 read_only
+  bad 1 "read_only" --output read_only/o.safetensors
+fi
+ranks 1 --hidden-size 16M --ffn-size 16M --num-layers 1 --num-experts 1 --json out/r.json
+check "no memory: exit code $code" [ "$code" = 1 ]
+check "no memory: one line" one_error_with "out of memory"
+ranks 2 --hidden-size 16M --ffn-size 16M --num-layers 1 --num-experts 2 --json out/r.json
+check "no memory on any rank: exit code $code" [ "$code" = 1 ]
+check "no memory on any rank: one line" one_error_with "rank 0 in setup: out of memory"
+check "no memory: left files" nothing_left
+
+code=0
+"$mpirun" 2 "$hashep" walk >stdout.txt 2>stderr.txt || code=$?
+refused "unknown command" "unknown command 'walk'"
+
+# A file that was there stays as it was.
+echo old >kept.safetensors
+bad 2 "token 5" --tokens bad_first.bin --output kept.safetensors
+check "the old output is gone" [ "$(cat kept.safetensors)" = old ]
+
+# Model folders.
+make model --output model
+bad_model 1 "--hidden-size" model --hidden-size 16
+for np in 1 2; do
+  bad_model $np "nosuch" nosuch
+  bad_model $np "config.json" folder
+done
+
+# config KEY TEXT: a folder whose config.json has TEXT where KEY's line was.
+config() {
+  rm -rf config && cp -r model config
+  sed -i "s/^  \"$1\".*/$2/" config/config.json
+}
+config hidden_size ''
+bad_model 2 "config.json: hidden_size" config
+config vocab_size '"vocab_size": "many",'
+bad_model 1 "config.json: vocab_size" config
+config num_experts_per_tok '"num_experts_per_tok": 11,'
+bad_model 1 "config.json: num_experts_per_tok" config
+config scoring_func '"scoring_func": "sigmoid",'
+bad_model 1 "config.json: scoring_func" config
+config vocab_size '"vocab_size": 99999999999999999999,'
+bad_model 1 "config.json: vocab_size" config
+config hidden_act '{{{'
+bad_model 2 "config.json" config
+config num_experts_per_tok '"num_experts_per_tok": 3,'
+bad_model 1 "tid2eid" config
+rm -r config/model.safetensors
+bad_model 1 "config" config
+
+# spoilt DEFECT: a model folder with this defect.
+spoilt() {
+  rm -rf spoilt
+  make model --output spoilt --defect "$1"
+}
+for defect in truncated "lying header length" "overlapping tensors"; do
+  spoilt "$defect"
+  for np in 1 2; do bad_model $np "spoilt/model.safetensors" spoilt; done
+done
+spoilt "missing layers.1.ffn.experts.9.w2.weight"
+for np in 1 2; do bad_model $np "layers.1.ffn.experts.9.w2.weight" spoilt; done
+spoilt "misshapen layers.1.ffn.experts.9.w2.weight"
+for np in 1 2; do bad_model $np "layers.1.ffn.experts.9.w2.weight" spoilt; done
+spoilt "missing layers.0.ffn.gate.weight"
+bad_model 2 "layers.0.ffn.gate.weight" spoilt
+for defect in "repeated expert" "expert out of range" "negative expert"; do
+  spoilt "$defect"
+  bad_model 2 "layers.0.ffn.gate.tid2eid" spoilt
+done
+
+# NaN and infinity are refused where --check is on. Expert 9 is the last rank's.
+for name in experts.9.w2 shared_experts.w1 gate; do
+  spoilt "nan layers.1.ffn.$name.weight"
+  for np in 1 2; do bad_model $np "layer 1" spoilt --check; done
+  check "nan in $name: named" grep -q nan stderr.txt
+done
+spoilt "inf layers.0.ffn.experts.0.w1.weight"
+bad_model 2 "layer 0, expert 0 w1: inf" spoilt --check
+ranks 2 --model spoilt --batch-tokens 32 --steps 1 --threads 1
+check "infinite weights without --check: exit code $code" [ "$code" = 0 ]
+
+# Ranks that disagree. The same relative names hold other contents in folders a and b.
+mkdir a b
+# disagree TEXT ARGS_OF_RANK_0 -- ARGS_OF_RANK_1
+disagree() {
+  local text=$1 first=()
+  shift
+  while [ "$1" != -- ]; do
+    first+=("$1")
+    shift
+  done
+  shift
+  code=0
+  HASHEP_MPI_TIMEOUT=120 "$mpirun" 1 -wdir a "$hashep" run "${first[@]}" : \
+    -np 1 -wdir b "$hashep" run "$@" >stdout.txt 2>stderr.txt || code=$?
+  refused "disagree: ${first[*]} : $*" "$text"
+}
+if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then
+  disagree "ranks disagree on --seed: rank 0 has 1, rank 1 has 2" "${small[@]}" --seed 1 -- \
+    "${small[@]}" --seed 2
+  disagree "ranks disagree on --seed" "${small[@]}" -- "${small[@]}" --seed 0
+  disagree "ranks disagree on --zipf" "${small[@]}" --zipf 1.0000000001 -- "${small[@]}"
+  disagree "ranks disagree on --router" "${small[@]}" --router bigram -- "${small[@]}"
+  disagree "ranks disagree on --help" --help -- "${small[@]}"
+  disagree "--bogus" "${small[@]}" -- "${small[@]}" --bogus
+  model=(--model m --batch-tokens 32 --threads 1)
+  # differ TEXT: folders a/m and b/m, made with other flags, are told apart.
+  differ() {
+    local text=$1
+    shift
+    rm -rf a/m b/m
+    cp -r model a/m
+    make model --output b/m "$@"
+    disagree "$text" "${model[@]}" -- "${model[@]}"
+  }
+  differ "ranks disagree on the weights' shapes" --dtype bf16
+  differ "ranks disagree on the model's sizes" --ffn 8
+  rm -rf b/m && cp -r model b/m && cp a/m/config.json b/m/config.json
+  sed -i 's/1.5/1.25/' b/m/config.json
+  disagree "ranks disagree on the model's routed_scaling_factor: rank 0 has 1.5, rank 1 has 1.25" \
+    "${model[@]}" -- "${model[@]}"
+  make table --output a/t.safetensors "${table[@]}"
+  make table --output b/t.safetensors "${table[@]}" --seed 2
+  disagree "ranks disagree on the routing table" "${small[@]}" --table t.safetensors -- \
+    "${small[@]}" --table t.safetensors
+  head -c 100 zeros.bin >a/t.bin
+  head -c 102 zeros.bin >b/t.bin
+  disagree "ranks disagree on the length of the token file: rank 0 has 50 tokens" \
+    "${small[@]}" --tokens t.bin -- "${small[@]}" --tokens t.bin
+  { printf '\x01'; head -c 99 zeros.bin; } >b/t.bin
+  disagree "ranks disagree on the token ids" "${small[@]}" --tokens t.bin -- "${small[@]}" \
+    --tokens t.bin
+  rm b/t.bin
+  disagree "t.bin" "${small[@]}" --tokens t.bin -- "${small[@]}" --tokens t.bin
+fi
+
+finish

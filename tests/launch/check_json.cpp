@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// check_json result FILE RANKS: FILE is a result of `hashep run` as DESIGN.md has it ("Result
+// JSON"). check_json trace FILE RANKS: FILE is a Chrome trace with one thread per rank.
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <stdexcept>
+#include <string>
+
+namespace {
+
+using Json = nlohmann::json;
+
+void require(bool condition, const std::string& what) {
+  if (!condition) throw std::runtime_error(what);
+}
+
+void require_keys(const Json& object, std::initializer_list<const char*> keys) {
+  for (const char* key : keys) require(object.contains(key), std::string("no key ") + key);
+}
+
+void check_row(const Json& row) {
+  require_keys(
+      row, {"name", "transport", "device", "dtype", "workload", "tokens_per_rank", "hidden_size",
+            "ffn_size", "num_experts", "top_k", "bytes_off_rank", "median_us", "p50_us", "p90_us",
+            "p99_us", "min_us", "samples_us", "max_over_ranks", "wrong"});
+  const std::string name = row["name"];
+  require(row["max_over_ranks"] == true, name + ": max_over_ranks");
+  require(!row["samples_us"].empty(), name + ": no samples");
+  require(row["min_us"] <= row["median_us"] && row["median_us"] <= row["p90_us"] &&
+              row["p90_us"] <= row["p99_us"],
+          name + ": percentiles out of order");
+}
+
+void check_result(const Json& result, int ranks) {
+  require_keys(result, {"program", "version", "commit", "date", "args", "machine", "ranks",
+                        "results", "phases", "tokens_per_s", "load", "planning_exchanges",
+                        "collectives_in_step", "peak_rss_bytes"});
+  require_keys(result["machine"], {"cpu", "cores", "gpu", "mpi"});
+  require_keys(result["load"], {"expert_max_over_mean", "rank_max_over_mean"});
+  require(result["program"] == "hashep run", "program");
+  require(result["ranks"] == ranks, "ranks");
+  require(result["args"].is_array() && result["args"].size() > 1, "args");
+  require(result["tokens_per_s"] > 0.0, "tokens_per_s");
+  require(result["peak_rss_bytes"] > 1000000, "peak_rss_bytes");
+  require(result["load"]["expert_max_over_mean"] >= 1.0, "load");
+  std::set<std::string> names;
+  for (const Json& row : result["results"]) {
+    check_row(row);
+    names.insert(row["name"]);
+    require(result["phases"].at(row["name"].get<std::string>()) == row, "phases differ");
+  }
+  for (const char* phase : {"route", "plan", "dispatch", "experts", "combine", "step"}) {
+    require(names.contains(phase), std::string("no phase ") + phase);
+  }
+}
+
+void check_trace(const Json& trace, int ranks) {
+  std::map<int, int> events;  // by thread
+  std::set<std::string> threads;
+  for (const Json& event : trace.at("traceEvents")) {
+    const int thread = event.at("tid");
+    if (event.at("ph") == "M") {
+      require(event.at("name") == "thread_name", "metadata");
+      threads.insert(event.at("args").at("name"));
+      continue;
+    }
+    require(event.at("ph") == "X", "ph");
+    require(event.at("ts") >= 0.0 && event.at("dur") >= 0.0, "times");
+    require_keys(event.at("args"), {"step", "layer"});
+    ++events[thread];
+  }
+  require(static_cast<int>(events.size()) == ranks, "threads with events");
+  require(static_cast<int>(threads.size()) == ranks, "named threads");
+  for (int rank = 0; rank < ranks; ++rank) {
+    require(threads.contains("rank " + std::to_string(rank)), "no thread of a rank");
+    require(events[rank] > 5, "a rank with hardly any events");
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 4) {
+    std::fprintf(stderr, "Usage: check_json result|trace FILE RANKS\n");
+    return 1;
+  }
+  try {
+    std::ifstream file(argv[2]);
+    const Json document = Json::parse(file);
+    const int ranks = std::stoi(argv[3]);
+    if (std::string(argv[1]) == "trace") {
+      check_trace(document, ranks);
+    } else {
+      check_result(document, ranks);
+    }
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "check_json: %s: %s\n", argv[2], error.what());
+    return 1;
+  }
+  return 0;
+}

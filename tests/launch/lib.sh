@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2034 # what the tests use
+# Helpers of the tests of the program, sourced by them: SCRIPT HASHEP MAKE_MODEL CHECK_JSON.
+set -uo pipefail
+
+hashep=$1
+make_model=$2
+check_json=$3
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+mpirun=$here/../support/mpirun.sh
+# Leaks are for the unit and MPI tests to find: here the slow unwinding that Open MPI's own leaks ask
+# for would take many minutes.
+export ASAN_OPTIONS=detect_leaks=0:fast_unwind_on_malloc=1
+# shellcheck source=tests/support/sanitizers.sh
+. "$here/../support/sanitizers.sh"
+
+work=$(mktemp -d) || exit 1
+trap '[ $BASHPID != $$ ] || rm -rf "$work"' EXIT  # not where a background job is stopped
+cd "$work" || exit 1
+mkdir out
+
+# A run of milliseconds.
+small=(--hidden-size 16 --ffn-size 16 --num-experts 4 --vocab-size 64 --batch-tokens 32 --seq-len 8
+  --steps 2 --threads 1 --deadline 60)
+
+checks=0
+failures=0
+
+# complain TEXT: a check failed; shows what the program said last.
+complain() {
+  failures=$((failures + 1))
+  printf 'FAILED: %s\n' "$1"
+  sed 's/^/    stderr: /' stderr.txt
+}
+
+# check TEXT COMMAND...: counts a check, which COMMAND tells the outcome of.
+check() {
+  local text=$1
+  shift
+  checks=$((checks + 1))
+  "$@" || complain "$text"
+}
+
+# with ARGS...: leaves in $run the small run's options, less those that ARGS name, and ARGS.
+with() {
+  run=()
+  local i
+  for ((i = 0; i < ${#small[@]}; i += 2)); do
+    case " $* " in
+      *" ${small[i]} "* | *" ${small[i]}="*) ;;
+      *) run+=("${small[i]}" "${small[i + 1]}") ;;
+    esac
+  done
+  run+=("$@")
+}
+
+# ranks N ARGS...: `hashep run ARGS` on N ranks, N = 1 being without mpirun. The exit code is left in
+# $code, the output in stdout.txt and stderr.txt.
+ranks() {
+  local count=$1
+  shift
+  code=0
+  if [ "$count" = 1 ]; then
+    timeout --kill-after=10 120 "$hashep" run "$@" </dev/null >stdout.txt 2>stderr.txt || code=$?
+  else
+    HASHEP_MPI_TIMEOUT=120 "$mpirun" "$count" "$hashep" run "$@" >stdout.txt 2>stderr.txt || code=$?
+  fi
+}
+
+# What the program itself wrote to stderr: all but mpirun's banners between lines of dashes, and its
+# one-line notes.
+own_lines() {
+  awk '/^-----------/ { banner = !banner; next }
+       banner || /^\[([^]]*:[0-9]+|warn)\] / || /^mpirun: / || /^$/ { next }
+       { print }' stderr.txt
+}
+
+# Exactly one line, an error, that holds TEXT.
+one_error_with() {
+  local lines
+  mapfile -t lines < <(own_lines)
+  [ "${#lines[@]}" = 1 ] && [[ ${lines[0]} == "hashep: error: "* ]] && [[ ${lines[0]} == *"$1"* ]]
+}
+
+nothing_left() {
+  [ -z "$(ls -A out)" ]
+}
+
+finish() {
+  printf '%d checks, %d failed\n' "$checks" "$failures"
+  [ "$failures" = 0 ] && [ "$checks" -gt 0 ]
+  exit
+}
