@@ -62,7 +62,10 @@ void declare_routing(CLI::App& app, RunOptions& options) {
                  "token, position, previous, bigram (hashes), table, or balanced (a greedy table "
                  "from the tokens); default: the model's, or token")
       ->group(group);
-  app.add_option("--table", options.table, "tid2eid table (.safetensors, .npy) for --router table")
+  app.add_option(
+         "--table", options.table,
+         "tid2eid table (.safetensors, .npy) for --router table: one for all layers, or tensors "
+         "layers.N.ffn.gate.tid2eid")
       ->type_name("FILE")
       ->group(group);
   add_count(app, "--seed", options.seed, "Seed of router, synthetic weights, tokens and states");

@@ -34,7 +34,7 @@ RoutingTable read_table(const ModelConfig& config, const RoutingSource& source, 
   RoutingTable table;
   std::string name = source.table_path;
   if (!source.table_path.empty()) {
-    table = load_table(source.table_path, "", config.num_experts);
+    table = load_layer_table(source.table_path, layer, config.num_experts);
   } else if (source.folder != nullptr) {
     table = source.folder->table(layer);
     name = "tid2eid of layer " + std::to_string(layer);

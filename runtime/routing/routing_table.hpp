@@ -43,4 +43,8 @@ RoutingTable table_from_tensor(const SafeTensor& tensor, int64_t num_experts,
 RoutingTable load_table(const std::string& path, const std::string& tensor_name,
                         int64_t num_experts);
 
+/// The table of one layer: the tensor layers.{layer}.ffn.gate.tid2eid (with or without a leading
+/// "model.") where the file has it, else, for all layers alike, the file's only table.
+RoutingTable load_layer_table(const std::string& path, int64_t layer, int64_t num_experts);
+
 }  // namespace hashep

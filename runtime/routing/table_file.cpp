@@ -99,4 +99,15 @@ RoutingTable load_table(const std::string& path, const std::string& tensor_name,
   return table_from_tensor(file.at(name), num_experts, path + ": " + quote(name));
 }
 
+RoutingTable load_layer_table(const std::string& path, int64_t layer, int64_t num_experts) {
+  if (path.ends_with(".safetensors")) {
+    const SafeTensorsFile file(path);
+    const std::string name = "layers." + std::to_string(layer) + ".ffn.gate.tid2eid";
+    for (const std::string& full_name : {name, "model." + name}) {
+      if (file.has(full_name)) return load_table(path, full_name, num_experts);
+    }
+  }
+  return load_table(path, "", num_experts);
+}
+
 }  // namespace hashep

@@ -53,6 +53,24 @@ TEST_CASE("tables are read from .safetensors, by name or as the only candidate")
   CHECK_THROWS_WITH(load_table(path, "", 4), ContainsSubstring("no 2-D tensor"));
 }
 
+TEST_CASE("a file may hold a table for each layer, by DeepSeek-V4's names, or one for all") {
+  const TempDir dir;
+  const std::string path = dir.file("t.safetensors");
+  const RoutingTable second{3, 2, {3, 2, 1, 0, 0, 1}};
+  const std::string header =
+      R"({"layers.0.ffn.gate.tid2eid":{"dtype":"I32","shape":[3,2],"data_offsets":[0,24]},)"
+      R"("model.layers.1.ffn.gate.tid2eid":{"dtype":"I32","shape":[3,2],"data_offsets":[24,48]}})";
+  write_bytes(path, safetensors_bytes(header, table_bytes<int32_t>() + bytes_of(second.experts)));
+  CHECK(load_layer_table(path, 0, 4) == kTable);
+  CHECK(load_layer_table(path, 1, 4) == second);
+  CHECK_THROWS_WITH(load_layer_table(path, 2, 4), ContainsSubstring("could be the table"));
+
+  const std::string one = R"({"t":{"dtype":"I32","shape":[3,2],"data_offsets":[0,24]}})";
+  write_bytes(path, safetensors_bytes(one, table_bytes<int32_t>()));
+  CHECK(load_layer_table(path, 0, 4) == kTable);
+  CHECK(load_layer_table(path, 5, 4) == kTable);
+}
+
 TEST_CASE("a table is read from a tensor at any alignment, and checked") {
   const auto table_of = [](DType dtype, const std::vector<int64_t>& shape,
                            const std::string& data) {
