@@ -11,7 +11,7 @@ TEST_CASE("1, 2, 3, 4, 5 and 7 ranks give the same bits, whatever the router and
     const auto alone = test::run_stack_locally(c, 1);
     for (const int ep_size : {2, 3, 4, 5, 7}) {
       INFO(ep_size << " ranks");
-      CHECK(test::run_stack_locally(c, ep_size) == alone);
+      CHECK((test::run_stack_locally(c, ep_size) == alone));
     }
   }
 }
@@ -21,24 +21,26 @@ TEST_CASE("placement and threads change no bit; dtype, router and input do") {
   const auto first = test::run_stack_locally(c, 3);
   test::StackCase other = c;
   other.placement = PlacementKind::balanced;
-  CHECK(test::run_stack_locally(other, 3) == first);
+  CHECK((test::run_stack_locally(other, 3) == first));
   other.threads = 3;
-  CHECK(test::run_stack_locally(other, 2) == first);
-  CHECK(test::run_stack_locally(other, 12) == first);  // more ranks than experts
+  CHECK((test::run_stack_locally(other, 2) == first));
+  CHECK((test::run_stack_locally(other, 12) == first));  // more ranks than experts
   other.config.router_seed += 1;
-  CHECK(test::run_stack_locally(other, 3) != first);
+  CHECK((test::run_stack_locally(other, 3) != first));
 }
 
-TEST_CASE("more tokens than a tile: edges depend on the expert's row count alone") {
+TEST_CASE("more tokens than a tile: tiles depend on row counts and the global batch alone") {
   test::StackCase c = test::stack_cases()[1];
   c.config.num_experts = 2;
   c.config.top_k = 1;
   c.config.num_shared_experts = 1;
   c.config.score = Score::none;
-  c.batch_tokens = 2500;
+  // 32 rows a tile of the shared expert: on AVX2 the last two meet another kernel than the others,
+  // so that a row which stands elsewhere on another number of ranks shows.
+  c.batch_tokens = 1600;
   const auto alone = test::run_stack_locally(c, 1);
-  CHECK(test::run_stack_locally(c, 2) == alone);
-  CHECK(test::run_stack_locally(c, 5) == alone);
+  CHECK((test::run_stack_locally(c, 2) == alone));
+  CHECK((test::run_stack_locally(c, 5) == alone));
   c.threads = 2;
-  CHECK(test::run_stack_locally(c, 3) == alone);
+  CHECK((test::run_stack_locally(c, 3) == alone));
 }
