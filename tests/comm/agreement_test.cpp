@@ -3,22 +3,12 @@
 
 #include "comm/count_exchange.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/ranks.hpp"
 
 using namespace hashep;
 
-namespace {
-
-constexpr double kDeadline = 120.0;  // seconds
-
-struct Ranks {
-  Communicator comm{MPI_COMM_WORLD};
-  Watch watch{comm, kDeadline, nullptr};
-};
-
-}  // namespace
-
 TEST_CASE("an error on one rank is an error on all, and one rank reports it") {
-  Ranks ranks;
+  test::Ranks ranks;
   const int last = ranks.comm.size() - 1;
   bool thrown = false;
   try {
@@ -34,14 +24,14 @@ TEST_CASE("an error on one rank is an error on all, and one rank reports it") {
 }
 
 TEST_CASE("work that succeeds everywhere goes on") {
-  Ranks ranks;
+  test::Ranks ranks;
   int done = 0;
   agree(ranks.comm, ranks.watch, [&done] { ++done; });
   CHECK(done == 1);
 }
 
 TEST_CASE("ranks that disagree name the setting and both values") {
-  Ranks ranks;
+  test::Ranks ranks;
   const std::vector<Setting> same = {{"version", "1"}, {"--seed", "7"}};
   require_same_settings(ranks.comm, ranks.watch, same);
   if (ranks.comm.size() == 1) return;
@@ -66,7 +56,7 @@ TEST_CASE("ranks that disagree name the setting and both values") {
 }
 
 TEST_CASE("the planning exchange gathers the words of all ranks in one collective") {
-  Ranks ranks;
+  test::Ranks ranks;
   CountExchange exchange(ranks.comm, 3);
   for (int64_t batch = 0; batch < 3; ++batch) {
     const std::vector<int64_t> mine = {ranks.comm.rank(), batch, int64_t{1} << 40};

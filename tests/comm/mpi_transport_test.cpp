@@ -3,22 +3,12 @@
 
 #include "tests/support/catch.hpp"
 #include "tests/support/exchange_check.hpp"
+#include "tests/support/ranks.hpp"
 
 using namespace hashep;
 
-namespace {
-
-constexpr double kDeadline = 120.0;  // seconds
-
-struct Ranks {
-  Communicator comm{MPI_COMM_WORLD};
-  Watch watch{comm, kDeadline, nullptr};
-};
-
-}  // namespace
-
 TEST_CASE("transport mpi puts every row in its place") {
-  Ranks ranks;
+  test::Ranks ranks;
   std::mt19937 random(17);  // the same cases on all ranks
   MpiTransport transport(ranks.comm, ranks.watch, 1);
   int64_t off_rank = 0;
@@ -47,7 +37,7 @@ TEST_CASE("transport mpi puts every row in its place") {
 }
 
 TEST_CASE("an exchange is one collective each way and its buffers are exactly the plan's") {
-  Ranks ranks;
+  test::Ranks ranks;
   std::mt19937 random(23);
   const std::vector<int64_t> tokens(static_cast<size_t>(ranks.comm.size()), 30);
   const auto routing =

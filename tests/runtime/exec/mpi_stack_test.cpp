@@ -7,22 +7,12 @@
 #include "runtime/exec/plan_pipeline.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/local_stack.hpp"
+#include "tests/support/ranks.hpp"
 
 using namespace hashep;
 
-namespace {
-
-constexpr double kDeadline = 240.0;  // seconds
-
-struct Ranks {
-  Communicator comm{MPI_COMM_WORLD};
-  Watch watch{comm, kDeadline, nullptr};
-};
-
-}  // namespace
-
 TEST_CASE("transport mpi gives the bits of one rank alone") {
-  Ranks ranks;
+  test::Ranks ranks;
   for (const test::StackCase& c : test::stack_cases()) {
     INFO(c.name());
     MpiTransport transport(ranks.comm, ranks.watch, c.threads);
@@ -38,7 +28,7 @@ TEST_CASE("transport mpi gives the bits of one rank alone") {
 }
 
 TEST_CASE("plans from the exchange equal plans that every rank makes by itself, step by step") {
-  Ranks ranks;
+  test::Ranks ranks;
   for (const test::StackCase& c : test::stack_cases()) {
     INFO(c.name());
     const auto stream = test::stack_stream(c);
