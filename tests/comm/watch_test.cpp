@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/watch.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <thread>
@@ -45,7 +46,11 @@ TEST_CASE("a rank that does not come is named, with where the others were, by on
   CHECK((reported_by_peer || !text.empty()));
   if (!text.empty()) {
     CHECK_THAT(text, ContainsSubstring("in dispatch, layer 1, step 3"));
-    CHECK_THAT(text, ContainsSubstring("no answer from rank " + std::to_string(late)));
+    // On a busy machine others may be late to answer too; this one is among them.
+    const size_t missing = text.find("no answer from");
+    CHECK(missing != std::string::npos);
+    CHECK_THAT(text.substr(std::min(missing, text.size())),
+               ContainsSubstring("rank " + std::to_string(late)));
   }
 }
 
