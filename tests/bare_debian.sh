@@ -96,16 +96,16 @@ mount -t sysfs -o ro sysfs "$folder/sys"
 mount --rbind /dev "$folder/dev"
 mount --make-rslave "$folder/dev"
 
-rm -rf "$folder/root/hashep"
-mkdir "$folder/root/hashep"
-git archive HEAD | tar -x -C "$folder/root/hashep"
+rm -rf "$folder/srv/hashep"
+mkdir "$folder/srv/hashep"
+git archive HEAD | tar -x -C "$folder/srv/hashep"
 
 for command in "${commands[@]}"; do
   printf '\n== On the bare system: %s\n' "$command"
   begin=$SECONDS
   code=0
   env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    chroot "$folder" bash -c "cd ~/hashep && $command" </dev/null || code=$?
+    chroot "$folder" bash -c "cd /srv/hashep && $command" </dev/null || code=$?
   echo "== exit code $code after $((SECONDS - begin)) s: $command"
   if [ "$code" != 0 ]; then exit "$code"; fi
 done

@@ -42,7 +42,8 @@ same_on "4" "${model[@]}" --router previous --planning replicated
 same_on "3" "${model[@]}" --router position --placement balanced --planning replicated --dtype bf16
 same_on "2" "${model[@]}" --residual off --activation relu --num-shared-experts 2
 "$make_model" table --output table.safetensors --vocab 512 --experts 10 --top-k 6 || exit 1
-same_on "3" "${model[@]}" --top-k 6 --table table.safetensors --activation gelu
+same_on "3" "${model[@]}" --top-k 6 --table table.safetensors --placement balanced --dtype bf16
+same_on "2 3 4 5 7" "${model[@]}" --top-k 6 --table table.safetensors --activation gelu
 check "outputs differ where the run differs" \
   [ "$(cmp -s out/top1.safetensors out/1.safetensors; echo $?)" = 1 ]
 
