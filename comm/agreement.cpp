@@ -9,18 +9,6 @@
 namespace hashep {
 namespace {
 
-/// Gathers one int64 of each rank on all ranks.
-std::vector<int64_t> gather_word(const Communicator& comm, Watch& watch, int64_t word) {
-  std::vector<int64_t> words(static_cast<size_t>(comm.size()));
-  MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(
-      MPI_Iallgather(&word, 1, MPI_INT64_T, words.data(), 1, MPI_INT64_T, comm.get(), &request),
-      "MPI_Iallgather");
-  watch.count_collective();
-  watch.wait(request);
-  return words;
-}
-
 /// Sends rank 0's text to all ranks.
 std::string broadcast_text(const Communicator& comm, Watch& watch, const std::string& text) {
   const int64_t length = gather_word(comm, watch, static_cast<int64_t>(text.size())).front();
@@ -96,6 +84,17 @@ std::pair<int64_t, std::string> run_locally(int rank, const Watch& watch,
 }
 
 }  // namespace
+
+std::vector<int64_t> gather_word(const Communicator& comm, Watch& watch, int64_t word) {
+  std::vector<int64_t> words(static_cast<size_t>(comm.size()));
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(
+      MPI_Iallgather(&word, 1, MPI_INT64_T, words.data(), 1, MPI_INT64_T, comm.get(), &request),
+      "MPI_Iallgather");
+  watch.count_collective();
+  watch.wait(request);
+  return words;
+}
 
 void agree(const Communicator& comm, Watch& watch, const std::function<void()>& work) {
   const auto [outcome, failure] = run_locally(comm.rank(), watch, work);

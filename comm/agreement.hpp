@@ -32,6 +32,9 @@ class CollectiveRunError : public RunError, public ReporterKnown {
 /// else CollectiveRunError. Errors of which the reporter is known pass as they are. Collective.
 void agree(const Communicator& comm, Watch& watch, const std::function<void()>& work);
 
+/// One int64 of each rank on all ranks, in rank order. Collective.
+std::vector<int64_t> gather_word(const Communicator& comm, Watch& watch, int64_t word);
+
 /// A setting and its value on this rank, as text.
 using Setting = std::pair<std::string, std::string>;
 

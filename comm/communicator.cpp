@@ -11,14 +11,6 @@
 namespace hashep {
 namespace {
 
-/// MPI objects may be dropped while an error unwinds the stack, after MPI has ended.
-bool mpi_is_up() {
-  int initialized = 0;
-  int finalized = 0;
-  return MPI_Initialized(&initialized) == MPI_SUCCESS && initialized != 0 &&
-         MPI_Finalized(&finalized) == MPI_SUCCESS && finalized == 0;
-}
-
 MPI_Datatype element_type(DType dtype) {
   switch (dtype_size(dtype)) {
     case 2:
@@ -31,6 +23,13 @@ MPI_Datatype element_type(DType dtype) {
 }
 
 }  // namespace
+
+bool mpi_is_up() {
+  int initialized = 0;
+  int finalized = 0;
+  return MPI_Initialized(&initialized) == MPI_SUCCESS && initialized != 0 &&
+         MPI_Finalized(&finalized) == MPI_SUCCESS && finalized == 0;
+}
 
 void check_mpi(int code, const char* call) {
   if (code == MPI_SUCCESS) return;
@@ -63,6 +62,26 @@ std::string MpiSession::library_version() {
 
 Communicator::Communicator(MPI_Comm parent) {
   check_mpi(MPI_Comm_dup(parent, &comm_), "MPI_Comm_dup");
+  read_place();
+}
+
+Communicator Communicator::of_node(const Communicator& parent) {
+  Communicator node;
+  check_mpi(MPI_Comm_split_type(parent.get(), MPI_COMM_TYPE_SHARED, parent.rank(), MPI_INFO_NULL,
+                                &node.comm_),
+            "MPI_Comm_split_type");
+  node.read_place();
+  return node;
+}
+
+Communicator Communicator::of_label(const Communicator& parent, int label) {
+  Communicator part;
+  check_mpi(MPI_Comm_split(parent.get(), label, parent.rank(), &part.comm_), "MPI_Comm_split");
+  part.read_place();
+  return part;
+}
+
+void Communicator::read_place() {
   check_mpi(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   check_mpi(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
@@ -94,18 +113,6 @@ RowDatatype::RowDatatype(RowDatatype&& other) noexcept
 RowDatatype& RowDatatype::operator=(RowDatatype&& other) noexcept {
   std::swap(type_, other.type_);
   return *this;
-}
-
-NodePlace node_place(const Communicator& comm) {
-  MPI_Comm node = MPI_COMM_NULL;
-  check_mpi(
-      MPI_Comm_split_type(comm.get(), MPI_COMM_TYPE_SHARED, comm.rank(), MPI_INFO_NULL, &node),
-      "MPI_Comm_split_type");
-  NodePlace place;
-  check_mpi(MPI_Comm_rank(node, &place.local_rank), "MPI_Comm_rank");
-  check_mpi(MPI_Comm_size(node, &place.local_size), "MPI_Comm_size");
-  check_mpi(MPI_Comm_free(&node), "MPI_Comm_free");
-  return place;
 }
 
 }  // namespace hashep

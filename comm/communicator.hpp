@@ -13,6 +13,10 @@ namespace hashep {
 /// Throws RunError with call, code and MPI's own text where `code` is not MPI_SUCCESS.
 void check_mpi(int code, const char* call);
 
+/// Whether MPI has begun and not ended. MPI objects may be dropped while an error unwinds the
+/// stack, after MPI has ended.
+bool mpi_is_up();
+
 /// Initialises MPI (thread level FUNNELED) and finalises it at the end of its life.
 class MpiSession {
  public:
@@ -30,6 +34,10 @@ class MpiSession {
 class Communicator {
  public:
   explicit Communicator(MPI_Comm parent);
+  /// The ranks of `parent` that share memory with this one, in the same order.
+  static Communicator of_node(const Communicator& parent);
+  /// The ranks of `parent` that give the same `label`, not negative, in the same order.
+  static Communicator of_label(const Communicator& parent, int label);
   ~Communicator();
   Communicator(Communicator&& other) noexcept;
   Communicator& operator=(Communicator&&) = delete;
@@ -39,6 +47,9 @@ class Communicator {
   int size() const { return size_; }
 
  private:
+  Communicator() = default;
+  void read_place();
+
   MPI_Comm comm_ = MPI_COMM_NULL;
   int rank_ = 0;
   int size_ = 1;
@@ -57,12 +68,5 @@ class RowDatatype {
  private:
   MPI_Datatype type_ = MPI_DATATYPE_NULL;
 };
-
-/// This rank's place among the ranks of its node. Collective.
-struct NodePlace {
-  int local_rank = 0;
-  int local_size = 1;
-};
-NodePlace node_place(const Communicator& comm);
 
 }  // namespace hashep

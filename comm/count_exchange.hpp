@@ -26,15 +26,11 @@ class CountExchange {
   /// Completes it. Returns [ep_size, words], valid until the next start. Collective.
   std::span<const int64_t> finish(Watch& watch);
 
-  /// Exchanges begun so far.
-  int64_t exchanges() const { return exchanges_; }
-
  private:
   Communicator comm_;
   int64_t words_;
   std::vector<int64_t> gathered_;
   MPI_Request request_ = MPI_REQUEST_NULL;
-  int64_t exchanges_ = 0;
 };
 
 }  // namespace hashep

@@ -7,8 +7,8 @@ namespace hashep {
 
 const char* phase_name(Phase phase) {
   static constexpr std::array<const char*, kNumPhases> kNames = {
-      "setup",          "route",   "plan", "gate",   "dispatch", "experts",
-      "shared_experts", "combine", "step", "output", "finish"};
+      "setup",   "route",          "plan",    "gate", "dispatch", "far_rows",
+      "experts", "shared_experts", "combine", "step", "output",   "finish"};
   return kNames.at(static_cast<size_t>(phase));
 }
 

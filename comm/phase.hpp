@@ -13,6 +13,7 @@ enum class Phase : int64_t {
   plan,
   gate,
   dispatch,
+  far_rows,  // the part of experts that is waiting for rows of other nodes
   experts,
   shared_experts,
   combine,
@@ -20,7 +21,7 @@ enum class Phase : int64_t {
   output,
   finish
 };
-inline constexpr int kNumPhases = 11;
+inline constexpr int kNumPhases = 12;
 
 const char* phase_name(Phase phase);
 

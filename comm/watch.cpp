@@ -44,25 +44,32 @@ Watch::Watch(const Communicator& comm, double deadline, const volatile int* stop
       answers_(static_cast<size_t>(comm.size())) {}
 
 void Watch::wait(MPI_Request& request) {
-  const auto begin = Clock::now();
-  const double grace = std::min(kLongestGrace, deadline_ / 4);
-  const auto limit = begin + seconds(deadline_ - grace);
-  auto next_notes = begin + kNoteInterval;
-  for (int64_t spin = 0;; ++spin) {
+  const auto is_complete = [&request] {
     int done = 0;
     check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
-    if (done != 0) return;
-    if (spin < kSpinsBeforeYield) continue;
-    sched_yield();
-    const auto now = Clock::now();
-    if (now < next_notes) continue;
-    next_notes = now + kNoteInterval;
-    check_stop();
-    take_notes();
-    if (now >= limit) {
-      give_up(grace, "no progress for " + std::to_string(std::llround(deadline_)) + " s");
-    }
-  }
+    return done != 0;
+  };
+  wait_until(kSpinsBeforeYield, is_complete, [] { return ""; });
+}
+
+Watch::Patience Watch::start_waiting() const {
+  const auto now = Clock::now();
+  const double grace = std::min(kLongestGrace, deadline_ / 4);
+  return {now + seconds(deadline_ - grace), now + kNoteInterval, grace};
+}
+
+bool Watch::is_patient(Patience& patience) {
+  sched_yield();
+  const auto now = Clock::now();
+  if (now < patience.next_notes) return true;
+  patience.next_notes = now + kNoteInterval;
+  check_stop();
+  take_notes();
+  return now < patience.limit;
+}
+
+std::string Watch::lost_patience() const {
+  return "no progress for " + std::to_string(std::llround(deadline_)) + " s";
 }
 
 void Watch::check_stop() {
@@ -70,9 +77,9 @@ void Watch::check_stop() {
   give_up(kSignalGrace, std::string("stopped by signal ") + strsignal(*stop_signal_));
 }
 
-void Watch::barrier() {
+void Watch::barrier(const Communicator& among) {
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Ibarrier(control_.get(), &request), "MPI_Ibarrier");
+  check_mpi(MPI_Ibarrier(among.get(), &request), "MPI_Ibarrier");
   count_collective();
   wait(request);
 }

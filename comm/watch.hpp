@@ -62,11 +62,26 @@ class Watch {
   /// Completes `request`, polling, and yielding the core when polling has been in vain for a while.
   void wait(MPI_Request& request);
 
+  /// Polls `ready` until it is true, under the same rules: `spins` times at once, then yielding the
+  /// core between polls. `what()` tells, for the error, what is waited for.
+  template <typename Ready, typename What>
+  void wait_until(int spins, Ready&& ready, What&& what) {
+    for (int spin = 0; spin < spins; ++spin) {
+      if (ready()) return;
+    }
+    Patience patience = start_waiting();
+    while (!ready()) {
+      if (!is_patient(patience)) give_up(patience.grace, lost_patience() + what());
+    }
+  }
+
   /// Throws, as a wait would, where a stop signal has come. For loops that do not wait.
   void check_stop();
 
   /// A barrier under the deadline. Collective.
-  void barrier();
+  void barrier() { barrier(control_); }
+  /// The same over some of the ranks. Collective over `among`.
+  void barrier(const Communicator& among);
 
   /// Before a rank ends the job over an error that other ranks may meet at the same moment: claims
   /// the report. Throws ReportedByPeer where another rank has claimed it, or does so now and is
@@ -79,6 +94,17 @@ class Watch {
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  /// How long a wait goes on.
+  struct Patience {
+    std::chrono::time_point<Clock, std::chrono::duration<double>> limit;  // may be far away
+    Clock::time_point next_notes;
+    double grace = 0.0;  // seconds kept for the roll call
+  };
+  Patience start_waiting() const;
+  /// Yields the core and looks after notes and signals. False past the limit.
+  bool is_patient(Patience& patience);
+  std::string lost_patience() const;
 
   struct Answer {
     bool present = false;

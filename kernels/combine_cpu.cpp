@@ -4,73 +4,151 @@
 
 #include "kernels/combine.hpp"
 #include "kernels/require.hpp"
+#include "kernels/row_sums.hpp"
+#include "kernels/stream_copy.hpp"
 #include "kernels/threads.hpp"
 
 namespace hashep {
 namespace {
 
 constexpr int64_t kTokensPerThread = 64;  // fewer are summed sooner than a thread wakes up
-constexpr int64_t kColumns = 512;         // fp32 sums of one pass: 2 KiB, well inside L1
+constexpr int64_t kColumns = 128;         // of one pass: 8 lines in fp32, asked for at once
 
 using Sums = std::array<float, kColumns>;
 
-template <typename T>
-void add_scaled(const T* values, float weight, int64_t count, Sums& sums) {
-  for (int64_t i = 0; i < count; ++i) {
-    sums[static_cast<size_t>(i)] += weight * static_cast<float>(values[i]);
-  }
+void write_sums(const Sums& sums, int64_t count, bool stream, float* out) {
+  copy_row(reinterpret_cast<std::byte*>(out), reinterpret_cast<const std::byte*>(sums.data()),
+           count * static_cast<int64_t>(sizeof(float)), stream);
 }
 
-/// Columns [column, column + count) of one token.
-template <typename T>
-void combine_columns(const CombineInput& input, int64_t token, int64_t column, int64_t count,
-                     T* out) {
-  Sums sums;
-  std::fill_n(sums.begin(), count, 0.0f);
-  const int64_t first = token * input.top_k;
-  const float equal_weight = 1.0f / static_cast<float>(input.top_k);
-  for (int64_t choice = 0; choice < input.top_k; ++choice) {
-    const auto assignment = static_cast<size_t>(first + choice);
-    const float weight = input.weights.empty() ? equal_weight : input.weights[assignment];
-    const T* row = input.rows.row_as<T>(input.row_of[assignment]);
-    add_scaled(row + column, weight, count, sums);
-  }
-  if (input.shared.rows > 0) {
-    add_scaled(input.shared.row_as<T>(token) + column, 1.0f, count, sums);
-  }
-  for (int64_t i = 0; i < count; ++i)
-    out[column + i] = static_cast<T>(sums[static_cast<size_t>(i)]);
+void write_sums(const Sums& sums, int64_t count, bool stream, BFloat16* out) {
+  std::array<BFloat16, kColumns> rounded;
+  BFloat16* const to = stream ? rounded.data() : out;
+  round_sums(sums.data(), count, to);
+  if (!stream) return;
+  stream_copy(reinterpret_cast<std::byte*>(out), reinterpret_cast<const std::byte*>(to),
+              count * static_cast<int64_t>(sizeof(BFloat16)));
 }
 
+/// Combines tokens of one call into rows of y of element type T.
 template <typename T>
-void combine_token(const CombineInput& input, int64_t token, MatrixView y) {
-  T* out = y.row_as<T>(token);
-  if (input.row_of[static_cast<size_t>(token * input.top_k)] < 0) {
-    std::fill_n(out, y.cols, T{});
-    return;
+class Combiner {
+ public:
+  Combiner(const CombineInput& input, MatrixView y)
+      : input_(input),
+        y_(y),
+        equal_weight_(1.0f / static_cast<float>(input.top_k)),
+        is_copy_(input.top_k == 1 && input.weights.empty() && input.shared.rows == 0) {}
+
+  void combine_token(int64_t token) const {
+    T* const out = y_.row_as<T>(token);
+    const T* const row = row_of(token, 0);
+    if (row == nullptr) {
+      std::fill_n(out, y_.cols, T{});
+    } else if (is_copy_) {
+      copy_token(token, row, out);
+    } else {
+      for (int64_t column = 0; column < y_.cols; column += kColumns) {
+        combine_columns(token, column, std::min(kColumns, y_.cols - column), out + column);
+      }
+    }
   }
-  for (int64_t column = 0; column < y.cols; column += kColumns) {
-    combine_columns(input, token, column, std::min(kColumns, y.cols - column), out);
+
+ private:
+  const T* row_of(int64_t token, int64_t choice) const {
+    const auto assignment = static_cast<size_t>(token * input_.top_k + choice);
+    const int64_t row = input_.row_of[assignment];
+    if (row < 0) return nullptr;
+    const auto expert = static_cast<size_t>(input_.experts[assignment]);
+    return reinterpret_cast<const T*>(input_.places[expert].row(row, y_.row_bytes()));
   }
-}
+
+  /// The rows of a token stand far apart: the hardware does not foresee the next ones, the plan
+  /// does.
+  void read_ahead(int64_t token, int64_t choice, int64_t column, int64_t count) const {
+    if (!input_.stream || token >= y_.rows) return;
+    const T* const row = row_of(token, choice);
+    if (row == nullptr) return;
+    prefetch(reinterpret_cast<const std::byte*>(row + column),
+             count * static_cast<int64_t>(sizeof(T)));
+  }
+
+  void copy_token(int64_t token, const T* row, T* out) const {
+    const auto* const from = reinterpret_cast<const std::byte*>(row);
+    auto* const to = reinterpret_cast<std::byte*>(out);
+    const T* const next = token + 1 < y_.rows ? row_of(token + 1, 0) : nullptr;
+    if (input_.stream && next != nullptr) {
+      stream_copy(to, from, y_.row_bytes(), reinterpret_cast<const std::byte*>(next));
+    } else {
+      copy_row(to, from, y_.row_bytes(), input_.stream);
+    }
+  }
+
+  void combine_columns(int64_t token, int64_t column, int64_t count, T* out) const {
+    Sums sums;
+    for (int64_t choice = 0; choice < input_.top_k; ++choice) {
+      read_ahead(token + 1, choice, column, count);
+      const T* const row = row_of(token, choice);
+      if (row == nullptr) continue;
+      const float weight = input_.weights.empty()
+                               ? equal_weight_
+                               : input_.weights[static_cast<size_t>(token * input_.top_k + choice)];
+      if (choice == 0) {
+        set_scaled(row + column, weight, count, sums.data());
+      } else {
+        add_scaled(row + column, weight, count, sums.data());
+      }
+    }
+    if (input_.shared.rows > 0) {
+      add_scaled(input_.shared.row_as<T>(token) + column, 1.0f, count, sums.data());
+    }
+    write_sums(sums, count, input_.stream, out);
+  }
+
+  const CombineInput& input_;
+  MatrixView y_;
+  float equal_weight_;
+  bool is_copy_;  // one row, unscaled: 1 * row has its bits
+};
 
 }  // namespace
 
 void combine_rows(const CombineInput& input, MatrixView y, int threads) {
-  require(std::ssize(input.row_of) == y.rows * input.top_k,
-          "combine_rows: row_of is not [tokens * top_k]");
+  require(std::ssize(input.row_of) == y.rows * input.top_k &&
+              input.experts.size() == input.row_of.size(),
+          "combine_rows: row_of or experts are not [tokens * top_k]");
   require(input.weights.empty() || input.weights.size() == input.row_of.size(),
           "combine_rows: weights are not [tokens * top_k]");
-  require(input.rows.rows == 0 || (input.rows.dtype == y.dtype && input.rows.cols == y.cols),
-          "combine_rows: rows and y differ in cols or dtype");
   require(input.shared.rows == 0 || (input.shared.rows == y.rows && input.shared.cols == y.cols &&
                                      input.shared.dtype == y.dtype),
           "combine_rows: shared and y differ in shape or dtype");
   with_activation_type(y.dtype, [&](auto zero) {
-    using T = decltype(zero);
+    const Combiner<decltype(zero)> combiner(input, y);
     parallel_ranges(y.rows, threads, kTokensPerThread, [&](int64_t begin, int64_t end) {
-      for (int64_t token = begin; token < end; ++token) combine_token<T>(input, token, y);
+      for (int64_t token = begin; token < end; ++token) combiner.combine_token(token);
+      if (input.stream) stream_fence();
     });
+  });
+}
+
+void sum_rows(std::span<const std::byte* const> rows, std::span<const float> weights, DType dtype,
+              int64_t cols, std::byte* out) {
+  require(!rows.empty() && rows.size() == weights.size(), "sum_rows: rows and weights differ");
+  with_activation_type(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    Sums sums;
+    for (int64_t column = 0; column < cols; column += kColumns) {
+      const int64_t count = std::min(kColumns, cols - column);
+      for (size_t i = 0; i < rows.size(); ++i) {
+        const T* const row = reinterpret_cast<const T*>(rows[i]) + column;
+        if (i == 0) {
+          set_scaled(row, weights[i], count, sums.data());
+        } else {
+          add_scaled(row, weights[i], count, sums.data());
+        }
+      }
+      write_sums(sums, count, false, reinterpret_cast<T*>(out) + column);
+    }
   });
 }
 

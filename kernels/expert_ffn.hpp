@@ -8,6 +8,7 @@
 
 #include "core/tensor_view.hpp"
 #include "kernels/ffn_shape.hpp"
+#include "kernels/tiles.hpp"
 
 namespace hashep {
 
@@ -36,6 +37,10 @@ class ExpertFfn {
   /// for all i (the experts of a layer stack may stand in one ExpertFfn, a layer's in consecutive
   /// places). rows: [expert_offsets.back(), hidden_size]. Allocates nothing of its own.
   void run(std::span<const int64_t> expert_offsets, MatrixView rows, int64_t first_expert = 0);
+
+  /// Some of the tiles of `run`, as for_each_tile lists them: in any order and grouping they give
+  /// the bits that `run` gives.
+  void run_tiles(std::span<const ExpertTile> tiles, MatrixView rows, int64_t first_expert = 0);
 
   /// Like `prepare`, for `run_aligned` with this tile size.
   void prepare_aligned(int64_t tile_rows);

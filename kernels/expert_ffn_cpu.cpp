@@ -70,7 +70,7 @@ class ExpertFfn::Impl {
   void prepare(std::span<const int64_t> offsets) {
     require_offsets(offsets, 0);
     size_t tiles = 0;
-    for_each_tile(offsets, [&](const Tile& tile) {
+    for_each_tile(offsets, [&](const ExpertTile& tile) {
       runner_.make_ready(tile.count);
       ++tiles;
     });
@@ -81,17 +81,21 @@ class ExpertFfn::Impl {
     require_offsets(offsets, first_expert);
     require_matrix(rows, offsets.back(), "rows");
     size_t tiles = 0;
-    for_each_tile(offsets, [&](const Tile& tile) {
-      require_ready(tile.count);
-      require_expert(first_expert + tile.expert);
-      ++tiles;
-    });
+    for_each_tile(offsets, [&tiles](const ExpertTile&) { ++tiles; });
     if (tiles > tiles_.capacity()) throw RunError("expert FFN: run without prepare");
     tiles_.clear();
-    for_each_tile(offsets, [&](const Tile& tile) { tiles_.push_back(tile); });
-    for_each_item(std::ssize(tiles_), threads_, [&](int thread, int64_t item) {
-      const Tile& tile = tiles_[static_cast<size_t>(item)];
-      const MatrixView part = rows.slice(tile.first, tile.count);
+    for_each_tile(offsets, [&](const ExpertTile& tile) { tiles_.push_back(tile); });
+    run_tiles(tiles_, rows, first_expert);
+  }
+
+  void run_tiles(std::span<const ExpertTile> tiles, MatrixView rows, int64_t first_expert) {
+    for (const ExpertTile& tile : tiles) {
+      require_ready(tile.count);
+      require_expert(first_expert + tile.expert);
+    }
+    for_each_item(std::ssize(tiles), threads_, [&](int thread, int64_t item) {
+      const ExpertTile& tile = tiles[static_cast<size_t>(item)];
+      const MatrixView part = rows.slice(tile.first_row, tile.count);
       runner_.run(thread, *experts_[static_cast<size_t>(first_expert + tile.expert)],
                   {part, part, 0, runner_.gemm_rows(tile.count)});
     });
@@ -139,12 +143,6 @@ class ExpertFfn::Impl {
   const FfnTileRunner& runner() const { return runner_; }
 
  private:
-  struct Tile {
-    int64_t expert;
-    int64_t first;  // row in expert-major order
-    int64_t count;
-  };
-
   static const FfnShape& checked(const FfnShape& shape, DType dtype, int64_t num_experts,
                                  int threads) {
     if (shape.hidden_size < 1 || shape.ffn_size < 1) {
@@ -160,16 +158,6 @@ class ExpertFfn::Impl {
                        std::to_string(threads) + " threads");
     }
     return shape;
-  }
-
-  template <typename Body>
-  static void for_each_tile(std::span<const int64_t> offsets, const Body& body) {
-    for (size_t expert = 0; expert + 1 < offsets.size(); ++expert) {
-      for (int64_t first = offsets[expert]; first < offsets[expert + 1]; first += kExpertTileRows) {
-        const int64_t count = std::min(kExpertTileRows, offsets[expert + 1] - first);
-        body(Tile{static_cast<int64_t>(expert), first, count});
-      }
-    }
   }
 
   void require_offsets(std::span<const int64_t> offsets, int64_t first_expert) const {
@@ -210,7 +198,7 @@ class ExpertFfn::Impl {
   int threads_;
   FfnTileRunner runner_;
   std::vector<std::optional<PackedExpert>> experts_;
-  std::vector<Tile> tiles_;
+  std::vector<ExpertTile> tiles_;
 };
 
 ExpertFfn::ExpertFfn(const FfnShape& shape, DType dtype, int64_t num_experts, int threads)
@@ -230,6 +218,11 @@ void ExpertFfn::prepare(std::span<const int64_t> expert_offsets) {
 void ExpertFfn::run(std::span<const int64_t> expert_offsets, MatrixView rows,
                     int64_t first_expert) {
   impl_->run(expert_offsets, rows, first_expert);
+}
+
+void ExpertFfn::run_tiles(std::span<const ExpertTile> tiles, MatrixView rows,
+                          int64_t first_expert) {
+  impl_->run_tiles(tiles, rows, first_expert);
 }
 
 void ExpertFfn::prepare_aligned(int64_t tile_rows) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <span>
 
 namespace hashep {
 
@@ -11,6 +12,26 @@ namespace hashep {
 /// alone (rows [0, 512), [512, 1024), ... and a rest), so a row meets the same GEMM shape, hence
 /// the same bits, at any ep_size, placement and thread count.
 inline constexpr int64_t kExpertTileRows = 512;
+
+/// Consecutive rows of one expert that one thread takes through both GEMMs.
+struct ExpertTile {
+  int64_t expert = 0;     // local
+  int64_t first_row = 0;  // in expert-major order
+  int64_t count = 0;
+
+  bool operator==(const ExpertTile&) const = default;
+};
+
+/// Calls body(tile) for the tiles of all experts, in order. expert_offsets: [experts + 1].
+template <typename Body>
+void for_each_tile(std::span<const int64_t> expert_offsets, Body&& body) {
+  for (size_t expert = 0; expert + 1 < expert_offsets.size(); ++expert) {
+    const int64_t end = expert_offsets[expert + 1];
+    for (int64_t first = expert_offsets[expert]; first < end; first += kExpertTileRows) {
+      body(ExpertTile{static_cast<int64_t>(expert), first, std::min(kExpertTileRows, end - first)});
+    }
+  }
+}
 
 /// Rows of every tile of a shared expert, for a global batch of `global_tokens`. Shared experts see
 /// a rank's own tokens, whose number depends on ep_size. Token i of the global batch therefore

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "launch/gather.hpp"
+#include "comm/gather.hpp"
 
 namespace hashep {
 namespace {

@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <string_view>
 
-#include "launch/exit_code.hpp"
+#include "core/exit_code.hpp"
 #include "launch/run_command.hpp"
 #include "launch/run_options.hpp"
 

@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <sstream>
 
 #include "comm/agreement.hpp"
+#include "comm/gather.hpp"
 #include "comm/plan/plan_stats.hpp"
+#include "comm/rank_program.hpp"
+#include "core/narrow.hpp"
 #include "launch/chrome_trace.hpp"
 #include "launch/cores.hpp"
-#include "launch/gather.hpp"
 #include "launch/hidden_states.hpp"
 #include "launch/progress.hpp"
 #include "launch/run_report.hpp"
@@ -53,20 +56,26 @@ class Job {
         setup_(set_up_run(options, comm, watch)),
         log_(&watch, setup_.steps * std::max<int64_t>(1, setup_.config.num_layers),
              !options.trace.empty()),
-        pipeline_(setup_.routing, *setup_.stream, setup_.split,
-                  options.planning == "exchange" ? Planning::exchange : Planning::replicated, &comm,
-                  &watch),
-        expert_counts_(static_cast<size_t>(setup_.routing.count_words())) {
+        pipeline_(
+            setup_.routing, *setup_.stream, setup_.split,
+            {.planning = options.planning == "exchange" ? Planning::exchange : Planning::replicated,
+             .depth = narrow<int>(options.plan_depth, "--plan-depth")},
+            &comm, &watch),
+        expert_counts_(
+            static_cast<size_t>(setup_.routing.num_layers() * setup_.routing.num_experts())) {
     state_.reserve(setup_.input_rows().bytes());
   }
 
   void print_start() const {
     if (comm_.rank() != 0) return;
     const ModelConfig& config = setup_.config;
-    std::printf("hashep %s: %d rank%s x %d thread%s, transport %s, %s\n",
+    std::ostringstream nodes;
+    nodes << setup_.topology->nodes;
+    std::printf("hashep %s: %d rank%s x %d thread%s, %s, transport %s%s, %s\n",
                 std::string(version()).c_str(), comm_.size(), comm_.size() == 1 ? "" : "s",
-                setup_.threads, setup_.threads == 1 ? "" : "s",
+                setup_.threads, setup_.threads == 1 ? "" : "s", nodes.str().c_str(),
                 std::string(setup_.transport->name()).c_str(),
+                options_.transport == "auto" ? " (auto)" : "",
                 std::string(setup_.stack->implementation()).c_str());
     std::printf("model: %lld layers, d %lld, f %lld, %lld experts, top %d, %lld shared, %s, %s\n",
                 static_cast<long long>(config.num_layers),
@@ -89,9 +98,10 @@ class Job {
     pipeline_.start(0, log_);
     for (int64_t step = 0; step < setup_.steps; ++step) {
       log_.set_step(step);
+      if (step > 0 && options_.plan_depth == 0) pipeline_.start(step, log_);
       const BatchPlan& plan = pipeline_.finish(log_);
       setup_.stack->prepare(plan);
-      if (step + 1 < setup_.steps) pipeline_.start(step + 1, log_);
+      pipeline_.start_ahead(step, setup_.steps, log_);
       const MatrixView input = setup_.input_rows();
       if (input.bytes() > 0) {
         std::memcpy(state_.data(), input.data, static_cast<size_t>(input.bytes()));
@@ -147,7 +157,7 @@ class Job {
       stats_.bytes_sent += (rows_sent_off_rank(layer) + rows_received_off_rank(layer)) * row_bytes;
       held += plan_bytes(layer);
     }
-    stats_.memory.plans = std::max(stats_.memory.plans, 2 * held);
+    stats_.memory.plans = std::max(stats_.memory.plans, pipeline_.slots() * held);
     for (size_t i = 0; i < expert_counts_.size(); ++i) expert_counts_[i] += plan.expert_counts[i];
   }
 
@@ -190,6 +200,7 @@ class Job {
     stats_.memory.scratch = stack.scratch;
     stats_.memory.workspace = stack.workspace + state_.capacity() + setup_.input.capacity();
     stats_.memory.row_buffers = setup_.transport->buffer_bytes();
+    stats_.memory.shared_rows = setup_.transport->shared_bytes();
     stats_.memory.peak_rss = peak_rss_bytes();
   }
 
@@ -234,15 +245,11 @@ class Job {
 void run_job(const RunOptions& options, const std::vector<std::string>& args,
              const Communicator& comm, Watch& watch) {
   Job job(options, comm, watch);
-  try {
+  settle_reporter(watch, [&] {
     job.print_start();
     job.run_steps();
     job.report(args);
-  } catch (const std::exception& error) {
-    // Other ranks may fail alike; one prints. Here, since exchanges may still write to job.
-    if (dynamic_cast<const ReporterKnown*>(&error) == nullptr) watch.claim_report();
-    throw;
-  }
+  });
 }
 
 }  // namespace hashep

@@ -37,6 +37,7 @@ struct RunOptions {
   int64_t seed = 0;
   std::string placement = "contiguous";
   std::string planning = "exchange";
+  int64_t plan_depth = 1;
 
   // Tokens and hidden states.
   TokenFile tokens;  // an empty path: seeded Zipf
@@ -50,6 +51,8 @@ struct RunOptions {
   std::string dtype = "fp32";
   std::string device = "auto";
   std::string transport = "auto";
+  bool node_reduce = false;
+  std::string overlap = "on";
   std::string residual = "on";
   int64_t threads = 0;  // 0: cores of the node / ranks on the node
   double deadline = 120.0;

@@ -7,15 +7,15 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "comm/gather.hpp"
 #include "core/units.hpp"
-#include "launch/gather.hpp"
 
 namespace hashep {
 namespace {
 
-constexpr std::array kReportedPhases = {Phase::route,    Phase::plan,    Phase::gate,
-                                        Phase::dispatch, Phase::experts, Phase::shared_experts,
-                                        Phase::combine,  Phase::step};
+constexpr std::array kReportedPhases = {Phase::route,          Phase::plan,     Phase::gate,
+                                        Phase::dispatch,       Phase::far_rows, Phase::experts,
+                                        Phase::shared_experts, Phase::combine,  Phase::step};
 
 template <typename... Values>
 std::string format(const char* pattern, Values... values) {
@@ -28,6 +28,7 @@ MemoryUse largest(const Communicator& comm, Watch& watch, const MemoryUse& own) 
   const auto max = [&](int64_t value) { return reduce_max(comm, watch, value); };
   return {.weights = max(own.weights),
           .row_buffers = max(own.row_buffers),
+          .shared_rows = max(own.shared_rows),
           .workspace = max(own.workspace),
           .scratch = max(own.scratch),
           .plans = max(own.plans),
@@ -35,9 +36,10 @@ MemoryUse largest(const Communicator& comm, Watch& watch, const MemoryUse& own) 
 }
 
 std::string memory_lines(const MemoryUse& memory) {
-  const std::array<std::pair<const char*, int64_t>, 5> parts = {
+  const std::array<std::pair<const char*, int64_t>, 6> parts = {
       {{"weights", memory.weights},
        {"row buffers", memory.row_buffers},
+       {"other ranks' rows", memory.shared_rows},
        {"workspace", memory.workspace},
        {"expert scratch", memory.scratch},
        {"plans", memory.plans}}};
@@ -124,11 +126,10 @@ std::string result_json(const RunResult& result, const RunDescription& descripti
   document["planning_exchanges"] = stats.planning_exchanges;
   document["collectives_in_step"] = stats.collectives_in_step;
   document["peak_rss_bytes"] = stats.memory.peak_rss;
-  document["memory"] = {{"weights", stats.memory.weights},
-                        {"row_buffers", stats.memory.row_buffers},
-                        {"workspace", stats.memory.workspace},
-                        {"expert_scratch", stats.memory.scratch},
-                        {"plans", stats.memory.plans}};
+  document["memory"] = {
+      {"weights", stats.memory.weights},         {"row_buffers", stats.memory.row_buffers},
+      {"shared_rows", stats.memory.shared_rows}, {"workspace", stats.memory.workspace},
+      {"expert_scratch", stats.memory.scratch},  {"plans", stats.memory.plans}};
   if (stats.check) {
     document["check"] = {{"tokens", stats.check->tokens},
                          {"max_relative_error", stats.check->max_relative_error},

@@ -17,6 +17,7 @@ namespace hashep {
 struct MemoryUse {
   int64_t weights = 0;
   int64_t row_buffers = 0;  // of the transport, exactly as the plans say
+  int64_t shared_rows = 0;  // other ranks' row buffers that this rank uses in place
   int64_t workspace = 0;    // hidden states, layer output, shared experts, weights per choice
   int64_t scratch = 0;      // of the experts' tiles
   int64_t plans = 0;        // two batches' plans

@@ -119,14 +119,22 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
   });
   require_same_settings(comm, watch, content_settings(setup));
 
-  const NodePlace place = node_place(comm);
-  setup.threads = options.threads > 0 ? narrow<int>(options.threads, "--threads")
-                                      : default_threads(place.local_size);
-  setup.transport = make_transport(options.transport, comm, watch, setup.threads);
+  setup.topology = std::make_unique<Topology>(find_topology(comm, watch));
+  const NodeMap& nodes = setup.topology->nodes;
+  const auto local_size = static_cast<int>(nodes.ranks_of(nodes.node_of(comm.rank())).size());
+  setup.threads =
+      options.threads > 0 ? narrow<int>(options.threads, "--threads") : default_threads(local_size);
+  agree(comm, watch, [&] { resolve_transport(options.transport, nodes); });
+  setup.transport = make_transport(options.transport, comm, *setup.topology, watch, setup.threads);
+  if (setup.transport->name() == "hier") {
+    setup.routing.nodes = nodes;
+    setup.routing.node_reduce = options.node_reduce;
+  }
   agree(comm, watch, [&] {
     read_hidden_states(options, setup);
     const ExecOptions exec{.dtype = setup.dtype,
                            .threads = setup.threads,
+                           .overlap = options.overlap == "on",
                            .check_finite = options.check,
                            .watch = &watch};
     setup.stack =

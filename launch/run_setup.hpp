@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "comm/communicator.hpp"
+#include "comm/topology.hpp"
 #include "comm/watch.hpp"
 #include "core/atomic_file.hpp"
 #include "launch/run_options.hpp"
@@ -24,6 +25,7 @@ struct RunSetup {
   BatchSplit split;
   std::unique_ptr<WeightSource> weights;
   StackRouting routing;
+  std::unique_ptr<Topology> topology;  // the transport refers to it
   std::unique_ptr<Transport> transport;
   std::unique_ptr<LayerStack> stack;
   uint64_t token_digest = 0;  // of the ids that the run begins with

@@ -38,8 +38,11 @@ void plan_sends(const CountMatrix& counts, const Placement& placement, ExchangeP
   prefix_sums(plan.send_counts, plan.send_displs);
 }
 
-/// Where this rank's rows of each expert begin in the owner's expert-major order.
+/// Owners and the rows they receive; where this rank's rows of each expert begin in the owner's
+/// expert-major order.
 void plan_landing(const CountMatrix& counts, const Placement& placement, ExchangePlan& plan) {
+  plan.expert_ranks.assign(placement.ranks().begin(), placement.ranks().end());
+  plan.rank_rows.resize(at(plan.ep_size));
   plan.landing_rows.resize(at(plan.num_experts));
   for (int owner = 0; owner < plan.ep_size; ++owner) {
     int64_t row = 0;
@@ -49,6 +52,7 @@ void plan_landing(const CountMatrix& counts, const Placement& placement, Exchang
         row += counts(source, expert);
       }
     }
+    plan.rank_rows[at(owner)] = row;
   }
 }
 
@@ -128,7 +132,7 @@ void complete_plan(const CountMatrix& counts, const Placement& placement, int ep
   plan.ep_size = placement.ep_size();
   plan.num_experts = placement.num_experts();
   const int64_t words = (plan.ep_size - 1) * counts.row_stride + plan.num_experts;
-  if (counts.values.size() != at(words) || plan.top_k < 1 ||
+  if (counts.values.size() < at(words) || plan.top_k < 1 ||
       plan.experts.size() % at(plan.top_k) != 0) {
     throw RunError("plan: counts or experts do not have the shape of the placement");
   }

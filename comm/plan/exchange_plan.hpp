@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "comm/plan/node_map.hpp"
+#include "comm/plan/node_plan.hpp"
 #include "comm/plan/placement.hpp"
 #include "kernels/permute.hpp"
 
@@ -37,6 +39,11 @@ struct ExchangePlan {
   std::vector<int64_t> recv_counts;
   std::vector<int64_t> recv_displs;
 
+  // Known alike to all ranks: who owns each expert [num_experts], and how many rows each rank
+  // receives in all [ep_size].
+  std::vector<int32_t> expert_ranks;
+  std::vector<int64_t> rank_rows;
+
   // At the source: where this rank's rows for an expert begin in rank-major order here, and in the
   // owner's expert-major order. Row send_rows[a] of expert e lands in its owner's row
   // landing_rows[e] + send_rows[a] - expert_send_rows[e]. [num_experts]
@@ -49,6 +56,8 @@ struct ExchangePlan {
                                          // offsets[i + 1]). [num_local_experts + 1]
   std::vector<RowBlock> landing_blocks;  // rank-major <-> expert-major, non-empty blocks only,
                                          // in message order. [<= ep_size * num_local_experts]
+
+  NodePlan across;  // between nodes; empty where all ranks share one
 
   int64_t num_local_experts() const { return static_cast<int64_t>(local_experts.size()); }
   int64_t total_send() const { return send_displs.back(); }
@@ -64,7 +73,8 @@ std::ostream& operator<<(std::ostream& out, const ExchangePlan& plan);
 /// [num_experts].
 void count_assignments(std::span<const int32_t> experts, std::span<int64_t> counts);
 
-/// All ranks' counts for one layer: (source, expert) -> assignments. A view of rows that may stand
+/// All ranks' counts for one layer: (source, expert) -> assignments, and where there are several
+/// nodes (source, num_experts + node) -> rows (see count_node_rows). A view of rows that may stand
 /// apart, as ranks contribute the counts of all layers at once.
 struct CountMatrix {
   std::span<const int64_t> values;  // from the first row's first count to the last row's last
@@ -84,7 +94,14 @@ struct CountMatrix {
 void complete_plan(const CountMatrix& counts, const Placement& placement, int ep_rank,
                    ExchangePlan& plan);
 
-/// The same as a value, counts being [ep_size, num_experts] without gaps.
+/// Adds plan.across to a completed plan: a pure function of the same, the counts holding rows for
+/// nodes too, and of the nodes. `reduces`: results of a node return summed. O(assignments + ep_size
+/// * num_experts) time. Throws RunError where this rank's rows are not those announced, InputError
+/// where a node has more than 32,768 experts of the layer.
+void complete_node_plan(const CountMatrix& counts, const Placement& placement, const NodeMap& nodes,
+                        bool reduces, ExchangePlan& plan);
+
+/// complete_plan as a value, counts being [ep_size, num_experts] without gaps.
 ExchangePlan make_plan(std::vector<int32_t> experts, int top_k, std::span<const int64_t> counts,
                        const Placement& placement, int ep_rank);
 

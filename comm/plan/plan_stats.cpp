@@ -35,10 +35,18 @@ int64_t plan_bytes(const ExchangePlan& plan) {
   const auto held = [](const auto& values) {
     return static_cast<int64_t>(values.capacity() * sizeof(values[0]));
   };
-  return static_cast<int64_t>(sizeof(plan)) + held(plan.experts) + held(plan.send_rows) +
-         held(plan.send_counts) + held(plan.send_displs) + held(plan.recv_counts) +
-         held(plan.recv_displs) + held(plan.expert_send_rows) + held(plan.landing_rows) +
-         held(plan.local_experts) + held(plan.expert_offsets) + held(plan.landing_blocks);
+  int64_t bytes = static_cast<int64_t>(sizeof(plan)) + held(plan.experts) + held(plan.send_rows) +
+                  held(plan.send_counts) + held(plan.send_displs) + held(plan.recv_counts) +
+                  held(plan.recv_displs) + held(plan.expert_send_rows) + held(plan.landing_rows) +
+                  held(plan.expert_ranks) + held(plan.rank_rows) + held(plan.local_experts) +
+                  held(plan.expert_offsets) + held(plan.landing_blocks);
+  const NodePlan& across = plan.across;
+  bytes += held(across.node_experts) + held(across.expert_routes) + held(across.expert_outgoing) +
+           held(across.return_rows) + held(across.outgoing) + held(across.incoming) +
+           held(across.far_rows);
+  for (const auto& out : across.outgoing) bytes += held(out.tokens) + held(out.routes);
+  for (const auto& in : across.incoming) bytes += held(in.landing_rows);
+  return bytes;
 }
 
 }  // namespace hashep

@@ -6,6 +6,7 @@
 
 #include "comm/transport/transport.hpp"
 #include "core/buffer.hpp"
+#include "kernels/expert_place.hpp"
 
 namespace hashep {
 
@@ -24,7 +25,7 @@ class LocalGroup {
 };
 
 /// Transport `local`, for tests: a source writes each row once, straight to its final place in the
-/// owner's expert-major buffer, and fetches the result from there. Each rank is a thread of one
+/// owner's expert-major buffer, and reads the result there. Each rank is a thread of one
 /// process; the barriers have no deadline.
 class LocalTransport final : public Transport {
  public:
@@ -36,15 +37,17 @@ class LocalTransport final : public Transport {
   MatrixView dispatch(const ExchangePlan& plan, ConstMatrixView x) override;
   void combine(const ExchangePlan& plan, std::span<const float> weights, ConstMatrixView shared,
                MatrixView y) override;
-  int64_t buffer_bytes() const override;
+  int64_t buffer_bytes() const override { return expert_buffer_.capacity(); }
 
  private:
+  void find_places(const ExchangePlan& plan);
+
   LocalGroup& group_;
   int ep_rank_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
-  Buffer expert_buffer_;    // expert-major, at the owner
-  Buffer returned_buffer_;  // rank-major, at the source
+  Buffer expert_buffer_;             // expert-major, at the owner
+  std::vector<ExpertPlace> places_;  // [num_experts]
 };
 
 }  // namespace hashep

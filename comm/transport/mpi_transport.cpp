@@ -42,6 +42,7 @@ void MpiTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int
   send_buffer_.reserve(rows.send * row_bytes);
   recv_buffer_.reserve(rows.recv * row_bytes);
   expert_buffer_.reserve(rows.recv * row_bytes);
+  for (const ExchangePlan& plan : plans) places_.reserve(static_cast<size_t>(plan.num_experts));
 }
 
 void MpiTransport::exchange(const Side& from, const std::byte* send, const Side& to,
@@ -76,7 +77,9 @@ void MpiTransport::combine(const ExchangePlan& plan, std::span<const float> weig
   source_.set(plan.send_counts, plan.send_displs);
   owner_.set(plan.recv_counts, plan.recv_displs);
   exchange(owner_, returned.data, source_, received.data);
-  combine_rows({.rows = received,
+  places_.assign(static_cast<size_t>(plan.num_experts), ExpertPlace{received.data, 0});
+  combine_rows({.places = places_,
+                .experts = plan.experts,
                 .row_of = plan.send_rows,
                 .top_k = plan.top_k,
                 .weights = weights,

@@ -8,6 +8,7 @@
 #include "comm/transport/transport.hpp"
 #include "comm/watch.hpp"
 #include "core/buffer.hpp"
+#include "kernels/expert_place.hpp"
 
 namespace hashep {
 
@@ -51,9 +52,10 @@ class MpiTransport final : public Transport {
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
   std::optional<RowDatatype> row_type_;
-  Buffer send_buffer_;    // rank-major, at the source
-  Buffer recv_buffer_;    // rank-major, at the owner
-  Buffer expert_buffer_;  // expert-major, at the owner
+  Buffer send_buffer_;               // rank-major, at the source
+  Buffer recv_buffer_;               // rank-major, at the owner
+  Buffer expert_buffer_;             // expert-major, at the owner
+  std::vector<ExpertPlace> places_;  // all in send_buffer_. [num_experts]
   Side source_;
   Side owner_;
 };

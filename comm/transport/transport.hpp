@@ -35,8 +35,32 @@ class Transport {
   virtual void combine(const ExchangePlan& plan, std::span<const float> weights,
                        ConstMatrixView shared, MatrixView y) = 0;
 
+  // Overlap. A transport that brings rows of other nodes may be driven in steps instead, so that
+  // experts compute tiles while others are on their way:
+  //   begin_dispatch -> tiles of near rows, poll_dispatch between them until it is true (or
+  //   finish_dispatch) -> tiles of the rest -> begin_combine -> tiles left over, poll_combine
+  //   between them -> combine.
+  // Near rows are those from ranks of this node (all but NodePlan::far_rows).
+
+  /// Whether that gains anything with this plan.
+  virtual bool overlaps(const ExchangePlan& plan) const;
+  /// Like dispatch, but returns when the near rows have landed.
+  virtual MatrixView begin_dispatch(const ExchangePlan& plan, ConstMatrixView x);
+  /// Moves messages on, without waiting. True once all rows have landed.
+  virtual bool poll_dispatch(const ExchangePlan& plan);
+  /// Waits for that.
+  virtual void finish_dispatch(const ExchangePlan& plan);
+  /// The far rows hold expert outputs, which may return. weights: as for combine, and to stay until
+  /// then.
+  virtual void begin_combine(const ExchangePlan& plan, std::span<const float> weights);
+  /// Moves messages on, without waiting.
+  virtual void poll_combine(const ExchangePlan& plan);
+
   /// Bytes of row buffers this rank holds now.
   virtual int64_t buffer_bytes() const = 0;
+  /// Bytes of other ranks' row buffers that this rank writes and reads in place: they count in its
+  /// resident size too, though each stands in memory once.
+  virtual int64_t shared_bytes() const { return 0; }
 };
 
 }  // namespace hashep

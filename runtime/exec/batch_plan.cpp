@@ -7,6 +7,7 @@ namespace hashep {
 
 void route_batch(const StackRouting& routing, BatchPlan& plan, std::span<int64_t> counts) {
   const auto num_experts = static_cast<size_t>(routing.num_experts());
+  const auto words = static_cast<size_t>(routing.layer_words());
   plan.layers.resize(routing.routers.size());
   for (size_t layer = 0; layer < routing.routers.size(); ++layer) {
     const Router& router = *routing.routers[layer];
@@ -14,19 +15,29 @@ void route_batch(const StackRouting& routing, BatchPlan& plan, std::span<int64_t
     layer_plan.top_k = router.top_k();
     layer_plan.experts.resize(plan.batch.ids.size() * static_cast<size_t>(router.top_k()));
     router.route(plan.batch, layer_plan.experts);
-    count_assignments(layer_plan.experts, counts.subspan(layer * num_experts, num_experts));
+    const auto of_layer = counts.subspan(layer * words, words);
+    count_assignments(layer_plan.experts, of_layer.first(num_experts));
+    if (words == num_experts) continue;
+    plan.expert_nodes.clear();
+    for (const int32_t owner : routing.placements[layer].ranks()) {
+      plan.expert_nodes.push_back(routing.nodes->node_of(owner));
+    }
+    count_node_rows(layer_plan.experts, layer_plan.top_k, plan.expert_nodes,
+                    of_layer.subspan(num_experts));
   }
 }
 
 void complete_batch(const StackRouting& routing, const GatheredCounts& counts, int ep_rank,
                     BatchPlan& plan) {
   const int64_t num_experts = routing.num_experts();
-  plan.expert_counts.assign(static_cast<size_t>(routing.count_words()), 0);
+  const int64_t layer_words = routing.layer_words();
+  plan.expert_counts.assign(static_cast<size_t>(routing.num_layers() * num_experts), 0);
   for (int64_t layer = 0; layer < routing.num_layers(); ++layer) {
     const Placement& placement = routing.placements[static_cast<size_t>(layer)];
-    const int64_t words = (placement.ep_size() - 1) * counts.row_stride + num_experts;
+    ExchangePlan& layer_plan = plan.layers[static_cast<size_t>(layer)];
+    const int64_t words = (placement.ep_size() - 1) * counts.row_stride + layer_words;
     const CountMatrix matrix{
-        counts.words.subspan(static_cast<size_t>(counts.first + layer * num_experts),
+        counts.words.subspan(static_cast<size_t>(counts.first + layer * layer_words),
                              static_cast<size_t>(words)),
         counts.row_stride};
     for (int source = 0; source < placement.ep_size(); ++source) {
@@ -35,7 +46,10 @@ void complete_batch(const StackRouting& routing, const GatheredCounts& counts, i
             matrix(source, expert);
       }
     }
-    complete_plan(matrix, placement, ep_rank, plan.layers[static_cast<size_t>(layer)]);
+    complete_plan(matrix, placement, ep_rank, layer_plan);
+    if (routing.nodes) {
+      complete_node_plan(matrix, placement, *routing.nodes, routing.node_reduce, layer_plan);
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -13,15 +14,21 @@
 namespace hashep {
 
 /// The static routing of a layer stack: one router and one placement per layer, of equal
-/// num_experts.
+/// num_experts, and where its ranks run.
 struct StackRouting {
   std::vector<std::unique_ptr<Router>> routers;
   std::vector<Placement> placements;
+  std::optional<NodeMap> nodes;  // empty: all ranks on one node
+  bool node_reduce = false;      // a node's contributions to a token return as one sum
 
   int64_t num_layers() const { return static_cast<int64_t>(routers.size()); }
   int64_t num_experts() const { return routers.front()->num_experts(); }
+  /// Nodes that a rank counts rows for; none where all ranks share one.
+  int64_t counted_nodes() const { return nodes && nodes->num_nodes() > 1 ? nodes->num_nodes() : 0; }
+  /// Integers a rank's counts for one layer take: for each expert, then for each node.
+  int64_t layer_words() const { return num_experts() + counted_nodes(); }
   /// Integers a rank's counts for all layers take.
-  int64_t count_words() const { return num_layers() * num_experts(); }
+  int64_t count_words() const { return num_layers() * layer_words(); }
 };
 
 /// The plans of all layers of one batch, as one rank sees them.
@@ -32,14 +39,15 @@ struct BatchPlan {
   int64_t global_tokens = 0;  // tokens of the batch on all ranks
   std::vector<ExchangePlan> layers;
   std::vector<int64_t> expert_counts;  // [num_layers, num_experts], of the whole batch
+  std::vector<int32_t> expert_nodes;   // [num_experts], of the layer routed last
 };
 
-/// Routes plan.batch in all layers into plan.layers[l].experts, and counts: counts [num_layers,
-/// num_experts]. Local.
+/// Routes plan.batch in all layers into plan.layers[l].experts, and counts assignments to experts
+/// and rows for nodes: counts [num_layers, layer_words]. Local.
 void route_batch(const StackRouting& routing, BatchPlan& plan, std::span<int64_t> counts);
 
 /// All ranks' counts for all layers, as they are gathered: rank s's counts [num_layers,
-/// num_experts] stand at words[s * row_stride + first].
+/// layer_words] stand at words[s * row_stride + first].
 struct GatheredCounts {
   std::span<const int64_t> words;
   int64_t row_stride = 0;

@@ -18,6 +18,7 @@ namespace hashep {
 struct ExecOptions {
   DType dtype = DType::f32;   // of activations: f32 or bf16
   int threads = 1;            // of this rank
+  bool overlap = true;        // compute tiles while rows of other nodes travel
   bool check_finite = false;  // refuse weights that are NaN or infinite
   Watch* watch = nullptr;     // looked at for stop signals while weights are read; may be null
 };
@@ -63,12 +64,22 @@ class MoeLayer {
   int64_t gate_bytes() const { return gate_.view.bytes(); }
 
  private:
+  /// Deals the tiles into near and far ones.
+  void sort_tiles(const ExchangePlan& plan);
+  /// Dispatch's far rows, experts and the beginning of combine, each while the others go on.
+  void run_overlapped(const ExchangePlan& plan, std::span<const float> weights, MatrixView rows,
+                      Transport& transport, PhaseLog& log);
+  /// Runs up to `threads` of the tiles [next, end); returns the next one.
+  int64_t run_some(int64_t next, int64_t end, MatrixView rows);
+
   ModelConfig config_;
   int64_t layer_;
   int64_t first_expert_;
   ExecOptions options_;
   StackExperts& experts_;
   LoadedMatrix gate_;
+  std::vector<ExpertTile> tiles_;  // of the plan prepared last: near ones, then the others
+  int64_t num_near_tiles_ = 0;
 };
 
 }  // namespace hashep

@@ -2,6 +2,7 @@
 #include "runtime/exec/phase_log.hpp"
 
 #include <algorithm>
+#include <exception>
 
 namespace hashep {
 
@@ -51,6 +52,7 @@ void PhaseLog::record(const PhaseEvent& event) {
 PhaseLog::Scope::Scope(PhaseLog& log, Phase phase, int64_t layer)
     : log_(log), position_{phase, log.step_, layer}, begin_ns_(log.now_ns()) {
   if (log_.watch_ != nullptr) {
+    outer_ = log_.watch_->position();
     log_.watch_->at(position_);
     log_.watch_->check_stop();
   }
@@ -58,6 +60,11 @@ PhaseLog::Scope::Scope(PhaseLog& log, Phase phase, int64_t layer)
 
 PhaseLog::Scope::~Scope() {
   log_.record({position_, begin_ns_, log_.now_ns()});
+  // While an error unwinds, its report is to name the innermost place.
+  const bool is_nested = outer_.layer >= 0 && outer_.layer == position_.layer;
+  if (log_.watch_ != nullptr && is_nested && std::uncaught_exceptions() == 0) {
+    log_.watch_->at(outer_);
+  }
 }
 
 }  // namespace hashep

@@ -42,7 +42,8 @@ class PhaseLog {
   /// Forgets all samples and events (after a warm-up).
   void clear();
 
-  /// Times from its making to its end. Throws where a stop signal has come.
+  /// Times from its making to its end. May stand inside another. Throws where a stop signal has
+  /// come.
   class Scope {
    public:
     Scope(PhaseLog& log, Phase phase, int64_t layer = -1);
@@ -53,6 +54,7 @@ class PhaseLog {
    private:
     PhaseLog& log_;
     Position position_;
+    Position outer_;  // where the rank was before
     int64_t begin_ns_;
   };
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "comm/count_exchange.hpp"
@@ -19,45 +19,66 @@ enum class Planning {
   replicated,  // each rank reads and routes all ids; no exchange
 };
 
-/// Keeps the next batch's plans coming: `start` routes a batch and begins its planning exchange,
-/// `finish` completes it, so that the exchange of batch b + 1 runs while batch b computes.
+/// How plans are made ahead.
+struct PlanningOptions {
+  Planning planning = Planning::exchange;
+  int depth = 1;  // batches planned ahead of the one that computes; 0: each on the critical path
+};
+
+/// Keeps the next batches' plans coming: `start` routes a batch and begins its planning exchange,
+/// `finish` completes the oldest one begun, so that the exchanges of the next `depth` batches run
+/// while a batch computes.
 class PlanPipeline {
  public:
   /// Collective with Planning::exchange (duplicates `comm`). `comm` and `watch` may be null where
   /// planning is replicated. References must outlive the pipeline.
   PlanPipeline(const StackRouting& routing, const TokenStream& stream, const BatchSplit& split,
-               Planning planning, const Communicator* comm, Watch* watch);
+               const PlanningOptions& options, const Communicator* comm, Watch* watch);
 
-  /// Begins planning the batch of `step`. An error in the ids is kept until `finish`, so that all
-  /// ranks meet it. Collective.
+  /// Begins planning the batch of `step`; at most depth + 1 batches are begun and not finished. An
+  /// error in the ids is kept until `finish`, so that all ranks meet it. Collective.
   void start(int64_t step, PhaseLog& log);
 
-  /// The plans of the batch begun last, valid until the next but one start. Throws
+  /// Begins the batches after `step` that are to be planned while it computes: up to `depth` of
+  /// them, none of `num_steps` or later. Collective.
+  void start_ahead(int64_t step, int64_t num_steps, PhaseLog& log);
+
+  /// The plans of the oldest batch begun, valid until depth + 1 more are begun. Throws
   /// CollectiveInputError on all ranks where one found an id out of range. Collective.
   const BatchPlan& finish(PhaseLog& log);
 
+  /// Plans held at once.
+  int64_t slots() const { return static_cast<int64_t>(slots_.size()); }
   /// Planning exchanges begun so far.
-  int64_t exchanges() const { return exchange_ ? exchange_->exchanges() : 0; }
+  int64_t exchanges() const { return exchanges_; }
 
  private:
   /// A rank's words in the planning exchange: 1 where its ids are bad, then its counts.
   static constexpr int64_t kStatusWords = 1;
 
-  void route_own(int64_t step, BatchPlan& plan);
-  void route_all(int64_t step, BatchPlan& plan);
+  /// One batch on its way.
+  struct Slot {
+    BatchPlan plan;
+    std::optional<CountExchange> exchange;
+    std::vector<int64_t> words;  // own [words], or where planning is replicated [ep_size, words]
+    std::string error;
+  };
+
+  void route_own(int64_t step, Slot& slot);
+  void route_all(int64_t step, Slot& slot);
 
   const StackRouting& routing_;
   const TokenStream& stream_;
   BatchSplit split_;
   Watch* watch_;
-  std::optional<CountExchange> exchange_;
-  std::array<BatchPlan, 2> plans_;  // the one in use and the one being made
-  BatchPlan scratch_;               // other ranks' routing, where planning is replicated
-  int64_t started_ = 0;
+  int depth_;
   int64_t words_;
-  std::vector<int64_t> own_words_;  // [words]
-  std::vector<int64_t> all_words_;  // [ep_size, words], where planning is replicated
-  std::string error_;
+  std::vector<Slot> slots_;  // [depth + 1]
+  BatchPlan scratch_;        // other ranks' routing, where planning is replicated
+  int64_t started_ = 0;
+  int64_t finished_ = 0;
+  int64_t next_step_ = 0;  // after the one begun last
+  int64_t exchanges_ = 0;
 };
 
 }  // namespace hashep

@@ -71,6 +71,5 @@ TEST_CASE("the planning exchange gathers the words of all ranks in one collectiv
       CHECK(of_rank[2] == int64_t{1} << 40);
     }
   }
-  CHECK(exchange.exchanges() == 3);
   CHECK_THROWS_AS(exchange.start(std::vector<int64_t>{1}, ranks.watch), RunError);
 }

@@ -30,7 +30,7 @@ TEST_CASE("transport local puts every row in its place, for any number of ranks 
       ranks.emplace_back([&, rank] {
         LocalTransport transport(group, rank);
         errors[static_cast<size_t>(rank)] =
-            test::check_exchange(transport, routing, placement, rank, dtype, 5);
+            test::check_exchange(transport, routing, routing.plan(placement, rank), dtype, 5);
       });
     }
     ranks.clear();  // joins

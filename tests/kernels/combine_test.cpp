@@ -31,7 +31,9 @@ Matrix plain_combine(const Case& c, const Matrix& rows, const std::vector<int64_
       if (row_of[assignment] < 0) continue;
       const float weight = c.weighted ? weights[assignment] : 1.0f / static_cast<float>(c.top_k);
       const std::vector<float> row = rows.row(row_of[assignment]);
-      for (size_t i = 0; i < sum.size(); ++i) sum[i] = sum[i] + weight * row[i];
+      for (size_t i = 0; i < sum.size(); ++i) {
+        sum[i] = j == 0 ? weight * row[i] : sum[i] + weight * row[i];
+      }
     }
     if (c.shared && row_of[static_cast<size_t>(token * c.top_k)] >= 0) {
       const std::vector<float> row = shared.row(token);
@@ -54,6 +56,20 @@ std::vector<int64_t> rows_with_padding(int64_t tokens, int top_k) {
   return row_of;
 }
 
+/// The rows as those of two experts, which begin at different places; the second one's numbers do
+/// not begin with 0, as a source's rows for an expert do not.
+std::pair<std::vector<int32_t>, std::vector<ExpertPlace>> two_experts(
+    const Matrix& rows, std::vector<int64_t>& row_of) {
+  std::vector<int32_t> experts;
+  auto* const data = const_cast<std::byte*>(rows.view().data);
+  const int64_t half = rows.view().rows / 2;
+  for (int64_t& row : row_of) {
+    experts.push_back(row < 0 ? -1 : static_cast<int32_t>(row < half ? 0 : 1));
+    if (row >= half) row += 1000;
+  }
+  return {experts, {{data, 0}, {data, -1000}}};
+}
+
 }  // namespace
 
 TEST_CASE("combine_rows equals plain fp32 loops to the bit and writes every element") {
@@ -64,18 +80,21 @@ TEST_CASE("combine_rows equals plain fp32 loops to the bit and writes every elem
           const Case c{dtype, tokens, cols, variant % 2 == 0 ? 1 : 6, variant >= 1, variant >= 2};
           const Matrix rows = random_matrix(dtype, tokens * c.top_k, cols, 5);
           const Matrix shared = random_matrix(dtype, tokens, cols, 6);
-          const std::vector<int64_t> row_of = rows_with_padding(tokens, c.top_k);
+          std::vector<int64_t> row_of = rows_with_padding(tokens, c.top_k);
           std::vector<float> weights(row_of.size());
           std::mt19937 random(3);
           for (float& weight : weights) weight = static_cast<float>(random() % 1000) * 0.0017f;
           const Matrix expected = plain_combine(c, rows, row_of, weights, shared);
+          const auto [experts, places] = two_experts(rows, row_of);
           for (const int threads : {1, 2, 3}) {
-            Matrix y(dtype, tokens, cols);
-            CombineInput input{rows.view(), row_of, c.top_k, {}, {}};
-            if (c.weighted) input.weights = weights;
-            if (c.shared) input.shared = shared.view();
-            combine_rows(input, y.view(), threads);
-            CHECK(same_bits(y, expected));
+            for (const bool stream : {false, true}) {
+              Matrix y(dtype, tokens, cols);
+              CombineInput input{places, experts, row_of, c.top_k, {}, {}, stream};
+              if (c.weighted) input.weights = weights;
+              if (c.shared) input.shared = shared.view();
+              combine_rows(input, y.view(), threads);
+              CHECK(same_bits(y, expected));
+            }
           }
         }
       }
@@ -101,15 +120,18 @@ TEST_CASE("add_rows adds in fp32 and rounds once") {
 }
 
 TEST_CASE("combine refuses inputs whose shapes do not fit") {
-  const Matrix rows = random_matrix(DType::f32, 8, 7, 1);
+  Matrix rows = random_matrix(DType::f32, 8, 7, 1);
   Matrix y(DType::f32, 4, 7);
   Matrix other(DType::f32, 4, 6);
+  const std::vector<ExpertPlace> places{{rows.view().data, 0}};
+  const std::vector<int32_t> experts{0, 0, 0, 0};
   const std::vector<int64_t> row_of{0, 1, 2, 3};
   const std::vector<float> weights(3);
-  CHECK_THROWS_AS(combine_rows({rows.view(), row_of, 2, {}, {}}, y.view(), 1), RunError);
-  CHECK_THROWS_AS(combine_rows({rows.view(), row_of, 1, weights, {}}, y.view(), 1), RunError);
-  CHECK_THROWS_AS(combine_rows({rows.view(), row_of, 1, {}, {}}, other.view(), 1), RunError);
-  CHECK_THROWS_AS(combine_rows({rows.view(), row_of, 1, {}, other.view()}, y.view(), 1), RunError);
+  const auto combine = [&](CombineInput input) { combine_rows(input, y.view(), 1); };
+  CHECK_THROWS_AS(combine({places, experts, row_of, 2, {}, {}}), RunError);
+  CHECK_THROWS_AS(combine({places, {}, row_of, 1, {}, {}}), RunError);
+  CHECK_THROWS_AS(combine({places, experts, row_of, 1, weights, {}}), RunError);
+  CHECK_THROWS_AS(combine({places, experts, row_of, 1, {}, other.view()}), RunError);
   CHECK_THROWS_AS(add_rows(y.view(), other.view(), 1), RunError);
 }
 

@@ -156,8 +156,14 @@ bad 1 "extra" extra
 bad 1 "router" --router modulo
 bad 1 "--dtype" --dtype fp16
 bad 1 "--token-dtype" --token-dtype u64
-bad 2 "--transport shm" --transport shm
-bad 1 "--transport udp" --transport udp
+bad 2 "--transport nccl: not in this build" --transport nccl
+bad 1 "--transport udp: known transports are auto, mpi, shm, hier" --transport udp
+bad 2 "--transport udp" --transport udp
+bad 2 "--node-reduce goes with --transport hier or auto" --transport mpi --node-reduce
+bad 1 "--node-reduce goes with --transport hier or auto" --node-reduce --transport shm
+bad 1 '--plan-depth: "-1"' --plan-depth -1
+bad 2 "--plan-depth 65: must be in [0, 64]" --plan-depth 65
+bad 1 '--plan-depth: "deep"' --plan-depth deep
 bad 1 "--device cuda" --device cuda
 bad 1 "--device tpu" --device tpu
 bad 1 "--placement" --placement random
@@ -271,6 +277,10 @@ if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then
     "${small[@]}" --seed 2
   disagree "ranks disagree on --seed" "${small[@]}" -- "${small[@]}" --seed 0
   disagree "ranks disagree on --zipf" "${small[@]}" --zipf 1.0000000001 -- "${small[@]}"
+  disagree "ranks disagree on --plan-depth: rank 0 has 1, rank 1 has 0" "${small[@]}" -- \
+    "${small[@]}" --plan-depth 0
+  disagree "ranks disagree on --node-reduce" "${small[@]}" --node-reduce -- "${small[@]}"
+  disagree "ranks disagree on --transport" "${small[@]}" --transport mpi -- "${small[@]}"
   disagree "ranks disagree on --router" "${small[@]}" --router bigram -- "${small[@]}"
   disagree "ranks disagree on --help" --help -- "${small[@]}"
   disagree "--bogus" "${small[@]}" -- "${small[@]}" --bogus

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // check_json result FILE RANKS: FILE is a result of `hashep run` as DESIGN.md has it ("Result
-// JSON"). check_json trace FILE RANKS: FILE is a Chrome trace with one thread per rank.
+// JSON"). check_json trace FILE RANKS: FILE is a Chrome trace with one thread per rank. check_json
+// exchange FILE RANKS and check_json layer FILE RANKS: FILE is a result of that hashep-bench, in
+// which nothing is wrong.
 #include <cstdio>
 #include <exception>
 #include <fstream>
@@ -58,6 +60,59 @@ void check_result(const Json& result, int ranks) {
   }
 }
 
+void check_bench_head(const Json& result, int ranks) {
+  require_keys(result, {"program", "version", "commit", "date", "args", "machine", "ranks",
+                        "results", "threads_per_rank"});
+  require_keys(result["machine"], {"cpu", "cores", "gpu", "mpi"});
+  require(result["program"] == "hashep-bench", "program");
+  require(result["ranks"] == ranks, "ranks");
+  require(result["machine"]["mpi"].is_string(), "mpi");
+  require(!result["results"].empty(), "results");
+}
+
+/// Rows of one size and dtype come together: dispatch and combine of each transport first.
+void check_exchange(const Json& result, int ranks) {
+  check_bench_head(result, ranks);
+  std::map<std::string, int> rows;  // by name
+  for (const Json& row : result["results"]) {
+    check_row(row);
+    const std::string name = row["name"];
+    ++rows[name];
+    require(row["wrong"] == 0, name + ": wrong");
+    require_keys(row, {"direction", "bytes", "runs_per_sample", "rank_median_min_us",
+                       "rank_median_max_us", "algbw_gb_s", "busbw_gb_s", "ratio_to"});
+    require(row["rank_median_min_us"] <= row["rank_median_max_us"], name + ": medians of ranks");
+    require(row["algbw_gb_s"] > 0.0, name + ": algbw");
+    if (name == "copy_bound") continue;
+    require((row["busbw_gb_s"] > 0.0) == (ranks > 1), name + ": busbw");
+    require((row["bytes_off_rank"] > 0) == (ranks > 1), name + ": bytes_off_rank");
+    for (const char* yardstick : {"alltoallv", "pack_alltoallv_unpack", "copy_bound"}) {
+      require(row["ratio_to"].at(yardstick) > 0.0, name + ": ratio_to");
+    }
+    require(row["transport"].is_string() == (name == "dispatch" || name == "combine"), "transport");
+  }
+  const int sizes = rows["copy_bound"];
+  require(sizes > 0, "no copy_bound");
+  require(rows["alltoallv"] == 2 * sizes, "alltoallv there and back");
+  require(rows["pack_alltoallv_unpack"] == 2 * sizes, "pack_alltoallv_unpack there and back");
+  require(rows["dispatch"] >= sizes && rows["dispatch"] == rows["combine"], "transports");
+}
+
+void check_layer(const Json& result, int ranks) {
+  check_bench_head(result, ranks);
+  std::map<std::string, int> rows;  // by name
+  for (const Json& row : result["results"]) {
+    check_row(row);
+    const std::string name = row["name"];
+    ++rows[name];
+    require(row["wrong"] == 0, name + ": wrong");
+    if (name == "layer") require(row["ratio_to"].at("gemm_alone") > 0.0, "ratio to gemm_alone");
+  }
+  for (const char* name : {"plan", "gate", "dispatch", "experts", "combine", "gemm_alone"}) {
+    require(rows[name] > 0 && rows[name] == rows["layer"], std::string("rows of ") + name);
+  }
+}
+
 void check_trace(const Json& trace, int ranks) {
   std::map<int, int> events;  // by thread
   std::set<std::string> threads;
@@ -85,18 +140,18 @@ void check_trace(const Json& trace, int ranks) {
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    std::fprintf(stderr, "Usage: check_json result|trace FILE RANKS\n");
+    std::fprintf(stderr, "Usage: check_json result|trace|exchange|layer FILE RANKS\n");
     return 1;
   }
   try {
     std::ifstream file(argv[2]);
     const Json document = Json::parse(file);
     const int ranks = std::stoi(argv[3]);
-    if (std::string(argv[1]) == "trace") {
-      check_trace(document, ranks);
-    } else {
-      check_result(document, ranks);
-    }
+    const std::map<std::string, void (*)(const Json&, int)> checks = {{"result", check_result},
+                                                                      {"trace", check_trace},
+                                                                      {"exchange", check_exchange},
+                                                                      {"layer", check_layer}};
+    checks.at(argv[1])(document, ranks);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "check_json: %s: %s\n", argv[2], error.what());
     return 1;

@@ -47,6 +47,47 @@ same_on "2 3 4 5 7" "${model[@]}" --top-k 6 --table table.safetensors --activati
 check "outputs differ where the run differs" \
   [ "$(cmp -s out/top1.safetensors out/1.safetensors; echo $?)" = 1 ]
 
+# Each transport gives the bits of one rank alone; the first line says which it is.
+says_transport() {
+  check "$*: transport not said: $(head -n 1 stdout.txt)" \
+    grep -qF ", transport $1, " <(head -n 1 stdout.txt)
+}
+full=("${model[@]}" --top-k 6 --score sqrtsoftplus --num-shared-experts 1 --residual off)
+for dtype in fp32 bf16; do
+  good 1 "${full[@]}" --dtype $dtype --output out/1.safetensors
+  says_transport "shm (auto)"
+  for transport in mpi shm hier auto; do
+    for np in 1 2 3; do
+      same $np "${full[@]}" --dtype $dtype --transport $transport
+      says_transport "${transport/#auto/shm (auto)}"
+    done
+  done
+done
+
+# However far ahead batches are planned: one planning exchange each, no other collective in a step,
+# and the same outcome.
+same 2 "${full[@]}" --dtype bf16 --plan-depth 64
+full+=(--plan-depth)
+for transport in mpi shm hier; do
+  collectives=0
+  if [ $transport = mpi ]; then collectives=4; fi  # dispatch and combine of two layers
+  rm -f sums.txt
+  for depth in 0 1 3; do
+    text="$transport, --plan-depth $depth"
+    same 3 "${full[@]}" $depth --transport $transport --dtype bf16
+    good 3 "${full[@]}" $depth --transport $transport --steps 5 --json out/r.json
+    check "$text: planning exchanges" grep -qx ' "planning_exchanges": 5,' out/r.json
+    check "$text: collectives in a step" \
+      grep -qx " \"collectives_in_step\": $collectives," out/r.json
+    # Sums over the plans of all steps.
+    grep -E '"(bytes_sent_per_step|expert_max_over_mean|rank_max_over_mean)":' out/r.json >sums.new
+    check "$text: no sums" [ "$(wc -l <sums.new)" = 3 ]
+    [ -e sums.txt ] || cp sums.new sums.txt
+    check "$text: not the plans of --plan-depth 0" cmp -s sums.txt sums.new
+  done
+done
+rm out/r.json
+
 # Fewer tokens than ranks, fewer experts than ranks, nothing but padding but for one token.
 few=(--hidden-size 32 --ffn-size 48 --vocab-size 512 --threads 1 --check)
 same_on "4" "${few[@]}" --num-experts 10 --batch-tokens 2 --num-shared-experts 1
@@ -114,8 +155,8 @@ check "no file but what was asked for" [ "$(echo out/* out/.[!.]*)" = \
 check "--help: exit code" [ $? = 0 ]
 for option in model num-layers hidden-size ffn-size num-experts top-k num-shared-experts \
   activation swiglu-limit score routed-scaling-factor vocab-size router table seed placement \
-  planning tokens token-dtype tokenizer zipf seq-len batch-tokens steps hidden dtype device \
-  transport residual threads deadline check check-tokens output json trace progress config \
+  planning plan-depth tokens token-dtype tokenizer zipf seq-len batch-tokens steps hidden dtype device \
+  transport node-reduce residual threads deadline check check-tokens output json trace progress config \
   version; do
   check "--help: --$option" [ "$(grep -cE -- "^  (-h,)?--$option( |$)" stdout.txt)" = 1 ]
 done

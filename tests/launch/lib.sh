@@ -5,6 +5,7 @@
 set -uo pipefail
 
 hashep=$1
+speaker=$(basename "$hashep")  # whose error lines are expected
 make_model=$2
 check_json=$3
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -55,17 +56,22 @@ with() {
   run+=("$@")
 }
 
-# ranks N ARGS...: `hashep run ARGS` on N ranks, N = 1 being without mpirun. The exit code is left in
+# on_ranks N COMMAND...: runs it on N ranks, N = 1 being without mpirun. The exit code is left in
 # $code, the output in stdout.txt and stderr.txt.
-ranks() {
+on_ranks() {
   local count=$1
   shift
   code=0
   if [ "$count" = 1 ]; then
-    timeout --kill-after=10 120 "$hashep" run "$@" </dev/null >stdout.txt 2>stderr.txt || code=$?
+    timeout --kill-after=10 120 "$@" </dev/null >stdout.txt 2>stderr.txt || code=$?
   else
-    HASHEP_MPI_TIMEOUT=120 "$mpirun" "$count" "$hashep" run "$@" >stdout.txt 2>stderr.txt || code=$?
+    HASHEP_MPI_TIMEOUT=120 "$mpirun" "$count" "$@" >stdout.txt 2>stderr.txt || code=$?
   fi
+}
+
+# ranks N ARGS...: `hashep run ARGS` on N ranks.
+ranks() {
+  on_ranks "$1" "$hashep" run "${@:2}"
 }
 
 # What the program itself wrote to stderr: all but mpirun's banners between lines of dashes, and its
@@ -80,7 +86,24 @@ own_lines() {
 one_error_with() {
   local lines
   mapfile -t lines < <(own_lines)
-  [ "${#lines[@]}" = 1 ] && [[ ${lines[0]} == "hashep: error: "* ]] && [[ ${lines[0]} == *"$1"* ]]
+  [ "${#lines[@]}" = 1 ] && [[ ${lines[0]} == "$speaker: error: "* ]] && [[ ${lines[0]} == *"$1"* ]]
+}
+
+# one_error PATTERN: exactly one line, an error that matches.
+one_error() {
+  local lines
+  mapfile -t lines < <(own_lines)
+  [ "${#lines[@]}" = 1 ] && [[ ${lines[0]} =~ ^"hashep: error: "$1 ]]
+}
+
+# within SECONDS COMMAND...: waits until COMMAND succeeds.
+within() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    [ $SECONDS -lt $end ] || return 1
+    sleep 0.1
+  done
 }
 
 nothing_left() {

@@ -20,7 +20,7 @@ for ranks in 1 2 3; do
   # The document has one key a line; the memory object's keys are the only ones of these names.
   awk -v ranks="$ranks" -v constant="$constant" '
     /"peak_rss_bytes":/ { gsub(/[^0-9]/, ""); peak = $0 }
-    /"(weights|row_buffers|workspace|expert_scratch|plans)":/ { gsub(/[^0-9]/, ""); sum += $0 }
+    /"(weights|row_buffers|shared_rows|workspace|expert_scratch|plans)":/ { gsub(/[^0-9]/, ""); sum += $0 }
     END {
       printf "%d ranks: peak %d = accounted %d + %d\n", ranks, peak, sum, peak - sum
       if (sum < 100 * 1024 * 1024) { print "nothing of weight was accounted for"; exit 1 }

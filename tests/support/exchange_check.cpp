@@ -85,9 +85,7 @@ int64_t wrong_in_combine(const MatrixView& y, const ExchangePlan& plan,
 }  // namespace
 
 ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing,
-                              const Placement& placement, int rank, DType dtype,
-                              int64_t hidden_size) {
-  const ExchangePlan plan = routing.plan(placement, rank);
+                              const ExchangePlan& plan, DType dtype, int64_t hidden_size) {
   const Typed typed{dtype};
   Buffer x_buffer(plan.tokens * hidden_size * dtype_size(dtype));
   Buffer y_buffer(plan.tokens * hidden_size * dtype_size(dtype));
@@ -95,7 +93,7 @@ ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing
   const MatrixView y = y_buffer.matrix(dtype, plan.tokens, hidden_size);
   for (int64_t token = 0; token < plan.tokens; ++token) {
     for (int64_t c = 0; c < hidden_size; ++c) {
-      typed.set(x.row(token), c, element(rank, token, c));
+      typed.set(x.row(token), c, element(plan.ep_rank, token, c));
       typed.set(y.row(token), c, std::nanf(""));
     }
   }

@@ -21,7 +21,6 @@ struct ExchangeErrors {
 /// dispatch against the canonical order (expert, global token index), combine against
 /// sum_j w_j * (row * 2 + expert). Collective over the transport's ranks.
 ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing,
-                              const Placement& placement, int rank, DType dtype,
-                              int64_t hidden_size);
+                              const ExchangePlan& plan, DType dtype, int64_t hidden_size);
 
 }  // namespace hashep::test

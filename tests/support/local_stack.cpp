@@ -83,13 +83,16 @@ std::unique_ptr<TokenStream> stack_stream(const StackCase& c) {
   return std::make_unique<PaddedStream>(c.config.vocab_size);
 }
 
-StackRouting stack_routing(const StackCase& c, const TokenStream& stream, int ep_size) {
+StackRouting stack_routing(const StackCase& c, const TokenStream& stream, const StackNodes& nodes) {
   StackRouting routing;
   routing.routers = make_routers(
       c.config,
       {.kind = c.config.router, .seed = c.config.router_seed, .table_path = "", .folder = nullptr},
       stream);
-  routing.placements = make_placements(c.placement, routing.routers, stream, c.seq_len, ep_size);
+  routing.placements =
+      make_placements(c.placement, routing.routers, stream, c.seq_len, nodes.nodes.ep_size());
+  routing.nodes = nodes.nodes;
+  routing.node_reduce = nodes.reduce;
   return routing;
 }
 
@@ -102,10 +105,11 @@ std::vector<std::byte> stack_input(const StackCase& c, int ep_size, int ep_rank)
   return bytes;
 }
 
-std::vector<std::byte> run_stack(const StackCase& c, Transport& transport, int ep_size,
+std::vector<std::byte> run_stack(const StackCase& c, Transport& transport, const StackNodes& nodes,
                                  int ep_rank) {
+  const int ep_size = nodes.nodes.ep_size();
   const auto stream = stack_stream(c);
-  const StackRouting routing = stack_routing(c, *stream, ep_size);
+  const StackRouting routing = stack_routing(c, *stream, nodes);
   const auto weights = make_synthetic_weights(c.config, c.dtype, kSeed);
   LayerStack stack(c.config, *weights, routing.placements, ep_rank, c.residual,
                    {.dtype = c.dtype, .threads = c.threads, .check_finite = true}, transport);
@@ -115,7 +119,7 @@ std::vector<std::byte> run_stack(const StackCase& c, Transport& transport, int e
                          .seq_len = c.seq_len,
                          .ep_size = ep_size,
                          .ep_rank = ep_rank},
-                        Planning::replicated, nullptr, nullptr);
+                        {.planning = Planning::replicated}, nullptr, nullptr);
   pipeline.start(0, log);
   const BatchPlan& plan = pipeline.finish(log);
   stack.prepare(plan);
@@ -132,7 +136,7 @@ std::vector<std::byte> run_stack_locally(const StackCase& c, int ep_size) {
   for (int rank = 0; rank < ep_size; ++rank) {
     ranks.emplace_back([&, rank] {
       LocalTransport transport(group, rank);
-      parts[static_cast<size_t>(rank)] = run_stack(c, transport, ep_size, rank);
+      parts[static_cast<size_t>(rank)] = run_stack(c, transport, {one_node(ep_size)}, rank);
     });
   }
   ranks.clear();  // joins

@@ -34,15 +34,21 @@ std::vector<StackCase> stack_cases();
 /// A stream whose ids are Zipf draws with some padding.
 std::unique_ptr<TokenStream> stack_stream(const StackCase& c);
 
-/// Routers and placements of a case for `ep_size` ranks.
-StackRouting stack_routing(const StackCase& c, const TokenStream& stream, int ep_size);
+/// Where the ranks of a test run, and how their results return (StackRouting::node_reduce).
+struct StackNodes {
+  NodeMap nodes;
+  bool reduce = false;
+};
+
+/// Routers and placements of a case.
+StackRouting stack_routing(const StackCase& c, const TokenStream& stream, const StackNodes& nodes);
 
 /// This rank's rows of the case's input, and this rank's share of the batch.
 std::vector<std::byte> stack_input(const StackCase& c, int ep_size, int ep_rank);
 
-/// Runs one step of the case on `transport` as rank `ep_rank` of `ep_size`, planning without an
-/// exchange. Returns this rank's output rows. Collective over the transport's ranks.
-std::vector<std::byte> run_stack(const StackCase& c, Transport& transport, int ep_size,
+/// Runs one step of the case on `transport` as rank `ep_rank`, planning without an exchange.
+/// Returns this rank's output rows. Collective over the transport's ranks.
+std::vector<std::byte> run_stack(const StackCase& c, Transport& transport, const StackNodes& nodes,
                                  int ep_rank);
 
 /// The same on `ep_size` ranks (threads) of this process with transport local: the rows of the

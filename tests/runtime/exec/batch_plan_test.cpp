@@ -14,7 +14,7 @@ TEST_CASE("plans are a pure function of (ids by rank, placement, rank)") {
   const test::StackCase c = test::stack_cases().back();
   const int ep_size = 4;
   const auto stream = test::stack_stream(c);
-  const StackRouting routing = test::stack_routing(c, *stream, ep_size);
+  const StackRouting routing = test::stack_routing(c, *stream, {one_node(ep_size)});
   std::vector<TokenBatch> batches(ep_size);
   for (int rank = 0; rank < ep_size; ++rank) {
     read_batch(
@@ -30,7 +30,7 @@ TEST_CASE("plans are a pure function of (ids by rank, placement, rank)") {
     PlanPipeline pipeline(
         routing, *stream,
         {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len, .ep_size = ep_size, .ep_rank = rank},
-        Planning::replicated, nullptr, nullptr);
+        {.planning = Planning::replicated}, nullptr, nullptr);
     pipeline.start(0, log);
     CHECK(pipeline.finish(log).layers == plans);
   }
@@ -40,10 +40,10 @@ TEST_CASE("an id out of range ends planning with its place in the stream") {
   test::StackCase c = test::stack_cases().front();
   const auto stream = test::stack_stream(c);
   c.config.vocab_size = 2;  // the stream draws from 300
-  const StackRouting routing = test::stack_routing(c, *stream, 1);
+  const StackRouting routing = test::stack_routing(c, *stream, {one_node(1)});
   PhaseLog log(nullptr, 4, false);
-  PlanPipeline pipeline(routing, *stream, {.batch_tokens = 50, .seq_len = 17}, Planning::replicated,
-                        nullptr, nullptr);
+  PlanPipeline pipeline(routing, *stream, {.batch_tokens = 50, .seq_len = 17},
+                        {.planning = Planning::replicated}, nullptr, nullptr);
   pipeline.start(0, log);
   CHECK_THROWS_WITH(pipeline.finish(log), ContainsSubstring("outside [0, 2)"));
 }

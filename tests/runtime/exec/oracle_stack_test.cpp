@@ -22,10 +22,10 @@ std::vector<float> as_floats(const std::vector<std::byte>& bytes, DType dtype) {
 /// What the oracle makes of all tokens of a case.
 std::vector<float> oracle_of(const test::StackCase& c) {
   const auto stream = test::stack_stream(c);
-  const StackRouting routing = test::stack_routing(c, *stream, 1);
+  const StackRouting routing = test::stack_routing(c, *stream, {one_node(1)});
   PhaseLog log(nullptr, 4, false);
   PlanPipeline pipeline(routing, *stream, {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len},
-                        Planning::replicated, nullptr, nullptr);
+                        {.planning = Planning::replicated}, nullptr, nullptr);
   pipeline.start(0, log);
   const BatchPlan& plan = pipeline.finish(log);
   std::vector<int64_t> tokens(static_cast<size_t>(c.batch_tokens));

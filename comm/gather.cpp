@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/gather.hpp"
+
+#include "core/narrow.hpp"
+
+namespace hashep {
+namespace {
+
+template <typename T>
+void reduce(const Communicator& comm, Watch& watch, T* values, size_t count, MPI_Datatype type,
+            MPI_Op op) {
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Iallreduce(MPI_IN_PLACE, values, narrow<int>(count, "values to reduce"), type, op,
+                           comm.get(), &request),
+            "MPI_Iallreduce");
+  watch.count_collective();
+  watch.wait(request);
+}
+
+}  // namespace
+
+std::vector<double> reduce_max(const Communicator& comm, Watch& watch, std::vector<double> values) {
+  reduce(comm, watch, values.data(), values.size(), MPI_DOUBLE, MPI_MAX);
+  return values;
+}
+
+std::vector<double> reduce_min(const Communicator& comm, Watch& watch, std::vector<double> values) {
+  reduce(comm, watch, values.data(), values.size(), MPI_DOUBLE, MPI_MIN);
+  return values;
+}
+
+int64_t reduce_sum(const Communicator& comm, Watch& watch, int64_t value) {
+  reduce(comm, watch, &value, 1, MPI_INT64_T, MPI_SUM);
+  return value;
+}
+
+int64_t reduce_max(const Communicator& comm, Watch& watch, int64_t value) {
+  reduce(comm, watch, &value, 1, MPI_INT64_T, MPI_MAX);
+  return value;
+}
+
+std::vector<std::string> gather_texts(const Communicator& comm, Watch& watch,
+                                      const std::string& text) {
+  const auto longest =
+      static_cast<size_t>(reduce_max(comm, watch, static_cast<int64_t>(text.size())));
+  // Texts padded with zero bytes to one length: a gather needs no counts then.
+  std::string mine = text;
+  mine.resize(longest);
+  const bool root = comm.rank() == 0;
+  std::string all(root ? longest * static_cast<size_t>(comm.size()) : 0, '\0');
+  const int length = narrow<int>(longest, "length of a text to gather");
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Igather(mine.data(), length, MPI_CHAR, all.data(), length, MPI_CHAR, 0, comm.get(),
+                        &request),
+            "MPI_Igather");
+  watch.count_collective();
+  watch.wait(request);
+  std::vector<std::string> texts;
+  for (size_t rank = 0; root && rank < static_cast<size_t>(comm.size()); ++rank) {
+    const std::string padded = all.substr(rank * longest, longest);
+    texts.push_back(padded.substr(0, padded.find('\0')));
+  }
+  return texts;
+}
+
+}  // namespace hashep

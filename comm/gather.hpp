@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "comm/watch.hpp"
+
+namespace hashep {
+
+/// Elementwise reduction over ranks, the result on all of them. All ranks pass the same length.
+/// Collective.
+std::vector<double> reduce_max(const Communicator& comm, Watch& watch, std::vector<double> values);
+std::vector<double> reduce_min(const Communicator& comm, Watch& watch, std::vector<double> values);
+int64_t reduce_sum(const Communicator& comm, Watch& watch, int64_t value);
+int64_t reduce_max(const Communicator& comm, Watch& watch, int64_t value);
+
+/// The texts of all ranks in rank order on rank 0, nothing elsewhere. Collective.
+std::vector<std::string> gather_texts(const Communicator& comm, Watch& watch,
+                                      const std::string& text);
+
+}  // namespace hashep

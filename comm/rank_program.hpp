@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "comm/communicator.hpp"
+#include "comm/watch.hpp"
+
+namespace hashep {
+
+/// A program that runs on several ranks at once, alone or under mpirun.
+struct RankProgram {
+  std::string name;                           // what its error lines begin with
+  const volatile int* stop_signal = nullptr;  // see Watch
+  /// Reads and checks the command line, on each rank. Returns the deadline in seconds, or nothing
+  /// where --help or --version was asked for, which the rank that `speaks` has answered. Throws
+  /// InputError.
+  std::function<std::optional<double>(bool speaks)> parse;
+  /// What the ranks do together.
+  std::function<void(const Communicator& comm, Watch& watch)> work;
+};
+
+/// Runs the program to its end and returns its exit code, the same on all ranks (core/exit_code):
+/// an error makes one line on stderr from one rank, and no rank waits for one that has left.
+/// Collective.
+int run_on_ranks(const Communicator& comm, const RankProgram& program);
+
+/// Runs `work`; where it throws, settles which rank reports before the error leaves, since other
+/// ranks may fail alike, and exchanges may still write to what `work` refers to.
+void settle_reporter(Watch& watch, const std::function<void()>& work);
+
+}  // namespace hashep

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/topology.hpp"
+
+#include <unistd.h>
+
+#include "comm/agreement.hpp"
+#include "core/narrow.hpp"
+
+namespace hashep {
+
+namespace {
+
+/// The map that follows from each rank's communicator of its node.
+Topology with_node(const Communicator& comm, Watch& watch, Communicator node) {
+  // A node's label is its lowest rank.
+  MPI_Group all = MPI_GROUP_NULL;
+  MPI_Group local = MPI_GROUP_NULL;
+  check_mpi(MPI_Comm_group(comm.get(), &all), "MPI_Comm_group");
+  check_mpi(MPI_Comm_group(node.get(), &local), "MPI_Comm_group");
+  const int first = 0;
+  int label = 0;
+  check_mpi(MPI_Group_translate_ranks(local, 1, &first, all, &label), "MPI_Group_translate_ranks");
+  check_mpi(MPI_Group_free(&local), "MPI_Group_free");
+  check_mpi(MPI_Group_free(&all), "MPI_Group_free");
+  std::vector<int32_t> labels;
+  for (const int64_t of_rank : gather_word(comm, watch, label)) {
+    labels.push_back(narrow<int32_t>(of_rank, "rank"));
+  }
+  return {NodeMap(labels), std::move(node)};
+}
+
+}  // namespace
+
+// The splits have no deadline: a rank that is missing shows at the barriers.
+
+Topology find_topology(const Communicator& comm, Watch& watch) {
+  watch.barrier();
+  return with_node(comm, watch, Communicator::of_node(comm));
+}
+
+Topology topology_by_label(const Communicator& comm, Watch& watch, int label) {
+  watch.barrier();
+  return with_node(comm, watch, Communicator::of_label(comm, label));
+}
+
+bool outnumbers_cores(int ranks_on_node) {
+  const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  return cores > 0 && ranks_on_node > cores;
+}
+
+}  // namespace hashep

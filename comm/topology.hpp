@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "comm/communicator.hpp"
+#include "comm/plan/node_map.hpp"
+#include "comm/watch.hpp"
+
+namespace hashep {
+
+/// Where the ranks of a job run.
+struct Topology {
+  NodeMap nodes;
+  Communicator node;  // the ranks of this rank's node, in the same order
+};
+
+/// Asks MPI which ranks share memory; so it is right under mpirun and srun alike, whatever the
+/// mapping. Collective.
+Topology find_topology(const Communicator& comm, Watch& watch);
+
+/// The same where the caller knows better than MPI: ranks that give the same `label`, not negative,
+/// make a node; they must share memory. Collective.
+Topology topology_by_label(const Communicator& comm, Watch& watch, int label);
+
+/// Whether the ranks of this node outnumber its cores, so that one that waits keeps another from
+/// running.
+bool outnumbers_cores(int ranks_on_node);
+
+}  // namespace hashep

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "comm/plan/exchange_plan.hpp"
+#include "comm/plan/node_map.hpp"
+#include "comm/shared_window.hpp"
+#include "comm/watch.hpp"
+#include "core/tensor_view.hpp"
+#include "kernels/expert_place.hpp"
+
+namespace hashep {
+
+/// The expert-major buffers of all ranks of a node, in one shared-memory window. All ranks know
+/// from their plans how many rows each rank receives, so they agree on sizes without a word.
+class NodeRows {
+ public:
+  /// `node` and `nodes` must outlive this. `ep_rank` is of that node.
+  NodeRows(const Communicator& node, const NodeMap& nodes, int ep_rank, Watch& watch);
+
+  /// Makes room for each of these plans: exactly the rows that each rank of the node receives, the
+  /// most of any plan yet. Collective over the node; waits for others only where room is lacking.
+  void reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size);
+
+  /// This rank's expert-major rows under a plan.
+  MatrixView own(const ExchangePlan& plan) const;
+
+  /// Where this rank's rows for each expert of the node stand under `plan`: row send_rows[a] of
+  /// ExpertPlace is the final place of assignment a. Experts of other nodes: null. [num_experts]
+  void find_places(const ExchangePlan& plan, std::vector<ExpertPlace>& places) const;
+
+  /// The expert-major rows of a rank of the node.
+  std::byte* rows_of(int rank) const;
+
+  /// Whether rows are better written past the caches (worth_streaming): a rank of this node reads
+  /// and writes as many bytes as land on it, on the average.
+  bool are_streamed(const ExchangePlan& plan) const;
+
+  /// The other ranks' parts of the window, in bytes, and this rank's.
+  int64_t others_bytes() const { return window_.bytes() - own_bytes(); }
+  int64_t own_bytes() const { return capacity_[static_cast<size_t>(node_.rank())]; }
+
+ private:
+  const Communicator& node_;
+  const NodeMap& nodes_;
+  std::span<const int32_t> ranks_;  // of the node
+  Watch& watch_;
+  DType dtype_ = DType::f32;
+  int64_t hidden_size_ = 0;
+  std::vector<int64_t> capacity_;  // bytes of each rank's rows, whole cache lines. [node ranks]
+  std::vector<int64_t> begin_;     // where they begin in the window. [node ranks]
+  SharedWindow window_;
+};
+
+}  // namespace hashep

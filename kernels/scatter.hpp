@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/tensor_view.hpp"
+#include "kernels/expert_place.hpp"
+
+namespace hashep {
+
+/// Where each assignment's row goes.
+struct ScatterPlan {
+  std::span<const int32_t> experts;  // [tokens * top_k]
+  std::span<const int64_t> rows;     // [tokens * top_k]: numbers within ExpertPlace; -1: padding
+  int top_k = 1;
+  std::span<const ExpertPlace> places;  // [num_experts]; null: left out
+};
+
+/// Permute, straight to the final places: reads x in order and writes each row once for each of its
+/// choices. x: [tokens, d]. With `stream` past the caches (see stream_copy); all stores are visible
+/// to other ranks once a flag is that this thread sets afterwards.
+void scatter_rows(ConstMatrixView x, const ScatterPlan& plan, bool stream, int threads);
+
+}  // namespace hashep

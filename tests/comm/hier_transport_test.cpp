@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/transport/hier_transport.hpp"
+
+#include <chrono>
+#include <thread>
+
+#include "tests/support/catch.hpp"
+#include "tests/support/exchange_check.hpp"
+#include "tests/support/transport_cases.hpp"
+
+using namespace hashep;
+
+namespace {
+
+/// Nodes made up from the ranks of this machine: in blocks of 1 and 2 ranks, dealt around, uneven.
+std::vector<std::vector<int>> made_up_labels(int ep_size) {
+  std::vector<std::vector<int>> all(4);
+  for (int rank = 0; rank < ep_size; ++rank) {
+    all[0].push_back(rank);                 // one rank a node
+    all[1].push_back(rank / 2);             // two
+    all[2].push_back(rank % 2);             // around
+    all[3].push_back(rank < 3 ? 0 : rank);  // three on the first, else one
+  }
+  return all;
+}
+
+/// Nodes by label where all ranks share memory; on a real cluster its own.
+Topology made_up(test::Ranks& ranks, int label) {
+  Topology found = find_topology(ranks.comm, ranks.watch);
+  if (found.nodes.num_nodes() > 1) return found;
+  return topology_by_label(ranks.comm, ranks.watch, label);
+}
+
+}  // namespace
+
+TEST_CASE("transport hier puts every row in its place, on nodes of all kinds") {
+  test::Ranks ranks;
+  for (const std::vector<int>& labels : made_up_labels(ranks.comm.size())) {
+    const Topology topology = made_up(ranks, labels[static_cast<size_t>(ranks.comm.rank())]);
+    for (const bool reduces : {false, true}) {
+      HierTransport transport(ranks.comm, topology, ranks.watch, 1);
+      const test::Moved moved =
+          test::check_random_exchanges(ranks, transport, &topology.nodes, reduces);
+      if (topology.nodes.num_nodes() == 1) {
+        CHECK(moved.rows_off_node == 0);
+        continue;
+      }
+      CHECK(moved.rows_off_node > 0);
+      CHECK(moved.routes_off_node >= moved.rows_off_node);
+    }
+  }
+}
+
+TEST_CASE("on the nodes that MPI tells of, transport hier puts every row in its place") {
+  test::Ranks ranks;
+  const Topology topology = find_topology(ranks.comm, ranks.watch);
+  HierTransport transport(ranks.comm, topology, ranks.watch, 2);
+  const test::Moved moved = test::check_random_exchanges(ranks, transport, &topology.nodes);
+  CHECK((moved.rows_off_node > 0) == (topology.nodes.num_nodes() > 1));
+  CHECK((moved.rows_off_rank > 0) == (ranks.comm.size() > 1));
+}
+
+TEST_CASE("long streams of many messages between nodes arrive in order") {
+  test::Ranks ranks;
+  const Topology topology = made_up(ranks, ranks.comm.rank() % 2);
+  HierTransport transport(ranks.comm, topology, ranks.watch, 1);
+  std::mt19937 random(5);
+  const int64_t hidden_size = 96;
+  const int64_t row_bytes = hidden_size * 4;
+  const int64_t rows = 5 * RowStream::kMessageBytes / row_bytes;
+  const std::vector<int64_t> tokens(static_cast<size_t>(ranks.comm.size()), rows);
+  const auto routing =
+      test::random_routing(random, ranks.comm.size(), 8, 3, tokens, test::Skew::uniform);
+  const Placement placement = contiguous_placement(8, ranks.comm.size());
+  const ExchangePlan plan = routing.plan(placement, ranks.comm.rank(), topology.nodes);
+  const int64_t before = ranks.watch.collectives();
+  const auto errors = test::check_exchange(transport, routing, plan, DType::f32, hidden_size);
+  CHECK(errors.dispatch == 0);
+  CHECK(errors.combine == 0);
+  CHECK(errors.rows_received > 0);
+  CHECK(ranks.watch.collectives() - before == 1);  // making room, once
+  if (topology.nodes.num_nodes() > 1) {
+    CHECK(plan.across.outgoing.front().num_rows() * row_bytes > 2 * RowStream::kMessageBytes);
+  }
+}
+
+TEST_CASE("transport hier refuses a plan that was made for other nodes") {
+  test::Ranks ranks;
+  if (ranks.comm.size() == 1) return;
+  const Topology topology = made_up(ranks, ranks.comm.rank());
+  HierTransport transport(ranks.comm, topology, ranks.watch, 1);
+  std::mt19937 random(5);
+  const std::vector<int64_t> tokens(static_cast<size_t>(ranks.comm.size()), 4);
+  const auto routing =
+      test::random_routing(random, ranks.comm.size(), 4, 1, tokens, test::Skew::uniform);
+  const ExchangePlan plan =
+      routing.plan(contiguous_placement(4, ranks.comm.size()), ranks.comm.rank());
+  CHECK_THROWS_WITH(transport.reserve({&plan, 1}, DType::f32, 4),
+                    ContainsSubstring("not made for these nodes"));
+}
+
+TEST_CASE("a rank of another node that stalls is named by those that wait for its messages") {
+  const Communicator comm(MPI_COMM_WORLD);
+  if (comm.size() < 2) return;
+  // They stay until MPI has ended, as the wait that is given up leaves them in use.
+  static Watch patient(comm, 240.0, nullptr);
+  static const Topology topology = topology_by_label(comm, patient, comm.rank());
+  static Watch watch(comm, 1.0, nullptr);
+  watch.at({Phase::dispatch, 3, 1});
+  static HierTransport transport(comm, topology, watch, 1);
+  const int late = comm.size() - 1;
+  if (comm.rank() == late) std::this_thread::sleep_for(std::chrono::seconds(4));
+  std::mt19937 random(1);
+  const std::vector<int64_t> tokens(static_cast<size_t>(comm.size()), 50);
+  const auto routing = test::random_routing(random, comm.size(), 4, 1, tokens, test::Skew::uniform);
+  static const ExchangePlan plan =
+      routing.plan(contiguous_placement(4, comm.size()), comm.rank(), topology.nodes);
+  std::string text;
+  try {
+    test::check_exchange(transport, routing, plan, DType::f32, 4);
+  } catch (const ReportedByPeer&) {
+    text = "";
+  } catch (const RunError& error) {
+    text = error.what();
+  }
+  if (comm.rank() != late && !text.empty()) {
+    CHECK_THAT(text, ContainsSubstring("no progress for 1 s"));
+    CHECK_THAT(text, ContainsSubstring("rank " + std::to_string(late)));
+  }
+}

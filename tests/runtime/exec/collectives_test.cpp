@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Promise 2 of the design: one small planning exchange per batch, and none inside a layer.
+#include "tests/support/catch.hpp"
+#include "tests/support/collective_count.hpp"
+#include "tests/support/step_loop.hpp"
+
+using namespace hashep;
+
+namespace {
+
+using Counts = std::map<std::string, int64_t>;
+
+Counts operator-(Counts left, const Counts& right) {
+  for (const auto& [name, count] : right) left[name] -= count;
+  std::erase_if(left, [](const auto& entry) { return entry.second == 0; });
+  return left;
+}
+
+/// What each step began, inside its run and around it.
+struct StepCounts {
+  Counts inside;
+  Counts around;
+};
+
+std::vector<StepCounts> count_steps(const test::StackCase& c, const test::LoopSettings& settings,
+                                    int64_t steps) {
+  const Communicator comm(MPI_COMM_WORLD);
+  Watch watch(comm, 120.0, nullptr);
+  // Made-up nodes of two ranks for hier, so that rows cross between nodes; shm wants one node.
+  const Topology topology =
+      topology_by_label(comm, watch, settings.transport == "hier" ? comm.rank() / 2 : 0);
+  const auto stream = test::repeating_stream(c.config.vocab_size, c.batch_tokens);
+  std::vector<StepCounts> counts(static_cast<size_t>(steps));
+  Counts at_planning;
+  Counts at_run;
+  test::StepLooks looks;
+  looks.before_planning = [&](int64_t) { at_planning = test::collective_counts(); };
+  looks.before_run = [&](int64_t) { at_run = test::collective_counts(); };
+  looks.after_run = [&](int64_t step) {
+    StepCounts& of_step = counts[static_cast<size_t>(step)];
+    of_step.inside = test::collective_counts() - at_run;
+    of_step.around = at_run - at_planning;
+  };
+  test::run_step_loop(c, *stream, settings, comm, topology, watch, steps, looks);
+  return counts;
+}
+
+}  // namespace
+
+TEST_CASE("a step begins no collective but those that move its rows, and planning one a batch") {
+  constexpr int64_t kSteps = 8;
+  int64_t moved_rows = 0;
+  for (const std::string transport : {"mpi", "shm", "hier"}) {
+    for (const int depth : {0, 1, 3}) {
+      for (test::StackCase c : test::stack_cases()) {
+        c.seq_len = c.batch_tokens;  // equal batches: no buffer grows after the first
+        INFO(transport << ", depth " << depth << ", " << c.name());
+        const auto counts = count_steps(c, {.transport = transport, .plan_depth = depth}, kSteps);
+        for (int64_t step = 0; step < kSteps; ++step) {
+          const StepCounts& of_step = counts[static_cast<size_t>(step)];
+          if (transport == "mpi") {
+            CHECK(of_step.inside == Counts{{"MPI_Ialltoallv", 2 * c.config.num_layers}});
+            moved_rows += 1;
+          } else {
+            CHECK(of_step.inside.empty());
+          }
+          if (step == 0) continue;
+          // Batches are planned ahead until there are none left to plan.
+          const bool plans = depth == 0 || step + depth < kSteps;
+          CHECK(of_step.around == (plans ? Counts{{"MPI_Iallgather", 1}} : Counts{}));
+        }
+      }
+    }
+  }
+  CHECK(moved_rows > 0);
+}
+
+TEST_CASE("the profiling interface counts") {
+  const Communicator comm(MPI_COMM_WORLD);
+  const Counts before = test::collective_counts();
+  Watch watch(comm, 120.0, nullptr);
+  watch.barrier();
+  CHECK(test::collective_counts() - before == Counts{{"MPI_Comm_dup", 1}, {"MPI_Ibarrier", 1}});
+}

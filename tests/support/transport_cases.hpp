@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+
+#include "comm/plan/node_map.hpp"
+#include "comm/transport/transport.hpp"
+#include "tests/support/ranks.hpp"
+
+namespace hashep::test {
+
+/// What moved in check_random_exchanges on this rank.
+struct Moved {
+  int64_t rows = 0;
+  int64_t rows_off_rank = 0;
+  int64_t rows_off_node = 0;  // sent
+  int64_t routes_off_node = 0;
+};
+
+/// Sends made-up rows through many plans of all kinds (uneven tokens and experts, ranks without
+/// any, padding, one expert taking all; fp32 and bf16; odd and even rows) and CHECKs every element.
+/// With `nodes` plans have their part between nodes; where that `reduces`, all is fp32, in which
+/// the made-up rows sum exactly in any order. Collective.
+Moved check_random_exchanges(Ranks& ranks, Transport& transport, const NodeMap* nodes = nullptr,
+                             bool reduces = false);
+
+}  // namespace hashep::test
