@@ -2,6 +2,8 @@
 # hashep_add_test(NAME SOURCES ... [DEPENDS ...]): a Catch2 program with its own main.
 # hashep_add_mpi_test(NAME RANKS 1 2 3 ... SOURCES ... [DEPENDS ...]): the same under mpirun, run
 # once for each number of ranks; it fails where one rank fails.
+# hashep_add_cluster_test(NAME SLOTS 2,2 1,1,1 ...): runs an MPI test's program on virtual clusters
+# with so many ranks on each host; skipped where hosts cannot be made.
 
 set(HASHEP_TEST_TIMEOUT 300)  # seconds: only a hang takes this long
 
@@ -39,5 +41,17 @@ function(hashep_add_mpi_test name)
              COMMAND ${PROJECT_SOURCE_DIR}/tests/support/mpirun.sh ${ranks} $<TARGET_FILE:${name}>)
     set_tests_properties(${name}.np${ranks} PROPERTIES LABELS mpi TIMEOUT ${HASHEP_TEST_TIMEOUT}
                                                        PROCESSORS 2)
+  endforeach()
+endfunction()
+
+function(hashep_add_cluster_test name)
+  cmake_parse_arguments(ARG "" "" "SLOTS" ${ARGN})
+  foreach(slots IN LISTS ARG_SLOTS)
+    string(REPLACE "," "_" suffix ${slots})
+    add_test(NAME ${name}.hosts_${suffix}
+             COMMAND ${PROJECT_SOURCE_DIR}/tests/cluster/virtual_cluster.sh --rate none
+                     --slots ${slots} -- $<TARGET_FILE:${name}>)
+    set_tests_properties(${name}.hosts_${suffix} PROPERTIES LABELS cluster SKIP_RETURN_CODE 77
+                         TIMEOUT ${HASHEP_TEST_TIMEOUT} PROCESSORS 2)
   endforeach()
 endfunction()

@@ -17,12 +17,13 @@ Usage: ./tests/run.sh [--all] [--preset NAME]... [--bare] [--yes] [-- OPTIONS OF
   --yes          install missing packages without asking
   --             what follows goes to ctest, `-- -R plan` for example
 
-Ends with a line per suite; the exit code is 0 if all passed.
+Ends with a line per suite, and one that says which tests this machine made it skip; the exit code is
+0 if none failed.
 USAGE
 }
 
 jobs=$(nproc)
-suites=()   # "passed NAME: closing line" or "FAILED NAME: closing line"
+suites=()   # "passed NAME: closing line", or "FAILED ..." or "skipped ..."
 failed=''
 
 # note NAME CODE LINE: remembers how a suite ended.
@@ -33,6 +34,15 @@ note() {
     suites+=("FAILED  $1: $3")
     failed=1
   fi
+}
+
+# note_skipped PRESET LOG: remembers what this machine did not let the tests do, and why.
+note_skipped() {
+  local count reasons
+  count=$(grep -c '(Skipped)$' "$2")
+  if [ "$count" = 0 ]; then return; fi
+  reasons=$(grep -hoE '.*skipped: .*' "build/$1/Testing/Temporary/LastTest.log" | sort -u)
+  suites+=("skipped $1: $count tests; ${reasons//$'\n'/; }")
 }
 
 # step NAME COMMAND...: runs one check that has no tests of its own to count.
@@ -73,6 +83,7 @@ suite() {
     tee "$log" || code=$?
   note "$preset" "$code" \
     "$(grep -E 'tests passed,|No tests were found' "$log" | tail -n 1), $((SECONDS - begin)) s in all"
+  note_skipped "$preset" "$log"
 }
 
 # The compiler's own dependency files tell which headers the lower layers really read.

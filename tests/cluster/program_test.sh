@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# `hashep run` on several hosts: the bits of one rank alone, and a host that is cut off in mid-run is
+# told in time and by the names of its ranks.
+# shellcheck disable=SC2317 # functions are passed by name
+# shellcheck source=tests/cluster/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# Same bits. Numbers that no number of ranks divides; top-k and shared experts.
+model=(--hidden-size 48 --ffn-size 32 --num-shared-experts 1 --vocab-size 300 --batch-tokens 101
+  --seq-len 17 --score sqrtsoftplus --activation silu --threads 1 --deadline 60 --residual off --check)
+
+# good_on SLOTS TRANSPORT SAID OPTIONS...: a run is well, and its first line says what it uses.
+good_on() {
+  local slots=$1 transport=$2 said=$3 text="$1 $2 ${*:4}"
+  shift 3
+  rm -f many.safetensors
+  on_cluster --rate none --slots "$slots" --count-bytes sent.json -- \
+    "$hashep" run "${model[@]}" --transport "$transport" --output many.safetensors "$@"
+  check "$text: exit code $code" [ "$code" = 0 ]
+  check "$text: not '$said': $(head -n 1 stdout.txt)" grep -q "^hashep .*, $said, " <(head -n 1 stdout.txt)
+  check "$text: not checked" grep -q "check  *ok: 101 tokens" stdout.txt
+}
+
+# The run just made sent rows over the links, and its output is that of one rank.
+same_bits() {
+  check "$1: hardly anything went over the links" [ "$(of node1 tx_bytes)" -gt 50000 ]
+  check "$1: not the bits of one rank" cmp one.safetensors many.safetensors
+}
+
+for dtype in fp32 bf16; do
+  few=(--num-layers 3 --num-experts 11 --top-k 3 --dtype "$dtype")
+  ranks 1 "${model[@]}" "${few[@]}" --output one.safetensors
+  check "$dtype: one rank: exit code $code" [ "$code" = 0 ]
+  for slots in 2,2 1,3,1; do
+    good_on $slots mpi "transport mpi" "${few[@]}"
+    same_bits "$dtype, $slots, mpi"
+  done
+
+  many=(--num-experts 64 --top-k 6 --dtype "$dtype" --num-layers)
+  ranks 1 "${model[@]}" "${many[@]}" 3 --output one.safetensors
+  check "$dtype, top 6: one rank: exit code $code" [ "$code" = 0 ]
+  while read -r slots nodes; do
+    good_on "$slots" auto "$nodes, transport hier (auto)" "${many[@]}" 3
+    same_bits "$dtype, $slots, hier"
+  done <<'HOSTS'
+2,2 2 nodes of 2, 2 ranks
+1,1,1 3 nodes of 1, 1, 1 ranks
+3,1 2 nodes of 3, 1 ranks
+HOSTS
+  # Sums of a node are other bits, which --check holds to the bound that is stated for them. It is
+  # one of a layer: in bf16 each layer adds as much again.
+  layers=3
+  if [ $dtype = bf16 ]; then layers=1; fi
+  good_on 2,2 hier "transport hier" "${many[@]}" $layers --node-reduce
+  good_on 3,1 auto "transport hier (auto)" "${many[@]}" $layers --node-reduce
+done
+
+# The first rank of the host waits for a file, and then takes away the host's link.
+cat >cut.sh <<'CUT'
+#!/usr/bin/env bash
+if [ "$(hostname)" = "$1" ] && [ "$OMPI_COMM_WORLD_LOCAL_RANK" = 0 ]; then
+  { until [ -e cut ]; do sleep 0.1; done; ip link set link0 down; touch is_cut; } >&2 &
+fi
+shift
+exec "$@"
+CUT
+chmod +x cut.sh
+
+in_steps() {
+  grep -q '^tokens: ' stdout.txt
+}
+
+deadline=5
+slack=8  # seconds for ranks that have to wait for a core
+
+# cut_off HOST SLOTS RANKS_CUT: in mid-run HOST loses its link; the ranks there are named.
+cut_off() {
+  local name="$1 of $2 cut off" begin
+  rm -f cut is_cut
+  start --rate none --slots "$2" -- ./cut.sh "$1" "$hashep" run --num-layers 2 --batch-tokens 300 \
+    --hidden-size 64 --ffn-size 64 --num-experts 9 --threads 1 --steps 1G --progress off \
+    --deadline $deadline --transport mpi --json out/r.json
+  check "$name: no steps" within 60 in_steps
+  sleep 0.5
+  begin=$SECONDS
+  touch cut
+  check "$name: no line in time" within $((deadline + slack)) grep -q '^hashep: error: ' stderr.txt
+  printf '%s: told after %d s\n' "$name" $((SECONDS - begin))
+  check "$name: the link is still there" [ -e is_cut ]
+  # mpirun too finds out that it cannot reach the host, and only then gives up.
+  check "$name: does not end" within 60 has_ended
+  kill -TERM "$job" 2>/dev/null
+  code=0
+  wait "$job" || code=$?
+  check "$name: exit code $code" [ "$code" = 1 ]
+  check "$name: left $(ls -A out)" nothing_left
+  check "$name: one line that says so" one_error \
+    "rank [0-9] in [a-z_]+(, layer [0-9]+)?, step [0-9]+: no progress for $deadline s; no answer from $3 \("
+  printf '%s: ended after %d s: %s\n' "$name" $((SECONDS - begin)) "$(own_lines)"
+}
+cut_off node2 2,2 "rank 2, rank 3"
+cut_off node2 1,1,1 "rank 1"
+
+check "processes left" within 5 [ -z "$(cluster_processes)" ]
+finish
