@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "comm/topology.hpp"
+#include "comm/transport/transport.hpp"
+#include "comm/watch.hpp"
+
+namespace hashep::bench {
+
+/// The transports that were asked for, and a line for each that `all` left out.
+struct BenchTransports {
+  std::vector<std::unique_ptr<Transport>> transports;
+  std::vector<std::string> left_out;
+};
+
+/// Makes transports by name; `all` stands for each one that this build and job can have. Throws
+/// CollectiveInputError where a named one is not to be had. `topology` and `watch` must outlive
+/// them. Collective.
+BenchTransports make_transports(const std::vector<std::string>& names, const Communicator& comm,
+                                const Topology& topology, Watch& watch, int threads);
+
+}  // namespace hashep::bench

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/exchange_baseline.hpp"
+
+#include <cstring>
+
+#include "benchmarks/exchange_check.hpp"
+#include "core/narrow.hpp"
+#include "core/random.hpp"
+#include "kernels/combine.hpp"
+#include "kernels/permute.hpp"
+#include "kernels/stream_copy.hpp"
+#include "kernels/threads.hpp"
+
+namespace hashep::bench {
+namespace {
+
+constexpr int64_t kBytesPerThread = 65536;  // fewer are copied sooner than a thread wakes up
+
+uint64_t message_address(int source, int destination, int64_t index) {
+  return derive_key(derive_key(static_cast<uint64_t>(source), static_cast<uint64_t>(destination)),
+                    static_cast<uint64_t>(index));
+}
+
+}  // namespace
+
+RowsAlltoallv::Side RowsAlltoallv::make_side(std::span<const int64_t> counts,
+                                             std::span<const int64_t> displs) {
+  Side side;
+  for (size_t rank = 0; rank < counts.size(); ++rank) {
+    side.counts.push_back(narrow<int>(counts[rank], "rows to one rank"));
+    side.displs.push_back(narrow<int>(displs[rank], "row displacement"));
+  }
+  return side;
+}
+
+void RowsAlltoallv::set(const ExchangePlan& plan, DType dtype, int64_t hidden_size) {
+  row_type_.emplace(dtype, hidden_size);
+  source_ = make_side(plan.send_counts, plan.send_displs);
+  owner_ = make_side(plan.recv_counts, plan.recv_displs);
+}
+
+void RowsAlltoallv::exchange(const Side& from, const std::byte* send, const Side& to,
+                             std::byte* recv) const {
+  check_mpi(MPI_Alltoallv(send, from.counts.data(), from.displs.data(), row_type_->get(), recv,
+                          to.counts.data(), to.displs.data(), row_type_->get(), comm_.get()),
+            "MPI_Alltoallv");
+}
+
+void RowsAlltoallv::forward(const std::byte* sent, std::byte* received) const {
+  exchange(source_, sent, owner_, received);
+}
+
+void RowsAlltoallv::backward(const std::byte* received, std::byte* returned) const {
+  exchange(owner_, received, source_, returned);
+}
+
+void PackedAlltoallv::reserve(std::span<const ExchangePlan> plans, DType dtype,
+                              int64_t hidden_size) {
+  const ExchangePlan& plan = plans.front();
+  dtype_ = dtype;
+  hidden_size_ = hidden_size;
+  alltoallv_.set(plan, dtype, hidden_size);
+  const int64_t row_bytes = hidden_size * dtype_size(dtype);
+  send_buffer_.reserve(plan.total_send() * row_bytes);
+  recv_buffer_.reserve(plan.total_recv() * row_bytes);
+  expert_buffer_.reserve(plan.total_recv() * row_bytes);
+  places_.reserve(static_cast<size_t>(plan.num_experts));
+}
+
+MatrixView PackedAlltoallv::dispatch(const ExchangePlan& plan, ConstMatrixView x) {
+  const MatrixView sent = send_buffer_.matrix(dtype_, plan.total_send(), hidden_size_);
+  const MatrixView received = recv_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
+  const MatrixView expert_rows = expert_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
+  permute_rows(x, plan.send_rows, plan.top_k, sent, threads_);
+  alltoallv_.forward(sent.data, received.data);
+  copy_blocks_to_experts(received, plan.landing_blocks, expert_rows, threads_);
+  return expert_rows;
+}
+
+void PackedAlltoallv::combine(const ExchangePlan& plan, std::span<const float> weights,
+                              ConstMatrixView shared, MatrixView y) {
+  const MatrixView expert_rows = expert_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
+  const MatrixView packed = recv_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
+  const MatrixView returned = send_buffer_.matrix(dtype_, plan.total_send(), hidden_size_);
+  copy_blocks_from_experts(expert_rows, plan.landing_blocks, packed, threads_);
+  alltoallv_.backward(packed.data, returned.data);
+  places_.assign(static_cast<size_t>(plan.num_experts), ExpertPlace{returned.data, 0});
+  combine_rows({.places = places_,
+                .experts = plan.experts,
+                .row_of = plan.send_rows,
+                .top_k = plan.top_k,
+                .weights = weights,
+                .shared = shared},
+               y, threads_);
+}
+
+int64_t PackedAlltoallv::buffer_bytes() const {
+  return send_buffer_.capacity() + recv_buffer_.capacity() + expert_buffer_.capacity();
+}
+
+void RawExchange::reserve(const ExchangePlan& plan, DType dtype, int64_t hidden_size) {
+  plan_ = &plan;
+  dtype_ = dtype;
+  hidden_size_ = hidden_size;
+  alltoallv_.set(plan, dtype, hidden_size);
+  const int64_t row_bytes = hidden_size * dtype_size(dtype);
+  sent_.reserve(plan.total_send() * row_bytes);
+  returned_.reserve(plan.total_send() * row_bytes);
+  received_.reserve(plan.total_recv() * row_bytes);
+  const MatrixView to_send = rows(sent_, plan.total_send());
+  AddressedRow row(hidden_size);
+  for (int rank = 0; rank < plan.ep_size; ++rank) {
+    const auto peer = static_cast<size_t>(rank);
+    for (int64_t i = 0; i < plan.send_counts[peer]; ++i) {
+      convert_from_float(row.of(message_address(plan.ep_rank, rank, i)).data(), hidden_size, dtype,
+                         to_send.row(plan.send_displs[peer] + i));
+    }
+  }
+}
+
+void RawExchange::copy_plain() {
+  const int64_t bytes = rows(sent_, plan_->total_send()).bytes();
+  parallel_ranges(bytes, threads_, kBytesPerThread, [this](int64_t begin, int64_t end) {
+    std::memcpy(returned_.data() + begin, sent_.data() + begin, static_cast<size_t>(end - begin));
+  });
+}
+
+void RawExchange::copy_streaming() {
+  const int64_t bytes = rows(sent_, plan_->total_send()).bytes();
+  parallel_ranges(bytes, threads_, kBytesPerThread, [this](int64_t begin, int64_t end) {
+    stream_copy(returned_.data() + begin, sent_.data() + begin, end - begin);
+    stream_fence();
+  });
+}
+
+int64_t RawExchange::wrong_in_forward() {
+  const MatrixView received = rows(received_, plan_->total_recv());
+  poison(received);
+  forward();
+  AddressedRow row(hidden_size_);
+  int64_t wrong = 0;
+  for (int rank = 0; rank < plan_->ep_size; ++rank) {
+    const auto peer = static_cast<size_t>(rank);
+    for (int64_t i = 0; i < plan_->recv_counts[peer]; ++i) {
+      wrong += wrong_elements(received, plan_->recv_displs[peer] + i,
+                              row.of(message_address(rank, plan_->ep_rank, i)));
+    }
+  }
+  return wrong;
+}
+
+int64_t RawExchange::wrong_in_backward() {
+  const MatrixView returned = rows(returned_, plan_->total_send());
+  forward();
+  poison(returned);
+  backward();
+  return wrong_in_rows(returned);
+}
+
+int64_t RawExchange::wrong_in_copy(bool streaming) {
+  const MatrixView copied = rows(returned_, plan_->total_send());
+  poison(copied);
+  if (streaming) {
+    copy_streaming();
+  } else {
+    copy_plain();
+  }
+  return wrong_in_rows(copied);
+}
+
+int64_t RawExchange::wrong_in_rows(ConstMatrixView copied) const {
+  AddressedRow row(hidden_size_);
+  int64_t wrong = 0;
+  for (int rank = 0; rank < plan_->ep_size; ++rank) {
+    const auto peer = static_cast<size_t>(rank);
+    for (int64_t i = 0; i < plan_->send_counts[peer]; ++i) {
+      wrong += wrong_elements(copied, plan_->send_displs[peer] + i,
+                              row.of(message_address(plan_->ep_rank, rank, i)));
+    }
+  }
+  return wrong;
+}
+
+}  // namespace hashep::bench

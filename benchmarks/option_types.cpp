@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/option_types.hpp"
+
+#include <map>
+
+#include "core/error.hpp"
+#include "core/units.hpp"
+
+namespace hashep::bench {
+namespace {
+
+constexpr int kMostSamples = 10000;  // PhaseLog keeps more
+
+int64_t parse_positive(const std::string& text, const std::string& name) {
+  const int64_t value = parse_count(text, name);
+  if (value < 1) throw InputError(name + " must be at least 1");
+  return value;
+}
+
+}  // namespace
+
+CLI::Option* add_count(CLI::App& app, const std::string& name, int64_t& value,
+                       const std::string& help) {
+  return app.add_option_function<std::string>(
+      name, [&value, name](const std::string& text) { value = parse_positive(text, name); }, help);
+}
+
+CLI::Option* add_counts(CLI::App& app, const std::string& name, std::vector<int64_t>& values,
+                        const std::string& help) {
+  const auto parse = [&values, name](const std::vector<std::string>& texts) {
+    values.clear();
+    for (const std::string& text : texts) values.push_back(parse_positive(text, name));
+  };
+  return app.add_option_function<std::vector<std::string>>(name, parse, help)->delimiter(',');
+}
+
+void add_sampling(CLI::App& app, Sampling& sampling) {
+  app.add_option("-n,--samples", sampling.samples, "Samples of each row")
+      ->check(CLI::Range(1, kMostSamples))
+      ->capture_default_str();
+  app.add_option("-w,--warmup", sampling.warmup, "Runs before the first sample")
+      ->check(CLI::Range(0, kMostSamples))
+      ->capture_default_str();
+}
+
+void add_json(CLI::App& app, std::string& path) {
+  app.add_option("-J,--json", path, "Write the result here as JSON")->type_name("FILE");
+}
+
+void add_dtypes(CLI::App& app, std::vector<DType>& dtypes, const std::string& help) {
+  const std::map<std::string, DType> known{{"fp32", DType::f32}, {"bf16", DType::bf16}};
+  app.add_option("--dtype", dtypes, help)
+      ->transform(CLI::CheckedTransformer(known))
+      ->delimiter(',');
+}
+
+}  // namespace hashep::bench

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "benchmarks/rank_options.hpp"
+
+namespace hashep::bench {
+
+/// An option that takes a number of at least 1, or a list of them, with K, M and G suffixes.
+CLI::Option* add_count(CLI::App& app, const std::string& name, int64_t& value,
+                       const std::string& help);
+CLI::Option* add_counts(CLI::App& app, const std::string& name, std::vector<int64_t>& values,
+                        const std::string& help);
+
+void add_sampling(CLI::App& app, Sampling& sampling);
+void add_json(CLI::App& app, std::string& path);
+void add_dtypes(CLI::App& app, std::vector<DType>& dtypes, const std::string& help);
+
+/// Options of the subcommands that run on ranks.
+void declare_exchange(CLI::App& command, ExchangeOptions& options);
+void declare_layer(CLI::App& command, LayerOptions& options);
+
+}  // namespace hashep::bench

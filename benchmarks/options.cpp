@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/options.hpp"
+
+#include <cstdio>
+#include <map>
+
+#include "benchmarks/option_types.hpp"
+#include "core/error.hpp"
+#include "core/result_json.hpp"
+
+namespace hashep::bench {
+namespace {
+
+constexpr Sampling kExchangeSampling = {.warmup = 5, .samples = 20};
+constexpr Sampling kLayerSampling = {.warmup = 2, .samples = 10};
+
+void declare_experts(CLI::App& command, ExpertsOptions& options) {
+  add_counts(command, "--rows", options.rows_per_expert, "Rows per expert [16,64,128,256,512]");
+  add_counts(command, "--ffn-size", options.ffn_sizes, "Widths of the experts [4096,1024]");
+  add_count(command, "--hidden-size", options.hidden_size, "Width of a token [1024]");
+  add_count(command, "--num-experts", options.num_experts, "Experts, taken in turn [8]");
+  command.add_option("--threads", options.threads, "Threads")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  add_dtypes(command, options.dtypes, "fp32, bf16 [fp32,bf16]");
+  const std::map<std::string, Activation> activations{
+      {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};
+  command.add_option("--activation", options.activations, "relu, gelu, silu [relu,silu]")
+      ->transform(CLI::CheckedTransformer(activations))
+      ->delimiter(',');
+}
+
+void declare_plan(CLI::App& command, PlanOptions& options) {
+  command.add_option("--router", options.routers, "table, token, position, previous, bigram [all]")
+      ->delimiter(',');
+  add_counts(command, "--top-k", options.top_k, "Experts of a token [1,6]");
+  add_count(command, "--tokens-per-rank", options.tokens, "Tokens to plan [1M]");
+  add_count(command, "--num-experts", options.num_experts, "Experts [256]");
+  add_count(command, "--vocab-size", options.vocab_size, "Rows of the table [129280]");
+  add_count(command, "--ep-size", options.ep_size, "Ranks of the plan [8]");
+}
+
+/// What depends on more than one option, or on the defaults of others.
+void complete(Options& options) {
+  ExchangeOptions& exchange = options.exchange;
+  if (exchange.max_tokens == 0) exchange.max_tokens = exchange.min_tokens;
+  if (options.command == "exchange") validate(exchange);
+  if (options.command == "layer") validate(options.layer);
+}
+
+}  // namespace
+
+bool runs_on_ranks(const std::string& first_word) {
+  return first_word != "experts" && first_word != "plan" && !first_word.starts_with('-');
+}
+
+std::optional<Options> parse_options(int argc, const char* const* argv, bool speaks) {
+  CLI::App app{"Measures the parts of HashEP: checks first, then times, then writes JSON."};
+  app.set_version_flag("--version",
+                       "hashep-bench " + std::string(version()) + " " + std::string(commit()));
+  app.require_subcommand(1);
+
+  Options options;
+  options.exchange.common.sampling = kExchangeSampling;
+  options.layer.common.sampling = kLayerSampling;
+  CLI::App& experts = *app.add_subcommand(
+      "experts", "Experts (GEMM -> activation -> GEMM) beside oneDNN's GEMMs alone");
+  CLI::App& plan =
+      *app.add_subcommand("plan", "Static routing and exchange plans, ns per token, one core");
+  CLI::App& exchange = *app.add_subcommand(
+      "exchange", "Dispatch and combine beside MPI_Alltoallv and a copy; start it with mpirun");
+  CLI::App& layer = *app.add_subcommand(
+      "layer", "An MoE layer and its phases beside its GEMMs alone; start it with mpirun");
+  declare_experts(experts, options.experts);
+  declare_plan(plan, options.plan);
+  add_sampling(experts, options.experts.sampling);
+  add_sampling(plan, options.plan.sampling);
+  for (CLI::App* command : {&experts, &plan}) add_json(*command, options.json_path);
+  declare_exchange(exchange, options.exchange);
+  declare_layer(layer, options.layer);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() != 0) throw InputError(error.what());
+    if (speaks) app.exit(error);  // --help, --version
+    return std::nullopt;
+  }
+  options.command = app.get_subcommands().front()->get_name();
+  complete(options);
+  return options;
+}
+
+}  // namespace hashep::bench

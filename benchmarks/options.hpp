@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "benchmarks/experts_bench.hpp"
+#include "benchmarks/plan_bench.hpp"
+#include "benchmarks/rank_options.hpp"
+
+namespace hashep::bench {
+
+/// The command line of hashep-bench: the subcommand and its options.
+struct Options {
+  std::string command;    // experts, plan, exchange or layer
+  std::string json_path;  // of experts and plan, which run on one rank
+  ExpertsOptions experts;
+  PlanOptions plan;
+  ExchangeOptions exchange;
+  LayerOptions layer;
+};
+
+/// Whether a command line that begins with this word runs on ranks, and so begins by initialising
+/// MPI. So does what is no subcommand: of all ranks one complains.
+bool runs_on_ranks(const std::string& first_word);
+
+/// Parses and checks the command line. Returns nothing where --help or --version was asked for,
+/// which is answered where this process `speaks`. Throws InputError.
+std::optional<Options> parse_options(int argc, const char* const* argv, bool speaks);
+
+}  // namespace hashep::bench

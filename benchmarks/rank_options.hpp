@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "benchmarks/harness.hpp"
+#include "core/dtype.hpp"
+#include "runtime/model/model_config.hpp"
+#include "runtime/routing/token_stream.hpp"
+
+namespace hashep::bench {
+
+/// What benchmarks on ranks share: shapes, tokens, and how to run.
+struct RankOptions {
+  int64_t tokens_per_rank = 16384;
+  int64_t hidden_size = 1024;
+  int64_t num_experts = 16;
+  int64_t top_k = 1;
+  std::vector<DType> dtypes{DType::f32};
+  std::string workload = "uniform";  // of the seeded ids, where there is no token file
+  TokenFile tokens;
+  int64_t vocab_size = 32768;
+  int64_t threads = 1;
+  double deadline = 120.0;  // seconds
+  Sampling sampling;
+  std::string json_path;
+};
+
+/// What `hashep-bench exchange` measures: all combinations of sizes and dtypes, each with all
+/// transports.
+struct ExchangeOptions {
+  RankOptions common;
+  // A sweep of tokens per rank: min, min * factor, ... up to max. 0: none, tokens_per_rank alone.
+  int64_t min_tokens = 0;
+  int64_t max_tokens = 0;
+  int64_t factor = 2;
+  std::vector<std::string> transports{"all"};
+  int check = 1;
+
+  /// Tokens per rank, ascending.
+  std::vector<int64_t> sizes() const;
+};
+
+/// What `hashep-bench layer` measures: all combinations of ffn_sizes and dtypes.
+struct LayerOptions {
+  RankOptions common;
+  std::vector<int64_t> ffn_sizes{4096, 1024};
+  Activation activation = Activation::silu;
+  Score score = Score::none;
+  std::string transport = "auto";
+};
+
+/// Checks what the options alone can tell. Local. Throw InputError.
+void validate(const ExchangeOptions& options);
+void validate(const LayerOptions& options);
+
+}  // namespace hashep::bench

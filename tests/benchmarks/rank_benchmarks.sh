@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# hashep-bench exchange and layer on some ranks: every element is checked, every column and field is
+# there, bad input is refused.
+# shellcheck disable=SC2154 # set by the library
+# shellcheck source=tests/launch/lib.sh
+. "$(dirname "$0")/../launch/lib.sh"
+bench=$hashep
+
+# bench_on N ARGS...: hashep-bench on N ranks, which must be well; the JSON is left in out/r.json.
+bench_on() {
+  local count=$1
+  shift
+  rm -f out/r.json
+  on_ranks "$count" "$bench" "$@" --deadline 60 -J out/r.json
+  check "np=$count: $*: exit code $code" [ "$code" = 0 ]
+  check "np=$count: $*: wrote to stderr" [ -z "$(own_lines)" ]
+  check "np=$count: $*: result JSON" "$check_json" "$1" out/r.json "$count"
+}
+
+# Columns of a line: 1 tokens, 3 dtype, 4 direction, 5 by, 12 #wrong.
+column() {
+  awk -v column="$1" '/^[^#]/ { print $column }' stdout.txt | sort -u | paste -sd ' '
+}
+
+tiny=(--num-experts 10 --hidden-size 24 --vocab-size 512 -n 3 -w 1)
+for np in 1 2 3; do
+  for top_k in 1 6; do
+    bench_on $np exchange "${tiny[@]}" --tokens-per-rank 37 --top-k $top_k --dtype fp32,bf16
+    check "np=$np: #wrong is $(column 12)" [ "$(column 12)" = 0 ]
+    check "np=$np: dtypes are $(column 3)" [ "$(column 3)" = "bf16 fp32" ]
+    check "np=$np: no transport mpi" grep -qE '^ .* (dispatch|combine) mpi ' stdout.txt
+    check "np=$np: footer" grep -qx '# Out of bounds values : 0 OK' stdout.txt
+    check "np=$np: footer" grep -qE '^# Avg bus bandwidth +: [0-9.]+' stdout.txt
+  done
+done
+
+# A row that is no multiple of a cache line; more tokens than a burst is worth; fewer than ranks.
+bench_on 2 exchange --num-experts 5 --hidden-size 7 -n 3 -w 0 --tokens-per-rank 5K --workload zipf \
+  --transport mpi
+check "transports are $(column 5)" \
+  [ "$(column 5)" = "alltoallv copy_bound mpi pack_alltoallv_unpack" ]
+bench_on 2 exchange "${tiny[@]}" -b 1 -e 70 -f 4 --threads 2
+check "a sweep of $(column 1)" [ "$(column 1)" = "1 16 4 64" ]
+bench_on 2 exchange "${tiny[@]}" -b 3
+check "a sweep of $(column 1)" [ "$(column 1)" = 3 ]
+
+# Token files; ids of -1 are padding.
+{ head -c 100 /dev/zero; head -c 20 /dev/zero | tr '\0' '\377'; printf '\7\0\0\0'; } >ids.bin
+bench_on 3 exchange "${tiny[@]}" --tokens ids.bin --token-dtype i32 --tokens-per-rank 31 --top-k 2
+head -c 64 /dev/zero | tr '\0' '\377' >padding.bin
+on_ranks 2 "$bench" exchange "${tiny[@]}" --tokens padding.bin --token-dtype i32 \
+  --tokens-per-rank 8
+check "nothing but padding: exit code $code" [ "$code" = 0 ]
+
+# Without checks nothing is claimed.
+on_ranks 2 "$bench" exchange "${tiny[@]}" --tokens-per-rank 8 -c 0
+check "-c 0: #wrong is $(column 12)" [ "$(column 12)" = N/A ]
+check "-c 0: footer" grep -qx '# Out of bounds values : not checked' stdout.txt
+
+for np in 1 2; do
+  bench_on $np layer "${tiny[@]}" --tokens-per-rank 64 --ffn-size 40,24 --top-k 2 \
+    --dtype fp32,bf16 --score sqrtsoftplus
+  check "np=$np: ratios" [ "$(grep -c '^# layer / gemm_alone: [0-9.]* ' stdout.txt)" = 4 ]
+done
+bench_on 3 layer --num-experts 2 --hidden-size 24 -n 3 -w 0 --tokens-per-rank 5 --ffn-size 16 \
+  --activation relu --score sqrtsoftplus --workload zipf
+
+# bad N TEXT ARGS...: refused with one line that holds TEXT, and nothing left behind.
+bad() {
+  rm -rf out/*
+  on_ranks "$1" "$bench" "${@:3}" -J out/r.json
+  check "np=$1: ${*:3}: exit code $code, expected 2" [ "$code" = 2 ]
+  check "np=$1: ${*:3}: expected one error line with '$2'" one_error_with "$2"
+  check "np=$1: ${*:3}: left $(ls -A out)" nothing_left
+}
+printf '\377\177' >beyond.bin  # id 32767
+for np in 1 2; do
+  bad $np "known transports are" exchange --transport udp
+  bad $np "not in this build" exchange --transport mpi,nccl
+  bad $np "nosuch.bin" exchange --tokens nosuch.bin
+  bad $np "id 32767" exchange --tokens beyond.bin --vocab-size 100 --tokens-per-rank 4
+  bad $np "-b" exchange -b 0
+  bad $np "-e 4 is less than -b 8" exchange -b 8 -e 4
+  bad $np "nosuch.bin" layer --tokens nosuch.bin
+  bad $np "known transports are" layer --transport udp
+done
+bad 1 "-f" exchange -b 8 -e 16 -f 1
+bad 1 "min-tokens" exchange -e 8
+bad 1 "min-tokens" exchange -b 8 --tokens-per-rank 8
+bad 1 "all goes with no other" exchange --transport all,mpi
+bad 1 "--top-k" exchange --top-k 17
+bad 1 "--tokens-per-rank" exchange --tokens-per-rank 2G
+bad 2 "at most" exchange --tokens-per-rank 1G --top-k 64 --num-experts 64
+bad 1 "--dtype" exchange --dtype fp16
+bad 1 "--workload" exchange --workload normal
+bad 1 "--deadline" exchange --deadline 0
+bad 1 "-c" exchange -c 2
+bad 1 "--ffn-size" layer --ffn-size 0
+bad 1 "--activation" layer --activation tanh
+bad 2 "--bogus" exchange --bogus 3
+on_ranks 2 "$bench" walk
+check "unknown command: exit code $code" [ "$code" = 2 ]
+check "unknown command: one line" one_error_with "subcommand"
+on_ranks 2 "$bench" exchange -J out/no/r.json
+check "no folder for the JSON: exit code $code" [ "$code" = 2 ]
+check "no folder for the JSON: one line" one_error_with "out/no/r.json"
+
+# --help comes from one rank, and says what the columns mean.
+on_ranks 2 "$bench" exchange --help
+check "--help: exit code $code" [ "$code" = 0 ]
+check "--help: columns" [ "$(grep -c '^# busbw' stdout.txt)" = 1 ]
+
+finish
