@@ -59,6 +59,10 @@ class Watch {
   int rank() const { return control_.rank(); }
   int size() const { return control_.size(); }
 
+  /// Seconds a wait may take, and the stop signal that has come; 0: none.
+  double deadline() const { return deadline_; }
+  int stop_signal() const { return stop_signal_ == nullptr ? 0 : *stop_signal_; }
+
   /// Completes `request`, polling, and yielding the core when polling has been in vain for a while.
   void wait(MPI_Request& request);
 

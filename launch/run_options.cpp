@@ -115,7 +115,7 @@ void declare_execution(CLI::App& app, RunOptions& options) {
       ->group(group);
   app.add_flag("--node-reduce", options.node_reduce,
                "hier: sum a node's contributions to a token before they return (fewer bytes; not "
-               "the same bits: within 1e-5 in fp32, 1e-2 in bf16)")
+               "the same bits: within 1e-5 in fp32, 1e-2 in bf16 for each layer)")
       ->group(group);
   app.add_option(
          "--overlap", options.overlap,

@@ -27,7 +27,7 @@ const char* what_is_missing(Mark mark) {
 }  // namespace
 
 NodeFlags::NodeFlags(const Communicator& node, std::span<const int32_t> ranks, Watch& watch)
-    : window_(node, static_cast<int64_t>(sizeof(Slot)) * node.size() * kNumMarks),
+    : window_(node, static_cast<int64_t>(sizeof(Slot)) * (node.size() * kNumMarks + 1)),
       ranks_(ranks.begin(), ranks.end()),
       watch_(watch),
       node_rank_(node.rank()),
@@ -35,6 +35,7 @@ NodeFlags::NodeFlags(const Communicator& node, std::span<const int32_t> ranks, W
   for (int mark = 0; mark < kNumMarks; ++mark) {
     new (&slot(node_rank_, static_cast<Mark>(mark))) std::atomic<int64_t>(0);
   }
+  if (node.rank() == 0) new (&reported()) std::atomic<int64_t>(0);
   watch.barrier();
 }
 

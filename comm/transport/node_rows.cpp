@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "comm/unguarded_call.hpp"
 #include "kernels/stream_copy.hpp"
 
 namespace hashep {
@@ -12,11 +13,14 @@ constexpr int64_t kLine = 64;  // bytes: rows of two ranks never share a cache l
 
 }  // namespace
 
-NodeRows::NodeRows(const Communicator& node, const NodeMap& nodes, int ep_rank, Watch& watch)
+NodeRows::NodeRows(const Communicator& node, const NodeMap& nodes, int ep_rank,
+                   const NodeFlags& flags, Watch& watch)
     : node_(node),
       nodes_(nodes),
       ranks_(nodes.ranks_of(nodes.node_of(ep_rank))),
+      flags_(flags),
       watch_(watch),
+      used_(ranks_.size(), 0),
       capacity_(ranks_.size(), 0),
       begin_(ranks_.size(), 0) {}
 
@@ -29,17 +33,21 @@ void NodeRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t
       const int64_t rows = plan.rank_rows[static_cast<size_t>(ranks_[i])];
       const int64_t bytes = rows * hidden_size * dtype_size(dtype);
       const int64_t needed = (bytes + kLine - 1) / kLine * kLine;
+      used_[i] = std::max(used_[i], needed);
       grows = grows || needed > capacity_[i];
-      capacity_[i] = std::max(capacity_[i], needed);
     }
   }
   if (!grows) return;
   int64_t total = 0;
   for (size_t i = 0; i < ranks_.size(); ++i) {
+    const auto roomy = static_cast<int64_t>(static_cast<double>(used_[i]) * kHeadroom);
+    capacity_[i] = (roomy + kLine - 1) / kLine * kLine;
     begin_[i] = total;
     total += capacity_[i];
   }
   watch_.barrier(node_);  // making a window has no deadline: a rank that is missing shows here
+  const UnguardedCall guard(watch_, "making shared memory with the ranks of its node",
+                            [this] { return flags_.is_first_to_report(); });
   window_ = SharedWindow();
   window_ = SharedWindow(node_, total);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "comm/plan/exchange_plan.hpp"
 #include "comm/plan/node_map.hpp"
 #include "comm/shared_window.hpp"
+#include "comm/transport/node_flags.hpp"
 #include "comm/watch.hpp"
 #include "core/tensor_view.hpp"
 #include "kernels/expert_place.hpp"
@@ -19,11 +21,14 @@ namespace hashep {
 /// from their plans how many rows each rank receives, so they agree on sizes without a word.
 class NodeRows {
  public:
-  /// `node` and `nodes` must outlive this. `ep_rank` is of that node.
-  NodeRows(const Communicator& node, const NodeMap& nodes, int ep_rank, Watch& watch);
+  /// `node`, `nodes`, `flags` and `watch` must outlive this. `ep_rank` is of that node.
+  NodeRows(const Communicator& node, const NodeMap& nodes, int ep_rank, const NodeFlags& flags,
+           Watch& watch);
 
   /// Makes room for each of these plans: exactly the rows that each rank of the node receives, the
   /// most of any plan yet. Collective over the node; waits for others only where room is lacking.
+  /// Then address space is taken for kHeadroom times as much, so that this is rare; its pages are
+  /// memory only once rows stand in them.
   void reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size);
 
   /// This rank's expert-major rows under a plan.
@@ -40,18 +45,24 @@ class NodeRows {
   /// and writes as many bytes as land on it, on the average.
   bool are_streamed(const ExchangePlan& plan) const;
 
-  /// The other ranks' parts of the window, in bytes, and this rank's.
-  int64_t others_bytes() const { return window_.bytes() - own_bytes(); }
-  int64_t own_bytes() const { return capacity_[static_cast<size_t>(node_.rank())]; }
+  /// Bytes of the other ranks' rows at most, and of this rank's.
+  int64_t others_bytes() const {
+    return std::accumulate(used_.begin(), used_.end(), int64_t{0}) - own_bytes();
+  }
+  int64_t own_bytes() const { return used_[static_cast<size_t>(node_.rank())]; }
 
  private:
+  static constexpr double kHeadroom = 1.25;
+
   const Communicator& node_;
   const NodeMap& nodes_;
   std::span<const int32_t> ranks_;  // of the node
+  const NodeFlags& flags_;
   Watch& watch_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
-  std::vector<int64_t> capacity_;  // bytes of each rank's rows, whole cache lines. [node ranks]
+  std::vector<int64_t> used_;      // bytes of each rank's rows at most, whole lines. [node ranks]
+  std::vector<int64_t> capacity_;  // bytes there is room for. [node ranks]
   std::vector<int64_t> begin_;     // where they begin in the window. [node ranks]
   SharedWindow window_;
 };

@@ -109,12 +109,13 @@ TEST_CASE("a rank of another node that stalls is named by those that wait for it
   watch.at({Phase::dispatch, 3, 1});
   static HierTransport transport(comm, topology, watch, 1);
   const int late = comm.size() - 1;
-  if (comm.rank() == late) std::this_thread::sleep_for(std::chrono::seconds(4));
   std::mt19937 random(1);
   const std::vector<int64_t> tokens(static_cast<size_t>(comm.size()), 50);
   const auto routing = test::random_routing(random, comm.size(), 4, 1, tokens, test::Skew::uniform);
   static const ExchangePlan plan =
       routing.plan(contiguous_placement(4, comm.size()), comm.rank(), topology.nodes);
+  transport.reserve({&plan, 1}, DType::f32, 4);
+  if (comm.rank() == late) std::this_thread::sleep_for(std::chrono::seconds(4));
   std::string text;
   try {
     test::check_exchange(transport, routing, plan, DType::f32, 4);

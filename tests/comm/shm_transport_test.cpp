@@ -68,11 +68,12 @@ TEST_CASE("a rank that stalls is named by those that wait for its rows") {
   watch.at({Phase::dispatch, 3, 1});
   static ShmTransport transport(topology, comm.rank(), watch, 1);
   const int late = comm.size() - 1;
-  if (comm.rank() == late) std::this_thread::sleep_for(std::chrono::seconds(4));
   std::mt19937 random(1);
   const std::vector<int64_t> tokens(static_cast<size_t>(comm.size()), 5);
   const auto routing = test::random_routing(random, comm.size(), 4, 1, tokens, test::Skew::uniform);
   const ExchangePlan plan = routing.plan(contiguous_placement(4, comm.size()), comm.rank());
+  transport.reserve({&plan, 1}, DType::f32, 4);
+  if (comm.rank() == late) std::this_thread::sleep_for(std::chrono::seconds(4));
   std::string text;
   try {
     test::check_exchange(transport, routing, plan, DType::f32, 4);
