@@ -81,7 +81,10 @@ class ExpertFfn::Impl {
     require_offsets(offsets, first_expert);
     require_matrix(rows, offsets.back(), "rows");
     size_t tiles = 0;
-    for_each_tile(offsets, [&tiles](const ExpertTile&) { ++tiles; });
+    for_each_tile(offsets, [&](const ExpertTile& tile) {
+      require_ready(tile.count);
+      ++tiles;
+    });
     if (tiles > tiles_.capacity()) throw RunError("expert FFN: run without prepare");
     tiles_.clear();
     for_each_tile(offsets, [&](const ExpertTile& tile) { tiles_.push_back(tile); });

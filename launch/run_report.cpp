@@ -94,8 +94,8 @@ std::string result_table(const RunResult& result) {
   text +=
       format("  planning exchanges    %lld for %lld batches\n",
              static_cast<long long>(stats.planning_exchanges), static_cast<long long>(stats.steps));
-  text += format("  collectives in a step %lld (dispatch and combine of each layer)\n",
-                 static_cast<long long>(stats.collectives_in_step));
+  text +=
+      format("  collectives in a step %lld\n", static_cast<long long>(stats.collectives_in_step));
   text += memory_lines(stats.memory);
   if (stats.check) {
     text += format(
