@@ -9,7 +9,7 @@ usage() {
 Usage: ./tests/run.sh [--all] [--preset NAME]... [--bare] [--yes] [-- OPTIONS OF ctest]
 
   --preset NAME  build a preset and run its tests (default: cpu-release; may be repeated)
-  --all          what continuous integration runs: lint, all presets (slow tests in cpu-release
+  --all          what continuous integration runs: lint, all presets (slow and cluster tests in cpu-release
                  alone, tests of the program not in cpu-debug), the proof that the lower layers
                  need no MPI and no oneDNN, each header compiled alone, the fuzzers for a bounded
                  time, and the installed package
@@ -110,8 +110,8 @@ all_suites() {
   step "no MPI, no oneDNN below kernels" no_mpi_no_dnnl
   suite cpu-release
   step "each header alone" build cpu-release check_headers
-  suite cpu-asan --label-exclude slow
-  suite cpu-debug --label-exclude 'slow|install|program'
+  suite cpu-asan --label-exclude 'slow|cluster'
+  suite cpu-debug --label-exclude 'slow|install|program|cluster'
   suite fuzz
 }
 

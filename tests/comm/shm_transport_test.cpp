@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/transport/shm_transport.hpp"
 
-#include <chrono>
-#include <thread>
-
 #include "kernels/stream_copy.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/exchange_check.hpp"
@@ -67,23 +64,9 @@ TEST_CASE("a rank that stalls is named by those that wait for its rows") {
   static Watch watch(comm, 1.0, nullptr);
   watch.at({Phase::dispatch, 3, 1});
   static ShmTransport transport(topology, comm.rank(), watch, 1);
-  const int late = comm.size() - 1;
   std::mt19937 random(1);
   const std::vector<int64_t> tokens(static_cast<size_t>(comm.size()), 5);
   const auto routing = test::random_routing(random, comm.size(), 4, 1, tokens, test::Skew::uniform);
-  const ExchangePlan plan = routing.plan(contiguous_placement(4, comm.size()), comm.rank());
-  transport.reserve({&plan, 1}, DType::f32, 4);
-  if (comm.rank() == late) std::this_thread::sleep_for(std::chrono::seconds(4));
-  std::string text;
-  try {
-    test::check_exchange(transport, routing, plan, DType::f32, 4);
-  } catch (const ReportedByPeer&) {
-    text = "";
-  } catch (const RunError& error) {
-    text = error.what();
-  }
-  if (comm.rank() != late && !text.empty()) {
-    CHECK_THAT(text, ContainsSubstring("in dispatch, layer 1, step 3: no progress for 1 s"));
-    CHECK_THAT(text, ContainsSubstring("rank " + std::to_string(late)));
-  }
+  static const ExchangePlan plan = routing.plan(contiguous_placement(4, comm.size()), comm.rank());
+  test::check_late_rank_is_named(comm, transport, routing, plan);
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/transport_cases.hpp"
 
+#include <chrono>
+#include <thread>
+
 #include "comm/plan/plan_stats.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/exchange_check.hpp"
@@ -38,6 +41,24 @@ Moved check_random_exchanges(Ranks& ranks, Transport& transport, const NodeMap* 
     }
   }
   return moved;
+}
+
+void check_late_rank_is_named(const Communicator& comm, Transport& transport,
+                              const RandomRouting& routing, const ExchangePlan& plan) {
+  const int late = comm.size() - 1;
+  transport.reserve({&plan, 1}, DType::f32, 4);
+  if (comm.rank() == late) std::this_thread::sleep_for(std::chrono::seconds(4));
+  std::string text;
+  try {
+    check_exchange(transport, routing, plan, DType::f32, 4);
+  } catch (const ReportedByPeer&) {
+    return;
+  } catch (const RunError& error) {
+    text = error.what();
+  }
+  if (comm.rank() == late) return;
+  CHECK_THAT(text, ContainsSubstring("no progress for 1 s"));
+  CHECK_THAT(text, ContainsSubstring("rank " + std::to_string(late)));
 }
 
 }  // namespace hashep::test

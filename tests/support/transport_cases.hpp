@@ -5,6 +5,7 @@
 
 #include "comm/plan/node_map.hpp"
 #include "comm/transport/transport.hpp"
+#include "tests/support/random_routing.hpp"
 #include "tests/support/ranks.hpp"
 
 namespace hashep::test {
@@ -23,5 +24,12 @@ struct Moved {
 /// the made-up rows sum exactly in any order. Collective.
 Moved check_random_exchanges(Ranks& ranks, Transport& transport, const NodeMap* nodes = nullptr,
                              bool reduces = false);
+
+/// One exchange to which the last rank comes 3 s after the others have given up, on a transport
+/// that waits under a deadline of 1 s: CHECKs that those that report name it. `transport` and
+/// `plan` must stay until MPI has ended, as the wait that is given up leaves them in use.
+/// Collective.
+void check_late_rank_is_named(const Communicator& comm, Transport& transport,
+                              const RandomRouting& routing, const ExchangePlan& plan);
 
 }  // namespace hashep::test
