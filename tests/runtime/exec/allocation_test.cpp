@@ -68,6 +68,7 @@ TEST_CASE("counting works") {
 }
 
 TEST_CASE("after the first steps of a size the step loop allocates nothing, planning included") {
+  const int64_t ranks = Communicator(MPI_COMM_WORLD).size();
   for (test::StackCase c : test::stack_cases()) {
     for (const std::string& transport : transports()) {
       c.threads = 1;
@@ -77,7 +78,7 @@ TEST_CASE("after the first steps of a size the step loop allocates nothing, plan
       const Counts counts = count_allocations(c, *stream, transport);
       CHECK(counts.in_steps == 0);
       CHECK(counts.around_steps == 0);
-      CHECK(counts.heap_growth < 65536);
+      CHECK(counts.heap_growth < 65536 * ranks);  // MPI's own pools, which grow with peers
     }
   }
 }
