@@ -8,6 +8,10 @@ endif()
 file(GLOB_RECURSE HASHEP_HEADERS CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
      ${HASHEP_HEADER_GLOBS})
 
+if(NOT TARGET HashEP::cuda)
+  list(FILTER HASHEP_HEADERS EXCLUDE REGEX "check_cuda|cublas")  # they read CUDA's own headers
+endif()
+
 set(HASHEP_HEADER_SOURCES)
 foreach(HEADER IN LISTS HASHEP_HEADERS)
   set(source ${PROJECT_BINARY_DIR}/check_headers/${HEADER}.cpp)

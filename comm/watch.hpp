@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
-#include "comm/phase.hpp"
 #include "core/error.hpp"
+#include "core/phase.hpp"
 
 namespace hashep {
 

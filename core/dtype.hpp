@@ -17,21 +17,22 @@ int64_t dtype_size(DType dtype);
 /// The name used on the command line and in JSON: fp32, fp16, bf16, i32, i64.
 std::string_view dtype_name(DType dtype);
 
-/// bfloat16: the upper half of an IEEE binary32.
+/// bfloat16: the upper half of an IEEE binary32. Its conversions are constexpr, so that device code
+/// may call them.
 struct BFloat16 {
   uint16_t bits = 0;
 
   BFloat16() = default;
 
   /// Rounds to nearest, ties to even; a NaN stays a (quiet) NaN.
-  explicit BFloat16(float value) {
+  constexpr explicit BFloat16(float value) {
     const auto word = std::bit_cast<uint32_t>(value);
     const bool is_nan = (word & 0x7fffffffu) > 0x7f800000u;
     const uint32_t rounded = word + 0x7fffu + ((word >> 16) & 1u);
     bits = static_cast<uint16_t>((is_nan ? (word | 0x400000u) : rounded) >> 16);
   }
 
-  explicit operator float() const {
+  constexpr explicit operator float() const {
     return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
   }
   bool operator==(const BFloat16&) const = default;

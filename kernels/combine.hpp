@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/device_stream.hpp"
 #include "core/tensor_view.hpp"
 #include "kernels/expert_place.hpp"
 
@@ -27,6 +28,12 @@ struct CombineInput {
 /// first choice has none (padding) gets zeros. y: [tokens, d]; must not overlap an input.
 void combine_rows(const CombineInput& input, MatrixView y, int threads);
 
+/// The same on a GPU, in stream order: all of it in GPU memory, aligned as for scatter_rows;
+/// input.stream means nothing here. top_k <= kMaxDeviceTopK. Throws RunError where the launch
+/// fails.
+void combine_rows(const CombineInput& input, MatrixView y, DeviceStream stream);
+inline constexpr int kMaxDeviceTopK = 64;
+
 /// out[0, cols) = sum_i weights[i] * rows[i][0, cols), summed in fp32 in this order and rounded
 /// once to `dtype` (f32 or bf16): some of a token's contributions. At least one row; must not
 /// overlap.
@@ -35,5 +42,8 @@ void sum_rows(std::span<const std::byte* const> rows, std::span<const float> wei
 
 /// x.row(i) += y.row(i) for all i, added in fp32 and rounded once (the residual of a layer stack).
 void add_rows(ConstMatrixView y, MatrixView x, int threads);
+
+/// The same on a GPU, in stream order.
+void add_rows(ConstMatrixView y, MatrixView x, DeviceStream stream);
 
 }  // namespace hashep

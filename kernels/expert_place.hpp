@@ -13,7 +13,7 @@ struct ExpertPlace {
   std::byte* data = nullptr;
   int64_t first_row = 0;
 
-  std::byte* row(int64_t index, int64_t row_bytes) const {
+  constexpr std::byte* row(int64_t index, int64_t row_bytes) const {
     return data + (first_row + index) * row_bytes;
   }
 };

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/device_stream.hpp"
 #include "core/tensor_view.hpp"
 
 namespace hashep {
@@ -15,5 +16,10 @@ namespace hashep {
 /// alone.
 void gate_weights(ConstMatrixView x, ConstMatrixView gate, std::span<const int32_t> experts,
                   int top_k, float scale, std::span<float> weights, int threads);
+
+/// The same on a GPU, in stream order, all of it in GPU memory. top_k <= kMaxDeviceTopK. Throws
+/// RunError where the launch fails.
+void gate_weights(ConstMatrixView x, ConstMatrixView gate, std::span<const int32_t> experts,
+                  int top_k, float scale, std::span<float> weights, DeviceStream stream);
 
 }  // namespace hashep

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/device_stream.hpp"
 #include "core/tensor_view.hpp"
 #include "kernels/expert_place.hpp"
 
@@ -21,5 +22,10 @@ struct ScatterPlan {
 /// choices. x: [tokens, d]. With `stream` past the caches (see stream_copy); all stores are visible
 /// to other ranks once a flag is that this thread sets afterwards.
 void scatter_rows(ConstMatrixView x, const ScatterPlan& plan, bool stream, int threads);
+
+/// The same on a GPU, in stream order. x, the plan's arrays and the rows that places lead to are in
+/// GPU memory, all rows 16-byte aligned where row_bytes is a multiple of 16 (else to their
+/// element). Reads each row of x once. Throws RunError where the launch fails.
+void scatter_rows(ConstMatrixView x, const ScatterPlan& plan, DeviceStream stream);
 
 }  // namespace hashep

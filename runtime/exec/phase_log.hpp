@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-#include "comm/phase.hpp"
 #include "comm/watch.hpp"
+#include "core/phase.hpp"
 
 namespace hashep {
 

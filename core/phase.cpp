@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/phase.hpp"
+#include "core/phase.hpp"
 
 #include <array>
 

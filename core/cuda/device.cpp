@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/cuda/device.hpp"
+
+#include "core/cuda/check_cuda.hpp"
+
+namespace hashep {
+namespace {
+
+std::string version_text(int version) {  // 1000 * major + 10 * minor
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+}  // namespace
+
+GpuSearch find_gpus() {
+  GpuSearch search;
+  const cudaError_t code = cudaGetDeviceCount(&search.count);
+  if (code != cudaSuccess) {
+    cudaGetLastError();
+    search.count = 0;
+    search.why_none = cudaGetErrorString(code);
+  } else if (search.count == 0) {
+    search.why_none = "the driver shows no GPU";
+  }
+  return search;
+}
+
+GpuInfo use_gpu(int index) {
+  check_cuda(cudaSetDevice(index), "cudaSetDevice");
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  int driver = 0;
+  check_cuda(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
+  GpuInfo info{.name = properties.name,
+               .major = properties.major,
+               .minor = properties.minor,
+               .multiprocessors = properties.multiProcessorCount,
+               .memory_bytes = static_cast<int64_t>(properties.totalGlobalMem),
+               .l2_bytes = properties.l2CacheSize,
+               .description = {}};
+  info.description = info.name + " (sm_" + std::to_string(info.major) + std::to_string(info.minor) +
+                     ", " + std::to_string(info.multiprocessors) + " SMs), driver CUDA " +
+                     version_text(driver);
+  return info;
+}
+
+}  // namespace hashep

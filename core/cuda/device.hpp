@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace hashep {
+
+/// Whether this machine has a GPU that this build can use.
+struct GpuSearch {
+  int count = 0;
+  std::string why_none;  // CUDA's own words, where count is 0
+};
+GpuSearch find_gpus();
+
+/// What a GPU is.
+struct GpuInfo {
+  std::string name;
+  int major = 0;  // compute capability
+  int minor = 0;
+  int multiprocessors = 0;
+  int64_t memory_bytes = 0;
+  int64_t l2_bytes = 0;
+
+  /// "NVIDIA H100 80GB HBM3 (sm_90, 132 SMs), driver CUDA 13.0".
+  std::string description;
+};
+
+/// Makes GPU `index` the calling thread's current one, and describes it.
+GpuInfo use_gpu(int index);
+
+}  // namespace hashep

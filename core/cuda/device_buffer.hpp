@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/tensor_view.hpp"
+
+namespace hashep {
+
+/// Owns uninitialised memory of the current GPU, aligned to 256 bytes. Like Buffer it grows only in
+/// `reserve`, to exactly the size asked for, and never shrinks; growing drops the contents and
+/// waits for the GPU (cudaFree), so it belongs ahead of a step.
+class DeviceBuffer {
+ public:
+  DeviceBuffer() = default;
+  explicit DeviceBuffer(int64_t bytes) { reserve(bytes); }
+  ~DeviceBuffer() { release(); }
+  DeviceBuffer(DeviceBuffer&& other) noexcept;
+  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept;
+
+  /// Makes room for `bytes`; true where the memory is now another one, so that addresses taken
+  /// before are void. Throws RunError naming the size where the GPU has not so much.
+  bool reserve(int64_t bytes);
+
+  std::byte* data() const { return data_; }
+  int64_t capacity() const { return capacity_; }  // bytes
+
+  /// The first rows * cols elements as a matrix in the GPU's memory.
+  MatrixView matrix(DType dtype, int64_t rows, int64_t cols) const {
+    return {data_, dtype, rows, cols};
+  }
+  template <typename T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+
+ private:
+  void release() noexcept;
+
+  std::byte* data_ = nullptr;
+  int64_t capacity_ = 0;
+};
+
+/// The same in page-locked host memory, which copies to and from the GPU read and write while the
+/// host goes on.
+class PinnedBuffer {
+ public:
+  PinnedBuffer() = default;
+  explicit PinnedBuffer(int64_t bytes) { reserve(bytes); }
+  ~PinnedBuffer() { release(); }
+  PinnedBuffer(PinnedBuffer&& other) noexcept;
+  PinnedBuffer& operator=(PinnedBuffer&& other) noexcept;
+
+  /// As DeviceBuffer's. No copy from or to the memory may be on its way.
+  bool reserve(int64_t bytes);
+
+  std::byte* data() const { return data_; }
+  int64_t capacity() const { return capacity_; }  // bytes
+  MatrixView matrix(DType dtype, int64_t rows, int64_t cols) const {
+    return {data_, dtype, rows, cols};
+  }
+
+ private:
+  void release() noexcept;
+
+  std::byte* data_ = nullptr;
+  int64_t capacity_ = 0;
+};
+
+}  // namespace hashep

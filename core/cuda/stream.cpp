@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/cuda/stream.hpp"
+
+#include <utility>
+
+#include "core/cuda/check_cuda.hpp"
+
+namespace hashep {
+
+CudaStream::CudaStream() {
+  check_cuda(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking),
+             "cudaStreamCreateWithFlags");
+}
+
+CudaStream::~CudaStream() {
+  if (handle_ != nullptr) warn_cuda(cudaStreamDestroy(handle_), "cudaStreamDestroy");
+}
+
+CudaStream::CudaStream(CudaStream&& other) noexcept
+    : handle_(std::exchange(other.handle_, nullptr)) {}
+
+void CudaStream::wait(const CudaEvent& event) const {
+  check_cuda(cudaStreamWaitEvent(handle_, event.handle(), 0), "cudaStreamWaitEvent");
+}
+
+void CudaStream::synchronize() const {
+  check_cuda(cudaStreamSynchronize(handle_), "cudaStreamSynchronize");
+}
+
+CudaEvent::CudaEvent(Kind kind) {
+  const unsigned flags = kind == Kind::timing ? cudaEventDefault : cudaEventDisableTiming;
+  check_cuda(cudaEventCreateWithFlags(&handle_, flags), "cudaEventCreateWithFlags");
+}
+
+CudaEvent::~CudaEvent() {
+  if (handle_ != nullptr) warn_cuda(cudaEventDestroy(handle_), "cudaEventDestroy");
+}
+
+CudaEvent::CudaEvent(CudaEvent&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+
+void CudaEvent::record(DeviceStream stream) const {
+  check_cuda(cudaEventRecord(handle_, stream.handle), "cudaEventRecord");
+}
+
+void CudaEvent::record_in_graph(DeviceStream stream) const {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check_cuda(cudaStreamIsCapturing(stream.handle, &status), "cudaStreamIsCapturing");
+  const unsigned flags =
+      status == cudaStreamCaptureStatusActive ? cudaEventRecordExternal : cudaEventRecordDefault;
+  check_cuda(cudaEventRecordWithFlags(handle_, stream.handle, flags), "cudaEventRecordWithFlags");
+}
+
+bool CudaEvent::is_done() const {
+  const cudaError_t code = cudaEventQuery(handle_);
+  if (code == cudaErrorNotReady) return false;
+  check_cuda(code, "cudaEventQuery");
+  return true;
+}
+
+double microseconds_between(const CudaEvent& begin, const CudaEvent& end) {
+  float milliseconds = 0.0f;
+  check_cuda(cudaEventElapsedTime(&milliseconds, begin.handle(), end.handle()),
+             "cudaEventElapsedTime");
+  return 1e3 * static_cast<double>(milliseconds);
+}
+
+void copy_async(void* to, const void* from, int64_t bytes, DeviceStream stream) {
+  if (bytes == 0) return;
+  check_cuda(
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, stream.handle),
+      "cudaMemcpyAsync");
+}
+
+void fill_async(void* to, int value, int64_t bytes, DeviceStream stream) {
+  if (bytes == 0) return;
+  check_cuda(cudaMemsetAsync(to, value, static_cast<size_t>(bytes), stream.handle),
+             "cudaMemsetAsync");
+}
+
+}  // namespace hashep

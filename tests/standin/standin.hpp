@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "core/device_stream.hpp"
+
+/// A stand-in for the few calls of the CUDA runtime and cuBLAS that HashEP makes, so that the GPU
+/// path runs under test without a GPU. "GPU memory" is host memory that is poisoned when allocated,
+/// a stream is a queue of functions. Never shipped, never timed; no substitute for a GPU. Like the
+/// runtime it has one state per process; tests begin with `reset`. One thread at a time.
+namespace hashep::test::standin {
+
+/// When queued work is done: as soon as what it waits for is done, or as late as the calls allow
+/// (only when something waits for it). A missing wait shows under one of the two.
+enum class Order { eager, lazy };
+
+/// Forgets failures, counts and queued work, sets the number of GPUs to 1 and the order. Throws
+/// where memory, streams, events, graphs or handles are still alive: they have leaked.
+void reset(Order order);
+
+void set_gpu_count(int count);
+
+/// Queues `work` on a stream, as a kernel's launch does: recorded instead while it is captured.
+/// What stands in for kernels calls this. Returns what a launch returns: a cudaError_t as int.
+int enqueue(DeviceStream stream, std::function<void()> work);
+
+/// The call of this name ("cudaMalloc", "cublasLtMatmul", "kernel" for `enqueue`) fails with `code`
+/// (a cudaError_t or cublasStatus_t) when it is made for the n-th time from now, n from 0.
+void fail(const std::string& call, int code, int64_t n = 0);
+
+/// How often a call of this name was made since `reset`.
+int64_t calls(const std::string& call);
+
+/// What is alive: bytes of GPU memory and of pinned memory; streams, events, graphs and handles.
+struct Alive {
+  int64_t device_bytes = 0;
+  int64_t pinned_bytes = 0;
+  int64_t objects = 0;
+};
+Alive alive();
+
+/// Work queued and not done, over all streams.
+int64_t queued();
+
+}  // namespace hashep::test::standin
