@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "core/device_stream.hpp"
 
@@ -33,6 +34,11 @@ void fail(const std::string& call, int code, int64_t n = 0);
 
 /// How often a call of this name was made since `reset`.
 int64_t calls(const std::string& call);
+
+/// All names of calls that can be counted and can fail, for loops over them. A name that is none of
+/// these is a std::logic_error above, so that no test waits for a call that nobody makes. Names are
+/// those of the documentation: "cublasCreate", not "cublasCreate_v2".
+const std::vector<std::string>& call_names();
 
 /// What is alive: bytes of GPU memory and of pinned memory; streams, events, graphs and handles.
 struct Alive {

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/standin/capture.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "tests/standin/state.hpp"
+
+namespace hashep::test::standin {
+namespace {
+
+void end(Capture& capture) {
+  for (CUstream_st* stream : capture.streams) {
+    stream->last_nodes.clear();
+    stream->capture.reset();  // drops none that is in use: the caller holds it
+  }
+  capture.over = true;
+}
+
+cudaError_t broken(Capture& capture, cudaError_t code) {
+  capture.broken = true;
+  return code;
+}
+
+/// Whether all that each stream was asked for comes before what ends the origin.
+bool is_joined(const Capture& capture) {
+  std::set<size_t> before_end = capture.origin->last_nodes;
+  for (const size_t node : capture.origin->last_nodes) {
+    before_end.insert(capture.nodes[node].all_before.begin(), capture.nodes[node].all_before.end());
+  }
+  return std::all_of(capture.streams.begin(), capture.streams.end(), [&](CUstream_st* stream) {
+    return std::includes(before_end.begin(), before_end.end(), stream->last_nodes.begin(),
+                         stream->last_nodes.end());
+  });
+}
+
+}  // namespace
+
+cudaError_t begin_capture(CUstream_st& stream) {
+  if (stream.capture != nullptr) return cudaErrorIllegalState;
+  stream.capture = std::make_shared<Capture>();
+  stream.capture->origin = &stream;
+  stream.capture->streams = {&stream};
+  return cudaSuccess;
+}
+
+cudaError_t capture_node(CUstream_st& stream, GraphNode node) {
+  Capture& capture = *stream.capture;
+  if (capture.broken) return cudaErrorStreamCaptureInvalidated;
+  node.after = stream.last_nodes;
+  node.all_before = node.after;
+  for (const size_t before : node.after) {
+    node.all_before.insert(capture.nodes[before].all_before.begin(),
+                           capture.nodes[before].all_before.end());
+  }
+  stream.last_nodes = {capture.nodes.size()};
+  capture.nodes.push_back(std::move(node));
+  return cudaSuccess;
+}
+
+cudaError_t capture_record(CUstream_st& stream, CUevent_st& event) {
+  if (stream.capture->broken) return cudaErrorStreamCaptureInvalidated;
+  event.capture = stream.capture;
+  event.nodes = stream.last_nodes;
+  return cudaSuccess;
+}
+
+cudaError_t capture_wait(CUstream_st& stream, CUevent_st& event) {
+  if (stream.capture != nullptr && stream.capture->broken) {
+    return cudaErrorStreamCaptureInvalidated;
+  }
+  if (event.capture == nullptr) return broken(*stream.capture, cudaErrorStreamCaptureIsolation);
+  if (event.capture->over) {
+    if (stream.capture != nullptr) stream.capture->broken = true;
+    return cudaErrorCapturedEvent;
+  }
+  if (event.capture->broken) return cudaErrorStreamCaptureInvalidated;
+  if (stream.capture == nullptr) {
+    stream.capture = event.capture;
+    stream.capture->streams.push_back(&stream);
+  } else if (stream.capture != event.capture) {
+    event.capture->broken = true;
+    return broken(*stream.capture, cudaErrorStreamCaptureMerge);
+  }
+  stream.last_nodes.insert(event.nodes.begin(), event.nodes.end());
+  return cudaSuccess;
+}
+
+cudaError_t end_capture(CUstream_st& stream, GraphNodes& nodes) {
+  const std::shared_ptr<Capture> capture = stream.capture;
+  if (capture == nullptr) return cudaErrorIllegalState;
+  if (capture->origin != &stream) return broken(*capture, cudaErrorStreamCaptureUnmatched);
+  const bool joined = is_joined(*capture);
+  end(*capture);
+  if (capture->broken) return cudaErrorStreamCaptureInvalidated;
+  if (!joined) return cudaErrorStreamCaptureUnjoined;
+  nodes = std::move(capture->nodes);
+  return cudaSuccess;
+}
+
+void leave_capture(CUstream_st& stream) {
+  const std::shared_ptr<Capture> capture = stream.capture;
+  if (capture == nullptr) return;
+  capture->broken = true;
+  if (capture->origin == &stream) {
+    end(*capture);
+  } else {
+    std::erase(capture->streams, &stream);
+    stream.last_nodes.clear();
+    stream.capture.reset();
+  }
+}
+
+cudaError_t refuse_in_capture() {
+  bool captured = false;
+  for (const auto& stream : state().streams.all()) {
+    if (stream->capture == nullptr) continue;
+    stream->capture->broken = true;
+    captured = true;
+  }
+  return captured ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+
+void replay(const GraphNodes& nodes, const std::vector<std::shared_ptr<Signal>>& signals) {
+  std::set<size_t> to_do;
+  for (size_t i = 0; i < nodes.size(); ++i) to_do.insert(to_do.end(), i);
+  const auto is_ready = [&](size_t i) {
+    return std::none_of(nodes[i].after.begin(), nodes[i].after.end(),
+                        [&](size_t before) { return to_do.contains(before); });
+  };
+  while (!to_do.empty()) {
+    const size_t next = state().order == Order::eager
+                            ? *to_do.begin()
+                            : *std::find_if(to_do.rbegin(), to_do.rend(), is_ready);
+    if (signals[next] != nullptr) {
+      do_record(*signals[next]);
+    } else {
+      do_work(nodes[next].work);
+    }
+    to_do.erase(next);
+  }
+}
+
+}  // namespace hashep::test::standin

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+namespace hashep::test::standin {
+
+struct Capture;
+
+/// How far each stream (by its number) is certainly done at some point: a vector clock.
+using Clock = std::map<int64_t, int64_t>;
+
+/// A point in a stream that others can wait for.
+struct Signal {
+  CUstream_st* stream = nullptr;  // valid until done
+  int64_t position = 0;           // what the stream had been asked for, this point included
+  Clock clock;
+  bool done = false;
+  int64_t time = 0;  // in ticks, when done
+};
+
+}  // namespace hashep::test::standin
+
+/// What a cudaStream_t points to: a queue. Positions count what was asked for, from 1.
+struct CUstream_st {
+  int64_t number = 0;
+  std::deque<std::function<void()>> queue;
+  int64_t asked = 0;
+  int64_t done = 0;
+  hashep::test::standin::Clock clock;
+  bool destroyed = false;  // it goes when its queue is done
+  bool told_not_ready = false;
+
+  std::shared_ptr<hashep::test::standin::Capture> capture;  // null where it is not captured
+  std::set<size_t> last_nodes;  // of the capture: what the next node comes after
+};
+
+/// What a cudaEvent_t points to.
+struct CUevent_st {
+  bool timing = false;
+  std::shared_ptr<hashep::test::standin::Signal> signal;  // of the last record; null before
+  bool told_not_ready = false;
+
+  std::shared_ptr<hashep::test::standin::Capture> capture;  // where it was last recorded in one
+  std::set<size_t> nodes;
+};
+
+namespace hashep::test::standin {
+
+/// Queues an entry that is not a capture's: a step of work, a wait or a record.
+void push(CUstream_st& stream, std::function<void()> entry);
+/// Queues work, which moves the clock on by a tick.
+void push_work(CUstream_st& stream, std::function<void()> work);
+void push_wait(CUstream_st& stream, const std::shared_ptr<Signal>& signal);
+std::shared_ptr<Signal> push_record(CUstream_st& stream);
+
+/// Does work now; where it throws, that becomes the error that all later calls return.
+void do_work(const std::function<void()>& work);
+void do_record(Signal& signal);
+
+/// Does a stream's queue up to a position, and before each entry what it waits for.
+void run_until(CUstream_st& stream, int64_t position);
+void run_until(const Signal& signal);
+void run_all();
+
+/// The host has seen that this is done.
+void host_saw(const Clock& clock);
+
+/// Whether all of `before` is done wherever `after` is.
+bool is_before(const Clock& before, const Clock& after);
+
+}  // namespace hashep::test::standin

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/standin/capture.hpp"
+#include "tests/standin/memory.hpp"
+#include "tests/standin/queue.hpp"
+#include "tests/standin/standin.hpp"
+#include "tests/standin/table.hpp"
+
+namespace hashep::test::standin {
+
+/// All that the stand-in knows. The C functions that it stands in for have no place for an object
+/// of ours, so there is one a process, as there is of the runtime itself.
+struct State {
+  struct Failure {
+    std::string call;
+    int64_t at = 0;  // the call's number since `reset`, from 0
+    int code = 0;
+  };
+
+  Order order = Order::eager;
+  int gpu_count = 1;
+  int current_gpu = 0;
+  std::map<std::string, int64_t> calls;
+  std::vector<Failure> failures;
+  cudaError_t last_error = cudaSuccess;
+  cudaError_t work_error = cudaSuccess;  // what work on a stream ended with; stays
+
+  Memory memory;
+  Table<CUstream_st> streams;
+  Table<CUevent_st> events;
+  Table<CUgraph_st> graphs;
+  Table<CUgraphExec_st> graph_execs;
+  Table<std::shared_ptr<void>> blas_objects;
+  int64_t streams_made = 0;
+  Clock host_clock;
+  int64_t ticks = 0;
+};
+State& state();
+
+/// Counts a call, and returns the code that it is to fail with, if any.
+std::optional<int> count_call(const std::string& call);
+
+/// Puts an error on the record that cudaGetLastError returns, and returns it.
+cudaError_t record_error(cudaError_t code);
+
+/// A call of the runtime: counted, failing where it is to, else what `body` returns.
+template <typename Body>
+cudaError_t cuda_call(const char* call, Body&& body) {
+  if (const auto code = count_call(call)) return record_error(static_cast<cudaError_t>(*code));
+  if (state().gpu_count == 0) return record_error(cudaErrorNoDevice);
+  if (state().work_error != cudaSuccess) return record_error(state().work_error);
+  return record_error(body());
+}
+
+/// A call that gives something back: it does so also where it is to fail, as the real ones do when
+/// they pass on an earlier error, so that what is alive after a failure was leaked by the caller.
+template <typename Body>
+cudaError_t cuda_release(const char* call, Body&& body) {
+  const auto injected = count_call(call);
+  const cudaError_t code = body();
+  if (injected) return record_error(static_cast<cudaError_t>(*injected));
+  return record_error(code != cudaSuccess ? code : state().work_error);
+}
+
+/// Null where the handle is no stream, or one that was destroyed. The default stream is none:
+/// HashEP has no use for it.
+CUstream_st* find_stream(cudaStream_t handle);
+
+/// Asks a stream for work: recorded where it is captured, else queued.
+cudaError_t ask(cudaStream_t stream, std::function<void()> work);
+
+}  // namespace hashep::test::standin
