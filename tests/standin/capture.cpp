@@ -53,6 +53,10 @@ cudaError_t capture_node(CUstream_st& stream, GraphNode node) {
     node.all_before.insert(capture.nodes[before].all_before.begin(),
                            capture.nodes[before].all_before.end());
   }
+  for (size_t i = 0; i < capture.nodes.size() && node.workspace != nullptr; ++i) {
+    const bool shared = capture.nodes[i].workspace == node.workspace;
+    if (shared && !node.all_before.contains(i)) return cudaErrorInvalidValue;
+  }
   stream.last_nodes = {capture.nodes.size()};
   capture.nodes.push_back(std::move(node));
   return cudaSuccess;

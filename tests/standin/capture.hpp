@@ -13,11 +13,12 @@ namespace hashep::test::standin {
 
 /// A node of a graph: work, or the record of an event.
 struct GraphNode {
-  std::function<void()> work;
+  std::function<void()> work = {};
   CUevent_st* event = nullptr;
-  std::set<size_t> after;  // earlier nodes
+  const void* workspace = nullptr;  // that it uses, or null
+  std::set<size_t> after = {};      // earlier nodes
 
-  std::set<size_t> all_before;  // all that it comes after, through others too
+  std::set<size_t> all_before = {};  // all that it comes after, through others too
 };
 using GraphNodes = std::vector<GraphNode>;
 

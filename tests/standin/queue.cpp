@@ -14,6 +14,14 @@ void merge(Clock& into, const Clock& other) {
   for (const auto& [stream, position] : other) into[stream] = std::max(into[stream], position);
 }
 
+/// Whether all of `before` is done wherever `after` is.
+bool is_before(const Clock& before, const Clock& after) {
+  return std::all_of(before.begin(), before.end(), [&](const auto& point) {
+    const auto found = after.find(point.first);
+    return found != after.end() && found->second >= point.second;
+  });
+}
+
 }  // namespace
 
 void push(CUstream_st& stream, std::function<void()> entry) {
@@ -81,11 +89,16 @@ void host_saw(const Clock& clock) {
   merge(state().host_clock, clock);
 }
 
-bool is_before(const Clock& before, const Clock& after) {
-  return std::all_of(before.begin(), before.end(), [&](const auto& point) {
-    const auto found = after.find(point.first);
-    return found != after.end() && found->second >= point.second;
-  });
+bool may_use(const CUstream_st& stream, const void* workspace) {
+  const auto last_use = state().workspaces.find(workspace);
+  if (last_use == state().workspaces.end()) return true;
+  Clock now = stream.clock;
+  merge(now, state().host_clock);
+  return is_before(last_use->second, now);
+}
+
+void note_use(const CUstream_st& stream, const void* workspace) {
+  if (workspace != nullptr) state().workspaces[workspace] = stream.clock;
 }
 
 }  // namespace hashep::test::standin

@@ -74,7 +74,10 @@ void run_all();
 /// The host has seen that this is done.
 void host_saw(const Clock& clock);
 
-/// Whether all of `before` is done wherever `after` is.
-bool is_before(const Clock& before, const Clock& after);
+/// Whether all earlier use of a workspace is certainly done when the stream comes to what it is
+/// asked for next. True for null.
+bool may_use(const CUstream_st& stream, const void* workspace);
+/// The stream's last entry uses it.
+void note_use(const CUstream_st& stream, const void* workspace);
 
 }  // namespace hashep::test::standin

@@ -18,7 +18,7 @@ cudaError_t record(cudaEvent_t handle, cudaStream_t stream, bool external) {
   if (event == nullptr || found == nullptr) return cudaErrorInvalidResourceHandle;
   if (external) {
     if (found->capture == nullptr) return cudaErrorInvalidValue;
-    return capture_node(*found, {nullptr, event, {}, {}});
+    return capture_node(*found, {.event = event});
   }
   if (found->capture != nullptr) return capture_record(*found, *event);
   event->capture.reset();

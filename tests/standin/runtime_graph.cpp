@@ -21,6 +21,9 @@ cudaError_t launch(CUgraphExec_st& graph, CUstream_st& stream) {
     }
   }
   if (graph.last_launch != nullptr) push_wait(stream, graph.last_launch);
+  for (const GraphNode& node : nodes) {
+    if (!may_use(stream, node.workspace)) return cudaErrorInvalidValue;
+  }
   std::vector<std::shared_ptr<Signal>> signals(nodes.size());
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (nodes[i].event == nullptr) continue;
@@ -32,6 +35,7 @@ cudaError_t launch(CUgraphExec_st& graph, CUstream_st& stream) {
     nodes[i].event->told_not_ready = false;
   }
   push(stream, [kept = graph.nodes, signals] { replay(*kept, signals); });
+  for (const GraphNode& node : nodes) note_use(stream, node.workspace);
   graph.last_launch = push_record(stream);
   for (const auto& signal : signals) {
     if (signal != nullptr) signal->clock = stream.clock;

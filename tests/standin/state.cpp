@@ -89,11 +89,14 @@ CUstream_st* find_stream(cudaStream_t handle) {
   return found == nullptr || found->destroyed ? nullptr : found;
 }
 
-cudaError_t ask(cudaStream_t stream, std::function<void()> work) {
+cudaError_t ask(cudaStream_t stream, std::function<void()> work, const void* workspace) {
   CUstream_st* found = find_stream(stream);
   if (found == nullptr) return cudaErrorInvalidResourceHandle;
-  if (found->capture != nullptr) return capture_node(*found, {std::move(work), nullptr, {}, {}});
+  if (found->capture != nullptr)
+    return capture_node(*found, {.work = std::move(work), .workspace = workspace});
+  if (!may_use(*found, workspace)) return cudaErrorInvalidValue;
   push_work(*found, std::move(work));
+  note_use(*found, workspace);
   return cudaSuccess;
 }
 

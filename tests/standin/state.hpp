@@ -18,6 +18,11 @@
 
 namespace hashep::test::standin {
 
+/// What a handle of cuBLAS points to.
+struct BlasObject {
+  virtual ~BlasObject() = default;
+};
+
 /// All that the stand-in knows. The C functions that it stands in for have no place for an object
 /// of ours, so there is one a process, as there is of the runtime itself.
 struct State {
@@ -40,7 +45,8 @@ struct State {
   Table<CUevent_st> events;
   Table<CUgraph_st> graphs;
   Table<CUgraphExec_st> graph_execs;
-  Table<std::shared_ptr<void>> blas_objects;
+  Table<BlasObject> blas_objects;
+  std::map<const void*, Clock> workspaces;  // where the last use of each stands
   int64_t streams_made = 0;
   Clock host_clock;
   int64_t ticks = 0;
@@ -76,7 +82,8 @@ cudaError_t cuda_release(const char* call, Body&& body) {
 /// HashEP has no use for it.
 CUstream_st* find_stream(cudaStream_t handle);
 
-/// Asks a stream for work: recorded where it is captured, else queued.
-cudaError_t ask(cudaStream_t stream, std::function<void()> work);
+/// Asks a stream for work: recorded where it is captured, else queued. Where it uses a workspace
+/// that earlier work uses, it must come after that: cudaErrorInvalidValue.
+cudaError_t ask(cudaStream_t stream, std::function<void()> work, const void* workspace = nullptr);
 
 }  // namespace hashep::test::standin
