@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/declare_rank_options.hpp"
+
 #include <map>
 
 #include "benchmarks/exchange_table.hpp"

@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "benchmarks/rank_options.hpp"
+#include "benchmarks/harness.hpp"
+#include "core/dtype.hpp"
 
 namespace hashep::bench {
 
@@ -20,9 +21,5 @@ CLI::Option* add_counts(CLI::App& app, const std::string& name, std::vector<int6
 void add_sampling(CLI::App& app, Sampling& sampling);
 void add_json(CLI::App& app, std::string& path);
 void add_dtypes(CLI::App& app, std::vector<DType>& dtypes, const std::string& help);
-
-/// Options of the subcommands that run on ranks.
-void declare_exchange(CLI::App& command, ExchangeOptions& options);
-void declare_layer(CLI::App& command, LayerOptions& options);
 
 }  // namespace hashep::bench

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <map>
 
+#include "benchmarks/declare_rank_options.hpp"
 #include "benchmarks/option_types.hpp"
 #include "core/error.hpp"
 #include "core/result_json.hpp"

@@ -36,7 +36,7 @@ void for_each_device_tile(std::span<const int64_t> expert_offsets, Body&& body) 
 /// same row of a GEMM of the same shape at any ep_size.
 struct SharedTiles {
   int64_t tile_rows = 0;
-  int64_t lead = 0;       // unused rows before the first token
+  int64_t lead = 0;  // unused rows before the first token
   int64_t num_tiles = 0;
 
   int64_t rows() const { return num_tiles * tile_rows; }

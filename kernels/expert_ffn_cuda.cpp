@@ -59,8 +59,9 @@ bool DeviceExpertFfn::prepare(std::span<const int64_t> expert_offsets, int64_t f
   work.first_expert = first_expert;
   if (grouping_ == GemmGrouping::grouped) return prepare_groups(expert_offsets, rows, work);
   work.tiles.clear();
-  for_each_device_tile(expert_offsets,
-                       [&](const ExpertTile& tile) { work.tiles.push_back({tile, 0}); });
+  for_each_device_tile(expert_offsets, [&](const ExpertTile& tile) {
+    work.tiles.push_back({tile, 0});
+  });
   return prepare_tiles(work);
 }
 
@@ -134,10 +135,9 @@ void DeviceExpertFfn::run_tile(const ExpertWork::Tile& entry, int64_t expert, Ma
   const DeviceStream stream = lanes_.stream(entry.lane);
   const GemmWorkspace workspace = lanes_.workspace(entry.lane);
   const MatrixView pre = lanes_.first(entry.lane).matrix(DType::f32, tile.count, pre_cols());
-  const MatrixView hidden =
-      lanes_.second(entry.lane).matrix(dtype_, tile.count, shape_.ffn_size);
-  first_gemm_.run(tile.count, from.row(tile.first_row), weights_.first(expert), pre.data,
-                  workspace, stream);
+  const MatrixView hidden = lanes_.second(entry.lane).matrix(dtype_, tile.count, shape_.ffn_size);
+  first_gemm_.run(tile.count, from.row(tile.first_row), weights_.first(expert), pre.data, workspace,
+                  stream);
   activate(shape_, {pre, weights_.bias1(expert), weights_.bias3(expert)}, hidden, stream);
   second_gemm_.run(tile.count, hidden.data, weights_.second(expert), to.row(tile.first_row),
                    workspace, stream);
@@ -163,10 +163,10 @@ void DeviceExpertFfn::run_groups(const ExpertWork& work, MatrixView to, DeviceSt
   } else {
     for (const ExpertTile& group : work.groups) {
       const int64_t expert = work.first_expert + group.expert;
-      activate(shape_,
-               {pre.slice(group.first_row, group.count), weights_.bias1(expert),
-                weights_.bias3(expert)},
-               hidden.slice(group.first_row, group.count), stream);
+      activate(
+          shape_,
+          {pre.slice(group.first_row, group.count), weights_.bias1(expert), weights_.bias3(expert)},
+          hidden.slice(group.first_row, group.count), stream);
     }
   }
   second_groups_->run({work.group_rows, addresses(3), addresses(4), results(5)}, stream);

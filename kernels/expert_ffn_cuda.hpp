@@ -40,10 +40,10 @@ struct ExpertWork {
 };
 
 /// Feed-forward experts of one shape on a GPU: GEMM -> activation -> GEMM by cuBLAS. Numbers
-/// (DESIGN.md): fp32 is all fp32, TF32 off; bf16 has bf16 operands, fp32 sums, the hidden activation
-/// and the result rounded to bf16. A row's bits depend on its place among its expert's rows and on
-/// their number alone, never on ep_size (`grouped`: as far as cuBLAS chooses alike for any group).
-/// Local.
+/// (DESIGN.md): fp32 is all fp32, TF32 off; bf16 has bf16 operands, fp32 sums, the hidden
+/// activation and the result rounded to bf16. A row's bits depend on its place among its expert's
+/// rows and on their number alone, never on ep_size (`grouped`: as far as cuBLAS chooses alike for
+/// any group). Local.
 class DeviceExpertFfn {
  public:
   /// `num_experts` of `shape`, in `dtype` (f32 or bf16). `lanes` and `lt` must outlive this.
@@ -54,8 +54,8 @@ class DeviceExpertFfn {
   void set_expert(int64_t expert, const FfnWeights& weights) { weights_.set(expert, weights); }
 
   /// Plans the experts' work on rows [expert_offsets[i], expert_offsets[i + 1]) by expert
-  /// first_expert + i, in place in `rows` [expert_offsets.back(), hidden_size] of GPU memory: tiles,
-  /// algorithms, scratch. Host work, ahead of the step. True where scratch has moved.
+  /// first_expert + i, in place in `rows` [expert_offsets.back(), hidden_size] of GPU memory:
+  /// tiles, algorithms, scratch. Host work, ahead of the step. True where scratch has moved.
   bool prepare(std::span<const int64_t> expert_offsets, int64_t first_expert, MatrixView rows,
                ExpertWork& work);
   /// The same for tokens in `tiles`, all by expert `expert`: for shared experts. Always per_expert.

@@ -15,8 +15,8 @@ class DeviceExpertWeights {
  public:
   DeviceExpertWeights(const FfnShape& shape, DType dtype, int64_t num_experts);
 
-  /// Converts weights to the dtype (biases to fp32) and copies them to the GPU; waits for it. Throws
-  /// InputError where a shape is not that of FfnShape.
+  /// Converts weights to the dtype (biases to fp32) and copies them to the GPU; waits for it.
+  /// Throws InputError where a shape is not that of FfnShape.
   void set(int64_t expert, const FfnWeights& weights);
 
   /// Throws RunError where an expert's weights were not set.

@@ -37,12 +37,11 @@ void GroupedGemm::run(const GroupedProducts& products, DeviceStream stream) cons
                "cublasSetWorkspace");
   // Row-major matrices are the transposes of column-major ones: y^T = W x^T (see LinearGemm).
   check_cublas(
-      cublasGemmGroupedBatchedEx(cublas_.get(), transposed_.data(), plain_.data(),
-                                 out_cols_.data(), products.rows.data(), in_cols_.data(),
-                                 ones_.data(), products.w, type, in_cols_.data(), products.x, type,
-                                 in_cols_.data(), zeros_.data(), products.y, type,
-                                 out_cols_.data(), static_cast<int>(products.rows.size()),
-                                 group_sizes_.data(), CUBLAS_COMPUTE_32F),
+      cublasGemmGroupedBatchedEx(
+          cublas_.get(), transposed_.data(), plain_.data(), out_cols_.data(), products.rows.data(),
+          in_cols_.data(), ones_.data(), products.w, type, in_cols_.data(), products.x, type,
+          in_cols_.data(), zeros_.data(), products.y, type, out_cols_.data(),
+          static_cast<int>(products.rows.size()), group_sizes_.data(), CUBLAS_COMPUTE_32F),
       "cublasGemmGroupedBatchedEx");
 }
 

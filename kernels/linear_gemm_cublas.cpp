@@ -53,10 +53,9 @@ Desc make_desc() {
 /// A column-major [rows, cols] matrix without gaps.
 Layout make_layout(DType dtype, int64_t rows, int64_t cols) {
   cublasLtMatrixLayout_t made = nullptr;
-  check_cublas(
-      cublasLtMatrixLayoutCreate(&made, data_type(dtype), static_cast<uint64_t>(rows),
-                                 static_cast<uint64_t>(cols), rows),
-      "cublasLtMatrixLayoutCreate");
+  check_cublas(cublasLtMatrixLayoutCreate(&made, data_type(dtype), static_cast<uint64_t>(rows),
+                                          static_cast<uint64_t>(cols), rows),
+               "cublasLtMatrixLayoutCreate");
   return Layout(made);
 }
 
@@ -146,11 +145,11 @@ void LinearGemm::run(int64_t rows, const void* x, const void* w, void* y,
   }
   const float one = 1.0f;
   const float zero = 0.0f;
-  check_cublas(cublasLtMatmul(lt_.get(), choice->desc.get(), &one, w, choice->a.get(), x,
-                              choice->b.get(), &zero, y, choice->d.get(), y, choice->d.get(),
-                              &choice->algo, workspace.data,
-                              static_cast<size_t>(workspace_bytes_), stream.handle),
-               "cublasLtMatmul");
+  check_cublas(
+      cublasLtMatmul(lt_.get(), choice->desc.get(), &one, w, choice->a.get(), x, choice->b.get(),
+                     &zero, y, choice->d.get(), y, choice->d.get(), &choice->algo, workspace.data,
+                     static_cast<size_t>(workspace_bytes_), stream.handle),
+      "cublasLtMatmul");
 }
 
 }  // namespace hashep

@@ -43,9 +43,9 @@ class LinearGemm {
   /// the step. Throws RunError where cuBLASLt has none.
   void prepare(int64_t rows);
 
-  /// y <- x W^T, in stream order; x, w, y in GPU memory, of which y overlaps no other. The workspace
-  /// is as large as said at the making. Allocates nothing. Throws RunError where `rows` were not
-  /// prepared.
+  /// y <- x W^T, in stream order; x, w, y in GPU memory, of which y overlaps no other. The
+  /// workspace is as large as said at the making. Allocates nothing. Throws RunError where `rows`
+  /// were not prepared.
   void run(int64_t rows, const void* x, const void* w, void* y, const GemmWorkspace& workspace,
            DeviceStream stream) const;
 

@@ -97,8 +97,8 @@ inline bool is_aligned(const void* address, int64_t bytes) {
   return reinterpret_cast<uintptr_t>(address) % static_cast<uintptr_t>(bytes) == 0;
 }
 
-/// The widest access (16, 8, 4 or 2 bytes) that divides row_bytes and the addresses. Throws RunError
-/// where that is less than an element.
+/// The widest access (16, 8, 4 or 2 bytes) that divides row_bytes and the addresses. Throws
+/// RunError where that is less than an element.
 inline int widest_access(int64_t row_bytes, DType dtype,
                          std::initializer_list<const void*> addresses) {
   const auto fits = [&](int bytes) {

@@ -61,8 +61,7 @@ class Job {
              .depth = narrow<int>(options.plan_depth, "--plan-depth")},
             &comm, &watch),
         expert_counts_(
-            static_cast<size_t>(setup_.routing.num_layers() * setup_.routing.num_experts())) {
-  }
+            static_cast<size_t>(setup_.routing.num_layers() * setup_.routing.num_experts())) {}
 
   void print_start() const {
     if (comm_.rank() != 0) return;

@@ -15,7 +15,7 @@ namespace hashep {
 
 /// Bytes a rank holds, by purpose. What they leave of the peak is the program and its libraries.
 struct MemoryUse {
-  bool on_gpu = false;      // weights to scratch are in GPU memory, not in the resident size
+  bool on_gpu = false;  // weights to scratch are in GPU memory, not in the resident size
   int64_t weights = 0;
   int64_t row_buffers = 0;  // of the transport, exactly as the plans say
   int64_t shared_rows = 0;  // other ranks' row buffers that this rank uses in place

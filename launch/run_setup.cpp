@@ -122,9 +122,9 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
                            .overlap = options.overlap == "on",
                            .check_finite = options.check,
                            .watch = &watch};
-    setup.runner = std::make_unique<HostStackRunner>(
-        setup.config, *setup.weights, setup.routing.placements, comm.rank(), setup.residual, exec,
-        std::move(transport));
+    setup.runner =
+        std::make_unique<HostStackRunner>(setup.config, *setup.weights, setup.routing.placements,
+                                          comm.rank(), setup.residual, exec, std::move(transport));
     setup.runner->set_input(setup.input_rows());
   });
 }

@@ -55,8 +55,8 @@ class CudaEvent {
   CUevent_st* handle_ = nullptr;
 };
 
-/// What is asked of `stream` from now on comes after the event's last record; an event that was never
-/// recorded is over.
+/// What is asked of `stream` from now on comes after the event's last record; an event that was
+/// never recorded is over.
 void wait_for(DeviceStream stream, const CudaEvent& event);
 
 /// Microseconds between two timing events that are done.

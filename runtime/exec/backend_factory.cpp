@@ -107,10 +107,12 @@ std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const We
                                              std::span<const Placement> placements,
                                              const GpuRunOptions& options, Watch& watch) {
   CudaExecOptions exec{.dtype = options.dtype, .residual = options.residual};
-  exec.grouping = options.expert_gemm == "grouped" ? GemmGrouping::grouped : GemmGrouping::per_expert;
+  exec.grouping =
+      options.expert_gemm == "grouped" ? GemmGrouping::grouped : GemmGrouping::per_expert;
   if (options.graph == "on") exec.graph = GraphMode::on;
   if (options.graph == "off") exec.graph = GraphMode::off;
-  exec.reading = {.check_finite = options.check_finite, .between = [&watch] { watch.check_stop(); }};
+  exec.reading = {.check_finite = options.check_finite,
+                  .between = [&watch] { watch.check_stop(); }};
   return std::make_unique<CudaStackRunner>(config, weights, placements, exec, watch);
 }
 #else

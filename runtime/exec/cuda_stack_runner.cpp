@@ -7,8 +7,8 @@
 namespace hashep {
 namespace {
 
-constexpr int kSpins = 4096;   // polls of the GPU before the core is yielded between them
-constexpr size_t kAhead = 2;   // steps that may be asked for and not settled
+constexpr int kSpins = 4096;  // polls of the GPU before the core is yielded between them
+constexpr size_t kAhead = 2;  // steps that may be asked for and not settled
 
 }  // namespace
 

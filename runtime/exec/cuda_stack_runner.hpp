@@ -10,8 +10,8 @@
 
 namespace hashep {
 
-/// A stack on the one rank's GPU. A step computes while the host plans the next; the host waits, under
-/// the deadline, for the step before the one that it has asked for.
+/// A stack on the one rank's GPU. A step computes while the host plans the next; the host waits,
+/// under the deadline, for the step before the one that it has asked for.
 class CudaStackRunner final : public StackRunner {
  public:
   /// Takes GPU 0 and reads the weights to it. Throws InputError on bad weights, RunError where the

@@ -20,12 +20,14 @@ MoeLayer::MoeLayer(const ModelConfig& config, int64_t layer, std::span<const int
       experts_(experts) {
   WeightReading reading{.check_finite = options.check_finite};
   if (options.watch != nullptr) reading.between = [&] { options.watch->check_stop(); };
-  read_layer_weights(config, layer, local_experts, weights, reading,
-                     {.routed = [&](int64_t expert, const FfnWeights& ffn) {
-                        experts.routed.set_expert(first_expert + expert, ffn);
-                      },
-                      .shared = [&](const FfnWeights& ffn) { experts.shared->set_expert(layer, ffn); },
-                      .gate = [&](LoadedMatrix gate) { gate_ = std::move(gate); }});
+  read_layer_weights(
+      config, layer, local_experts, weights, reading,
+      {.routed =
+           [&](int64_t expert, const FfnWeights& ffn) {
+             experts.routed.set_expert(first_expert + expert, ffn);
+           },
+       .shared = [&](const FfnWeights& ffn) { experts.shared->set_expert(layer, ffn); },
+       .gate = [&](LoadedMatrix gate) { gate_ = std::move(gate); }});
 }
 
 void MoeLayer::prepare(const ExchangePlan& plan, const BatchPlace& place,

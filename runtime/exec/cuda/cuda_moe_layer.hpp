@@ -45,8 +45,8 @@ class CudaMoeLayer {
                int64_t first_expert, const WeightSource& weights, const WeightReading& reading,
                DeviceStackExperts& experts);
 
-  /// Plans this layer's work with experts: tiles, algorithms, scratch. Host work, ahead of the step.
-  /// `rows`: [total_recv, d]. True where addresses have changed.
+  /// Plans this layer's work with experts: tiles, algorithms, scratch. Host work, ahead of the
+  /// step. `rows`: [total_recv, d]. True where addresses have changed.
   bool prepare(std::span<const int64_t> expert_offsets, const SharedTiles& tiles, MatrixView rows,
                DeviceLayerPlan& plan);
 

@@ -9,8 +9,6 @@
 namespace hashep {
 namespace {
 
-// Of cuBLAS, for each lane: what NVIDIA recommends for Hopper, and more than others need.
-constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
 constexpr int64_t kPhasesPerLayer = 5;
 
 DeviceStackExperts make_experts(const ModelConfig& config, std::span<const Placement> placements,
@@ -47,7 +45,7 @@ CudaStack::CudaStack(const ModelConfig& config, const WeightSource& weights,
     : config_(config),
       options_(options),
       implementation_(describe_gemms(options)),
-      lanes_(options.lanes, kWorkspaceBytes),
+      lanes_(options.lanes, options.workspace_bytes),
       experts_(make_experts(config, placements, ep_rank, options, lt_, lanes_)),
       graphs_(options.graph) {
   layers_.reserve(placements.size());
@@ -181,7 +179,7 @@ void CudaStack::prepare(const BatchPlan& plan) {
   slot.is_pending = true;
   if (!moved) return describe(slot);
   // Addresses that others have noted are void.
-  graphs_.clear();
+  graphs_.drop_graphs();
   for (Slot& other : slots_) {
     if (!other.is_pending) continue;
     if (&other != &slot) fill(other);

@@ -19,9 +19,11 @@ struct CudaExecOptions {
   bool residual = true;      // x <- x + layer(x), else x <- layer(x)
   GemmGrouping grouping = GemmGrouping::per_expert;
   GraphMode graph = GraphMode::automatic;
-  int lanes = 4;       // streams for experts' tiles
-  int plans = 3;       // batches that may be prepared and not done at once
-  bool timed = true;   // mark the phases
+  int lanes = 4;  // streams for experts' tiles
+  // Of cuBLAS, for each lane: what NVIDIA recommends for Hopper, and more than others need.
+  int64_t workspace_bytes = int64_t{32} << 20;
+  int plans = 3;      // batches that may be prepared and not done at once
+  bool timed = true;  // mark the phases
   WeightReading reading = {};
 };
 
@@ -111,9 +113,9 @@ class CudaStack {
   DeviceStackExperts experts_;
   std::vector<CudaMoeLayer> layers_;
   DeviceWorkspace workspace_;
-  DeviceBuffer input_;   // [tokens, d]
-  DeviceBuffer state_;   // laid out by SharedTiles
-  int64_t tokens_ = 0;   // of input_
+  DeviceBuffer input_;  // [tokens, d]
+  DeviceBuffer state_;  // laid out by SharedTiles
+  int64_t tokens_ = 0;  // of input_
   int64_t last_step_ = -1;
   PinnedBuffer host_state_;
   CudaEvent fetched_;

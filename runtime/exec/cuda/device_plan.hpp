@@ -17,24 +17,25 @@ namespace hashep {
 struct DeviceLayerPlan {
   int64_t tokens = 0;
   int top_k = 1;
-  int64_t total_recv = 0;                 // expert rows on this rank
-  std::span<const int32_t> experts;       // [tokens * top_k]; -1: padding
-  std::span<const int64_t> send_rows;     // [tokens * top_k]; -1: padding
-  std::span<const ExpertPlace> places;    // [num_experts]: where send_rows lead to
+  int64_t total_recv = 0;               // expert rows on this rank
+  std::span<const int32_t> experts;     // [tokens * top_k]; -1: padding
+  std::span<const int64_t> send_rows;   // [tokens * top_k]; -1: padding
+  std::span<const ExpertPlace> places;  // [num_experts]: where send_rows lead to
   ExpertWork routed;
   ExpertWork shared;
 };
 
-/// The plans of all layers of one batch in GPU memory. They go there in one copy from pinned memory,
-/// on a stream of their own, while earlier steps run.
+/// The plans of all layers of one batch in GPU memory. They go there in one copy from pinned
+/// memory, on a stream of their own, while earlier steps run.
 class DevicePlan {
  public:
   /// A new plan takes the place of the one before: sets the shapes of `layers()`, whose ExpertWork
   /// the caller then prepares. Waits until the staging memory has been read. Ahead of the step.
   void begin(const BatchPlan& plan, const CudaStream& uploads);
 
-  /// Copies all arrays, on the stream of uploads, after the step that used them last; the expert rows
-  /// of all layers begin at `expert_rows`. True where the arrays have moved. Ahead of the step.
+  /// Copies all arrays, on the stream of uploads, after the step that used them last; the expert
+  /// rows of all layers begin at `expert_rows`. True where the arrays have moved. Ahead of the
+  /// step.
   bool upload(const BatchPlan& plan, std::byte* expert_rows, const CudaStream& uploads);
 
   /// `stream` goes on when the arrays are there.

@@ -19,6 +19,10 @@ GraphCache::Entry& GraphCache::find_or_replace(std::span<const int64_t> shape) {
   return *entries_.back();
 }
 
+void GraphCache::drop_graphs() {
+  for (const auto& entry : entries_) entry->graph.reset();
+}
+
 const CudaGraph* GraphCache::get(std::span<const int64_t> shape, DeviceStream stream,
                                  const std::function<void()>& work) {
   if (mode_ == GraphMode::off) return nullptr;

@@ -19,9 +19,9 @@ enum class GraphMode {
   automatic  // steps whose shape was met before: a graph pays from its second launch on
 };
 
-/// The graphs of the shapes of steps met last, a bounded number of them. A graph stands for all that
-/// a step bakes into it: addresses, launch sizes and GEMM shapes, as words that the caller lists.
-/// What kernels read from arrays in GPU memory may change between replays.
+/// The graphs of the shapes of steps met last, a bounded number of them. A graph stands for all
+/// that a step bakes into it: addresses, launch sizes and GEMM shapes, as words that the caller
+/// lists. What kernels read from arrays in GPU memory may change between replays.
 class GraphCache {
  public:
   static constexpr int64_t kMaxEntries = 16;
@@ -34,8 +34,8 @@ class GraphCache {
   const CudaGraph* get(std::span<const int64_t> shape, DeviceStream stream,
                        const std::function<void()>& work);
 
-  /// Forgets all: addresses have changed. The GPU must be done with their launches.
-  void clear() { entries_.clear(); }
+  /// Addresses have changed: drops the graphs, not the shapes that were met.
+  void drop_graphs();
 
   /// Graphs captured so far.
   int64_t num_captured() const { return num_captured_; }

@@ -51,8 +51,8 @@ class PhaseMarks {
   void end(Position position, DeviceStream stream);
 
   bool timed_;
-  std::vector<CudaEvent> events_;     // [max_phases + 1]
-  std::vector<Position> positions_;   // of the step that was asked for last; capacity max_phases
+  std::vector<CudaEvent> events_;    // [max_phases + 1]
+  std::vector<Position> positions_;  // of the step that was asked for last; capacity max_phases
   std::vector<PhaseSpan> spans_;
 };
 

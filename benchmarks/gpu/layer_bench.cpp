@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/gpu/layer_bench.hpp"
+
+#include <array>
+#include <cstdio>
+#include <map>
+
+#include "benchmarks/gpu/layer_dump.hpp"
+#include "benchmarks/gpu/layer_gemms.hpp"
+#include "core/error.hpp"
+#include "core/narrow.hpp"
+#include "runtime/exec/oracle_check.hpp"
+
+namespace hashep::bench {
+namespace {
+
+/// One way of issuing the experts' GEMMs.
+struct Variant {
+  std::string name;
+  GemmGrouping grouping = GemmGrouping::per_expert;
+  int lanes = 1;
+};
+
+std::vector<Variant> variants_of(const LayerOptions& options) {
+  std::vector<Variant> variants;
+  for (const int64_t lanes : options.lanes) {
+    variants.push_back({"lanes " + std::to_string(lanes), GemmGrouping::per_expert,
+                        narrow<int>(lanes, "--lanes")});
+  }
+  variants.push_back({"grouped", GemmGrouping::grouped, 1});
+  return variants;
+}
+
+CudaExecOptions exec_options(const LayerCase& c, const Variant& variant, GraphMode graph) {
+  return {.dtype = c.sizes.dtype,
+          .residual = false,
+          .grouping = variant.grouping,
+          .graph = graph,
+          .lanes = variant.lanes};
+}
+
+std::string rate_note(double flops, double us, double dense_us) {
+  std::array<char, 96> text{};
+  std::snprintf(text.data(), text.size(), "%.0f TFLOP/s, %.1f %% of dense", flops / us * 1e-6,
+                100.0 * dense_us / us);
+  return text.data();
+}
+
+/// Steps of one stack, sample by sample.
+class Steps {
+ public:
+  Steps(const LayerCase& c, const Variant& variant, GraphMode graph)
+      : case_(c),
+        plan_(c.plan),
+        stack_(c.config, c.weights, c.routing.placements, 0, exec_options(c, variant, graph)) {
+    stack_.set_input(c.input());
+  }
+
+  std::vector<std::byte> result() {
+    run_once();
+    return fetch_result(stack_);
+  }
+
+  /// Microseconds of each phase, and of the whole step.
+  std::map<Phase, std::vector<double>> time(const Sampling& sampling) {
+    std::map<Phase, std::vector<double>> samples;
+    for (int round = -sampling.warmup; round < sampling.samples; ++round) {
+      run_once();
+      if (round < 0) continue;
+      for (const PhaseSpan& span : stack_.phases(plan_.step)) {
+        samples[span.phase].push_back(span.end_us - span.begin_us);
+      }
+    }
+    return samples;
+  }
+
+ private:
+  void run_once() {
+    ++plan_.step;
+    stack_.prepare(plan_);
+    run_and_wait(stack_, plan_);
+  }
+
+  const LayerCase& case_;
+  BatchPlan plan_;
+  CudaStack stack_;
+};
+
+void measure_variant(const LayerCase& c, const Variant& variant, const GpuRun& run,
+                     double dense_us, const LayerOptions& options, std::vector<MeasuredRow>& rows) {
+  std::vector<std::byte> direct;
+  {
+    Steps steps(c, variant, GraphMode::off);
+    direct = steps.result();
+  }
+  Steps steps(c, variant, GraphMode::on);
+  const bool same = steps.result() == direct;
+  const double error = oracle_error(c, direct, options.check_tokens);
+  const double bound = error_bound(c.sizes.dtype);
+  std::printf("%s: relative error %.1e (bound %.0e), graph %s\n", variant.name.c_str(), error,
+              bound, same ? "bit-identical" : "DIFFERS");
+  const int64_t wrong = (same ? 0 : 1) + (error < bound ? 0 : 1);
+  if (!options.dump_path.empty() && variant.lanes == 4) {
+    dump_layer(c, direct, options.dump_path);
+  }
+  GpuRun here = run;
+  here.row.workload = variant.name;
+  const auto samples = steps.time(run.sampling);
+  for (const auto& [phase, times] : samples) {
+    const bool is_step = phase == Phase::step;
+    const bool is_gemm = is_step || phase == Phase::experts;
+    rows.push_back(make_row(here, is_step ? "layer" : phase_name(phase), times, wrong,
+                            is_gemm ? rate_note(c.flops(), median(times), dense_us) : ""));
+  }
+}
+
+}  // namespace
+
+std::vector<MeasuredRow> measure_layer(const LayerOptions& options, const GpuRun& run) {
+  const LayerCase c(options.sizes);
+  if (c.sizes.num_layers != 1) throw InputError("--num-layers: the layer benchmark takes one");
+  GpuRun here = run;
+  here.row.dtype = std::string(dtype_name(c.sizes.dtype));
+  here.row.tokens_per_rank = c.sizes.tokens;
+  here.row.hidden_size = c.sizes.hidden_size;
+  here.row.ffn_size = c.sizes.ffn_size;
+  here.row.num_experts = c.sizes.num_experts;
+  here.row.top_k = c.sizes.top_k;
+  std::vector<MeasuredRow> rows;
+  double dense_us = 0.0;
+  for (const int64_t lanes : options.lanes) {
+    const LayerGemms gemms(c, narrow<int>(lanes, "--lanes"));
+    const std::array<GpuWork, 2> things = {
+        [&](int64_t, DeviceStream stream) { gemms.run_dense(stream); },
+        [&](int64_t, DeviceStream stream) { gemms.run_tiles(stream); }};
+    const auto samples = time_on_gpu(run.sampling, things);
+    here.row.workload = "lanes " + std::to_string(lanes);
+    dense_us = median(samples[0]);
+    rows.push_back(make_row(here, "dense_gemm", samples[0], std::nullopt,
+                            rate_note(c.flops(), dense_us, dense_us)));
+    rows.push_back(make_row(here, "gemm_alone", samples[1], std::nullopt,
+                            rate_note(c.flops(), median(samples[1]), dense_us)));
+  }
+  for (const Variant& variant : variants_of(options)) {
+    measure_variant(c, variant, here, dense_us, options, rows);
+  }
+  return rows;
+}
+
+}  // namespace hashep::bench

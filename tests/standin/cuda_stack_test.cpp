@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// The GPU path as a whole, on the stand-in: the same results as on the CPU, whatever the order in
+// which a GPU would do what it is asked for.
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "core/error.hpp"
+#include "runtime/exec/oracle_check.hpp"
+#include "tests/standin/stack_on_standin.hpp"
+#include "tests/standin/standin.hpp"
+#include "tests/support/catch.hpp"
+
+namespace hashep::test {
+namespace {
+
+using standin::Order;
+
+constexpr int64_t kSteps = 4;
+
+/// The oracle bounds the error; so do the CPU's results, which have an error of their own. `slack`:
+/// of the bounds, where more is rounded than they were made for.
+void require_like_cpu(const std::vector<float>& got, const StackSteps& steps, int64_t step,
+                      double slack = 1.0) {
+  const StackCase& c = steps.stack_case();
+  INFO(c.name() << ", step " << step);
+  const int64_t d = c.config.hidden_size;
+  CHECK(max_relative_error(got, steps.by_oracle(step), d) < slack * error_bound(c.dtype));
+  CHECK(max_relative_error(got, steps.on_cpu(step), d) < 2.0 * slack * error_bound(c.dtype));
+}
+
+TEST_CASE("a stack on a GPU computes what it computes on the CPU") {
+  const Order order = GENERATE(Order::eager, Order::lazy);
+  const GemmGrouping grouping = GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped);
+  const GraphMode graph = GENERATE(GraphMode::off, GraphMode::on);
+  for (const StackCase& c : stack_cases()) {
+    standin::reset(order);
+    const StackSteps steps(c, 2);
+    CudaExecOptions options = gpu_options(c);
+    options.grouping = grouping;
+    options.graph = graph;
+    CudaStack stack(c.config, steps.weights(), steps.placements(), 0, options);
+    stack.set_input(steps.input());
+    for (int64_t step = 0; step < steps.steps(); ++step) {
+      stack.prepare(steps.plan(step));
+      stack.run(step);
+      // Grouped GEMMs round what goes into the activation to bf16 too.
+      const bool rounds_more = grouping == GemmGrouping::grouped && c.dtype == DType::bf16;
+      require_like_cpu(fetch_result(stack), steps, step, rounds_more ? 1.5 : 1.0);
+    }
+    CHECK(stack.graphs_captured() == (graph == GraphMode::on ? 2 : 0));
+  }
+}
+
+/// A case with all that a layer can have.
+StackCase full_case() {
+  StackCase c = stack_cases().back();
+  c.dtype = DType::f32;
+  c.config.num_shared_experts = 1;
+  c.config.score = Score::sqrtsoftplus;
+  c.residual = true;
+  return c;
+}
+
+TEST_CASE("plans may be sent ahead of the steps that run") {
+  standin::reset(GENERATE(Order::eager, Order::lazy));
+  const StackSteps steps(full_case(), kSteps);
+  CudaExecOptions options = gpu_options(steps.stack_case());
+  options.grouping = GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped);
+  options.graph = GENERATE(GraphMode::off, GraphMode::on);
+  CudaStack stack(steps.stack_case().config, steps.weights(), steps.placements(), 0, options);
+  stack.set_input(steps.input());
+  // Later plans have more rows for some expert: memory grows while earlier ones are on their way.
+  stack.prepare(steps.plan(0));
+  stack.prepare(steps.plan(1));
+  stack.run(0);
+  stack.prepare(steps.plan(2));
+  require_like_cpu(fetch_result(stack), steps, 0);
+  stack.run(1);
+  wait_for_step(stack, 0);
+  stack.run(2);
+  wait_for_step(stack, 1);
+  stack.prepare(steps.plan(3));
+  require_like_cpu(fetch_result(stack), steps, 2);
+  stack.run(3);
+  require_like_cpu(fetch_result(stack), steps, 3);
+}
+
+TEST_CASE("a step allocates nothing and waits for nothing") {
+  standin::reset(Order::lazy);
+  const StackSteps steps(full_case(), 3);
+  CudaExecOptions options = gpu_options(steps.stack_case());
+  options.grouping = GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped);
+  options.graph = GENERATE(GraphMode::off, GraphMode::on);
+  CudaStack stack(steps.stack_case().config, steps.weights(), steps.placements(), 0, options);
+  stack.set_input(steps.input());
+  const std::array<std::string, 11> never = {"cudaMalloc",
+                                             "cudaFree",
+                                             "cudaHostAlloc",
+                                             "cudaFreeHost",
+                                             "cudaEventQuery",
+                                             "cudaStreamQuery",
+                                             "cudaEventSynchronize",
+                                             "cudaMemGetInfo",
+                                             "cudaStreamSynchronize",
+                                             "cudaDeviceSynchronize",
+                                             "cublasLtMatmulAlgoGetHeuristic"};
+  for (int64_t step = 0; step < steps.steps(); ++step) {
+    stack.prepare(steps.plan(step));
+    std::array<int64_t, never.size()> before{};
+    for (size_t i = 0; i < never.size(); ++i) before[i] = standin::calls(never[i]);
+    const int64_t launches = standin::calls("kernel") + standin::calls("cudaGraphLaunch");
+    stack.run(step);
+    CHECK(standin::calls("kernel") + standin::calls("cudaGraphLaunch") > launches);
+    CHECK(standin::queued() > 0);
+    for (size_t i = 0; i < never.size(); ++i) {
+      INFO(never[i]);
+      CHECK(standin::calls(never[i]) == before[i]);
+    }
+    wait_for_step(stack, step);
+  }
+}
+
+TEST_CASE("phases of a step are timed, in a graph too") {
+  standin::reset(GENERATE(Order::eager, Order::lazy));
+  const StackSteps steps(full_case(), 2);
+  CudaExecOptions options = gpu_options(steps.stack_case());
+  options.graph = GENERATE(GraphMode::off, GraphMode::on);
+  CudaStack stack(steps.stack_case().config, steps.weights(), steps.placements(), 0, options);
+  stack.set_input(steps.input());
+  for (int64_t step = 0; step < steps.steps(); ++step) {
+    stack.prepare(steps.plan(step));
+    stack.run(step);
+    wait_for_step(stack, step);
+    const auto spans = stack.phases(step);
+    const std::array of_layer = {Phase::gate, Phase::dispatch, Phase::experts,
+                                 Phase::shared_experts, Phase::combine};
+    REQUIRE(spans.size() == 2 * of_layer.size() + 1);
+    for (size_t i = 0; i + 1 < spans.size(); ++i) {
+      CHECK(spans[i].phase == of_layer[i % of_layer.size()]);
+      CHECK(spans[i].layer == static_cast<int64_t>(i / of_layer.size()));
+      CHECK(spans[i].end_us > spans[i].begin_us);
+      if (i > 0) CHECK(spans[i].begin_us == spans[i - 1].end_us);
+    }
+    CHECK(spans.back().phase == Phase::step);
+    CHECK(spans.back().begin_us == 0.0);
+    CHECK(spans.back().end_us == spans[spans.size() - 2].end_us);
+  }
+}
+
+TEST_CASE("graphs are captured when a shape comes again, and replayed for other contents") {
+  standin::reset(Order::lazy);
+  const StackSteps steps(full_case(), 2);
+  CudaExecOptions options = gpu_options(steps.stack_case());
+  options.graph = GraphMode::automatic;
+  options.plans = 1;
+  CudaStack stack(steps.stack_case().config, steps.weights(), steps.placements(), 0, options);
+  stack.set_input(steps.input());
+  // The same counts with other tokens behind them: each token's experts, one place further.
+  BatchPlan other = steps.plan(0);
+  for (ExchangePlan& layer : other.layers) {
+    const auto k = layer.top_k;
+    std::rotate(layer.experts.begin(), layer.experts.begin() + k, layer.experts.end());
+    std::vector<int64_t> counts(static_cast<size_t>(layer.num_experts));
+    count_assignments(layer.experts, counts);
+    layer = make_plan(layer.experts, k, counts, contiguous_placement(layer.num_experts, 1), 0);
+  }
+  std::array<BatchPlan, 4> plans = {steps.plan(0), steps.plan(1), steps.plan(0), other};
+  const std::array<int64_t, 4> captured = {0, 0, 1, 1};
+  for (size_t i = 0; i < plans.size(); ++i) {
+    plans[i].step = static_cast<int64_t>(i);
+    stack.prepare(plans[i]);
+    CHECK(stack.graphs_captured() == captured[i]);
+    const int64_t launches = standin::calls("cudaGraphLaunch");
+    stack.run(plans[i].step);
+    CHECK(standin::calls("cudaGraphLaunch") - launches == (i >= 2 ? 1 : 0));
+    const auto result = fetch_result(stack);
+    if (i < 3) require_like_cpu(result, steps, i == 1 ? 1 : 0);
+    if (i < 3) continue;
+    CudaExecOptions direct = options;
+    direct.graph = GraphMode::off;
+    CudaStack again(steps.stack_case().config, steps.weights(), steps.placements(), 0, direct);
+    again.set_input(steps.input());
+    again.prepare(plans[i]);
+    again.run(plans[i].step);
+    CHECK(fetch_result(again) == result);
+  }
+}
+
+TEST_CASE("steps are refused that were not prepared, or are too many") {
+  standin::reset(Order::lazy);
+  const StackSteps steps(full_case(), 4);
+  CudaStack stack(steps.stack_case().config, steps.weights(), steps.placements(), 0,
+                  gpu_options(steps.stack_case()));
+  CHECK_THROWS_AS(stack.prepare(steps.plan(0)), RunError);  // no input
+  stack.set_input(steps.input());
+  CHECK_THROWS_AS(stack.run(0), RunError);
+  for (int64_t step = 0; step < 3; ++step) stack.prepare(steps.plan(step));
+  CHECK_THROWS_AS(stack.prepare(steps.plan(3)), RunError);
+  stack.run(0);
+  CHECK_THROWS_AS(stack.run(0), RunError);
+}
+
+}  // namespace
+}  // namespace hashep::test

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/exec/cuda/cuda_stack.hpp"
+#include "tests/support/local_stack.hpp"
+
+namespace hashep::test {
+
+/// All that some steps of a case need, for a stack on the one rank's device.
+class StackSteps {
+ public:
+  StackSteps(const StackCase& c, int64_t steps);
+
+  const StackCase& stack_case() const { return case_; }
+  std::span<const Placement> placements() const { return routing_.placements; }
+  const WeightSource& weights() const { return *weights_; }
+  const BatchPlan& plan(int64_t step) const { return plans_[static_cast<size_t>(step)]; }
+  int64_t steps() const { return std::ssize(plans_); }
+  ConstMatrixView input() const;
+
+  /// Hidden states after a step on the CPU, as floats.
+  std::vector<float> on_cpu(int64_t step) const;
+  /// The same by the naive oracle.
+  std::vector<float> by_oracle(int64_t step) const;
+
+ private:
+  StackCase case_;
+  StackRouting routing_;
+  std::unique_ptr<WeightSource> weights_;
+  std::vector<BatchPlan> plans_;
+  std::vector<std::byte> input_;
+};
+
+/// Options for a case.
+CudaExecOptions gpu_options(const StackCase& c);
+
+/// Brings the result of the last step to the host, as floats. Waits by polling.
+std::vector<float> fetch_result(CudaStack& stack);
+/// Polls until a step is done; fails where that takes more polls than a stand-in can need.
+void wait_for_step(const CudaStack& stack, int64_t step);
+
+}  // namespace hashep::test
