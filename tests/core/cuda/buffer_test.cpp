@@ -75,18 +75,30 @@ void check_failure(const char* allocate) {
 }  // namespace
 
 TEST_CASE("buffers of GPU and pinned memory grow to the size asked for, and go") {
-  SECTION("GPU") { check_growth<DeviceBuffer>("cudaMalloc"); }
-  SECTION("pinned") { check_growth<PinnedBuffer>("cudaHostAlloc"); }
+  SECTION("GPU") {
+    check_growth<DeviceBuffer>("cudaMalloc");
+  }
+  SECTION("pinned") {
+    check_growth<PinnedBuffer>("cudaHostAlloc");
+  }
 }
 
 TEST_CASE("buffers of GPU and pinned memory move") {
-  SECTION("GPU") { check_moves<DeviceBuffer>(); }
-  SECTION("pinned") { check_moves<PinnedBuffer>(); }
+  SECTION("GPU") {
+    check_moves<DeviceBuffer>();
+  }
+  SECTION("pinned") {
+    check_moves<PinnedBuffer>();
+  }
 }
 
 TEST_CASE("a buffer that cannot grow holds nothing") {
-  SECTION("GPU") { check_failure<DeviceBuffer>("cudaMalloc"); }
-  SECTION("pinned") { check_failure<PinnedBuffer>("cudaHostAlloc"); }
+  SECTION("GPU") {
+    check_failure<DeviceBuffer>("cudaMalloc");
+  }
+  SECTION("pinned") {
+    check_failure<PinnedBuffer>("cudaHostAlloc");
+  }
 }
 
 TEST_CASE("out of GPU memory tells what is needed, free and there") {

@@ -149,13 +149,9 @@ TEST_CASE("work that a graph cannot hold is an error, and the stream goes on") {
                       ContainsSubstring("cudaErrorStreamCaptureUnjoined"));
     check_usable(stream);
     check_usable(other);
-    // A buffer that goes during the capture breaks it without a throw; its memory is lost.
-    CHECK_THROWS_WITH(capture([&] {
-                        if (cudaFree(nullptr) != cudaSuccess) FAIL();
-                        if (cudaDeviceSynchronize() == cudaSuccess) FAIL();
-                      }),
+    // A failure that the work does not notice.
+    CHECK_THROWS_WITH(capture([&] { CHECK(cudaDeviceSynchronize() != cudaSuccess); }),
                       ContainsSubstring("cudaErrorStreamCaptureInvalidated"));
-    CHECK(cudaGetLastError() == cudaErrorStreamCaptureUnsupported);  // this test's own
     check_usable(stream);
   }
   CHECK(standin::alive().objects == 0);
