@@ -41,12 +41,13 @@ void check_growth(const char* allocate) {
 }
 
 template <typename Buffer>
-void check_moves() {
+void check_moves(const char* free) {
   standin::reset(Order::lazy);
   {
     Buffer first(64);
     const std::byte* data = first.data();
     Buffer second(std::move(first));
+    CHECK(first.data() == nullptr);
     CHECK(second.data() == data);
     Buffer third(32);
     third = std::move(second);
@@ -55,6 +56,7 @@ void check_moves() {
     CHECK(alive_bytes() == 96);
   }
   CHECK(alive_bytes() == 0);
+  CHECK(standin::calls(free) == 2);  // each once
 }
 
 template <typename Buffer>
@@ -85,10 +87,10 @@ TEST_CASE("buffers of GPU and pinned memory grow to the size asked for, and go")
 
 TEST_CASE("buffers of GPU and pinned memory move") {
   SECTION("GPU") {
-    check_moves<DeviceBuffer>();
+    check_moves<DeviceBuffer>("cudaFree");
   }
   SECTION("pinned") {
-    check_moves<PinnedBuffer>();
+    check_moves<PinnedBuffer>("cudaFreeHost");
   }
 }
 
