@@ -3,8 +3,6 @@
 # the CUDA runtime, statically, so that the program also starts where there is no driver, and cuBLAS.
 # hashep_set_cuda_flags(TARGET): flags of device code, the same for every target.
 if(HASHEP_WITH_CUDA)
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   enable_language(CUDA)
 endif()
 find_package(CUDAToolkit 12.5 REQUIRED)  # the first with cublasGemmGroupedBatchedEx
@@ -13,12 +11,18 @@ if(HASHEP_WITH_CUDA)
   add_library(hashep_cuda_libraries INTERFACE)
   add_library(HashEP::cuda_libraries ALIAS hashep_cuda_libraries)
   target_link_libraries(hashep_cuda_libraries INTERFACE CUDA::cudart_static CUDA::cublas CUDA::cublasLt)
+  set_target_properties(hashep_cuda_libraries PROPERTIES EXPORT_NAME cuda_libraries)
+  set_property(GLOBAL APPEND PROPERTY HASHEP_LIBRARIES hashep_cuda_libraries)
 endif()
 
 function(hashep_set_cuda_flags target)
-  # constexpr functions of the host (BFloat16, ExpertPlace) run on the device too.
+  # -std: CMake 3.25 knows no CMAKE_CUDA_STANDARD 20. relaxed-constexpr: BFloat16's and ExpertPlace's
+  # functions run on the device too. 554: nvcc takes MatrixView's conversion, which a `requires`
+  # rules out for ConstMatrixView, to be there for both. unknown-pragmas: the host's compiler meets
+  # `#pragma unroll`.
   target_compile_options(${target} PRIVATE
-    $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra>)
+    "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr;--diag-suppress=554>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas>")
   if(HASHEP_WARNINGS_AS_ERRORS)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
   endif()

@@ -6,27 +6,31 @@
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
+# Flags of the host's compiler: not nvcc's (see hashep_set_cuda_flags).
+function(hashep_cxx_options target)
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${ARGN}>")
+endfunction()
+
 function(hashep_set_flags target)
   target_compile_features(${target} PUBLIC cxx_std_20)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
-                                           -Wno-sign-conversion)
+  hashep_cxx_options(${target} -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                     -Wno-sign-conversion)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     # GCC 12 sees overlaps where "literal" + std::string has none (GCC bug 105651).
-    target_compile_options(${target} PRIVATE -Wno-restrict)
+    hashep_cxx_options(${target} -Wno-restrict)
   endif()
   if(HASHEP_WARNINGS_AS_ERRORS)
-    target_compile_options(${target} PRIVATE -Werror)
+    hashep_cxx_options(${target} -Werror)
   endif()
   if(HASHEP_SANITIZE)
     # -O1 -g1: stack traces with lines at half the compile time of -O2 -g.
-    target_compile_options(${target} PRIVATE -O1 -g1 -fsanitize=address,undefined
-                                             -fno-sanitize-recover=all
-                                             -fno-omit-frame-pointer)
+    hashep_cxx_options(${target} -O1 -g1 -fsanitize=address,undefined
+                       -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(${target} PRIVATE -fsanitize=address,undefined)
   endif()
   if(HASHEP_FUZZ)
-    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+    hashep_cxx_options(${target} -fsanitize=fuzzer-no-link)
   endif()
 endfunction()
 

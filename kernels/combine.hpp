@@ -28,8 +28,8 @@ struct CombineInput {
 /// first choice has none (padding) gets zeros. y: [tokens, d]; must not overlap an input.
 void combine_rows(const CombineInput& input, MatrixView y, int threads);
 
-/// The same on a GPU, in stream order: all of it in GPU memory, aligned as for scatter_rows;
-/// input.stream means nothing here. top_k <= kMaxDeviceTopK. Throws RunError where the launch
+/// The same on a GPU, in stream order: all of it in GPU memory, rows that places lead to aligned as
+/// for scatter_rows; input.stream means nothing here. top_k <= kMaxDeviceTopK. Throws RunError where the launch
 /// fails.
 void combine_rows(const CombineInput& input, MatrixView y, DeviceStream stream);
 inline constexpr int kMaxDeviceTopK = 64;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/argument_checks.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/require.hpp"
 #include "kernels/row_sums.hpp"
@@ -114,14 +115,7 @@ class Combiner {
 }  // namespace
 
 void combine_rows(const CombineInput& input, MatrixView y, int threads) {
-  require(std::ssize(input.row_of) == y.rows * input.top_k &&
-              input.experts.size() == input.row_of.size(),
-          "combine_rows: row_of or experts are not [tokens * top_k]");
-  require(input.weights.empty() || input.weights.size() == input.row_of.size(),
-          "combine_rows: weights are not [tokens * top_k]");
-  require(input.shared.rows == 0 || (input.shared.rows == y.rows && input.shared.cols == y.cols &&
-                                     input.shared.dtype == y.dtype),
-          "combine_rows: shared and y differ in shape or dtype");
+  check_combine(input, y);
   with_activation_type(y.dtype, [&](auto zero) {
     const Combiner<decltype(zero)> combiner(input, y);
     parallel_ranges(y.rows, threads, kTokensPerThread, [&](int64_t begin, int64_t end) {
@@ -153,8 +147,7 @@ void sum_rows(std::span<const std::byte* const> rows, std::span<const float> wei
 }
 
 void add_rows(ConstMatrixView y, MatrixView x, int threads) {
-  require(x.rows == y.rows && x.cols == y.cols && x.dtype == y.dtype,
-          "add_rows: x and y differ in shape or dtype");
+  check_add(y, x);
   with_activation_type(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     parallel_ranges(x.rows, threads, kTokensPerThread, [&](int64_t begin, int64_t end) {

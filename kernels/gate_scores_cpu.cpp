@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
-#include <cmath>
 
+#include "kernels/argument_checks.hpp"
 #include "kernels/gate_scores.hpp"
-#include "kernels/require.hpp"
+#include "kernels/sqrt_softplus.hpp"
 #include "kernels/threads.hpp"
 
 namespace hashep {
@@ -31,11 +31,6 @@ float dot(const T* x, const float* w, int64_t count) {
   return sums[0];
 }
 
-/// sqrt(log(1 + e^z)), with no overflow for large z and no lost digits for small ones.
-float sqrt_softplus(float z) {
-  return std::sqrt(std::fmax(z, 0.0f) + std::log1p(std::exp(-std::fabs(z))));
-}
-
 template <typename T>
 void gate_token(const T* x, ConstMatrixView gate, std::span<const int32_t> experts, float scale,
                 std::span<float> weights) {
@@ -45,17 +40,14 @@ void gate_token(const T* x, ConstMatrixView gate, std::span<const int32_t> exper
         experts[j] < 0 ? 0.0f : sqrt_softplus(dot(x, gate.row_as<float>(experts[j]), gate.cols));
     sum += weights[j];
   }
-  for (float& weight : weights) weight = weight / (sum + 1e-20f) * scale;
+  for (float& weight : weights) weight = normalised_score(weight, sum, scale);
 }
 
 }  // namespace
 
 void gate_weights(ConstMatrixView x, ConstMatrixView gate, std::span<const int32_t> experts,
                   int top_k, float scale, std::span<float> weights, int threads) {
-  require(gate.dtype == DType::f32 && (x.rows == 0 || x.cols == gate.cols),
-          "gate_weights: gate is not [num_experts, d] in fp32");
-  require(std::ssize(experts) == x.rows * top_k && weights.size() == experts.size(),
-          "gate_weights: experts and weights are not [tokens * top_k]");
+  check_gate(x, gate, experts, top_k, weights);
   with_activation_type(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     parallel_ranges(x.rows, threads, kTokensPerThread, [&](int64_t begin, int64_t end) {

@@ -24,8 +24,8 @@ struct ScatterPlan {
 void scatter_rows(ConstMatrixView x, const ScatterPlan& plan, bool stream, int threads);
 
 /// The same on a GPU, in stream order. x, the plan's arrays and the rows that places lead to are in
-/// GPU memory, all rows 16-byte aligned where row_bytes is a multiple of 16 (else to their
-/// element). Reads each row of x once. Throws RunError where the launch fails.
+/// GPU memory; those rows are aligned to the widest of 16, 8, 4 and 2 bytes that divides row_bytes,
+/// x to its elements. Reads each row of x once. Throws RunError where the launch fails.
 void scatter_rows(ConstMatrixView x, const ScatterPlan& plan, DeviceStream stream);
 
 }  // namespace hashep

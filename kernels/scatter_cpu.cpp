@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/require.hpp"
+#include "kernels/argument_checks.hpp"
 #include "kernels/scatter.hpp"
 #include "kernels/stream_copy.hpp"
 #include "kernels/threads.hpp"
@@ -12,8 +12,7 @@ constexpr int64_t kTokensPerThread = 64;  // fewer are copied sooner than a thre
 }  // namespace
 
 void scatter_rows(ConstMatrixView x, const ScatterPlan& plan, bool stream, int threads) {
-  require(std::ssize(plan.rows) == x.rows * plan.top_k && plan.experts.size() == plan.rows.size(),
-          "scatter_rows: rows or experts are not [tokens * top_k]");
+  check_scatter(x, plan);
   const int64_t row_bytes = x.row_bytes();
   parallel_ranges(x.rows, threads, kTokensPerThread, [&](int64_t begin, int64_t end) {
     for (int64_t token = begin; token < end; ++token) {

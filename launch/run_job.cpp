@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <sstream>
 
 #include "comm/agreement.hpp"
@@ -63,7 +62,6 @@ class Job {
             &comm, &watch),
         expert_counts_(
             static_cast<size_t>(setup_.routing.num_layers() * setup_.routing.num_experts())) {
-    state_.reserve(setup_.input_rows().bytes());
   }
 
   void print_start() const {
@@ -74,9 +72,13 @@ class Job {
     std::printf("hashep %s: %d rank%s x %d thread%s, %s, transport %s%s, %s\n",
                 std::string(version()).c_str(), comm_.size(), comm_.size() == 1 ? "" : "s",
                 setup_.threads, setup_.threads == 1 ? "" : "s", nodes.str().c_str(),
-                std::string(setup_.transport->name()).c_str(),
+                std::string(setup_.runner->transport()).c_str(),
                 options_.transport == "auto" ? " (auto)" : "",
-                std::string(setup_.stack->implementation()).c_str());
+                std::string(setup_.runner->implementation()).c_str());
+    if (const auto gpu = setup_.runner->gpu()) std::printf("device: %s\n", gpu->c_str());
+    if (!setup_.device.why_cpu.empty()) {
+      std::printf("device: the CPU, as %s\n", setup_.device.why_cpu.c_str());
+    }
     std::printf("model: %lld layers, d %lld, f %lld, %lld experts, top %d, %lld shared, %s, %s\n",
                 static_cast<long long>(config.num_layers),
                 static_cast<long long>(config.hidden_size), static_cast<long long>(config.ffn_size),
@@ -100,23 +102,20 @@ class Job {
       log_.set_step(step);
       if (step > 0 && options_.plan_depth == 0) pipeline_.start(step, log_);
       const BatchPlan& plan = pipeline_.finish(log_);
-      setup_.stack->prepare(plan);
+      setup_.runner->prepare(plan);
       pipeline_.start_ahead(step, setup_.steps, log_);
-      const MatrixView input = setup_.input_rows();
-      if (input.bytes() > 0) {
-        std::memcpy(state_.data(), input.data, static_cast<size_t>(input.bytes()));
-      }
       run_step(plan);
       note(plan);
       if (step == 0 && options_.check) check(plan);
       progress.update(step + 1);
     }
+    setup_.runner->finish(log_);
   }
 
   void report(const std::vector<std::string>& args) {
     watch_.at({Phase::output, -1, -1});
     if (!options_.output.empty()) {
-      write_hidden_states(comm_, watch_, setup_.split.batch_tokens, state(),
+      write_hidden_states(comm_, watch_, setup_.split.batch_tokens, setup_.runner->output(),
                           setup_.output ? &*setup_.output : nullptr);
     }
     if (!options_.trace.empty()) {
@@ -135,16 +134,9 @@ class Job {
   }
 
  private:
-  MatrixView state() {
-    return state_.matrix(setup_.dtype, setup_.rows().size(), setup_.config.hidden_size);
-  }
-
   void run_step(const BatchPlan& plan) {
     const int64_t collectives_before = watch_.collectives();
-    {
-      const PhaseLog::Scope scope(log_, Phase::step);
-      setup_.stack->run(plan, state(), log_);
-    }
+    setup_.runner->run(plan, log_);
     stats_.collectives_in_step =
         std::max(stats_.collectives_in_step, watch_.collectives() - collectives_before);
   }
@@ -168,7 +160,8 @@ class Job {
     const auto want = oracle_stack(setup_.config, *setup_.weights, plan, tokens,
                                    rows_as_float(setup_.input_rows(), tokens),
                                    {.dtype = setup_.dtype, .residual = setup_.residual});
-    const auto got = rows_as_float(state(), tokens);
+    setup_.runner->finish(log_);
+    const auto got = rows_as_float(setup_.runner->output(), tokens);
     const double error = max_relative_error(got, want, setup_.config.hidden_size);
     CheckResult result;
     result.tokens = reduce_sum(comm_, watch_, static_cast<int64_t>(tokens.size()));
@@ -198,12 +191,15 @@ class Job {
           std::max(stats_.expert_max_over_mean, load.expert_max_over_mean);
       stats_.rank_max_over_mean = std::max(stats_.rank_max_over_mean, load.rank_max_over_mean);
     }
-    const StackMemory stack = setup_.stack->memory();
-    stats_.memory.weights = stack.weights;
-    stats_.memory.scratch = stack.scratch;
-    stats_.memory.workspace = stack.workspace + state_.capacity() + setup_.input.capacity();
-    stats_.memory.row_buffers = setup_.transport->buffer_bytes();
-    stats_.memory.shared_rows = setup_.transport->shared_bytes();
+    const RunnerMemory memory = setup_.runner->memory();
+    stats_.memory.on_gpu = setup_.device.name == "cuda";
+    stats_.memory.weights = memory.weights;
+    stats_.memory.scratch = memory.scratch;
+    stats_.memory.workspace = memory.workspace;
+    stats_.memory.row_buffers = memory.row_buffers;
+    stats_.memory.shared_rows = memory.shared_rows;
+    stats_.memory.gpu_plans = memory.plans;
+    if (!stats_.memory.on_gpu) stats_.memory.workspace += setup_.input.capacity();
     stats_.memory.peak_rss = peak_rss_bytes();
   }
 
@@ -211,8 +207,8 @@ class Job {
     const int64_t sent = reduce_max(comm_, watch_, stats_.bytes_sent / setup_.steps);
     const ModelConfig& config = setup_.config;
     return {.row = {.name = "",
-                    .transport = std::string(setup_.transport->name()),
-                    .device = "cpu",
+                    .transport = std::string(setup_.runner->transport()),
+                    .device = std::string(setup_.runner->device()),
                     .dtype = options_.dtype,
                     .workload = options_.tokens.path.empty() ? "zipf" : "tokens",
                     .tokens_per_rank = setup_.split.batch_tokens / comm_.size(),
@@ -226,10 +222,10 @@ class Job {
             .head = {.program = "hashep run",
                      .args = args,
                      .ranks = comm_.size(),
-                     .gpu = std::nullopt,
+                     .gpu = setup_.runner->gpu(),
                      .mpi = MpiSession::library_version()},
             .threads_per_rank = setup_.threads,
-            .implementation = std::string(setup_.stack->implementation())};
+            .implementation = std::string(setup_.runner->implementation())};
   }
 
   const RunOptions& options_;
@@ -238,7 +234,6 @@ class Job {
   RunSetup setup_;
   PhaseLog log_;
   PlanPipeline pipeline_;
-  Buffer state_;                        // [tokens, hidden_size]
   std::vector<int64_t> expert_counts_;  // [num_layers, num_experts], summed over steps
   RunStats stats_;
 };

@@ -110,7 +110,15 @@ void declare_tokens(CLI::App& app, RunOptions& options) {
 void declare_execution(CLI::App& app, RunOptions& options) {
   const std::string group = "Execution";
   app.add_option("--dtype", options.dtype, "fp32 or bf16")->group(group);
-  app.add_option("--device", options.device, "auto, cpu or cuda")->group(group);
+  app.add_option("--device", options.device, "auto (a GPU where one can be used), cpu or cuda")
+      ->group(group);
+  app.add_option("--graph", options.graph,
+                 "GPU: replay steps as CUDA graphs: on, off, or auto (from the second step of a "
+                 "shape on)")
+      ->group(group);
+  app.add_option("--expert-gemm", options.expert_gemm,
+                 "GPU: per-expert, or grouped (one cuBLAS call for all experts of a layer)")
+      ->group(group);
   app.add_option("--transport", options.transport, "auto, mpi, shm, hier, nccl or ipc")
       ->group(group);
   app.add_flag("--node-reduce", options.node_reduce,
@@ -212,7 +220,9 @@ void validate_run_options(const RunOptions& options) {
   require_one_of("--overlap", options.overlap, {"on", "off"});
   require_one_of("--residual", options.residual, {"on", "off"});
   require_one_of("--progress", options.progress, {"auto", "bar", "lines", "off"});
-  resolve_device(options.device);
+  require_device(options.device);
+  require_one_of("--graph", options.graph, {"auto", "on", "off"});
+  require_one_of("--expert-gemm", options.expert_gemm, {"per-expert", "grouped"});
   require_transport(options.transport);
   if (!options.router.empty()) parse_router(options.router);
   parse_activation(options.activation);
@@ -288,6 +298,8 @@ std::vector<Setting> shared_settings(const RunOptions& options) {
           {"--hidden", options.hidden},
           {"--dtype", options.dtype},
           {"--device", options.device},
+          {"--graph", options.graph},
+          {"--expert-gemm", options.expert_gemm},
           {"--transport", options.transport},
           {"--node-reduce", options.node_reduce ? "on" : "off"},
           {"--overlap", options.overlap},

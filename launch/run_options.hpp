@@ -50,6 +50,8 @@ struct RunOptions {
   // How to compute.
   std::string dtype = "fp32";
   std::string device = "auto";
+  std::string graph = "auto";
+  std::string expert_gemm = "per-expert";
   std::string transport = "auto";
   bool node_reduce = false;
   std::string overlap = "on";

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <utility>
 
 #include "comm/gather.hpp"
 #include "core/units.hpp"
@@ -26,31 +27,47 @@ std::string format(const char* pattern, Values... values) {
 
 MemoryUse largest(const Communicator& comm, Watch& watch, const MemoryUse& own) {
   const auto max = [&](int64_t value) { return reduce_max(comm, watch, value); };
-  return {.weights = max(own.weights),
+  return {.on_gpu = own.on_gpu,
+          .weights = max(own.weights),
           .row_buffers = max(own.row_buffers),
           .shared_rows = max(own.shared_rows),
           .workspace = max(own.workspace),
           .scratch = max(own.scratch),
           .plans = max(own.plans),
+          .gpu_plans = max(own.gpu_plans),
           .peak_rss = max(own.peak_rss)};
 }
 
-std::string memory_lines(const MemoryUse& memory) {
-  const std::array<std::pair<const char*, int64_t>, 6> parts = {
-      {{"weights", memory.weights},
-       {"row buffers", memory.row_buffers},
-       {"other ranks' rows", memory.shared_rows},
-       {"workspace", memory.workspace},
-       {"expert scratch", memory.scratch},
-       {"plans", memory.plans}}};
-  std::string text =
-      "  peak memory           " + format_bytes(memory.peak_rss) + " on the largest rank\n";
-  int64_t rest = memory.peak_rss;
+using MemoryPart = std::pair<const char*, int64_t>;
+
+/// A line for each part; `rest` loses what they take.
+std::string part_lines(std::span<const MemoryPart> parts, int64_t& rest) {
+  std::string text;
   for (const auto& [name, bytes] : parts) {
     text += format("    %-20s%s\n", name, format_bytes(bytes).c_str());
     rest -= bytes;
   }
-  return text + "    program, libraries  " + format_bytes(rest) + "\n";
+  return text;
+}
+
+std::string memory_lines(const MemoryUse& memory) {
+  const std::array<MemoryPart, 5> of_device = {{{"weights", memory.weights},
+                                                {"row buffers", memory.row_buffers},
+                                                {"other ranks' rows", memory.shared_rows},
+                                                {"workspace", memory.workspace},
+                                                {"expert scratch", memory.scratch}}};
+  const std::array<MemoryPart, 1> plans = {{{"plans", memory.plans}}};
+  const std::array<MemoryPart, 1> gpu_plans = {{{"plans", memory.gpu_plans}}};
+  std::string text;
+  int64_t rest = memory.peak_rss;
+  text += "  peak memory           " + format_bytes(rest) + " on the largest rank\n";
+  if (!memory.on_gpu) text += part_lines(of_device, rest);
+  text += part_lines(plans, rest);
+  text += "    program, libraries  " + format_bytes(rest) + "\n";
+  if (!memory.on_gpu) return text;
+  int64_t gpu_rest = 0;
+  const std::string lines = part_lines(of_device, gpu_rest) + part_lines(gpu_plans, gpu_rest);
+  return text + "  GPU memory            " + format_bytes(-gpu_rest) + "\n" + lines;
 }
 
 }  // namespace
@@ -130,6 +147,7 @@ std::string result_json(const RunResult& result, const RunDescription& descripti
       {"weights", stats.memory.weights},         {"row_buffers", stats.memory.row_buffers},
       {"shared_rows", stats.memory.shared_rows}, {"workspace", stats.memory.workspace},
       {"expert_scratch", stats.memory.scratch},  {"plans", stats.memory.plans}};
+  if (stats.memory.on_gpu) document["memory"]["gpu_plans"] = stats.memory.gpu_plans;
   if (stats.check) {
     document["check"] = {{"tokens", stats.check->tokens},
                          {"max_relative_error", stats.check->max_relative_error},

@@ -13,14 +13,16 @@
 
 namespace hashep {
 
-/// Bytes a rank holds, by purpose. What they leave of the peak is the program, MPI and oneDNN.
+/// Bytes a rank holds, by purpose. What they leave of the peak is the program and its libraries.
 struct MemoryUse {
+  bool on_gpu = false;      // weights to scratch are in GPU memory, not in the resident size
   int64_t weights = 0;
   int64_t row_buffers = 0;  // of the transport, exactly as the plans say
   int64_t shared_rows = 0;  // other ranks' row buffers that this rank uses in place
   int64_t workspace = 0;    // hidden states, layer output, shared experts, weights per choice
   int64_t scratch = 0;      // of the experts' tiles
-  int64_t plans = 0;        // two batches' plans
+  int64_t plans = 0;        // batches' plans, on the host
+  int64_t gpu_plans = 0;    // and on the GPU
   int64_t peak_rss = 0;
 };
 

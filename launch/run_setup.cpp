@@ -6,7 +6,7 @@
 #include "core/narrow.hpp"
 #include "launch/cores.hpp"
 #include "launch/hidden_states.hpp"
-#include "runtime/exec/backend_factory.hpp"
+#include "runtime/exec/host_stack_runner.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 
@@ -108,6 +108,46 @@ void read_hidden_states(const RunOptions& options, RunSetup& setup) {
   }
 }
 
+/// Collective.
+void make_host_stack(const RunOptions& options, const Communicator& comm, Watch& watch,
+                     RunSetup& setup) {
+  auto transport = make_transport(options.transport, comm, *setup.topology, watch, setup.threads);
+  if (transport->name() == "hier") {
+    setup.routing.nodes = setup.topology->nodes;
+    setup.routing.node_reduce = options.node_reduce;
+  }
+  agree(comm, watch, [&] {
+    const ExecOptions exec{.dtype = setup.dtype,
+                           .threads = setup.threads,
+                           .overlap = options.overlap == "on",
+                           .check_finite = options.check,
+                           .watch = &watch};
+    setup.runner = std::make_unique<HostStackRunner>(
+        setup.config, *setup.weights, setup.routing.placements, comm.rank(), setup.residual, exec,
+        std::move(transport));
+    setup.runner->set_input(setup.input_rows());
+  });
+}
+
+/// Collective.
+void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& watch,
+                    RunSetup& setup) {
+  agree(comm, watch, [&] {
+    if (options.transport != "auto") {
+      throw InputError("--transport " + options.transport +
+                       " is for ranks on CPUs; one GPU needs none: use auto, or --device cpu");
+    }
+    setup.runner = make_gpu_runner(setup.config, *setup.weights, setup.routing.placements,
+                                   {.dtype = setup.dtype,
+                                    .residual = setup.residual,
+                                    .graph = options.graph,
+                                    .expert_gemm = options.expert_gemm,
+                                    .check_finite = options.check},
+                                   watch);
+    setup.runner->set_input(setup.input_rows());
+  });
+}
+
 }  // namespace
 
 RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& watch) {
@@ -124,23 +164,16 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
   const auto local_size = static_cast<int>(nodes.ranks_of(nodes.node_of(comm.rank())).size());
   setup.threads =
       options.threads > 0 ? narrow<int>(options.threads, "--threads") : default_threads(local_size);
-  agree(comm, watch, [&] { resolve_transport(options.transport, nodes); });
-  setup.transport = make_transport(options.transport, comm, *setup.topology, watch, setup.threads);
-  if (setup.transport->name() == "hier") {
-    setup.routing.nodes = nodes;
-    setup.routing.node_reduce = options.node_reduce;
-  }
   agree(comm, watch, [&] {
-    read_hidden_states(options, setup);
-    const ExecOptions exec{.dtype = setup.dtype,
-                           .threads = setup.threads,
-                           .overlap = options.overlap == "on",
-                           .check_finite = options.check,
-                           .watch = &watch};
-    setup.stack =
-        std::make_unique<LayerStack>(setup.config, *setup.weights, setup.routing.placements,
-                                     comm.rank(), setup.residual, exec, *setup.transport);
+    setup.device = resolve_device(options.device, comm.size());
+    if (setup.device.name == "cpu") resolve_transport(options.transport, nodes);
   });
+  agree(comm, watch, [&] { read_hidden_states(options, setup); });
+  if (setup.device.name == "cuda") {
+    make_gpu_stack(options, comm, watch, setup);
+  } else {
+    make_host_stack(options, comm, watch, setup);
+  }
   return setup;
 }
 

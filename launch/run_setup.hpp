@@ -9,7 +9,7 @@
 #include "comm/watch.hpp"
 #include "core/atomic_file.hpp"
 #include "launch/run_options.hpp"
-#include "runtime/exec/layer_stack.hpp"
+#include "runtime/exec/backend_factory.hpp"
 #include "runtime/exec/stack_routing.hpp"
 
 namespace hashep {
@@ -25,9 +25,9 @@ struct RunSetup {
   BatchSplit split;
   std::unique_ptr<WeightSource> weights;
   StackRouting routing;
-  std::unique_ptr<Topology> topology;  // the transport refers to it
-  std::unique_ptr<Transport> transport;
-  std::unique_ptr<LayerStack> stack;
+  std::unique_ptr<Topology> topology;  // the runner's transport refers to it
+  DeviceChoice device;
+  std::unique_ptr<StackRunner> runner;
   uint64_t token_digest = 0;  // of the ids that the run begins with
   Buffer input;               // [tokens, hidden_size]: what each step starts from
 

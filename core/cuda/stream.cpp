@@ -20,7 +20,7 @@ CudaStream::CudaStream(CudaStream&& other) noexcept
     : handle_(std::exchange(other.handle_, nullptr)) {}
 
 void CudaStream::wait(const CudaEvent& event) const {
-  check_cuda(cudaStreamWaitEvent(handle_, event.handle(), 0), "cudaStreamWaitEvent");
+  wait_for(get(), event);
 }
 
 void CudaStream::synchronize() const {
@@ -58,6 +58,10 @@ bool CudaEvent::is_done() const {
   }
   check_cuda(code, "cudaEventQuery");
   return true;
+}
+
+void wait_for(DeviceStream stream, const CudaEvent& event) {
+  check_cuda(cudaStreamWaitEvent(stream.handle, event.handle(), 0), "cudaStreamWaitEvent");
 }
 
 double microseconds_between(const CudaEvent& begin, const CudaEvent& end) {

@@ -24,9 +24,7 @@ class CudaStream {
   DeviceStream get() const { return {handle_}; }
   operator DeviceStream() const { return get(); }
 
-  /// What is asked for from now on comes after the event's last record; an event that was never
-  /// recorded is over.
-  void wait(const CudaEvent& event) const;
+  void wait(const CudaEvent& event) const;  // see wait_for
   /// Returns when all is done. Not inside a step.
   void synchronize() const;
 
@@ -56,6 +54,10 @@ class CudaEvent {
  private:
   CUevent_st* handle_ = nullptr;
 };
+
+/// What is asked of `stream` from now on comes after the event's last record; an event that was never
+/// recorded is over.
+void wait_for(DeviceStream stream, const CudaEvent& event);
 
 /// Microseconds between two timing events that are done.
 double microseconds_between(const CudaEvent& begin, const CudaEvent& end);

@@ -8,6 +8,10 @@
 #include "comm/transport/hier_transport.hpp"
 #include "comm/transport/mpi_transport.hpp"
 #include "comm/transport/shm_transport.hpp"
+#ifdef HASHEP_WITH_CUDA
+#include "core/cuda/device.hpp"
+#include "runtime/exec/cuda_stack_runner.hpp"
+#endif
 
 namespace hashep {
 namespace {
@@ -21,12 +25,45 @@ std::string known_transports() {
   return list;
 }
 
+#ifdef HASHEP_WITH_CUDA
+constexpr bool kHasCuda = true;
+
+/// Why a job of `ranks` cannot run on GPUs here; empty where it can.
+std::string why_no_gpu(int ranks) {
+  const GpuSearch search = find_gpus();
+  if (search.count == 0) return "no GPU was found (" + search.why_none + ")";
+  if (ranks > 1) {
+    return "the exchange between GPUs is not in this build, and these are " +
+           std::to_string(ranks) + " ranks";
+  }
+  return "";
+}
+#else
+constexpr bool kHasCuda = false;
+
+std::string why_no_gpu(int) {
+  return "this build has no CUDA";
+}
+#endif
+
 }  // namespace
 
-std::string resolve_device(const std::string& name) {
-  if (name == "auto" || name == "cpu") return "cpu";
-  if (name == "cuda") throw InputError("--device cuda: this build has no CUDA; use cpu or auto");
-  throw InputError("--device " + name + ": known devices are auto, cpu, cuda");
+void require_device(const std::string& name) {
+  if (name == "cuda" && !kHasCuda) {
+    throw InputError("--device cuda: this build has no CUDA; use cpu or auto");
+  }
+  if (name != "auto" && name != "cpu" && name != "cuda") {
+    throw InputError("--device " + name + ": known devices are auto, cpu, cuda");
+  }
+}
+
+DeviceChoice resolve_device(const std::string& name, int ranks) {
+  require_device(name);
+  if (name == "cpu") return {};
+  const std::string why_cpu = why_no_gpu(ranks);
+  if (why_cpu.empty()) return {.name = "cuda", .why_cpu = ""};
+  if (name == "cuda") throw InputError("--device cuda: " + why_cpu);
+  return {.name = "cpu", .why_cpu = why_cpu};
 }
 
 std::span<const std::string_view> transport_names() {
@@ -64,5 +101,24 @@ std::unique_ptr<Transport> make_transport(const std::string& name, const Communi
   }
   return std::make_unique<MpiTransport>(comm, watch, threads);
 }
+
+#ifdef HASHEP_WITH_CUDA
+std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const WeightSource& weights,
+                                             std::span<const Placement> placements,
+                                             const GpuRunOptions& options, Watch& watch) {
+  CudaExecOptions exec{.dtype = options.dtype, .residual = options.residual};
+  exec.grouping = options.expert_gemm == "grouped" ? GemmGrouping::grouped : GemmGrouping::per_expert;
+  if (options.graph == "on") exec.graph = GraphMode::on;
+  if (options.graph == "off") exec.graph = GraphMode::off;
+  exec.reading = {.check_finite = options.check_finite, .between = [&watch] { watch.check_stop(); }};
+  return std::make_unique<CudaStackRunner>(config, weights, placements, exec, watch);
+}
+#else
+std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig&, const WeightSource&,
+                                             std::span<const Placement>, const GpuRunOptions&,
+                                             Watch&) {
+  throw InputError("--device cuda: this build has no CUDA; use cpu or auto");
+}
+#endif
 
 }  // namespace hashep

@@ -10,14 +10,41 @@
 #include "comm/topology.hpp"
 #include "comm/transport/transport.hpp"
 #include "comm/watch.hpp"
+#include "runtime/exec/stack_runner.hpp"
+#include "runtime/model/weight_source.hpp"
 
 namespace hashep {
 
 /// The one place that knows which devices and transports this build has.
 
-/// `name`: auto, cpu or cuda. Returns the device that is used. Throws InputError where it is not to
-/// be had.
-std::string resolve_device(const std::string& name);
+/// The device that a run uses.
+struct DeviceChoice {
+  std::string name = "cpu";  // or cuda
+  std::string why_cpu;       // where it was left to us, and a GPU is not used
+};
+
+/// Throws InputError where `name` is no device, or one that this build does not have. Local, and
+/// before any rank waits.
+void require_device(const std::string& name);
+
+/// `name`: auto, cpu or cuda, for a job of `ranks`. Throws InputError where it is not to be had.
+/// Local; looks for GPUs.
+DeviceChoice resolve_device(const std::string& name, int ranks);
+
+/// How a stack computes on a GPU, in the words of the command line.
+struct GpuRunOptions {
+  DType dtype = DType::f32;
+  bool residual = true;
+  std::string graph = "auto";              // on, off, auto
+  std::string expert_gemm = "per-expert";  // or grouped
+  bool check_finite = false;
+};
+
+/// The stack on this rank's GPU. Local. Throws InputError on bad weights, and where this build has
+/// no CUDA. `watch` must outlive it.
+std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const WeightSource& weights,
+                                             std::span<const Placement> placements,
+                                             const GpuRunOptions& options, Watch& watch);
 
 /// The names that --transport takes.
 std::span<const std::string_view> transport_names();

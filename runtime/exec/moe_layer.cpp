@@ -2,10 +2,11 @@
 #include "runtime/exec/moe_layer.hpp"
 
 #include <algorithm>
-#include <string>
+#include <utility>
 
 #include "kernels/gate_scores.hpp"
 #include "kernels/tiles.hpp"
+#include "runtime/exec/layer_weights.hpp"
 
 namespace hashep {
 
@@ -17,26 +18,14 @@ MoeLayer::MoeLayer(const ModelConfig& config, int64_t layer, std::span<const int
       first_expert_(first_expert),
       options_(options),
       experts_(experts) {
-  const std::string where = "layer " + std::to_string(layer);
-  for (size_t i = 0; i < local_experts.size(); ++i) {
-    if (options.watch != nullptr) options.watch->check_stop();
-    const LoadedFfn expert = weights.routed_expert(layer, local_experts[i]);
-    if (options.check_finite) {
-      require_finite(expert.weights, where + ", expert " + std::to_string(local_experts[i]));
-    }
-    experts.routed.set_expert(first_expert + static_cast<int64_t>(i), expert.weights);
-    weights.drop_pages();
-  }
-  if (experts.shared) {
-    const LoadedFfn shared = weights.shared_experts(layer);
-    if (options.check_finite) require_finite(shared.weights, where + ", shared experts");
-    experts.shared->set_expert(layer, shared.weights);
-    weights.drop_pages();
-  }
-  if (config.score == Score::sqrtsoftplus) {
-    gate_ = weights.gate(layer);
-    if (options.check_finite) require_finite(gate_.view, where + ", gate");
-  }
+  WeightReading reading{.check_finite = options.check_finite};
+  if (options.watch != nullptr) reading.between = [&] { options.watch->check_stop(); };
+  read_layer_weights(config, layer, local_experts, weights, reading,
+                     {.routed = [&](int64_t expert, const FfnWeights& ffn) {
+                        experts.routed.set_expert(first_expert + expert, ffn);
+                      },
+                      .shared = [&](const FfnWeights& ffn) { experts.shared->set_expert(layer, ffn); },
+                      .gate = [&](LoadedMatrix gate) { gate_ = std::move(gate); }});
 }
 
 void MoeLayer::prepare(const ExchangePlan& plan, const BatchPlace& place,

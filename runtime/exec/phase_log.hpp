@@ -42,6 +42,11 @@ class PhaseLog {
   /// Forgets all samples and events (after a warm-up).
   void clear();
 
+  /// Takes a phase that a device has timed.
+  void add(const PhaseEvent& event) { record(event); }
+  /// Nanoseconds since the origin.
+  int64_t now_ns() const;
+
   /// Times from its making to its end. May stand inside another. Throws where a stop signal has
   /// come.
   class Scope {
@@ -64,7 +69,6 @@ class PhaseLog {
     int64_t count = 0;
   };
 
-  int64_t now_ns() const;
   void record(const PhaseEvent& event);
 
   Watch* watch_;

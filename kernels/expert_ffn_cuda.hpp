@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "kernels/device_tiles.hpp"
+#include "kernels/expert_weights_cuda.hpp"
+#include "kernels/gemm_lanes_cuda.hpp"
+#include "kernels/grouped_gemm_cublas.hpp"
+#include "kernels/linear_gemm_cublas.hpp"
+
+namespace hashep {
+
+/// How the GEMMs of routed experts are asked for.
+enum class GemmGrouping {
+  per_expert,  // one GEMM a tile, tiles dealt to lanes; sums stay fp32 up to the activation
+  grouped      // one call for all experts; the first GEMM's result is rounded to the dtype
+};
+
+/// One layer's work for the experts, as a plan sets it: filled ahead of the step, memory reused.
+struct ExpertWork {
+  /// A tile, and the lane it runs on.
+  struct Tile {
+    ExpertTile tile;
+    int lane = 0;
+  };
+  std::vector<Tile> tiles;  // per_expert
+  int64_t first_expert = 0;
+
+  // grouped: the experts with rows. cuBLAS reads the matrices' addresses in GPU memory: whoever
+  // holds the work uploads `addresses` and says where.
+  std::vector<ExpertTile> groups;
+  std::vector<int> group_rows;
+  std::vector<const std::byte*> addresses;  // [6, groups]: x, w1 (and w3), pre-activations, hidden,
+                                            // w2, y
+  std::span<const std::byte* const> uploaded;  // addresses, in GPU memory
+};
+
+/// Feed-forward experts of one shape on a GPU: GEMM -> activation -> GEMM by cuBLAS. Numbers
+/// (DESIGN.md): fp32 is all fp32, TF32 off; bf16 has bf16 operands, fp32 sums, the hidden activation
+/// and the result rounded to bf16. A row's bits depend on its place among its expert's rows and on
+/// their number alone, never on ep_size (`grouped`: as far as cuBLAS chooses alike for any group).
+/// Local.
+class DeviceExpertFfn {
+ public:
+  /// `num_experts` of `shape`, in `dtype` (f32 or bf16). `lanes` and `lt` must outlive this.
+  DeviceExpertFfn(const FfnShape& shape, DType dtype, int64_t num_experts, GemmGrouping grouping,
+                  const CublasLtHandle& lt, GemmLanes& lanes);
+
+  /// Converts one expert's weights and copies them to the GPU. Waits for the copy.
+  void set_expert(int64_t expert, const FfnWeights& weights) { weights_.set(expert, weights); }
+
+  /// Plans the experts' work on rows [expert_offsets[i], expert_offsets[i + 1]) by expert
+  /// first_expert + i, in place in `rows` [expert_offsets.back(), hidden_size] of GPU memory: tiles,
+  /// algorithms, scratch. Host work, ahead of the step. True where scratch has moved.
+  bool prepare(std::span<const int64_t> expert_offsets, int64_t first_expert, MatrixView rows,
+               ExpertWork& work);
+  /// The same for tokens in `tiles`, all by expert `expert`: for shared experts. Always per_expert.
+  bool prepare_shared(const SharedTiles& tiles, int64_t expert, ExpertWork& work);
+
+  /// to.row(i) <- expert(from.row(i)) for the rows of `work`, in stream order. from, to:
+  /// [rows, hidden_size] in GPU memory, the same or apart. Allocates nothing, waits for nothing.
+  void run(const ExpertWork& work, MatrixView from, MatrixView to, DeviceStream stream) const;
+
+  int64_t weight_bytes() const { return weights_.bytes(); }
+  /// Bytes of memory between the GEMMs that is not the lanes'.
+  int64_t scratch_bytes() const;
+
+ private:
+  bool prepare_tiles(ExpertWork& work);
+  bool prepare_groups(std::span<const int64_t> expert_offsets, MatrixView rows, ExpertWork& work);
+  void run_tile(const ExpertWork::Tile& tile, int64_t expert, MatrixView from, MatrixView to) const;
+  void run_groups(const ExpertWork& work, MatrixView to, DeviceStream stream) const;
+  int64_t pre_cols() const { return first_gemm_.shape().out_cols; }
+
+  FfnShape shape_;
+  DType dtype_;
+  GemmGrouping grouping_;
+  GemmLanes& lanes_;
+  DeviceExpertWeights weights_;
+  LinearGemm first_gemm_;   // [rows, d] -> pre-activations [rows, f or 2 f], fp32
+  LinearGemm second_gemm_;  // [rows, f] -> [rows, d]
+
+  // grouped
+  std::optional<GroupedGemm> first_groups_;
+  std::optional<GroupedGemm> second_groups_;
+  DeviceBuffer pre_;
+  DeviceBuffer hidden_;
+};
+
+}  // namespace hashep

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/exec/cuda/cuda_stack.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "core/error.hpp"
+
+namespace hashep {
+namespace {
+
+// Of cuBLAS, for each lane: what NVIDIA recommends for Hopper, and more than others need.
+constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
+constexpr int64_t kPhasesPerLayer = 5;
+
+DeviceStackExperts make_experts(const ModelConfig& config, std::span<const Placement> placements,
+                                int ep_rank, const CudaExecOptions& options,
+                                const CublasLtHandle& lt, GemmLanes& lanes) {
+  int64_t num_routed = 0;
+  for (const Placement& placement : placements) {
+    num_routed += static_cast<int64_t>(placement.local_experts(ep_rank).size());
+  }
+  DeviceStackExperts experts{DeviceExpertFfn(config.routed_shape(), options.dtype, num_routed,
+                                             options.grouping, lt, lanes),
+                             std::nullopt};
+  if (config.num_shared_experts > 0) {
+    experts.shared.emplace(config.shared_shape(), options.dtype, std::ssize(placements),
+                           GemmGrouping::per_expert, lt, lanes);
+  }
+  return experts;
+}
+
+std::string describe_gemms(const CudaExecOptions& options) {
+  const size_t version = cublasLtGetVersion();
+  const std::string text = "cuBLAS " + std::to_string(version / 10000) + "." +
+                           std::to_string(version % 10000 / 100) + "." +
+                           std::to_string(version % 100) + ", ";
+  if (options.grouping == GemmGrouping::grouped) return text + "grouped GEMMs";
+  return text + "a GEMM per expert on " + std::to_string(options.lanes) + " streams";
+}
+
+}  // namespace
+
+CudaStack::CudaStack(const ModelConfig& config, const WeightSource& weights,
+                     std::span<const Placement> placements, int ep_rank,
+                     const CudaExecOptions& options)
+    : config_(config),
+      options_(options),
+      implementation_(describe_gemms(options)),
+      lanes_(options.lanes, kWorkspaceBytes),
+      experts_(make_experts(config, placements, ep_rank, options, lt_, lanes_)),
+      graphs_(options.graph) {
+  layers_.reserve(placements.size());
+  int64_t first_expert = 0;
+  for (size_t layer = 0; layer < placements.size(); ++layer) {
+    const auto local_experts = placements[layer].local_experts(ep_rank);
+    layers_.emplace_back(config, static_cast<int64_t>(layer), local_experts, first_expert, weights,
+                         options.reading, experts_);
+    first_expert += std::ssize(local_experts);
+  }
+  const int64_t phases = kPhasesPerLayer * std::ssize(placements);
+  for (int i = 0; i < options.plans; ++i) {
+    slots_.emplace_back(PhaseMarks(phases, options.timed));
+  }
+}
+
+CudaStack::~CudaStack() {
+  // Buffers go with this object; what still reads and writes them has to be done first.
+  try {
+    uploads_.synchronize();
+    stream_.synchronize();
+  } catch (const std::exception&) {
+    // The GPU has failed, and whoever waited for it has said so.
+  }
+}
+
+void CudaStack::set_input(ConstMatrixView x) {
+  tokens_ = x.rows;
+  host_state_.reserve(x.bytes());
+  input_.reserve(x.bytes());
+  std::copy_n(x.data, x.bytes(), host_state_.data());
+  copy_async(input_.data(), host_state_.data(), x.bytes(), stream_);
+  stream_.synchronize();
+}
+
+CudaStack::Slot& CudaStack::free_slot() {
+  // The oldest: phases of the newer ones may not have been read yet.
+  const auto by_step = [](const Slot& a, const Slot& b) { return a.step < b.step; };
+  Slot& slot = *std::min_element(slots_.begin(), slots_.end(), by_step);
+  if (slot.is_pending || !slot.plan.is_done()) {
+    throw RunError("GPU stack: more than " + std::to_string(options_.plans) +
+                   " steps prepared and not done");
+  }
+  return slot;
+}
+
+const CudaStack::Slot& CudaStack::slot_of(int64_t step) const {
+  const auto slot = std::find_if(slots_.begin(), slots_.end(),
+                                 [step](const Slot& entry) { return entry.step == step; });
+  if (slot == slots_.end()) {
+    throw RunError("GPU stack: step " + std::to_string(step) + " was not prepared");
+  }
+  return *slot;
+}
+
+CudaStack::Slot& CudaStack::slot_of(int64_t step) {
+  return const_cast<Slot&>(std::as_const(*this).slot_of(step));
+}
+
+bool CudaStack::reserve(const BatchPlan& plan, const SharedTiles& tiles) {
+  const int64_t row_bytes = config_.hidden_size * dtype_size(options_.dtype);
+  int64_t recv = 0;
+  int64_t assignments = 0;
+  for (const ExchangePlan& layer : plan.layers) {
+    recv = std::max(recv, layer.total_recv());
+    assignments = std::max(assignments, std::ssize(layer.experts));
+  }
+  const auto tokens = std::ssize(plan.batch.ids);
+  bool moved = workspace_.rows.reserve(recv * row_bytes);
+  if (options_.residual) moved |= workspace_.output.reserve(tokens * row_bytes);
+  if (config_.score != Score::none) {
+    moved |= workspace_.weights.reserve(assignments * dtype_size(DType::f32));
+  }
+  const int64_t state_rows = std::max(tokens, tiles.rows());
+  if (state_.reserve(state_rows * row_bytes)) {
+    moved = true;
+    // Rows that no token stands in are computed too, and their results thrown away.
+    fill_async(state_.data(), 0, state_.capacity(), stream_);
+  }
+  if (experts_.shared) moved |= workspace_.shared.reserve(state_rows * row_bytes);
+  return moved;
+}
+
+bool CudaStack::fill(Slot& slot) {
+  const BatchPlan& batch = *slot.batch;
+  bool moved = reserve(batch, slot.tiles);
+  slot.plan.begin(batch, uploads_);
+  const auto prepare_layers = [&] {
+    bool any = false;
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      DeviceLayerPlan& plan = slot.plan.layers()[i];
+      const MatrixView rows =
+          workspace_.rows.matrix(options_.dtype, plan.total_recv, config_.hidden_size);
+      any |= layers_[i].prepare(batch.layers[i].expert_offsets, slot.tiles, rows, plan);
+    }
+    return any;
+  };
+  // Where a layer's scratch moves, layers before it may have noted where it was.
+  if (prepare_layers()) {
+    moved = true;
+    prepare_layers();
+  }
+  moved |= slot.plan.upload(batch, workspace_.rows.data(), uploads_);
+  return moved;
+}
+
+void CudaStack::describe(Slot& slot) {
+  slot.shape.assign({static_cast<int64_t>(&slot - slots_.data()), std::ssize(slot.batch->batch.ids),
+                     slot.tiles.tile_rows, slot.tiles.lead, slot.tiles.num_tiles});
+  for (const ExchangePlan& layer : slot.batch->layers) {
+    slot.shape.push_back(layer.top_k);
+    slot.shape.insert(slot.shape.end(), layer.expert_offsets.begin(), layer.expert_offsets.end());
+  }
+  slot.graph = graphs_.get(slot.shape, stream_, [&] { enqueue(slot); });
+}
+
+void CudaStack::prepare(const BatchPlan& plan) {
+  const auto tokens = std::ssize(plan.batch.ids);
+  if (tokens != tokens_) {
+    throw RunError("GPU stack: a batch of " + std::to_string(tokens) + " tokens, and an input of " +
+                   std::to_string(tokens_));
+  }
+  Slot& slot = free_slot();
+  slot.step = plan.step;
+  slot.batch = &plan;
+  slot.tiles = {};
+  if (experts_.shared) {
+    slot.tiles = shared_tiles(plan.first_token, tokens, plan.global_tokens);
+  }
+  const bool moved = fill(slot);
+  slot.is_pending = true;
+  if (!moved) return describe(slot);
+  // Addresses that others have noted are void.
+  graphs_.clear();
+  for (Slot& other : slots_) {
+    if (!other.is_pending) continue;
+    if (&other != &slot) fill(other);
+    describe(other);
+  }
+}
+
+DeviceState CudaStack::state_of(const Slot& slot) const {
+  const int64_t rows = std::max(tokens_, slot.tiles.rows());
+  const MatrixView tiles = state_.matrix(options_.dtype, rows, config_.hidden_size);
+  return {tiles, tiles.slice(slot.tiles.lead, tokens_)};
+}
+
+void CudaStack::enqueue(Slot& slot) {
+  slot.marks.begin(stream_);
+  const DeviceState x = state_of(slot);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    layers_[i].enqueue(slot.plan.layers()[i], x, workspace_, slot.marks, stream_);
+  }
+}
+
+void CudaStack::run(int64_t step) {
+  Slot& slot = slot_of(step);
+  if (!slot.is_pending) {
+    throw RunError("GPU stack: step " + std::to_string(step) + " was run already");
+  }
+  slot.is_pending = false;
+  const NvtxRange range(phase_name(Phase::step));
+  const MatrixView x = state_of(slot).tokens;
+  slot.plan.wait_uploaded(stream_);
+  copy_async(x.data, input_.data(), x.bytes(), stream_);
+  if (slot.graph != nullptr) {
+    slot.graph->launch(stream_);
+  } else {
+    enqueue(slot);
+  }
+  slot.plan.used(stream_);
+  last_step_ = step;
+}
+
+bool CudaStack::is_done(int64_t step) const {
+  const Slot& slot = slot_of(step);
+  return !slot.is_pending && slot.plan.is_done();
+}
+
+std::span<const PhaseSpan> CudaStack::phases(int64_t step) {
+  return slot_of(step).marks.spans();
+}
+
+void CudaStack::fetch() {
+  const MatrixView x = state_of(slot_of(last_step_)).tokens;
+  copy_async(host_state_.data(), x.data, x.bytes(), stream_);
+  fetched_.record(stream_);
+}
+
+ConstMatrixView CudaStack::fetched() const {
+  return host_state_.matrix(options_.dtype, tokens_, config_.hidden_size);
+}
+
+CudaStackMemory CudaStack::memory() const {
+  CudaStackMemory memory;
+  memory.weights = experts_.routed.weight_bytes();
+  memory.scratch = experts_.routed.scratch_bytes() + lanes_.bytes();
+  if (experts_.shared) memory.weights += experts_.shared->weight_bytes();
+  for (const CudaMoeLayer& layer : layers_) memory.weights += layer.gate_bytes();
+  memory.row_buffers = workspace_.rows.capacity();
+  memory.workspace = input_.capacity() + state_.capacity() + workspace_.output.capacity() +
+                     workspace_.shared.capacity() + workspace_.weights.capacity();
+  for (const Slot& slot : slots_) memory.plans += slot.plan.bytes();
+  return memory;
+}
+
+}  // namespace hashep

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+
+#include "comm/watch.hpp"
+#include "core/cuda/device.hpp"
+#include "runtime/exec/cuda/cuda_stack.hpp"
+#include "runtime/exec/stack_runner.hpp"
+
+namespace hashep {
+
+/// A stack on the one rank's GPU. A step computes while the host plans the next; the host waits, under
+/// the deadline, for the step before the one that it has asked for.
+class CudaStackRunner final : public StackRunner {
+ public:
+  /// Takes GPU 0 and reads the weights to it. Throws InputError on bad weights, RunError where the
+  /// GPU refuses. `watch` must outlive the runner.
+  CudaStackRunner(const ModelConfig& config, const WeightSource& weights,
+                  std::span<const Placement> placements, const CudaExecOptions& options,
+                  Watch& watch);
+
+  std::string_view device() const override { return "cuda"; }
+  std::optional<std::string> gpu() const override { return gpu_.description; }
+  std::string_view transport() const override { return "local"; }
+  std::string_view implementation() const override { return stack_.implementation(); }
+  void set_input(ConstMatrixView x) override { stack_.set_input(x); }
+  void prepare(const BatchPlan& plan) override;
+  void run(const BatchPlan& plan, PhaseLog& log) override;
+  void finish(PhaseLog& log) override;
+  ConstMatrixView output() override;
+  RunnerMemory memory() const override;
+
+ private:
+  /// A step that was asked for.
+  struct Asked {
+    int64_t step = 0;
+    int64_t asked_ns = 0;  // on the log's clock
+  };
+
+  /// Waits for the oldest step and logs its phases.
+  void settle(PhaseLog& log);
+  template <typename Ready>
+  void wait_until(Ready&& ready, int64_t step);
+
+  Watch& watch_;
+  GpuInfo gpu_;
+  CudaStack stack_;
+  std::deque<Asked> asked_;
+  int64_t settled_ns_ = 0;  // when the newest step settled ended
+};
+
+}  // namespace hashep

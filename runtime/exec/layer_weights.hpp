@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "runtime/model/weight_source.hpp"
+
+namespace hashep {
+
+/// Takes one layer's weights as they are read, one expert at a time; what is handed over is gone
+/// afterwards.
+struct LayerWeightSink {
+  std::function<void(int64_t local_expert, const FfnWeights& weights)> routed;
+  std::function<void(const FfnWeights& weights)> shared;
+  std::function<void(LoadedMatrix gate)> gate;
+};
+
+/// How weights are read.
+struct WeightReading {
+  bool check_finite = false;            // refuse weights that are NaN or infinite
+  std::function<void()> between = {};   // called before each expert, to look for stop signals
+};
+
+/// Reads the weights of a layer's `local_experts` (ascending), of its shared experts and of its
+/// gate, as far as `config` has them. Local. Throws InputError on missing, misshapen or
+/// (check_finite) non-finite weights.
+void read_layer_weights(const ModelConfig& config, int64_t layer,
+                        std::span<const int32_t> local_experts, const WeightSource& weights,
+                        const WeightReading& reading, const LayerWeightSink& sink);
+
+}  // namespace hashep

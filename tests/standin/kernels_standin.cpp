@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// What stands in for kernels/*_cuda.cu: the same functions on the same bodies, run by the CPU over
+// all blocks and threads of the launch, in the order of the stand-in's streams.
+#include <utility>
+
+#include "core/cuda/check_cuda.hpp"
+#include "kernels/activation_body.hpp"
+#include "kernels/add_bias_body.hpp"
+#include "kernels/add_rows_body.hpp"
+#include "kernels/combine_body.hpp"
+#include "kernels/gate_body.hpp"
+#include "kernels/scatter_body.hpp"
+#include "tests/kernels/run_body.hpp"
+#include "tests/standin/standin.hpp"
+
+namespace hashep {
+namespace {
+
+/// Queues `work` as a kernel. It owns its arguments; what they point to is "GPU memory".
+template <typename Work>
+void launch(DeviceStream stream, const char* function, Work work) {
+  const int code = test::standin::enqueue(stream, std::move(work));
+  check_cuda(static_cast<cudaError_t>(code), function);
+}
+
+/// What launch_body does (kernels/launch.cuh).
+template <typename Body>
+void launch_body(const typename Body::Arguments& arguments, DeviceStream stream,
+                 const char* function) {
+  launch(stream, function, [arguments] { test::run_body<Body>(arguments); });
+}
+
+}  // namespace
+
+void scatter_rows(ConstMatrixView x, const ScatterPlan& plan, DeviceStream stream) {
+  const ScatterArguments arguments = scatter_arguments(x, plan);
+  with_scatter_body(arguments, [&](auto body) {
+    launch_body<decltype(body)>(arguments, stream, "scatter_rows");
+  });
+}
+
+void combine_rows(const CombineInput& input, MatrixView y, DeviceStream stream) {
+  const CombineArguments arguments = combine_arguments(input, y);
+  with_combine_body(arguments, [&](auto body) {
+    launch_body<decltype(body)>(arguments, stream, "combine_rows");
+  });
+}
+
+void add_rows(ConstMatrixView y, MatrixView x, DeviceStream stream) {
+  const AddRowsArguments arguments = add_rows_arguments(y, x);
+  with_add_rows_body(arguments, [&](auto body) {
+    launch_body<decltype(body)>(arguments, stream, "add_rows");
+  });
+}
+
+void activate(const FfnShape& shape, const PreActivation& input, MatrixView out,
+              DeviceStream stream) {
+  const ActivationArguments arguments = activation_arguments(shape, input, out);
+  with_activation_body(arguments, [&](auto body) {
+    launch_body<decltype(body)>(arguments, stream, "activate");
+  });
+}
+
+void add_bias(const float* bias, MatrixView rows, DeviceStream stream) {
+  const AddBiasArguments arguments = add_bias_arguments(bias, rows);
+  with_add_bias_body(arguments, [&](auto body) {
+    launch_body<decltype(body)>(arguments, stream, "add_bias");
+  });
+}
+
+void gate_weights(ConstMatrixView x, ConstMatrixView gate, std::span<const int32_t> experts,
+                  int top_k, float scale, std::span<float> weights, DeviceStream stream) {
+  const GateArguments arguments = gate_arguments(x, gate, experts, top_k, scale, weights);
+  with_gate_body(arguments, [&](auto body) {
+    launch(stream, "gate_weights",
+           [arguments] { test::run_gate_body<decltype(body)>(arguments); });
+  });
+}
+
+}  // namespace hashep
