@@ -25,6 +25,7 @@ void check_cuda(cudaError_t code, const char* call, const std::source_location& 
 
 void warn_cuda(cudaError_t code, const char* call) noexcept {
   if (code == cudaSuccess || code == cudaErrorCudartUnloading) return;
+  cudaGetLastError();
   std::fprintf(stderr, "hashep: warning: %s failed with %s: %s\n", call, cudaGetErrorName(code),
                cudaGetErrorString(code));
 }

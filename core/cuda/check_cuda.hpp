@@ -17,7 +17,7 @@ void check_cuda(cudaError_t code, const char* call,
 std::string place_text(const std::source_location& where);
 
 /// For destructors: a call that failed as its owner goes. Says so on stderr, in one line; nothing
-/// where the CUDA runtime is itself being unloaded.
+/// where the CUDA runtime is itself being unloaded. Takes the error off the record too.
 void warn_cuda(cudaError_t code, const char* call) noexcept;
 
 }  // namespace hashep

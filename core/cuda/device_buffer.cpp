@@ -71,7 +71,12 @@ bool PinnedBuffer::reserve(int64_t bytes) {
 }
 
 void PinnedBuffer::release() noexcept {
-  if (data_ != nullptr) warn_cuda(cudaFreeHost(data_), "cudaFreeHost");
+  if (data_ != nullptr) {
+    // Unlike cudaFree, cudaFreeHost need not wait for copies on their way, and where an error is
+    // thrown between a copy and what waits for it there are some.
+    warn_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+    warn_cuda(cudaFreeHost(data_), "cudaFreeHost");
+  }
   data_ = nullptr;
   capacity_ = 0;
 }

@@ -52,7 +52,7 @@ class PinnedBuffer {
   PinnedBuffer(PinnedBuffer&& other) noexcept;
   PinnedBuffer& operator=(PinnedBuffer&& other) noexcept;
 
-  /// As DeviceBuffer's. No copy from or to the memory may be on its way.
+  /// As DeviceBuffer's: growing waits for the GPU.
   bool reserve(int64_t bytes);
 
   std::byte* data() const { return data_; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/cuda/graph.hpp"
 
+#include <memory>
 #include <utility>
 
 #include "core/cuda/check_cuda.hpp"
@@ -8,8 +9,14 @@
 namespace hashep {
 namespace {
 
-/// Captures into a graph that the caller destroys.
-cudaGraph_t capture(DeviceStream stream, const std::function<void()>& work) {
+struct DestroyGraph {
+  void operator()(cudaGraph_t graph) const {
+    warn_cuda(cudaGraphDestroy(graph), "cudaGraphDestroy");
+  }
+};
+using OwnedGraph = std::unique_ptr<CUgraph_st, DestroyGraph>;
+
+OwnedGraph capture(DeviceStream stream, const std::function<void()>& work) {
   // Thread-local: other threads' calls, and calls on other streams of this one, go on as ever.
   check_cuda(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal),
              "cudaStreamBeginCapture");
@@ -19,23 +26,21 @@ cudaGraph_t capture(DeviceStream stream, const std::function<void()>& work) {
   } catch (...) {
     // The capture may be broken already; either way it is over, and the first error is the one.
     if (cudaStreamEndCapture(stream.handle, &graph) != cudaSuccess) cudaGetLastError();
-    if (graph != nullptr) warn_cuda(cudaGraphDestroy(graph), "cudaGraphDestroy");
+    const OwnedGraph unused(graph);
     throw;
   }
   check_cuda(cudaStreamEndCapture(stream.handle, &graph), "cudaStreamEndCapture");
-  return graph;
+  return OwnedGraph(graph);
 }
 
 }  // namespace
 
 CudaGraph::CudaGraph(DeviceStream stream, const std::function<void()>& work) {
-  cudaGraph_t graph = capture(stream, work);
+  const OwnedGraph graph = capture(stream, work);
   size_t nodes = 0;
-  cudaError_t code = cudaGraphGetNodes(graph, nullptr, &nodes);
-  if (code == cudaSuccess) code = cudaGraphInstantiate(&handle_, graph, 0);
-  warn_cuda(cudaGraphDestroy(graph), "cudaGraphDestroy");
-  check_cuda(code, "cudaGraphInstantiate");
+  check_cuda(cudaGraphGetNodes(graph.get(), nullptr, &nodes), "cudaGraphGetNodes");
   num_nodes_ = static_cast<int64_t>(nodes);
+  check_cuda(cudaGraphInstantiate(&handle_, graph.get(), 0), "cudaGraphInstantiate");
 }
 
 CudaGraph::~CudaGraph() {

@@ -52,7 +52,10 @@ void CudaEvent::record_in_graph(DeviceStream stream) const {
 
 bool CudaEvent::is_done() const {
   const cudaError_t code = cudaEventQuery(handle_);
-  if (code == cudaErrorNotReady) return false;
+  if (code == cudaErrorNotReady) {
+    cudaGetLastError();  // the next check of a kernel's launch would take it for its own
+    return false;
+  }
   check_cuda(code, "cudaEventQuery");
   return true;
 }

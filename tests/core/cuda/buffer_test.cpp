@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/cuda/device_buffer.hpp"
+
+#include <cuda_runtime_api.h>
+
+#include <utility>
+
+#include "core/error.hpp"
+#include "tests/standin/standin.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace hashep;
+using namespace hashep::test;
+using standin::Order;
+
+namespace {
+
+int64_t alive_bytes() {
+  return standin::alive().device_bytes + standin::alive().pinned_bytes;
+}
+
+template <typename Buffer>
+void check_growth(const char* allocate) {
+  standin::reset(Order::lazy);
+  {
+    Buffer buffer;
+    CHECK(buffer.data() == nullptr);
+    CHECK_FALSE(buffer.reserve(0));
+    CHECK(buffer.reserve(100));
+    CHECK(buffer.capacity() == 100);
+    CHECK(alive_bytes() == 100);
+    const std::byte* first = buffer.data();
+    CHECK_FALSE(buffer.reserve(100));
+    CHECK_FALSE(buffer.reserve(7));
+    CHECK(buffer.data() == first);
+    CHECK(buffer.reserve(101));
+    CHECK(alive_bytes() == 101);
+    CHECK(standin::calls(allocate) == 2);
+  }
+  CHECK(alive_bytes() == 0);
+}
+
+template <typename Buffer>
+void check_moves(const char* free) {
+  standin::reset(Order::lazy);
+  {
+    Buffer first(64);
+    const std::byte* data = first.data();
+    Buffer second(std::move(first));
+    CHECK(first.data() == nullptr);
+    CHECK(second.data() == data);
+    Buffer third(32);
+    third = std::move(second);
+    CHECK(third.data() == data);
+    CHECK(third.capacity() == 64);
+    CHECK(alive_bytes() == 96);
+  }
+  CHECK(alive_bytes() == 0);
+  CHECK(standin::calls(free) == 2);  // each once
+}
+
+template <typename Buffer>
+void check_failure(const char* allocate) {
+  standin::reset(Order::lazy);
+  {
+    Buffer buffer(64);
+    standin::fail(allocate, cudaErrorInvalidValue);
+    CHECK_THROWS_AS(buffer.reserve(65), RunError);
+    CHECK(buffer.data() == nullptr);  // the old memory is gone, and it says so
+    CHECK(buffer.capacity() == 0);
+    CHECK(cudaGetLastError() == cudaSuccess);
+    CHECK(buffer.reserve(1));
+  }
+  CHECK(alive_bytes() == 0);
+}
+
+}  // namespace
+
+TEST_CASE("buffers of GPU and pinned memory grow to the size asked for, and go") {
+  SECTION("GPU") {
+    check_growth<DeviceBuffer>("cudaMalloc");
+  }
+  SECTION("pinned") {
+    check_growth<PinnedBuffer>("cudaHostAlloc");
+  }
+}
+
+TEST_CASE("buffers of GPU and pinned memory move") {
+  SECTION("GPU") {
+    check_moves<DeviceBuffer>("cudaFree");
+  }
+  SECTION("pinned") {
+    check_moves<PinnedBuffer>("cudaFreeHost");
+  }
+}
+
+TEST_CASE("a buffer that cannot grow holds nothing") {
+  SECTION("GPU") {
+    check_failure<DeviceBuffer>("cudaMalloc");
+  }
+  SECTION("pinned") {
+    check_failure<PinnedBuffer>("cudaHostAlloc");
+  }
+}
+
+TEST_CASE("out of GPU memory tells what is needed, free and there") {
+  standin::reset(Order::lazy);
+  const DeviceBuffer held(int64_t{3} << 30);
+  CHECK_THROWS_WITH(DeviceBuffer(int64_t{6} << 30),
+                    "out of GPU memory: 6.00 GiB are needed, 5.00 GiB of 8.00 GiB are free");
+  CHECK(cudaGetLastError() == cudaSuccess);
+}
+
+TEST_CASE("a buffer that cannot be freed warns, and leaves no error for others to find") {
+  standin::reset(Order::lazy);
+  {
+    const DeviceBuffer device(1);
+    const PinnedBuffer pinned(1);
+    standin::fail("cudaFree", cudaErrorUnknown);
+    standin::fail("cudaFreeHost", cudaErrorUnknown);
+  }
+  CHECK(cudaGetLastError() == cudaSuccess);
+  CHECK(alive_bytes() == 0);
+}
