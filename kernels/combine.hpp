@@ -29,8 +29,8 @@ struct CombineInput {
 void combine_rows(const CombineInput& input, MatrixView y, int threads);
 
 /// The same on a GPU, in stream order: all of it in GPU memory, rows that places lead to aligned as
-/// for scatter_rows; input.stream means nothing here. top_k <= kMaxDeviceTopK. Throws RunError where the launch
-/// fails.
+/// for scatter_rows; input.stream means nothing here. top_k <= kMaxDeviceTopK. Throws RunError
+/// where the launch fails.
 void combine_rows(const CombineInput& input, MatrixView y, DeviceStream stream);
 inline constexpr int kMaxDeviceTopK = 64;
 

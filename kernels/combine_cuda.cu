@@ -14,9 +14,8 @@ void combine_rows(const CombineInput& input, MatrixView y, DeviceStream stream) 
 
 void add_rows(ConstMatrixView y, MatrixView x, DeviceStream stream) {
   const AddRowsArguments arguments = add_rows_arguments(y, x);
-  with_add_rows_body(arguments, [&](auto body) {
-    launch_body<decltype(body)>(arguments, stream, "add_rows");
-  });
+  with_add_rows_body(
+      arguments, [&](auto body) { launch_body<decltype(body)>(arguments, stream, "add_rows"); });
 }
 
 }  // namespace hashep

@@ -9,9 +9,9 @@
 
 namespace hashep {
 
-inline constexpr int kLanes = 32;                            // a token's: one warp
-inline constexpr int kGateTokens = kBlockThreads / kLanes;   // of a block
-inline constexpr int64_t kLaneElements = 4;                  // neighbours that one lane sums
+inline constexpr int kLanes = 32;                           // a token's: one warp
+inline constexpr int kGateTokens = kBlockThreads / kLanes;  // of a block
+inline constexpr int64_t kLaneElements = 4;                 // neighbours that one lane sums
 
 /// gate_weights on a GPU: what each thread reads. Pointers lead to GPU memory.
 struct GateArguments {

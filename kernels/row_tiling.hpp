@@ -35,8 +35,7 @@ struct RowTiling {
 
   /// Where `thread` of `block` begins; a row past the last one: nowhere.
   HASHEP_HOST_DEVICE constexpr RowPosition position(int64_t block, int thread) const {
-    return {block * rows_per_block() + (thread >> row_threads_log2),
-            thread & (row_threads() - 1)};
+    return {block * rows_per_block() + (thread >> row_threads_log2), thread & (row_threads() - 1)};
   }
 };
 

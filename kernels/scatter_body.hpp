@@ -95,10 +95,14 @@ template <typename Launch>
 void with_scatter_body(const ScatterArguments& a, const Launch& launch) {
   if (a.blocks() == 0) return;
   switch (a.access_bytes) {
-    case 16: return launch(ScatterBody<16>{});
-    case 8: return launch(ScatterBody<8>{});
-    case 4: return launch(ScatterBody<4>{});
-    default: return launch(ScatterBody<2>{});  // no element is smaller
+    case 16:
+      return launch(ScatterBody<16>{});
+    case 8:
+      return launch(ScatterBody<8>{});
+    case 4:
+      return launch(ScatterBody<4>{});
+    default:
+      return launch(ScatterBody<2>{});  // no element is smaller
   }
 }
 

@@ -48,32 +48,28 @@ void combine_rows(const CombineInput& input, MatrixView y, DeviceStream stream) 
 
 void add_rows(ConstMatrixView y, MatrixView x, DeviceStream stream) {
   const AddRowsArguments arguments = add_rows_arguments(y, x);
-  with_add_rows_body(arguments, [&](auto body) {
-    launch_body<decltype(body)>(arguments, stream, "add_rows");
-  });
+  with_add_rows_body(
+      arguments, [&](auto body) { launch_body<decltype(body)>(arguments, stream, "add_rows"); });
 }
 
 void activate(const FfnShape& shape, const PreActivation& input, MatrixView out,
               DeviceStream stream) {
   const ActivationArguments arguments = activation_arguments(shape, input, out);
-  with_activation_body(arguments, [&](auto body) {
-    launch_body<decltype(body)>(arguments, stream, "activate");
-  });
+  with_activation_body(
+      arguments, [&](auto body) { launch_body<decltype(body)>(arguments, stream, "activate"); });
 }
 
 void add_bias(const float* bias, MatrixView rows, DeviceStream stream) {
   const AddBiasArguments arguments = add_bias_arguments(bias, rows);
-  with_add_bias_body(arguments, [&](auto body) {
-    launch_body<decltype(body)>(arguments, stream, "add_bias");
-  });
+  with_add_bias_body(
+      arguments, [&](auto body) { launch_body<decltype(body)>(arguments, stream, "add_bias"); });
 }
 
 void gate_weights(ConstMatrixView x, ConstMatrixView gate, std::span<const int32_t> experts,
                   int top_k, float scale, std::span<float> weights, DeviceStream stream) {
   const GateArguments arguments = gate_arguments(x, gate, experts, top_k, scale, weights);
   with_gate_body(arguments, [&](auto body) {
-    launch(stream, "gate_weights",
-           [arguments] { test::run_gate_body<decltype(body)>(arguments); });
+    launch(stream, "gate_weights", [arguments] { test::run_gate_body<decltype(body)>(arguments); });
   });
 }
 
