@@ -27,12 +27,27 @@ struct alignas(kBytes) [[gnu::may_alias]] Chunk {
 
 template <int kBytes>
 HASHEP_HOST_DEVICE inline Chunk<kBytes> load_chunk(const std::byte* from) {
+#if defined(__CUDA_ARCH__)
+  __builtin_assume(__isGlobal(from));  // an address read from memory might be of any kind
+#endif
   return *reinterpret_cast<const Chunk<kBytes>*>(from);
 }
 
 template <int kBytes>
 HASHEP_HOST_DEVICE inline void store_chunk(const Chunk<kBytes>& value, std::byte* to) {
+#if defined(__CUDA_ARCH__)
+  // A plain store of a struct, uint4 too, nvcc splits where it loses sight of the alignment.
+  if constexpr (kBytes == 16) {
+    const uint4 whole{value.words[0], value.words[1], value.words[2], value.words[3]};
+    __stwb(reinterpret_cast<uint4*>(to), whole);
+  } else if constexpr (kBytes == 8) {
+    __stwb(reinterpret_cast<uint2*>(to), uint2{value.words[0], value.words[1]});
+  } else {
+    __stwb(reinterpret_cast<typename Chunk<kBytes>::Word*>(to), value.words[0]);
+  }
+#else
   *reinterpret_cast<Chunk<kBytes>*>(to) = value;
+#endif
 }
 
 /// The chunk that holds kCount elements of type T.
