@@ -71,7 +71,7 @@ work=$(mktemp -d "$PWD/.gpu-deps/fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 fetch one-rank "${one_rank[@]}"
 if [ ${#sets[@]} = 2 ]; then fetch full "${full[@]}"; fi
-tests/gpu/unpack_dependencies.sh "$work/root" "${sets[@]/#/$work/}"
+tests/gpu/unpack_dependencies.sh "$work/root" "${sets[@]/#/$work/}" >/dev/null
 check_closure "$work/root"
 
 rm -rf .gpu-deps/one-rank .gpu-deps/full

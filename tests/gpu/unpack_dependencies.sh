@@ -38,6 +38,7 @@ alternative() {
 }
 
 rm -rf "$root"
+count=0
 # Debian 12 has one folder of libraries; its packages name it by two paths.
 mkdir -p "$root/usr/lib" "$root/usr/bin"
 ln -s usr/lib "$root/lib"
@@ -46,6 +47,7 @@ for folder in "$@"; do
   if [ ! -f "${debs[0]}" ]; then fail "$folder: no packages there"; fi
   for deb in "${debs[@]}"; do
     unpack "$deb" || fail "$deb cannot be unpacked"
+    count=$((count + 1))
   done
 done
 
@@ -60,3 +62,4 @@ alternative bin/mpiexec mpiexec.openmpi
 alternative bin/mpicc mpicc.openmpi
 alternative bin/mpicxx mpicxx.openmpi
 alternative lib/x86_64-linux-gnu/libpsm_infinipath.so.1 ../libpsm1/libpsm_infinipath.so.1.16
+echo "$count packages unpacked"
