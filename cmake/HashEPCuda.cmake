@@ -5,6 +5,10 @@
 if(HASHEP_WITH_CUDA)
   enable_language(CUDA)
 endif()
+if(CMAKE_VERSION VERSION_LESS 3.26 AND NOT TARGET CUDA::nvToolsExt)
+  # CMake 3.25 takes this library, which CUDA 13 no longer has, to be there.
+  add_library(CUDA::nvToolsExt INTERFACE IMPORTED)
+endif()
 find_package(CUDAToolkit 12.5 REQUIRED)  # the first with cublasGemmGroupedBatchedEx
 
 if(HASHEP_WITH_CUDA)

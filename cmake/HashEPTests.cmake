@@ -2,6 +2,9 @@
 # hashep_add_test(NAME SOURCES ... [DEPENDS ...]): a Catch2 program with its own main.
 # hashep_add_mpi_test(NAME RANKS 1 2 3 ... SOURCES ... [DEPENDS ...]): the same under mpirun, run
 # once for each number of ranks; it fails where one rank fails.
+# hashep_add_gpu_test(NAME SOURCES ... [DEPENDS ...]): a Catch2 program on a GPU; skipped, in words,
+# where there is none. Target gpu_tests builds them all. Tag cases [small] that compute-sanitizer is
+# to run.
 # hashep_add_cluster_test(NAME SLOTS 2,2 1,1,1 ...): runs an MPI test's program on virtual clusters
 # with so many ranks on each host; skipped where hosts cannot be made.
 
@@ -42,6 +45,33 @@ function(hashep_add_mpi_test name)
     set_tests_properties(${name}.np${ranks} PROPERTIES LABELS mpi TIMEOUT ${HASHEP_TEST_TIMEOUT}
                                                        PROCESSORS 2)
   endforeach()
+endfunction()
+
+if(HASHEP_WITH_CUDA)
+  add_custom_target(gpu_tests)
+endif()
+
+function(hashep_add_gpu_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  if(NOT TARGET hashep_gpu_main)
+    add_library(hashep_gpu_main STATIC ${PROJECT_SOURCE_DIR}/tests/gpu/gpu_main.cpp)
+    target_link_libraries(hashep_gpu_main PUBLIC HashEP::cuda Catch2::Catch2 hashep_test_include)
+    get_target_property(definitions hashep_catch_main INTERFACE_COMPILE_DEFINITIONS)
+    if(definitions)
+      target_compile_definitions(hashep_gpu_main PUBLIC ${definitions})
+    endif()
+    hashep_set_flags(hashep_gpu_main)
+    target_compile_options(hashep_gpu_main PRIVATE -O0)  # as hashep_catch_main
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE hashep_gpu_main hashep_test_support HashEP::cuda_kernels
+                                        ${ARG_DEPENDS})
+  hashep_set_flags(${name})
+  add_dependencies(gpu_tests ${name})
+  add_test(NAME ${name} COMMAND ${name})
+  # One at a time: a GPU's memory is not shared out among tests.
+  set_tests_properties(${name} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 RESOURCE_LOCK gpu
+                                          TIMEOUT ${HASHEP_TEST_TIMEOUT})
 endfunction()
 
 function(hashep_add_cluster_test name)

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Fetches, as Debian packages that are not installed, the libraries that HashEP needs on a machine
+# which has a GPU but no network: run it where there is apt, then take the checkout there with
+# .gpu-deps/. tests/gpu/run.sh unpacks them.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export LC_ALL=C  # one order of names for sort and comm
+
+# Headers, their libraries, and what these link: no more, as the folder travels.
+one_rank=(nlohmann-json3-dev libxxhash-dev libxxhash0 libcli11-dev catch2 libsentencepiece-dev
+  libsentencepiece0 libprotobuf-lite32 libabsl20220623)
+full=(libdnnl-dev libdnnl2 ocl-icd-opencl-dev ocl-icd-libopencl1 opencl-c-headers
+  libopenmpi-dev libopenmpi3 openmpi-bin openmpi-common libhwloc15 libevent-core-2.1-7
+  libevent-pthreads-2.1-7 libpmix2 libmunge2
+  libucx0 libfabric1 libpsm2-2 libpsm-infinipath1 libuuid1 libnuma1
+  libibverbs1 ibverbs-providers librdmacm1 libnl-3-200 libnl-route-3-200)
+# What a system with a C++ compiler has anyway.
+everywhere='^(ld-linux-x86-64|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+|libgomp|libatomic|libz|libudev)\.so'
+
+usage() {
+  cat <<'USAGE'
+Usage: tests/gpu/fetch_dependencies.sh [one-rank | full]
+
+  one-rank  what the GPU path of one rank needs: nlohmann-json, xxHash, SentencePiece, CLI11, Catch2
+  full      that and Open MPI and oneDNN (default)
+
+Puts the packages into .gpu-deps/one-rank/ and .gpu-deps/full/, which git ignores; about 3 and 14 MB.
+Needs apt-get with Debian 12's archives. Installs nothing.
+USAGE
+}
+
+fail() {
+  echo "fetch_dependencies: error: $*" >&2
+  exit 1
+}
+
+# fetch SET PACKAGE...: the packages' files into .gpu-deps/SET, all of them or none.
+fetch() {
+  local set=$1
+  shift
+  mkdir "$work/$set"
+  (cd "$work/$set" && apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$@") ||
+    fail "apt-get could not download the set '$set' (is this Debian 12, and apt-get update done?)"
+  local -a files=("$work/$set"/*.deb)
+  if [ ${#files[@]} != $# ]; then fail "set '$set': ${#files[@]} files for $# packages"; fi
+}
+
+# Fails where an unpacked library or program links one that is neither here nor everywhere.
+check_closure() {
+  local root=$1 needed missing
+  # readelf complains of the scripts among the programs.
+  needed=$({ find "$root" -type f \( -name '*.so*' -o -path '*/bin/*' \) -exec readelf -d {} + 2>/dev/null || true; } |
+    sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u | grep -vE "$everywhere")
+  if [ -z "$needed" ]; then fail "readelf found no library in the packages"; fi
+  missing=$(comm -23 <(echo "$needed") <(find -L "$root" -type f -name '*.so*' -printf '%f\n' | sort -u))
+  if [ -n "$missing" ]; then fail "no package here has ${missing//$'\n'/, }"; fi
+}
+
+case ${1:-full} in
+  one-rank) sets=(one-rank) ;;
+  full) sets=(one-rank full) ;;
+  --help | -h) usage; exit 0 ;;
+  *) usage >&2; exit 2 ;;
+esac
+command -v apt-get >/dev/null || fail "there is no apt-get here"
+command -v readelf >/dev/null || fail "readelf is missing; it is in the package binutils"
+
+mkdir -p .gpu-deps
+work=$(mktemp -d "$PWD/.gpu-deps/fetch.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+fetch one-rank "${one_rank[@]}"
+if [ ${#sets[@]} = 2 ]; then fetch full "${full[@]}"; fi
+tests/gpu/unpack_dependencies.sh "$work/root" "${sets[@]/#/$work/}" >/dev/null
+check_closure "$work/root"
+
+rm -rf .gpu-deps/one-rank .gpu-deps/full
+for set in "${sets[@]}"; do
+  mv "$work/$set" ".gpu-deps/$set"
+  echo ".gpu-deps/$set: $(find ".gpu-deps/$set" -name '*.deb' | wc -l) packages," \
+    "$(du -s --apparent-size -B 1M ".gpu-deps/$set" | cut -f 1) MB"
+done
