@@ -86,8 +86,8 @@ class Steps {
   CudaStack stack_;
 };
 
-void measure_variant(const LayerCase& c, const Variant& variant, const GpuRun& run,
-                     double dense_us, const LayerOptions& options, std::vector<MeasuredRow>& rows) {
+void measure_variant(const LayerCase& c, const Variant& variant, const GpuRun& run, double dense_us,
+                     const LayerOptions& options, std::vector<MeasuredRow>& rows) {
   std::vector<std::byte> direct;
   {
     Steps steps(c, variant, GraphMode::off);

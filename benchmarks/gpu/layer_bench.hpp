@@ -18,9 +18,9 @@ struct LayerOptions {
   std::string dump_path;  // where one layer goes for peers; empty: nowhere
 };
 
-/// Times one layer on one GPU: its phases, the whole, and beside them in the same run the dense GEMMs
-/// of as many operations and the experts' GEMMs alone. Each way of issuing the GEMMs is checked
-/// against the oracle first, and graphs against launches, to the bit.
+/// Times one layer on one GPU: its phases, the whole, and beside them in the same run the dense
+/// GEMMs of as many operations and the experts' GEMMs alone. Each way of issuing the GEMMs is
+/// checked against the oracle first, and graphs against launches, to the bit.
 std::vector<MeasuredRow> measure_layer(const LayerOptions& options, const GpuRun& run);
 
 }  // namespace hashep::bench

@@ -51,7 +51,9 @@ void declare(CLI::App& app, Options& options) {
   CLI::App* const layer = app.add_subcommand("layer", "One layer beside its GEMMs alone");
   add_layer_sizes(*layer, options.layer.sizes);
   add_counts(*layer, "--lanes", options.layer.lanes, "Streams for experts [1,2,4,8]");
-  layer->add_option("--dump", options.layer.dump_path, "Write the layer here for peers (safetensors)")
+  layer
+      ->add_option("--dump", options.layer.dump_path,
+                   "Write the layer here for peers (safetensors)")
       ->type_name("FILE");
   CLI::App* const launch = app.add_subcommand("launch", "What a step costs the host");
   add_layer_sizes(*launch, options.launch);
