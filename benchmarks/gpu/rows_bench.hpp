@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "benchmarks/gpu/gpu_timer.hpp"
+#include "core/dtype.hpp"
 
 namespace hashep::bench {
 

@@ -5,11 +5,13 @@
 #include <array>
 #include <string>
 
+#include "comm/transport/local_transport.hpp"
 #include "core/error.hpp"
+#include "runtime/exec/layer_stack.hpp"
 #include "runtime/exec/oracle_check.hpp"
-#include "tests/standin/stack_on_standin.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/gpu_stack.hpp"
 
 namespace hashep::test {
 namespace {
@@ -17,6 +19,23 @@ namespace {
 using standin::Order;
 
 constexpr int64_t kSteps = 4;
+
+/// Hidden states after a step on the CPU.
+std::vector<float> on_cpu(const StackSteps& steps, int64_t step) {
+  const StackCase& c = steps.stack_case();
+  LocalGroup group(1);
+  LocalTransport transport(group, 0);
+  LayerStack stack(c.config, steps.weights(), steps.placements(), 0, c.residual, {.dtype = c.dtype},
+                   transport);
+  PhaseLog log(nullptr, 16, false);
+  std::vector<std::byte> x = stack_input(c, 1, 0);
+  const MatrixView rows{x.data(), c.dtype, c.batch_tokens, c.config.hidden_size};
+  stack.prepare(steps.plan(step));
+  stack.run(steps.plan(step), rows, log);
+  std::vector<float> values(static_cast<size_t>(rows.rows * rows.cols));
+  convert_to_float(c.dtype, rows.data, std::ssize(values), values.data());
+  return values;
+}
 
 /// The oracle bounds the error; so do the CPU's results, which have an error of their own. `slack`:
 /// of the bounds, where more is rounded than they were made for.
@@ -26,7 +45,7 @@ void require_like_cpu(const std::vector<float>& got, const StackSteps& steps, in
   INFO(c.name() << ", step " << step);
   const int64_t d = c.config.hidden_size;
   CHECK(max_relative_error(got, steps.by_oracle(step), d) < slack * error_bound(c.dtype));
-  CHECK(max_relative_error(got, steps.on_cpu(step), d) < 2.0 * slack * error_bound(c.dtype));
+  CHECK(max_relative_error(got, on_cpu(steps, step), d) < 2.0 * slack * error_bound(c.dtype));
 }
 
 TEST_CASE("a stack on a GPU computes what it computes on the CPU") {
@@ -52,23 +71,13 @@ TEST_CASE("a stack on a GPU computes what it computes on the CPU") {
   }
 }
 
-/// A case with all that a layer can have.
-StackCase full_case() {
-  StackCase c = stack_cases().back();
-  c.dtype = DType::f32;
-  c.config.num_shared_experts = 1;
-  c.config.score = Score::sqrtsoftplus;
-  c.residual = true;
-  return c;
-}
-
 TEST_CASE("plans may be sent ahead of the steps that run") {
   standin::reset(GENERATE(Order::eager, Order::lazy));
   const StackSteps steps(full_case(), kSteps);
   CudaExecOptions options = gpu_options(steps.stack_case());
   options.grouping = GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped);
   options.graph = GENERATE(GraphMode::off, GraphMode::on);
-  CudaStack stack(steps.stack_case().config, steps.weights(), steps.placements(), 0, options);
+  CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
   stack.set_input(steps.input());
   // Later plans have more rows for some expert: memory grows while earlier ones are on their way.
   stack.prepare(steps.plan(0));
@@ -92,7 +101,7 @@ TEST_CASE("a step allocates nothing and waits for nothing") {
   CudaExecOptions options = gpu_options(steps.stack_case());
   options.grouping = GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped);
   options.graph = GENERATE(GraphMode::off, GraphMode::on);
-  CudaStack stack(steps.stack_case().config, steps.weights(), steps.placements(), 0, options);
+  CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
   stack.set_input(steps.input());
   const std::array<std::string, 11> never = {"cudaMalloc",
                                              "cudaFree",
@@ -126,7 +135,7 @@ TEST_CASE("phases of a step are timed, in a graph too") {
   const StackSteps steps(full_case(), 2);
   CudaExecOptions options = gpu_options(steps.stack_case());
   options.graph = GENERATE(GraphMode::off, GraphMode::on);
-  CudaStack stack(steps.stack_case().config, steps.weights(), steps.placements(), 0, options);
+  CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
   stack.set_input(steps.input());
   for (int64_t step = 0; step < steps.steps(); ++step) {
     stack.prepare(steps.plan(step));
@@ -154,7 +163,7 @@ TEST_CASE("graphs are captured when a shape comes again, and replayed for other 
   CudaExecOptions options = gpu_options(steps.stack_case());
   options.graph = GraphMode::automatic;
   options.plans = 1;
-  CudaStack stack(steps.stack_case().config, steps.weights(), steps.placements(), 0, options);
+  CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
   stack.set_input(steps.input());
   // The same counts with other tokens behind them: each token's experts, one place further.
   BatchPlan other = steps.plan(0);
@@ -179,7 +188,7 @@ TEST_CASE("graphs are captured when a shape comes again, and replayed for other 
     if (i < 3) continue;
     CudaExecOptions direct = options;
     direct.graph = GraphMode::off;
-    CudaStack again(steps.stack_case().config, steps.weights(), steps.placements(), 0, direct);
+    CudaStack again(steps.config(), steps.weights(), steps.placements(), 0, direct);
     again.set_input(steps.input());
     again.prepare(plans[i]);
     again.run(plans[i].step);
@@ -190,7 +199,7 @@ TEST_CASE("graphs are captured when a shape comes again, and replayed for other 
 TEST_CASE("steps are refused that were not prepared, or are too many") {
   standin::reset(Order::lazy);
   const StackSteps steps(full_case(), 4);
-  CudaStack stack(steps.stack_case().config, steps.weights(), steps.placements(), 0,
+  CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0,
                   gpu_options(steps.stack_case()));
   CHECK_THROWS_AS(stack.prepare(steps.plan(0)), RunError);  // no input
   stack.set_input(steps.input());

@@ -9,7 +9,8 @@
 
 namespace {
 
-std::atomic<int64_t> count = 0;
+std::atomic<int64_t> by_new = 0;
+std::atomic<int64_t> by_others = 0;
 
 }  // namespace
 
@@ -24,27 +25,27 @@ void* __real_malloc(size_t size);
 void* __real_mmap(void* address, size_t size, int protection, int flags, int file, off_t offset);
 
 void* __wrap__Znwm(size_t size) {
-  ++count;
+  ++by_new;
   return __real__Znwm(size);
 }
 void* __wrap__Znam(size_t size) {
-  ++count;
+  ++by_new;
   return __real__Znam(size);
 }
 void* __wrap__ZnwmSt11align_val_t(size_t size, std::align_val_t alignment) {
-  ++count;
+  ++by_new;
   return __real__ZnwmSt11align_val_t(size, alignment);
 }
 void* __wrap__ZnamSt11align_val_t(size_t size, std::align_val_t alignment) {
-  ++count;
+  ++by_new;
   return __real__ZnamSt11align_val_t(size, alignment);
 }
 void* __wrap_malloc(size_t size) {
-  ++count;
+  ++by_others;
   return __real_malloc(size);
 }
 void* __wrap_mmap(void* address, size_t size, int protection, int flags, int file, off_t offset) {
-  ++count;
+  ++by_others;
   return __real_mmap(address, size, protection, flags, file, offset);
 }
 }
@@ -52,7 +53,11 @@ void* __wrap_mmap(void* address, size_t size, int protection, int flags, int fil
 namespace hashep::test {
 
 int64_t allocation_count() {
-  return count.load();
+  return by_new.load() + by_others.load();
+}
+
+int64_t new_count() {
+  return by_new.load();
 }
 
 }  // namespace hashep::test

@@ -10,4 +10,7 @@ namespace hashep::test {
 /// that is linked statically; what shared libraries (oneDNN, MPI) do inside is theirs.
 int64_t allocation_count();
 
+/// The calls of operator new among them: none of a C library that is linked statically.
+int64_t new_count();
+
 }  // namespace hashep::test

@@ -1,116 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/local_stack.hpp"
 
-#include <array>
 #include <thread>
 
 #include "comm/transport/local_transport.hpp"
-#include "core/random.hpp"
 #include "runtime/exec/layer_stack.hpp"
 #include "runtime/exec/plan_pipeline.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 
 namespace hashep::test {
-namespace {
-
-constexpr uint64_t kSeed = 5;
-
-/// Zipf draws in which every ninth token is padding. Batches begin anew after kPeriod tokens.
-class PaddedStream final : public TokenStream {
- public:
-  static constexpr int64_t kPeriod = 5000;
-
-  explicit PaddedStream(int64_t vocab_size) : zipf_(make_zipf_stream(vocab_size, 1.0, kSeed)) {}
-
-  void read(int64_t first, std::span<int32_t> out) const override {
-    zipf_->read(first % kPeriod, out);
-    for (size_t i = 0; i < out.size(); ++i) {
-      if ((first + static_cast<int64_t>(i)) % 9 == 4) out[i] = kPaddingId;
-    }
-  }
-  std::optional<int64_t> size() const override { return kPeriod; }
-
- private:
-  std::unique_ptr<TokenStream> zipf_;
-};
-
-}  // namespace
-
-std::string StackCase::name() const {
-  return std::string(dtype_name(dtype)) + " top " + std::to_string(config.top_k) + " " +
-         std::string(router_name(config.router)) + " " +
-         std::string(activation_name(config.activation)) + " " +
-         (placement == PlacementKind::balanced ? "balanced" : "contiguous") + " placement, " +
-         std::to_string(threads) + " threads";
-}
-
-std::vector<StackCase> stack_cases() {
-  constexpr std::array kRouters = {RouterKind::token, RouterKind::position, RouterKind::previous,
-                                   RouterKind::bigram, RouterKind::balanced};
-  constexpr std::array kActivations = {Activation::relu, Activation::gelu, Activation::silu};
-  std::vector<StackCase> cases;
-  for (const DType dtype : {DType::f32, DType::bf16}) {
-    for (const int top_k : {1, 6}) {
-      for (size_t router = 0; router < kRouters.size(); ++router) {
-        for (const auto placement : {PlacementKind::contiguous, PlacementKind::balanced}) {
-          StackCase c;
-          c.dtype = dtype;
-          c.placement = placement;
-          c.config = {.num_layers = 2,
-                      .hidden_size = 24,
-                      .ffn_size = 40,
-                      .num_experts = 10,
-                      .num_shared_experts = static_cast<int64_t>(router % 3),
-                      .top_k = top_k,
-                      .vocab_size = 300,
-                      .activation = kActivations[router % kActivations.size()],
-                      .swiglu_limit = router == 2 ? 0.5f : 0.0f,
-                      .score = top_k > 1 ? Score::sqrtsoftplus : Score::none,
-                      .routed_scaling_factor = 1.5f,
-                      .router = kRouters[router],
-                      .router_seed = 3};
-          c.threads = router == 1 ? 2 : 1;
-          c.residual = router != 4;
-          cases.push_back(c);
-        }
-      }
-    }
-  }
-  return cases;
-}
-
-std::unique_ptr<TokenStream> stack_stream(const StackCase& c) {
-  return std::make_unique<PaddedStream>(c.config.vocab_size);
-}
-
-StackRouting stack_routing(const StackCase& c, const TokenStream& stream, const StackNodes& nodes) {
-  StackRouting routing;
-  routing.routers = make_routers(
-      c.config,
-      {.kind = c.config.router, .seed = c.config.router_seed, .table_path = "", .folder = nullptr},
-      stream);
-  routing.placements =
-      make_placements(c.placement, routing.routers, stream, c.seq_len, nodes.nodes.ep_size());
-  routing.nodes = nodes.nodes;
-  routing.node_reduce = nodes.reduce;
-  return routing;
-}
-
-std::vector<std::byte> stack_input(const StackCase& c, int ep_size, int ep_rank) {
-  const Range rows = split_range(c.batch_tokens, ep_size, ep_rank);
-  std::vector<float> values(static_cast<size_t>(rows.size() * c.config.hidden_size));
-  fill_normal(kSeed, rows.begin * c.config.hidden_size, values);
-  std::vector<std::byte> bytes(values.size() * static_cast<size_t>(dtype_size(c.dtype)));
-  convert_from_float(values.data(), static_cast<int64_t>(values.size()), c.dtype, bytes.data());
-  return bytes;
-}
-
 std::vector<std::byte> run_stack(const StackCase& c, Transport& transport, const StackNodes& nodes,
                                  int ep_rank) {
   const int ep_size = nodes.nodes.ep_size();
   const auto stream = stack_stream(c);
   const StackRouting routing = stack_routing(c, *stream, nodes);
-  const auto weights = make_synthetic_weights(c.config, c.dtype, kSeed);
+  const auto weights = make_synthetic_weights(c.config, c.dtype, kStackSeed);
   LayerStack stack(c.config, *weights, routing.placements, ep_rank, c.residual,
                    {.dtype = c.dtype, .threads = c.threads, .check_finite = true}, transport);
   PhaseLog log(nullptr, 16, false);

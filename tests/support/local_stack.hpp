@@ -1,50 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <string>
+#include <cstddef>
 #include <vector>
 
 #include "comm/transport/transport.hpp"
-#include "runtime/exec/stack_routing.hpp"
-#include "runtime/model/model_config.hpp"
-#include "runtime/routing/token_stream.hpp"
+#include "tests/support/stack_case.hpp"
 
 namespace hashep::test {
-
-/// A small run to be computed in several ways.
-struct StackCase {
-  ModelConfig config;
-  DType dtype = DType::f32;
-  PlacementKind placement = PlacementKind::contiguous;
-  int64_t batch_tokens = 61;  // divides into no even parts
-  int64_t seq_len = 17;
-  int threads = 1;
-  bool residual = true;
-
-  /// For messages of failing tests.
-  std::string name() const;
-};
-
-/// Cases that cover fp32 and bf16, top-1 and top-6 of 10 experts, every router, both placements,
-/// both scores, shared experts.
-std::vector<StackCase> stack_cases();
-
-/// A stream whose ids are Zipf draws with some padding.
-std::unique_ptr<TokenStream> stack_stream(const StackCase& c);
-
-/// Where the ranks of a test run, and how their results return (StackRouting::node_reduce).
-struct StackNodes {
-  NodeMap nodes;
-  bool reduce = false;
-};
-
-/// Routers and placements of a case.
-StackRouting stack_routing(const StackCase& c, const TokenStream& stream, const StackNodes& nodes);
-
-/// This rank's rows of the case's input, and this rank's share of the batch.
-std::vector<std::byte> stack_input(const StackCase& c, int ep_size, int ep_rank);
 
 /// Runs one step of the case on `transport` as rank `ep_rank`, planning without an exchange.
 /// Returns this rank's output rows. Collective over the transport's ranks.

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/standin/stack_on_standin.hpp"
+#include "tests/support/gpu_stack.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <numeric>
+#include <string>
 
-#include "comm/transport/local_transport.hpp"
 #include "core/error.hpp"
-#include "runtime/exec/layer_stack.hpp"
 #include "runtime/exec/oracle_check.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 
 namespace hashep::test {
 namespace {
 
-constexpr uint64_t kSeed = 5;
-constexpr int kManyPolls = 1000000;
+constexpr std::chrono::seconds kLongestWait{60};
 
 std::vector<float> as_floats(ConstMatrixView x) {
   std::vector<float> values(static_cast<size_t>(x.rows * x.cols));
@@ -21,11 +21,21 @@ std::vector<float> as_floats(ConstMatrixView x) {
   return values;
 }
 
+template <typename Ready>
+void poll(Ready&& ready, const char* what) {
+  const auto limit = std::chrono::steady_clock::now() + kLongestWait;
+  while (!ready()) {
+    if (std::chrono::steady_clock::now() > limit) {
+      throw RunError(std::string("no end of ") + what);
+    }
+  }
+}
+
 }  // namespace
 
 StackSteps::StackSteps(const StackCase& c, int64_t steps)
     : case_(c),
-      weights_(make_synthetic_weights(c.config, c.dtype, kSeed)),
+      weights_(make_synthetic_weights(c.config, c.dtype, kStackSeed)),
       plans_(static_cast<size_t>(steps)),
       input_(stack_input(c, 1, 0)) {
   const auto stream = stack_stream(c);
@@ -45,19 +55,6 @@ ConstMatrixView StackSteps::input() const {
   return {input_.data(), case_.dtype, case_.batch_tokens, case_.config.hidden_size};
 }
 
-std::vector<float> StackSteps::on_cpu(int64_t step) const {
-  LocalGroup group(1);
-  LocalTransport transport(group, 0);
-  LayerStack stack(case_.config, *weights_, routing_.placements, 0, case_.residual,
-                   {.dtype = case_.dtype}, transport);
-  PhaseLog log(nullptr, 16, false);
-  std::vector<std::byte> x = input_;
-  const MatrixView rows{x.data(), case_.dtype, case_.batch_tokens, case_.config.hidden_size};
-  stack.prepare(plan(step));
-  stack.run(plan(step), rows, log);
-  return as_floats(rows);
-}
-
 std::vector<float> StackSteps::by_oracle(int64_t step) const {
   std::vector<int64_t> tokens(static_cast<size_t>(case_.batch_tokens));
   std::iota(tokens.begin(), tokens.end(), 0);
@@ -73,17 +70,22 @@ CudaExecOptions gpu_options(const StackCase& c) {
 }
 
 void wait_for_step(const CudaStack& stack, int64_t step) {
-  for (int poll = 0; !stack.is_done(step); ++poll) {
-    if (poll > kManyPolls) throw RunError("the step does not end");
-  }
+  poll([&] { return stack.is_done(step); }, "a step");
 }
 
 std::vector<float> fetch_result(CudaStack& stack) {
   stack.fetch();
-  for (int poll = 0; !stack.has_fetched(); ++poll) {
-    if (poll > kManyPolls) throw RunError("the result does not come");
-  }
+  poll([&] { return stack.has_fetched(); }, "a result");
   return as_floats(stack.fetched());
+}
+
+StackCase full_case() {
+  StackCase c = stack_cases().back();
+  c.dtype = DType::f32;
+  c.config.num_shared_experts = 1;
+  c.config.score = Score::sqrtsoftplus;
+  c.residual = true;
+  return c;
 }
 
 }  // namespace hashep::test

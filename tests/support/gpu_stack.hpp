@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "runtime/exec/cuda/cuda_stack.hpp"
-#include "tests/support/local_stack.hpp"
+#include "tests/support/stack_case.hpp"
 
 namespace hashep::test {
 
@@ -15,15 +17,14 @@ class StackSteps {
   StackSteps(const StackCase& c, int64_t steps);
 
   const StackCase& stack_case() const { return case_; }
+  const ModelConfig& config() const { return case_.config; }
   std::span<const Placement> placements() const { return routing_.placements; }
   const WeightSource& weights() const { return *weights_; }
   const BatchPlan& plan(int64_t step) const { return plans_[static_cast<size_t>(step)]; }
   int64_t steps() const { return std::ssize(plans_); }
   ConstMatrixView input() const;
 
-  /// Hidden states after a step on the CPU, as floats.
-  std::vector<float> on_cpu(int64_t step) const;
-  /// The same by the naive oracle.
+  /// Hidden states after a step by the naive oracle, as floats.
   std::vector<float> by_oracle(int64_t step) const;
 
  private:
@@ -37,9 +38,12 @@ class StackSteps {
 /// Options for a case.
 CudaExecOptions gpu_options(const StackCase& c);
 
+/// A case with all that a layer can have.
+StackCase full_case();
+
 /// Brings the result of the last step to the host, as floats. Waits by polling.
 std::vector<float> fetch_result(CudaStack& stack);
-/// Polls until a step is done; fails where that takes more polls than a stand-in can need.
+/// Polls until a step is done; fails where that takes more than a minute.
 void wait_for_step(const CudaStack& stack, int64_t step);
 
 }  // namespace hashep::test
