@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # hashep_add_test(NAME SOURCES ... [DEPENDS ...]): a Catch2 program with its own main.
+# hashep_add_gpu_test(NAME SOURCES ... [DEPENDS ...]): the same, skipped in words without a GPU.
 # hashep_add_mpi_test(NAME RANKS 1 2 3 ... SOURCES ... [DEPENDS ...]): the same under mpirun, run
 # once for each number of ranks; it fails where one rank fails.
 # hashep_add_cluster_test(NAME SLOTS 2,2 1,1,1 ...): runs an MPI test's program on virtual clusters
@@ -10,13 +11,15 @@ set(HASHEP_TEST_TIMEOUT 300)  # seconds: only a hang takes this long
 add_library(hashep_test_include INTERFACE)
 target_include_directories(hashep_test_include INTERFACE ${PROJECT_SOURCE_DIR})
 
-add_library(hashep_catch_main STATIC ${PROJECT_SOURCE_DIR}/tests/support/catch_main.cpp)
+# Catch2 for a library that checks but has no main.
+add_library(hashep_catch INTERFACE)
+target_link_libraries(hashep_catch INTERFACE Catch2::Catch2 hashep_test_include)
 if(Catch2_VERSION VERSION_GREATER_EQUAL 3)
-  target_link_libraries(hashep_catch_main PUBLIC Catch2::Catch2 hashep_test_include)
-  target_compile_definitions(hashep_catch_main PUBLIC HASHEP_CATCH2_V3)
-else()
-  target_link_libraries(hashep_catch_main PUBLIC Catch2::Catch2 hashep_test_include)
+  target_compile_definitions(hashep_catch INTERFACE HASHEP_CATCH2_V3)
 endif()
+
+add_library(hashep_catch_main STATIC ${PROJECT_SOURCE_DIR}/tests/support/catch_main.cpp)
+target_link_libraries(hashep_catch_main PUBLIC hashep_catch)
 hashep_set_flags(hashep_catch_main)
 # Catch's main alone is a minute of compiling when optimised, and GCC 12 with sanitizers then warns
 # of libstdc++'s <regex> in it.
@@ -29,6 +32,16 @@ function(hashep_add_test name)
   hashep_set_flags(${name})
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT ${HASHEP_TEST_TIMEOUT})
+endfunction()
+
+function(hashep_add_gpu_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE hashep_gpu_main ${ARG_DEPENDS})
+  hashep_set_flags(${name})
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77
+                                          TIMEOUT ${HASHEP_TEST_TIMEOUT} RUN_SERIAL ON)
 endfunction()
 
 function(hashep_add_mpi_test name)
