@@ -13,13 +13,15 @@ set(HASHEP_TEST_TIMEOUT 300)  # seconds: only a hang takes this long
 add_library(hashep_test_include INTERFACE)
 target_include_directories(hashep_test_include INTERFACE ${PROJECT_SOURCE_DIR})
 
-add_library(hashep_catch_main STATIC ${PROJECT_SOURCE_DIR}/tests/support/catch_main.cpp)
+# Catch2 for a library that checks but has no main.
+add_library(hashep_catch INTERFACE)
+target_link_libraries(hashep_catch INTERFACE Catch2::Catch2 hashep_test_include)
 if(Catch2_VERSION VERSION_GREATER_EQUAL 3)
-  target_link_libraries(hashep_catch_main PUBLIC Catch2::Catch2 hashep_test_include)
-  target_compile_definitions(hashep_catch_main PUBLIC HASHEP_CATCH2_V3)
-else()
-  target_link_libraries(hashep_catch_main PUBLIC Catch2::Catch2 hashep_test_include)
+  target_compile_definitions(hashep_catch INTERFACE HASHEP_CATCH2_V3)
 endif()
+
+add_library(hashep_catch_main STATIC ${PROJECT_SOURCE_DIR}/tests/support/catch_main.cpp)
+target_link_libraries(hashep_catch_main PUBLIC hashep_catch)
 hashep_set_flags(hashep_catch_main)
 # Catch's main alone is a minute of compiling when optimised, and GCC 12 with sanitizers then warns
 # of libstdc++'s <regex> in it.
@@ -49,20 +51,14 @@ endfunction()
 
 if(HASHEP_WITH_CUDA)
   add_custom_target(gpu_tests)
+  add_library(hashep_gpu_main STATIC ${PROJECT_SOURCE_DIR}/tests/gpu/gpu_main.cpp)
+  target_link_libraries(hashep_gpu_main PUBLIC hashep_catch HashEP::cuda HashEP::cuda_libraries)
+  hashep_set_flags(hashep_gpu_main)
+  target_compile_options(hashep_gpu_main PRIVATE -O0)  # as hashep_catch_main
 endif()
 
 function(hashep_add_gpu_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
-  if(NOT TARGET hashep_gpu_main)
-    add_library(hashep_gpu_main STATIC ${PROJECT_SOURCE_DIR}/tests/gpu/gpu_main.cpp)
-    target_link_libraries(hashep_gpu_main PUBLIC HashEP::cuda Catch2::Catch2 hashep_test_include)
-    get_target_property(definitions hashep_catch_main INTERFACE_COMPILE_DEFINITIONS)
-    if(definitions)
-      target_compile_definitions(hashep_gpu_main PUBLIC ${definitions})
-    endif()
-    hashep_set_flags(hashep_gpu_main)
-    target_compile_options(hashep_gpu_main PRIVATE -O0)  # as hashep_catch_main
-  endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE hashep_gpu_main hashep_test_support HashEP::cuda_kernels
                                         ${ARG_DEPENDS})
@@ -70,7 +66,7 @@ function(hashep_add_gpu_test name)
   add_dependencies(gpu_tests ${name})
   add_test(NAME ${name} COMMAND ${name})
   # One at a time: a GPU's memory is not shared out among tests.
-  set_tests_properties(${name} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 RESOURCE_LOCK gpu
+  set_tests_properties(${name} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 RUN_SERIAL ON
                                           TIMEOUT ${HASHEP_TEST_TIMEOUT})
 endfunction()
 

@@ -42,8 +42,8 @@ void copy_and_wait(void* to, const void* from, int64_t bytes, bool to_gpu) {
   if (!to_gpu) std::memcpy(to, staging.data(), static_cast<size_t>(bytes));
 }
 
-/// Runs experts [first, last) of the case on their rows of x, into poisoned memory. Returns all rows;
-/// those of other experts stay poisoned.
+/// Runs experts [first, last) of the case on their rows of x, into poisoned memory. Returns all
+/// rows; those of other experts stay poisoned.
 Matrix run_part(const ExpertsCase& c, const std::vector<ExpertWeights>& weights, Matrix& x,
                 size_t first, size_t last, GemmGrouping grouping) {
   const CublasLtHandle lt;

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# kernel_resources.sh BUILD_FOLDER: what the compiler makes of each kernel on sm_90. Compiles every
+# .cu file of the build with the build's own flags, prints registers and shared memory of each kernel
+# and fails where one spills or uses local memory, or where a kernel made for 16-byte accesses has
+# none. Needs nvcc and c++filt, no GPU.
+set -euo pipefail
+
+readonly arch=90
+# Kernels whose rows are read and written 16 bytes at a time, each with the narrower stores it may
+# have beside: add_rows at the end of its stretch. The gate reads so, and writes single weights.
+readonly wide=(
+  'ScatterBody<16>|none'
+  'CombineBody<*, 16, *>|none'
+  'AddRowsBody<*, 16>|some'
+  'AddBiasBody<*, 16>|none'
+  'ActivationBody<float, float, 4>|none'
+  'ActivationBody<float, BFloat16, 8>|none'
+  'ActivationBody<BFloat16, float, 8>|none'
+  'ActivationBody<BFloat16, BFloat16, 8>|none'
+  'GateBody<*, true, *>|loads'
+)
+
+if [ $# != 1 ] || [ ! -f "$1/compile_commands.json" ]; then
+  echo "kernel_resources.sh: error: needs a build folder with compile_commands.json" >&2
+  exit 2
+fi
+build=$(cd "$1" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+failed=''
+complain() {
+  echo "FAILED: $*"
+  failed=1
+}
+
+# "name|number of the kernel's PTX file" of each kernel in a PTX file, and its text in a file each.
+split_kernels() {
+  awk -v folder="$work" '
+    /\.entry / { name = $0; sub(/.*\.entry /, "", name); sub(/\(.*/, "", name); out = folder "/" name ".entry" }
+    out != "" { print > out }' "$1"
+}
+
+# 1. Compile: one PTX file for each source, then ptxas' report on it.
+sources=0
+while IFS= read -r command; do
+  # A launcher such as ccache goes; so do the outputs and architectures of the build.
+  command=$(sed -E 's/^\s*"command": "//; s/",?$//; s/\\"/"/g; s/^\S*ccache //
+    s/ "?--generate-code=[^ ]*//g; s/ -arch=\S+//g; s/ -M[DTF]+( [^ -]\S*)?//g; s/ -o \S+//; s/ -x cu -c / -x cu /' <<<"$command")
+  ptx="$work/$sources.ptx"
+  (cd "$build" && eval "$command --ptx -arch=compute_$arch -o '$ptx'")
+  nvcc=$(cut -d' ' -f1 <<<"$command")
+  ptxas=$(dirname "$nvcc")/ptxas
+  if [ ! -x "$ptxas" ]; then ptxas=ptxas; fi
+  "$ptxas" -v -arch="sm_$arch" "$ptx" -o "$work/out.cubin" >>"$work/report" 2>&1
+  split_kernels "$ptx"
+  sources=$((sources + 1))
+done < <(grep -E '"command": .*\.cu -o ' "$build/compile_commands.json")
+
+# 2. Registers, shared memory, local memory.
+awk '
+  /Compiling entry function/ { split($0, part, "\047"); name = part[2] }
+  /bytes stack frame/ { stack = $1; spill = $5 + $9 }
+  / Used [0-9]+ registers/ {
+    smem = 0
+    for (i = 1; i < NF; ++i) {
+      if ($i == "Used") registers = $(i + 1)
+      if ($(i + 1) == "bytes" && $(i + 2) ~ /^smem/) smem = $i
+      if ($(i + 1) == "bytes" && $(i + 2) == "cumulative") stack = $i  # with what it calls
+    }
+    print name, registers, smem, stack, spill
+  }' "$work/report" >"$work/kernels"
+
+# The name of a kernel without namespaces, arguments and the template that launches it.
+short_name() {
+  c++filt "$1" | sed -E 's/\(anonymous namespace\):://g; s/hashep:://g; s/^void //; s/\(.*\)$//
+    s/^run_(body|gate)<(.*[^ ]) ?>$/\2/'
+}
+
+kernels=0
+printf '%-42s %9s %12s\n' kernel registers 'shared bytes'
+while read -r mangled registers smem stack spill; do
+  kernels=$((kernels + 1))
+  name=$(short_name "$mangled")
+  printf '%-42s %9s %12s\n' "$name" "$registers" "$smem"
+  if [ "$stack" != 0 ] || [ "$spill" != 0 ]; then
+    complain "$name: $stack bytes of stack, $spill of spills"
+  fi
+  if grep -qE '\b(ld|st)\.local' "$work/$mangled.entry"; then complain "$name: local memory"; fi
+  printf '%s|%s\n' "$name" "$mangled" >>"$work/names"
+done <"$work/kernels"
+
+# 3. Accesses of 16 bytes.
+checked=0
+for rule in "${wide[@]}"; do
+  pattern=${rule%|*}
+  narrow_stores=${rule#*|}
+  found=''
+  while IFS='|' read -r name mangled; do
+    # shellcheck disable=SC2053  # a pattern is meant
+    if [[ $name != $pattern ]]; then continue; fi
+    found=1
+    checked=$((checked + 1))
+    entry="$work/$mangled.entry"
+    if ! grep -qE '\bld\.global\S*\.v4\.[a-z]32' "$entry"; then
+      complain "$name: no load of 16 bytes"
+    fi
+    if [ "$narrow_stores" = loads ]; then continue; fi
+    if ! grep -qE '\bst\.global\S*\.v4\.[a-z]32' "$entry"; then
+      complain "$name: no store of 16 bytes"
+    fi
+    if [ "$narrow_stores" = none ] && grep -E '\bst\.' "$entry" | grep -qvE '\bst\.global\S*\.v4\.[a-z]32'; then
+      complain "$name: stores of less than 16 bytes"
+    fi
+  done <"$work/names"
+  if [ -z "$found" ]; then complain "no kernel is called $pattern"; fi
+done
+
+entries=$(find "$work" -name '*.entry' | wc -l)
+if [ "$entries" != "$kernels" ]; then complain "$entries kernels in PTX, $kernels in ptxas' report"; fi
+if [ -n "$failed" ]; then exit 1; fi
+echo "$kernels kernels of $sources files on sm_$arch: no spill, no local memory; $checked with 16-byte accesses"
