@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# CUDA for the layers that need it. HashEP::cuda_libraries is what a program links to run on a GPU:
-# the CUDA runtime, statically, so that the program also starts where there is no driver, and cuBLAS.
+# CUDA for the layers that need it. HashEP::cuda_libraries is what runs on a GPU: the CUDA runtime,
+# statically, so that programs also start where there is no driver, and cuBLAS.
 # hashep_set_cuda_flags(TARGET): flags of device code, the same for every target.
+if(HASHEP_WITH_CUDA AND HASHEP_CUDA_STANDIN)
+  message(FATAL_ERROR "HASHEP_CUDA_STANDIN takes the place of the libraries of HASHEP_WITH_CUDA")
+endif()
 if(HASHEP_WITH_CUDA)
   enable_language(CUDA)
 endif()

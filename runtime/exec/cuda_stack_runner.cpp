@@ -44,7 +44,7 @@ void CudaStackRunner::settle(PhaseLog& log) {
   // The GPU began the step when it was asked to, or when it was done with the one before.
   const int64_t begin_ns = std::max(oldest.asked_ns, settled_ns_);
   for (const PhaseSpan& span : stack_.phases(oldest.step)) {
-    const auto at = [&](double us) { return begin_ns + std::llround(1e3 * us); };
+    const auto at = [&](double us) -> int64_t { return begin_ns + std::llround(1e3 * us); };
     log.add({{span.phase, oldest.step, span.layer}, at(span.begin_us), at(span.end_us)});
     settled_ns_ = std::max(settled_ns_, at(span.end_us));
   }
