@@ -52,7 +52,11 @@ TEST_CASE("a stack on a GPU computes what it computes on the CPU") {
   const Order order = GENERATE(Order::eager, Order::lazy);
   const GemmGrouping grouping = GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped);
   const GraphMode graph = GENERATE(GraphMode::off, GraphMode::on);
-  for (const StackCase& c : stack_cases()) {
+  // All cases in the way that shows most; a part of them in the others.
+  const bool all = order == Order::lazy && graph == GraphMode::on;
+  const auto cases = stack_cases();
+  for (size_t i = 0; i < cases.size(); i += all ? 1 : 7) {
+    const StackCase& c = cases[i];
     standin::reset(order);
     const StackSteps steps(c, 2);
     CudaExecOptions options = gpu_options(c);

@@ -93,7 +93,6 @@ bool DevicePlan::upload(const BatchPlan& plan, std::byte* expert_rows, const Cud
     fill_places(from, expert_rows, layout.fill<ExpertPlace>(from.num_experts, to.places));
     to.routed.uploaded = layout.add(to.routed.addresses);
   }
-  uploads.wait(used_);
   copy_async(arrays_.data(), staging_.data(), bytes, uploads);
   uploaded_.record(uploads);
   return moved;

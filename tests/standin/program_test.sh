@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# program_test.sh HASHEP MAKE_MODEL CHECK_JSON: `hashep run --device cuda`, its GPU being the
+# stand-in: options, results against the CPU's and the oracle, table, JSON, errors.
+# shellcheck source=tests/launch/lib.sh
+. "$(dirname "$0")/../launch/lib.sh"
+
+model=(--num-layers 2 --hidden-size 32 --ffn-size 48 --num-experts 10 --vocab-size 512 --threads 1
+  --batch-tokens 97 --seq-len 16 --top-k 6 --score sqrtsoftplus --num-shared-experts 1
+  --swiglu-limit 1.5 --steps 4 --progress off --deadline 60)
+
+# good ARGS...: one rank, and all went well.
+good() {
+  ranks 1 "${model[@]}" "$@"
+  check "$*: exit code $code" [ "$code" = 0 ]
+  check "$*: wrote to stderr" [ -z "$(own_lines)" ]
+}
+
+for dtype in fp32 bf16; do
+  for gemm in per-expert grouped; do
+    for graph in off auto on; do
+      good --device cuda --dtype $dtype --expert-gemm $gemm --graph $graph --check \
+        --output out/$gemm.$graph.safetensors
+      check "$dtype $gemm $graph: other bits than without graphs" \
+        cmp -s out/$gemm.off.safetensors out/$gemm.$graph.safetensors
+    done
+  done
+done
+
+# A run of several steps, planned none, one and three batches ahead, gives the table and the JSON.
+for depth in 0 1 3; do
+  good --device cuda --plan-depth $depth --json out/run.json --trace out/trace.json
+  for phase in gate dispatch experts shared_experts combine step; do
+    check "depth $depth: no line for $phase" grep -qE "^  $phase +[0-9.]+" stdout.txt
+  done
+  check "depth $depth: steps timed" [ "$(awk '$1 == "step" {print $5}' stdout.txt)" = 4 ]
+  check "depth $depth: experts timed" [ "$(awk '$1 == "experts" {print $5}' stdout.txt)" = 8 ]
+  check "no memory of the GPU" grep -qE "^  GPU memory +[0-9.]+ " stdout.txt
+  check "device not said" grep -q "^device: stand-in" stdout.txt
+  check "device not in the JSON" grep -q '"device": "cuda"' out/run.json
+  check "GPU not in the JSON" grep -qE '"gpu": "stand-in' out/run.json
+  check "result JSON" "$check_json" result out/run.json 1
+  check "trace" "$check_json" trace out/trace.json 1
+  check "no events in the trace" [ "$(grep -o '"name": *"experts' out/trace.json | wc -l)" = 8 ]
+done
+
+good --device auto
+check "--device auto does not take the GPU" grep -q "^device: stand-in" stdout.txt
+good --device cpu
+check "--device cpu says device" [ "$(grep -c '^device:' stdout.txt)" = 0 ]
+
+# bad TEXT ARGS...: exit code 2 and one line that holds TEXT.
+bad() {
+  local text=$1
+  shift
+  ranks 1 "${model[@]}" "$@"
+  check "$*: exit code $code" [ "$code" = 2 ]
+  check "$*: not one line: $(own_lines)" [ "$(own_lines | wc -l)" = 1 ]
+  check "$*: no '$text'" grep -qF -- "$text" stderr.txt
+}
+bad "--transport shm" --device cuda --transport shm
+bad "--graph" --graph maybe
+bad "--expert-gemm" --expert-gemm all
+
+ranks 2 "${model[@]}" --device cuda
+check "two ranks on GPUs: exit code $code" [ "$code" = 2 ]
+check "two ranks on GPUs: no reason" grep -q "exchange between GPUs" stderr.txt
+ranks 2 "${model[@]}" --device auto
+check "two ranks: exit code $code" [ "$code" = 0 ]
+check "two ranks: no reason for the CPU" grep -q "^device: the CPU, as .*exchange between GPUs" stdout.txt
+
+finish
