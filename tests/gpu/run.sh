@@ -203,19 +203,10 @@ folder=build/$preset
 part "configure $preset" 90 "${with_deps[@]}" cmake --fresh --preset "$preset" -DHASHEP_BUILD_TESTS=ON \
   -DHASHEP_WARNINGS_AS_ERRORS=OFF -DCMAKE_CUDA_ARCHITECTURES="$arch" -DHASHEP_COMMIT="$commit" || exit 1
 known=$(ninja -C "$folder" -t targets all | sed 's/: .*//')
-# has_target NAME: as a word, for names of files end like it.
-has_target() { grep -qxF "$1" <<<"$known"; }
 to_build=()
 for target in "${targets[@]}"; do
-  if has_target "$target"; then to_build+=("$target"); else row FAILED "build $target" 0 "there is no such target"; fi
+  if grep -qxF "$target" <<<"$known"; then to_build+=("$target"); else row FAILED "build $target" 0 "there is no such target"; fi
 done
-# tests_of LABEL: ctest's tests of a label as "name", "name program" where the program is built.
-tests_of() {
-  "${with_deps[@]}" ctest --test-dir "$folder" --show-only=json-v1 -L "^$1\$" | python3 -c '
-import json, sys
-for test in json.load(sys.stdin)["tests"]:
-    print(test["name"], *test.get("command", [])[:1])'
-}
 part "build ${to_build[*]}" 330 "${with_deps[@]}" cmake --build "$folder" --parallel "$(nproc)" --target \
   "${to_build[@]}" -- -k 0
 
@@ -227,7 +218,11 @@ if [ -n "$gpu" ]; then
   if run_tests && grep -qh '^skipped: no GPU' "$folder/Testing/Temporary/LastTest.log"; then
     row FAILED "tests on a GPU" 0 "a test says that it saw no GPU"
   fi
-  mapfile -t programs < <(tests_of gpu | awk -v bin="$PWD/$folder/bin/" 'index($2, bin) == 1 {print $2}' | sort -u)
+  # Of a test that was not built, ctest tells no command.
+  mapfile -t programs < <("${with_deps[@]}" ctest --test-dir "$folder" --show-only=json-v1 -L '^gpu$' | python3 -c '
+import json, sys
+for program in sorted({test["command"][0] for test in json.load(sys.stdin)["tests"] if "command" in test}):
+    print(program)')
   for tool in memcheck racecheck initcheck; do
     if ! command -v compute-sanitizer >/dev/null; then
       row skipped "compute-sanitizer $tool" 0 "compute-sanitizer is not on this machine"
@@ -252,7 +247,7 @@ bench() {
   elif [ -z "$gpu" ]; then
     row skipped "benchmark $what" 0 "needs a GPU"
   else
-    part "benchmark $what" 75 "${with_deps[@]}" "$bin/hashep-bench-gpu" "$what" -J "$out/$what.json" "$@"
+    part "benchmark $what" 90 "${with_deps[@]}" "$bin/hashep-bench-gpu" "$what" -J "$out/$what.json" "$@"
   fi
 }
 bench rows
@@ -283,16 +278,4 @@ if [ "$set" = full ]; then
   fi
 fi
 
-# ---- The GPU path on the stand-in, with this machine's compiler: last, as it needs no GPU.
-to_build=()
-while read -r name _; do
-  if has_target "$name"; then to_build+=("$name"); fi
-done < <(tests_of standin)
-if [ ${#to_build[@]} = 0 ]; then
-  row FAILED "build of the stand-in's tests" 0 "there are none"
-else
-  part "build of the stand-in's tests" 150 "${with_deps[@]}" cmake --build "$folder" --parallel "$(nproc)" --target \
-    "${to_build[@]}" -- -k 0 &&
-    part "tests on the stand-in" 60 "${with_deps[@]}" ctest --test-dir "$folder" -L '^standin$' --output-on-failure
-fi
 true  # parts that failed are in the summary, and in the exit code that the trap makes
