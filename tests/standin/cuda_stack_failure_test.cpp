@@ -17,11 +17,18 @@ constexpr int kUnknownCudaError = 999;
 constexpr int kCublasExecutionFailed = 13;
 
 /// Calls whose failure can only be warned of: they take something down.
-const std::set<std::string> kReleases = {
-    "cudaDeviceSynchronize", "cudaFree",          "cudaFreeHost",         "cudaStreamDestroy",
-    "cudaEventDestroy",  "cudaGraphDestroy",     "cudaGraphExecDestroy",
-    "cublasDestroy",     "cublasLtDestroy",      "cublasLtMatmulDescDestroy",
-    "cublasLtMatrixLayoutDestroy", "cublasLtMatmulPreferenceDestroy"};
+const std::set<std::string> kReleases = {"cudaDeviceSynchronize",
+                                         "cudaFree",
+                                         "cudaFreeHost",
+                                         "cudaStreamDestroy",
+                                         "cudaEventDestroy",
+                                         "cudaGraphDestroy",
+                                         "cudaGraphExecDestroy",
+                                         "cublasDestroy",
+                                         "cublasLtDestroy",
+                                         "cublasLtMatmulDescDestroy",
+                                         "cublasLtMatrixLayoutDestroy",
+                                         "cublasLtMatmulPreferenceDestroy"};
 
 int code_for(const std::string& call) {
   return call.starts_with("cublas") ? kCublasExecutionFailed : kUnknownCudaError;

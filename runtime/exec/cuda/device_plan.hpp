@@ -33,7 +33,7 @@ class DevicePlan {
   /// the caller then prepares. Waits until the staging memory has been read. Ahead of the step.
   void begin(const BatchPlan& plan, const CudaStream& uploads);
 
-  /// Copies all arrays, on the stream of uploads, after the step that used them last; the expert
+  /// Copies all arrays, on the stream of uploads; the step that used them last is done. The expert
   /// rows of all layers begin at `expert_rows`. True where the arrays have moved. Ahead of the
   /// step.
   bool upload(const BatchPlan& plan, std::byte* expert_rows, const CudaStream& uploads);
