@@ -9,7 +9,7 @@ get_property(HASHEP_LIBRARIES GLOBAL PROPERTY HASHEP_LIBRARIES)
 install(TARGETS ${HASHEP_LIBRARIES} EXPORT HashEPTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT HashEPTargets NAMESPACE HashEP:: DESTINATION ${HASHEP_PACKAGE_DIR})
 
-foreach(program hashep hashep-bench)
+foreach(program hashep hashep-bench hashep-bench-gpu)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   endif()

@@ -16,7 +16,7 @@ Installs what is missing of the named sets (default: build).
   text   the programs spm_train and spm_encode, which make token ids from text
   kjv    the King James Bible, the public-domain text of the quick start
   test   Catch2, and iproute2 for the tests on several hosts
-  ci     clang with libFuzzer, clang-format, git
+  ci     clang with libFuzzer, clang-format, git, ccache
 
   --yes   do not ask, even when a person is at the terminal
   --list  print the missing packages, one a line, and install nothing
@@ -48,7 +48,7 @@ LIST
     text) echo sentencepiece spm_train ;;
     kjv) printf '%s\n' 'bible-kjv bible' bible-kjv-text ;;
     test) printf '%s\n' catch2 'iproute2 tc' ;;
-    ci) printf '%s\n' 'clang clang++' "$(fuzzer_package)" 'clang-format clang-format' 'git git' ;;
+    ci) printf '%s\n' 'clang clang++' "$(fuzzer_package)" 'clang-format clang-format' 'git git' 'ccache ccache' ;;
     *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, test, ci)" >&2; return 2 ;;
   esac
 }

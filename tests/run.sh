@@ -12,7 +12,8 @@ Usage: ./tests/run.sh [--all] [--preset NAME]... [--bare] [--yes] [-- OPTIONS OF
   --all          what continuous integration runs: lint, all presets (slow and cluster tests in cpu-release
                  alone, tests of the program not in cpu-debug), the proof that the lower layers
                  need no MPI and no oneDNN, each header compiled alone, the fuzzers for a bounded
-                 time, and the installed package
+                 time, the installed package, and where there is a CUDA toolkit the GPU build for
+                 all its architectures and the GPU path on a stand-in
   --bare         prove both README commands on a bare Debian 12 (root; see tests/bare_debian.sh)
   --yes          install missing packages without asking
   --             what follows goes to ctest, `-- -R plan` for example
@@ -64,15 +65,19 @@ build() {
   cmake --build --preset "$preset" --parallel "$jobs" "${target[@]}"
 }
 
-# suite PRESET [OPTIONS OF ctest...]: builds a preset and runs its tests; of the fuzz preset only
-# the fuzzers, as its other tests are the minimal preset's.
+# suite PRESET [OPTIONS OF ctest...]: builds a preset and runs its tests; of the fuzz and CUDA presets
+# only what the others do not have.
 suite() {
   local preset=$1 begin=$SECONDS code=0 log="$logs/$1.ctest" targets=()
   shift
-  if [ "$preset" = fuzz ]; then
-    targets=(fuzz_targets)
-    set -- --label-regex fuzz "$@"
-  fi
+  case $preset in
+    fuzz) targets=(fuzz_targets); set -- --label-regex fuzz "$@" ;;
+    cuda-release)
+      targets=(hashep hashep-bench hashep-bench-gpu gpu_tests)
+      set -- --label-regex 'gpu|cuda' "$@"
+      ;;
+    cuda-standin) targets=(standin_tests); set -- --label-regex standin "$@" ;;
+  esac
   printf '\n== %s\n' "$preset"
   if ! build "$preset" "${targets[@]}"; then
     note "$preset" 1 "the build failed"
@@ -111,6 +116,12 @@ all_suites() {
   suite cpu-release
   step "each header alone" build cpu-release check_headers
   suite cpu-asan --label-exclude 'slow|cluster'
+  if command -v nvcc >/dev/null; then
+    suite cuda-standin
+    suite cuda-release
+  else
+    suites+=("skipped cuda-release, cuda-standin: there is no CUDA toolkit (nvcc) here")
+  fi
   suite cpu-debug --label-exclude 'slow|install|program|cluster'
   suite fuzz
 }
@@ -145,7 +156,12 @@ if [ -n "$all" ] || [[ " ${presets[*]} " == *" fuzz "* ]]; then sets+=(text ci);
 ./launch/install_dependencies.sh "${yes[@]}" "${sets[@]}" || exit 1
 
 launcher=()
-if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+if command -v ccache >/dev/null; then
+  # Presets and checkouts share what they compile alike, wherever they are.
+  export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+  launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
+fi
+if [ -d /usr/local/cuda/bin ]; then PATH=$PATH:/usr/local/cuda/bin; fi
 logs=build/logs
 mkdir -p "$logs"
 
