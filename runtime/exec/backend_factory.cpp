@@ -42,7 +42,7 @@ std::string why_no_gpu(int ranks) {
 constexpr bool kHasCuda = false;
 
 std::string why_no_gpu(int) {
-  return "this build has no CUDA";
+  return "";
 }
 #endif
 
@@ -59,7 +59,7 @@ void require_device(const std::string& name) {
 
 DeviceChoice resolve_device(const std::string& name, int ranks) {
   require_device(name);
-  if (name == "cpu") return {};
+  if (name == "cpu" || !kHasCuda) return {};
   const std::string why_cpu = why_no_gpu(ranks);
   if (why_cpu.empty()) return {.name = "cuda", .why_cpu = ""};
   if (name == "cuda") throw InputError("--device cuda: " + why_cpu);

@@ -20,7 +20,7 @@ namespace hashep {
 /// The device that a run uses.
 struct DeviceChoice {
   std::string name = "cpu";  // or cuda
-  std::string why_cpu;       // where it was left to us, and a GPU is not used
+  std::string why_cpu;       // where a build for GPUs was left the choice, and uses none
 };
 
 /// Throws InputError where `name` is no device, or one that this build does not have. Local, and
