@@ -54,10 +54,19 @@ DeviceExpertFfn::DeviceExpertFfn(const FfnShape& shape, DType dtype, int64_t num
   }
 }
 
+bool DeviceExpertFfn::reserve(int64_t rows) {
+  if (grouping_ == GemmGrouping::per_expert) return false;  // tiles: the lanes' scratch
+  const bool pre_moved = pre_.reserve(rows * pre_cols() * dtype_size(dtype_));
+  return hidden_.reserve(rows * shape_.ffn_size * dtype_size(dtype_)) || pre_moved;
+}
+
 bool DeviceExpertFfn::prepare(std::span<const int64_t> expert_offsets, int64_t first_expert,
                               MatrixView rows, ExpertWork& work) {
   work.first_expert = first_expert;
-  if (grouping_ == GemmGrouping::grouped) return prepare_groups(expert_offsets, rows, work);
+  if (grouping_ == GemmGrouping::grouped) {
+    prepare_groups(expert_offsets, rows, work);
+    return false;
+  }
   work.tiles.clear();
   for_each_device_tile(expert_offsets, [&](const ExpertTile& tile) {
     work.tiles.push_back({tile, 0});
@@ -88,13 +97,13 @@ bool DeviceExpertFfn::prepare_tiles(ExpertWork& work) {
                         most_rows * shape_.ffn_size * dtype_size(dtype_));
 }
 
-bool DeviceExpertFfn::prepare_groups(std::span<const int64_t> expert_offsets, MatrixView rows,
+void DeviceExpertFfn::prepare_groups(std::span<const int64_t> expert_offsets, MatrixView rows,
                                      ExpertWork& work) {
-  const bool pre_moved = pre_.reserve(expert_offsets.back() * pre_cols() * dtype_size(dtype_));
-  const bool hidden_moved =
-      hidden_.reserve(expert_offsets.back() * shape_.ffn_size * dtype_size(dtype_));
+  if (reserve(expert_offsets.back())) throw RunError("expert FFN: prepare without reserve");
   work.groups.clear();
   work.group_rows.clear();
+  // A graph may hold the address of what cuBLAS read while it was captured.
+  work.group_rows.reserve(expert_offsets.size());
   for (size_t i = 0; i + 1 < expert_offsets.size(); ++i) {
     const int64_t count = expert_offsets[i + 1] - expert_offsets[i];
     if (count == 0) continue;
@@ -115,7 +124,6 @@ bool DeviceExpertFfn::prepare_groups(std::span<const int64_t> expert_offsets, Ma
   add_all([&](const ExpertTile& group) { return hidden.row(group.first_row); });
   add_all([&](const ExpertTile& group) { return weights_.second(expert(group)); });
   add_all([&](const ExpertTile& group) { return rows.row(group.first_row); });
-  return pre_moved || hidden_moved;
 }
 
 void DeviceExpertFfn::run(const ExpertWork& work, MatrixView from, MatrixView to,

@@ -53,6 +53,9 @@ class DeviceExpertFfn {
   /// Converts one expert's weights and copies them to the GPU. Waits for the copy.
   void set_expert(int64_t expert, const FfnWeights& weights) { weights_.set(expert, weights); }
 
+  /// Makes room for up to `rows` rows of a layer, ahead of `prepare`. True where scratch has moved.
+  bool reserve(int64_t rows);
+
   /// Plans the experts' work on rows [expert_offsets[i], expert_offsets[i + 1]) by expert
   /// first_expert + i, in place in `rows` [expert_offsets.back(), hidden_size] of GPU memory:
   /// tiles, algorithms, scratch. Host work, ahead of the step. True where scratch has moved.
@@ -71,7 +74,7 @@ class DeviceExpertFfn {
 
  private:
   bool prepare_tiles(ExpertWork& work);
-  bool prepare_groups(std::span<const int64_t> expert_offsets, MatrixView rows, ExpertWork& work);
+  void prepare_groups(std::span<const int64_t> expert_offsets, MatrixView rows, ExpertWork& work);
   void run_tile(const ExpertWork::Tile& tile, int64_t expert, MatrixView from, MatrixView to) const;
   void run_groups(const ExpertWork& work, MatrixView to, DeviceStream stream) const;
   int64_t pre_cols() const { return first_gemm_.shape().out_cols; }

@@ -77,13 +77,18 @@ const float* DeviceExpertWeights::bias(int64_t expert, int which) const {
 
 void DeviceExpertWeights::upload(ConstMatrixView matrix, DType dtype, std::byte* to) {
   const int64_t count = matrix.rows * matrix.cols;
-  std::vector<float> values(static_cast<size_t>(std::min(count, kStagedElements)));
+  const bool is_copy = matrix.dtype == dtype;
+  std::vector<float> values(is_copy ? 0 : static_cast<size_t>(std::min(count, kStagedElements)));
   staging_.reserve(std::min(count, kStagedElements) * dtype_size(dtype));
   for (int64_t begin = 0; begin < count; begin += kStagedElements) {
     const int64_t part = std::min(kStagedElements, count - begin);
-    convert_to_float(matrix.dtype, matrix.data + begin * dtype_size(matrix.dtype), part,
-                     values.data());
-    convert_from_float(values.data(), part, dtype, staging_.data());
+    const std::byte* const from = matrix.data + begin * dtype_size(matrix.dtype);
+    if (is_copy) {
+      std::copy_n(from, part * dtype_size(dtype), staging_.data());
+    } else {
+      convert_to_float(matrix.dtype, from, part, values.data());
+      convert_from_float(values.data(), part, dtype, staging_.data());
+    }
     copy_async(to + begin * dtype_size(dtype), staging_.data(), part * dtype_size(dtype), stream_);
     stream_.synchronize();
   }

@@ -59,42 +59,42 @@ class GpuMachine : public KernelMachine {
 
 }  // namespace
 
-TEST_CASE("scatter_rows on a GPU does what the CPU does") {
+TEST_CASE("scatter_rows on a GPU does what the CPU does", "[small]") {
   GpuMachine machine;
   check_scatter_cases(machine);
 }
 
-TEST_CASE("combine_rows on a GPU does what the CPU does, up to a rounding") {
+TEST_CASE("combine_rows on a GPU does what the CPU does, up to a rounding", "[small]") {
   GpuMachine machine;
   check_combine_cases(machine);
 }
 
-TEST_CASE("add_rows on a GPU does what the CPU does") {
+TEST_CASE("add_rows on a GPU does what the CPU does", "[small]") {
   GpuMachine machine;
   check_add_rows_cases(machine);
 }
 
-TEST_CASE("gate_weights on a GPU agrees with the oracle") {
+TEST_CASE("gate_weights on a GPU agrees with the oracle", "[small]") {
   GpuMachine machine;
   check_gate_cases(machine);
 }
 
-TEST_CASE("gate_weights on a GPU depends on nothing but its token") {
+TEST_CASE("gate_weights on a GPU depends on nothing but its token", "[small]") {
   GpuMachine machine;
   check_gate_independence(machine);
 }
 
-TEST_CASE("activate on a GPU agrees with plain formulas") {
+TEST_CASE("activate on a GPU agrees with plain formulas", "[small]") {
   GpuMachine machine;
   check_activation_cases(machine);
 }
 
-TEST_CASE("activate on a GPU keeps NaN and infinity, and does not overflow inside") {
+TEST_CASE("activate on a GPU keeps NaN and infinity, and does not overflow inside", "[small]") {
   GpuMachine machine;
   check_activation_of_special_values(machine);
 }
 
-TEST_CASE("add_bias on a GPU adds in fp32 and rounds once") {
+TEST_CASE("add_bias on a GPU adds in fp32 and rounds once", "[small]") {
   GpuMachine machine;
   check_add_bias_cases(machine);
 }

@@ -115,6 +115,7 @@ bool CudaStack::reserve(const BatchPlan& plan, const SharedTiles& tiles) {
   }
   const auto tokens = std::ssize(plan.batch.ids);
   bool moved = workspace_.rows.reserve(recv * row_bytes);
+  moved |= experts_.routed.reserve(recv);
   if (options_.residual) moved |= workspace_.output.reserve(tokens * row_bytes);
   if (config_.score != Score::none) {
     moved |= workspace_.weights.reserve(assignments * dtype_size(DType::f32));
@@ -133,20 +134,11 @@ bool CudaStack::fill(Slot& slot) {
   const BatchPlan& batch = *slot.batch;
   bool moved = reserve(batch, slot.tiles);
   slot.plan.begin(batch, uploads_);
-  const auto prepare_layers = [&] {
-    bool any = false;
-    for (size_t i = 0; i < layers_.size(); ++i) {
-      DeviceLayerPlan& plan = slot.plan.layers()[i];
-      const MatrixView rows =
-          workspace_.rows.matrix(options_.dtype, plan.total_recv, config_.hidden_size);
-      any |= layers_[i].prepare(batch.layers[i].expert_offsets, slot.tiles, rows, plan);
-    }
-    return any;
-  };
-  // Where a layer's scratch moves, layers before it may have noted where it was.
-  if (prepare_layers()) {
-    moved = true;
-    prepare_layers();
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    DeviceLayerPlan& plan = slot.plan.layers()[i];
+    const MatrixView rows =
+        workspace_.rows.matrix(options_.dtype, plan.total_recv, config_.hidden_size);
+    moved |= layers_[i].prepare(batch.layers[i].expert_offsets, slot.tiles, rows, plan);
   }
   moved |= slot.plan.upload(batch, workspace_.rows.data(), uploads_);
   return moved;
