@@ -126,22 +126,25 @@ cudaError_t refuse_in_capture() {
 }
 
 void replay(const GraphNodes& nodes, const std::vector<std::shared_ptr<Signal>>& signals) {
-  std::set<size_t> to_do;
-  for (size_t i = 0; i < nodes.size(); ++i) to_do.insert(to_do.end(), i);
-  const auto is_ready = [&](size_t i) {
-    return std::none_of(nodes[i].after.begin(), nodes[i].after.end(),
-                        [&](size_t before) { return to_do.contains(before); });
-  };
-  while (!to_do.empty()) {
-    const size_t next = state().order == Order::eager
-                            ? *to_do.begin()
-                            : *std::find_if(to_do.rbegin(), to_do.rend(), is_ready);
-    if (signals[next] != nullptr) {
-      do_record(*signals[next]);
+  std::vector<size_t> ready;  // in the order in which they became so
+  std::vector<size_t> missing(nodes.size());
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    missing[i] = nodes[i].after.size();
+    if (missing[i] == 0) ready.push_back(i);
+  }
+  while (!ready.empty()) {
+    const auto next = state().order == Order::eager ? ready.begin()
+                                                    : std::max_element(ready.begin(), ready.end());
+    const size_t done = *next;
+    ready.erase(next);
+    if (signals[done] != nullptr) {
+      do_record(*signals[done]);
     } else {
-      do_work(nodes[next].work);
+      do_work(nodes[done].work);
     }
-    to_do.erase(next);
+    for (size_t i = done + 1; i < nodes.size(); ++i) {
+      if (nodes[i].after.contains(done) && --missing[i] == 0) ready.push_back(i);
+    }
   }
 }
 

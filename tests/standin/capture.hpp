@@ -49,7 +49,8 @@ void leave_capture(CUstream_st& stream);
 cudaError_t refuse_in_capture();
 
 /// One replay of a graph; signals[i] is that of node i, null where it is no event's. With
-/// Order::lazy, of nodes that have no order the one captured last goes first.
+/// Order::eager nodes go in the order in which they become ready, so that branches take turns; with
+/// Order::lazy, of those that are ready, the one captured last goes first.
 void replay(const GraphNodes& nodes, const std::vector<std::shared_ptr<Signal>>& signals);
 
 }  // namespace hashep::test::standin
