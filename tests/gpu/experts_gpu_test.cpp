@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Experts on a real GPU: each element is written, and a row's bits do not depend on which other
-// experts this rank has.
+// Experts on a GPU, or on the stand-in for one: each element is written, and a row's bits do not
+// depend on which other experts this rank has.
 #include <algorithm>
 #include <cstring>
 #include <span>
@@ -14,7 +14,7 @@
 namespace hashep::test {
 namespace {
 
-constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
+constexpr int64_t kWorkspaceBytes = int64_t{4} << 20;
 
 /// Some experts with rows, all of them on one GPU or a part of them.
 struct ExpertsCase {
@@ -34,6 +34,7 @@ std::vector<ExpertWeights> weights_of(const ExpertsCase& c) {
 
 /// Copies through pinned memory; waits.
 void copy_and_wait(void* to, const void* from, int64_t bytes, bool to_gpu) {
+  if (bytes == 0) return;
   PinnedBuffer staging(bytes);
   const CudaStream stream;
   if (to_gpu) std::memcpy(staging.data(), from, static_cast<size_t>(bytes));
@@ -83,11 +84,11 @@ std::vector<ExpertsCase> cases() {
   std::vector<ExpertsCase> all;
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const auto activation : {Activation::relu, Activation::gelu, Activation::silu}) {
-      for (const int64_t d : {64, 72, 7}) {
+      for (const int64_t d : {64, 24, 7}) {
         all.push_back({{d, 2 * d, activation, activation == Activation::silu ? 0.5f : 0.0f},
                        dtype,
                        {3, 0, 130, 1, 2049, 16},
-                       d == 72});
+                       d == 24});
       }
     }
   }

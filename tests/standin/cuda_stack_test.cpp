@@ -161,6 +161,18 @@ TEST_CASE("phases of a step are timed, in a graph too") {
   }
 }
 
+/// The same counts with other tokens behind them: each token gets the experts of the next one.
+BatchPlan with_other_tokens(BatchPlan plan) {
+  for (ExchangePlan& layer : plan.layers) {
+    std::rotate(layer.experts.begin(), layer.experts.begin() + layer.top_k, layer.experts.end());
+    std::vector<int64_t> counts(static_cast<size_t>(layer.num_experts));
+    count_assignments(layer.experts, counts);
+    layer = make_plan(layer.experts, layer.top_k, counts,
+                      contiguous_placement(layer.num_experts, 1), 0);
+  }
+  return plan;
+}
+
 TEST_CASE("graphs are captured when a shape comes again, and replayed for other contents") {
   standin::reset(Order::lazy);
   const StackSteps steps(full_case(), 2);
@@ -169,15 +181,7 @@ TEST_CASE("graphs are captured when a shape comes again, and replayed for other 
   options.plans = 1;
   CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
   stack.set_input(steps.input());
-  // The same counts with other tokens behind them: each token's experts, one place further.
-  BatchPlan other = steps.plan(0);
-  for (ExchangePlan& layer : other.layers) {
-    const auto k = layer.top_k;
-    std::rotate(layer.experts.begin(), layer.experts.begin() + k, layer.experts.end());
-    std::vector<int64_t> counts(static_cast<size_t>(layer.num_experts));
-    count_assignments(layer.experts, counts);
-    layer = make_plan(layer.experts, k, counts, contiguous_placement(layer.num_experts, 1), 0);
-  }
+  const BatchPlan other = with_other_tokens(steps.plan(0));
   std::array<BatchPlan, 4> plans = {steps.plan(0), steps.plan(1), steps.plan(0), other};
   const std::array<int64_t, 4> captured = {0, 0, 1, 1};
   for (size_t i = 0; i < plans.size(); ++i) {
@@ -198,6 +202,28 @@ TEST_CASE("graphs are captured when a shape comes again, and replayed for other 
     again.run(plans[i].step);
     CHECK(fetch_result(again) == result);
   }
+}
+
+TEST_CASE("a step replays no graph of another step's plan arrays") {
+  standin::reset(Order::lazy);
+  const StackSteps steps(full_case(), 1);
+  std::array<BatchPlan, 2> plans = {steps.plan(0), with_other_tokens(steps.plan(0))};
+  plans[1].step = 1;
+  std::array<std::vector<float>, 2> direct;
+  for (const GraphMode graph : {GraphMode::off, GraphMode::on}) {
+    CudaExecOptions options = gpu_options(steps.stack_case());
+    options.graph = graph;
+    CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
+    stack.set_input(steps.input());
+    for (size_t i = 0; i < plans.size(); ++i) {
+      stack.prepare(plans[i]);
+      stack.run(plans[i].step);
+      const auto result = fetch_result(stack);
+      if (graph == GraphMode::off) direct[i] = result;
+      CHECK(result == direct[i]);
+    }
+  }
+  CHECK(direct[0] != direct[1]);
 }
 
 TEST_CASE("steps are refused that were not prepared, or are too many") {
