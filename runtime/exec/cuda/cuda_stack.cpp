@@ -133,7 +133,7 @@ bool CudaStack::reserve(const BatchPlan& plan, const SharedTiles& tiles) {
 bool CudaStack::fill(Slot& slot) {
   const BatchPlan& batch = *slot.batch;
   bool moved = reserve(batch, slot.tiles);
-  slot.plan.begin(batch, uploads_);
+  slot.plan.begin(batch);
   for (size_t i = 0; i < layers_.size(); ++i) {
     DeviceLayerPlan& plan = slot.plan.layers()[i];
     const MatrixView rows =

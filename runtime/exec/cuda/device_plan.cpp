@@ -69,8 +69,7 @@ void fill_places(const ExchangePlan& plan, std::byte* expert_rows, std::span<Exp
 
 }  // namespace
 
-void DevicePlan::begin(const BatchPlan& plan, const CudaStream& uploads) {
-  if (!uploaded_.is_done()) uploads.synchronize();
+void DevicePlan::begin(const BatchPlan& plan) {
   layers_.resize(plan.layers.size());
   for (size_t i = 0; i < layers_.size(); ++i) {
     layers_[i].tokens = plan.layers[i].tokens;

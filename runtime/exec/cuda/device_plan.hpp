@@ -29,9 +29,9 @@ struct DeviceLayerPlan {
 /// memory, on a stream of their own, while earlier steps run.
 class DevicePlan {
  public:
-  /// A new plan takes the place of the one before: sets the shapes of `layers()`, whose ExpertWork
-  /// the caller then prepares. Waits until the staging memory has been read. Ahead of the step.
-  void begin(const BatchPlan& plan, const CudaStream& uploads);
+  /// A new plan takes the place of the one before, whose step is done or has not been asked for:
+  /// sets the shapes of `layers()`, whose ExpertWork the caller then prepares. Ahead of the step.
+  void begin(const BatchPlan& plan);
 
   /// Copies all arrays, on the stream of uploads; the step that used them last is done. The expert
   /// rows of all layers begin at `expert_rows`. True where the arrays have moved. Ahead of the
