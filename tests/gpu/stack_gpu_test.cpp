@@ -11,6 +11,13 @@
 namespace hashep::test {
 namespace {
 
+/// With as much workspace as cuBLAS likes; the stand-in needs none.
+CudaExecOptions real_options(const StackCase& c) {
+  CudaExecOptions options = gpu_options(c);
+  options.workspace_bytes = int64_t{32} << 20;
+  return options;
+}
+
 void require_like_oracle(const std::vector<float>& got, const StackSteps& steps, int64_t step,
                          double slack = 1.0) {
   const StackCase& c = steps.stack_case();
@@ -21,13 +28,16 @@ void require_like_oracle(const std::vector<float>& got, const StackSteps& steps,
 
 TEST_CASE("a stack on a GPU agrees with the oracle, with graphs to the bit", "[small]") {
   const GemmGrouping grouping = GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped);
-  for (StackCase c : stack_cases()) {
+  const auto cases = stack_cases();
+  for (size_t i = 0; i < cases.size();
+       i += 3) {  // all of them would take compute-sanitizer minutes
+    StackCase c = cases[i];
     c.config.hidden_size = 64;  // rows of 16-byte words; other sizes are the kernels' tests
     c.config.ffn_size = 96;
     const StackSteps steps(c, 2);
     std::vector<std::vector<float>> direct;
     for (const GraphMode graph : {GraphMode::off, GraphMode::on}) {
-      CudaExecOptions options = gpu_options(c);
+      CudaExecOptions options = real_options(c);
       options.grouping = grouping;
       options.graph = graph;
       CudaStack stack(c.config, steps.weights(), steps.placements(), 0, options);
@@ -52,7 +62,7 @@ TEST_CASE("a stack on a GPU agrees with the oracle, with graphs to the bit", "[s
 TEST_CASE("odd sizes agree with the oracle too") {
   for (const StackCase& c : stack_cases()) {  // d 24, f 40
     const StackSteps steps(c, 1);
-    CudaStack stack(c.config, steps.weights(), steps.placements(), 0, gpu_options(c));
+    CudaStack stack(c.config, steps.weights(), steps.placements(), 0, real_options(c));
     stack.set_input(steps.input());
     stack.prepare(steps.plan(0));
     stack.run(0);
@@ -62,7 +72,7 @@ TEST_CASE("odd sizes agree with the oracle too") {
 
 TEST_CASE("plans sent ahead of the steps that run change no bit", "[small]") {
   const StackSteps steps(full_case(), 12);
-  CudaExecOptions options = gpu_options(steps.stack_case());
+  CudaExecOptions options = real_options(steps.stack_case());
   options.graph = GENERATE(GraphMode::off, GraphMode::on);
   std::vector<std::vector<float>> alone;
   for (int64_t step = 0; step < steps.steps(); ++step) {
@@ -84,7 +94,7 @@ TEST_CASE("plans sent ahead of the steps that run change no bit", "[small]") {
 
 TEST_CASE("a step allocates no host memory, and phases add up to it") {
   const StackSteps steps(full_case(), 3);
-  CudaExecOptions options = gpu_options(steps.stack_case());
+  CudaExecOptions options = real_options(steps.stack_case());
   options.graph = GENERATE(GraphMode::off, GraphMode::on);
   CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
   stack.set_input(steps.input());
