@@ -166,6 +166,8 @@ bad 2 "--plan-depth 65: must be in [0, 64]" --plan-depth 65
 bad 1 '--plan-depth: "deep"' --plan-depth deep
 bad 1 "--device cuda" --device cuda
 bad 1 "--device tpu" --device tpu
+bad 1 "--graph" --graph maybe
+bad 2 "--expert-gemm" --expert-gemm all
 bad 1 "--placement" --placement random
 bad 1 "--planning" --planning none
 bad 1 "--residual" --residual maybe
