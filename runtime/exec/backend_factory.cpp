@@ -113,7 +113,8 @@ std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const We
   if (options.graph == "off") exec.graph = GraphMode::off;
   exec.reading = {.check_finite = options.check_finite,
                   .between = [&watch] { watch.check_stop(); }};
-  return std::make_unique<CudaStackRunner>(config, weights, placements, exec, watch);
+  return std::make_unique<CudaStackRunner>(config, weights, placements, exec, use_gpu(0), nullptr,
+                                           watch);
 }
 #else
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig&, const WeightSource&,
