@@ -27,9 +27,8 @@ std::span<const RowBlock> blocks_from(const ExchangePlan& plan, int source, Rang
   const auto last = std::partition_point(first, all.end(), [&](const RowBlock& block) {
     return block.message_row < plan.recv_displs[at(source) + 1];
   });
-  const auto begin = std::partition_point(first, last, [&](const RowBlock& block) {
-    return block.expert_row < expert_rows.begin;
-  });
+  const auto begin = std::partition_point(
+      first, last, [&](const RowBlock& block) { return block.expert_row < expert_rows.begin; });
   const auto end = std::partition_point(
       begin, last, [&](const RowBlock& block) { return block.expert_row < expert_rows.end; });
   return {begin, end};
@@ -99,7 +98,8 @@ void make_schedule(const ExchangePlan& plan, Landing landing, int64_t num_parts,
     const int from = (plan.ep_rank + plan.ep_size - step) % plan.ep_size;
     add_receives(blocks_from(plan, from, expert_rows), landing, from, schedule.receives);
   }
-  const int64_t to_send_row = plan.send_displs[at(plan.ep_rank)] - plan.recv_displs[at(plan.ep_rank)];
+  const int64_t to_send_row =
+      plan.send_displs[at(plan.ep_rank)] - plan.recv_displs[at(plan.ep_rank)];
   for (RowBlock block : blocks_from(plan, plan.ep_rank, expert_rows)) {
     block.message_row += to_send_row;
     schedule.own.push_back(block);

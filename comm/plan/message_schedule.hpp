@@ -26,8 +26,8 @@ struct Message {
 
 /// All messages of one exchange, or of one part of it, as one rank sees them. Between two ranks the
 /// k-th send of one is the k-th receive of the other. Sends go to rank + 1 first, then to rank + 2
-/// and so on around, receives come from rank - 1 first: no rank is everyone's first target. A rank's
-/// rows for itself are no message.
+/// and so on around, receives come from rank - 1 first: no rank is everyone's first target. A
+/// rank's rows for itself are no message.
 ///
 /// Rows are those of dispatch: `sends` are rows of the source's rank-major send buffer; `receives`
 /// are expert-major rows with Landing::direct, and rank-major rows of a receive buffer with
@@ -69,8 +69,8 @@ Range part_rows(const ExchangePlan& plan, int64_t num_parts, int64_t part);
 inline constexpr int64_t kDirectBytes = int64_t{512} << 10;
 
 /// Landing::direct where a message for each (source, owner's expert) would have at least
-/// kDirectBytes on average over all ranks, else Landing::unpack. Follows from figures that all ranks
-/// have alike. row_bytes: bytes of a row.
+/// kDirectBytes on average over all ranks, else Landing::unpack. Follows from figures that all
+/// ranks have alike. row_bytes: bytes of a row.
 Landing choose_landing(const ExchangePlan& plan, int64_t row_bytes);
 
 }  // namespace hashep
