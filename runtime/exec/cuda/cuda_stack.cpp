@@ -150,18 +150,23 @@ bool CudaStack::fill(Slot& slot) {
   return moved;
 }
 
-void CudaStack::describe(Slot& slot) {
-  slot.shape.assign({static_cast<int64_t>(&slot - slots_.data()), std::ssize(slot.batch->batch.ids),
-                     slot.tiles.tile_rows, slot.tiles.lead, slot.tiles.num_tiles});
+void CudaStack::describe(Slot& slot) const {
+  const BatchPlan& batch = *slot.batch;
+  slot.shape.assign({&slot - slots_.data(), static_cast<int64_t>(batch.counts_digest),
+                     std::ssize(batch.batch.ids), slot.tiles.tile_rows, slot.tiles.lead,
+                     slot.tiles.num_tiles});
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const ExchangePlan& layer = slot.batch->layers[i];
+    const ExchangePlan& layer = batch.layers[i];
     slot.shape.push_back(layer.top_k);
     slot.shape.insert(slot.shape.end(), layer.expert_offsets.begin(), layer.expert_offsets.end());
     slot.plan.layers()[i].exchange->add_shape(slot.shape);
   }
+}
+
+void CudaStack::find_graph(Slot& slot) {
   slot.graph = nullptr;
-  if (transport_->can_capture())
-    slot.graph = graphs_.get(slot.shape, stream_, [&] { enqueue(slot); });
+  if (!transport_->can_capture()) return;
+  slot.graph = graphs_.get(slot.shape, stream_, [&] { enqueue(slot); });
 }
 
 void CudaStack::prepare(const BatchPlan& plan) {
@@ -177,15 +182,19 @@ void CudaStack::prepare(const BatchPlan& plan) {
   if (experts_.shared) {
     slot.tiles = shared_tiles(plan.first_token, tokens, plan.global_tokens);
   }
-  const bool moved = fill(slot);
+  bool moved = fill(slot);
+  describe(slot);
   slot.is_pending = true;
-  if (!moved) return describe(slot);
+  // NCCL wants all ranks to capture a step, or none, and a replay is of one capture. On some rank a
+  // shape that is new may move memory, one that was met does so on none.
+  if (plan.layers.front().ep_size > 1) moved |= !graphs_.knows(slot.shape);
+  if (!moved) return find_graph(slot);
   // Addresses that others have noted are void.
   graphs_.drop_graphs();
   for (Slot& other : slots_) {
     if (!other.is_pending) continue;
     if (&other != &slot) fill(other);
-    describe(other);
+    find_graph(other);
   }
 }
 

@@ -108,7 +108,8 @@ class CudaStack {
   bool reserve(const BatchPlan& plan, const SharedTiles& tiles);
   /// Tiles and arrays of a slot's batch; true where addresses have changed.
   bool fill(Slot& slot);
-  void describe(Slot& slot);
+  void describe(Slot& slot) const;
+  void find_graph(Slot& slot);
   void enqueue(Slot& slot);
   DeviceState state_of(const Slot& slot) const;
   LayerStreams streams() const;
