@@ -13,9 +13,9 @@ constexpr size_t kAhead = 2;  // steps that may be asked for and not settled
 }  // namespace
 
 CudaStackRunner::CudaStackRunner(const ModelConfig& config, const WeightSource& weights,
-                                 std::span<const Placement> placements,
+                                 std::span<const Placement> placements, int gpu,
                                  const CudaExecOptions& options, Watch& watch)
-    : watch_(watch), gpu_(use_gpu(0)), stack_(config, weights, placements, 0, options) {}
+    : watch_(watch), gpu_(use_gpu(gpu)), stack_(config, weights, placements, 0, options) {}
 
 template <typename Ready>
 void CudaStackRunner::wait_until(Ready&& ready, int64_t step) {

@@ -10,14 +10,14 @@
 
 namespace hashep {
 
-/// A stack on the one rank's GPU. A step computes while the host plans the next; the host waits,
+/// A stack on this rank's GPU. A step computes while the host plans the next; the host waits,
 /// under the deadline, for the step before the one that it has asked for.
 class CudaStackRunner final : public StackRunner {
  public:
-  /// Takes GPU 0 and reads the weights to it. Throws InputError on bad weights, RunError where the
-  /// GPU refuses. `watch` must outlive the runner.
+  /// Takes GPU `gpu`, in this process's numbering, and reads the weights to it. Throws InputError
+  /// on bad weights, RunError where the GPU refuses. `watch` must outlive the runner.
   CudaStackRunner(const ModelConfig& config, const WeightSource& weights,
-                  std::span<const Placement> placements, const CudaExecOptions& options,
+                  std::span<const Placement> placements, int gpu, const CudaExecOptions& options,
                   Watch& watch);
 
   std::string_view device() const override { return "cuda"; }
