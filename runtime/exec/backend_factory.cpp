@@ -127,7 +127,8 @@ std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const We
   if (options.graph == "off") exec.graph = GraphMode::off;
   exec.reading = {.check_finite = options.check_finite,
                   .between = [&watch] { watch.check_stop(); }};
-  return std::make_unique<CudaStackRunner>(config, weights, placements, options.gpu, exec, watch);
+  return std::make_unique<CudaStackRunner>(config, weights, placements, exec, use_gpu(options.gpu),
+                                           nullptr, watch);
 }
 #else
 std::vector<VisibleGpu> visible_gpus() {

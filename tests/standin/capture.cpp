@@ -34,6 +34,57 @@ bool is_joined(const Capture& capture) {
   });
 }
 
+/// A replay on its way.
+class Replay {
+ public:
+  Replay(std::shared_ptr<const GraphNodes> nodes, std::vector<std::shared_ptr<Signal>> signals)
+      : nodes_(std::move(nodes)),
+        signals_(std::move(signals)),
+        begun_(nodes_->size()),
+        missing_(nodes_->size()) {
+    for (size_t i = 0; i < nodes_->size(); ++i) {
+      missing_[i] = (*nodes_)[i].after.size();
+      if (missing_[i] == 0) ready_.push_back(i);
+    }
+  }
+
+  /// Does nodes until none is left, or all that are ready are stuck. True where none is left.
+  bool advance() {
+    while (do_one()) {
+    }
+    return ready_.empty();
+  }
+
+ private:
+  bool do_one() {
+    std::vector<size_t> turns = ready_;
+    if (state().order == Order::lazy) std::sort(turns.rbegin(), turns.rend());
+    const auto done =
+        std::find_if(turns.begin(), turns.end(), [this](size_t i) { return do_node(i); });
+    if (done == turns.end()) return false;
+    std::erase(ready_, *done);
+    for (size_t i = *done + 1; i < nodes_->size(); ++i) {
+      if ((*nodes_)[i].after.contains(*done) && --missing_[i] == 0) ready_.push_back(i);
+    }
+    return true;
+  }
+
+  /// Whether it is done now.
+  bool do_node(size_t i) {
+    if (signals_[i] != nullptr) {
+      do_record(*signals_[i]);
+      return true;
+    }
+    return is_done((*nodes_)[i].work, begun_[i]);
+  }
+
+  std::shared_ptr<const GraphNodes> nodes_;
+  std::vector<std::shared_ptr<Signal>> signals_;
+  std::vector<Poll> begun_;      // one run of each node's work, null before it begins
+  std::vector<size_t> missing_;  // how many nodes each still comes after
+  std::vector<size_t> ready_;    // in the order in which they became so
+};
+
 }  // namespace
 
 cudaError_t begin_capture(CUstream_st& stream) {
@@ -125,27 +176,10 @@ cudaError_t refuse_in_capture() {
   return captured ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 
-void replay(const GraphNodes& nodes, const std::vector<std::shared_ptr<Signal>>& signals) {
-  std::vector<size_t> ready;  // in the order in which they became so
-  std::vector<size_t> missing(nodes.size());
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    missing[i] = nodes[i].after.size();
-    if (missing[i] == 0) ready.push_back(i);
-  }
-  while (!ready.empty()) {
-    const auto next = state().order == Order::eager ? ready.begin()
-                                                    : std::max_element(ready.begin(), ready.end());
-    const size_t done = *next;
-    ready.erase(next);
-    if (signals[done] != nullptr) {
-      do_record(*signals[done]);
-    } else {
-      do_work(nodes[done].work);
-    }
-    for (size_t i = done + 1; i < nodes.size(); ++i) {
-      if (nodes[i].after.contains(done) && --missing[i] == 0) ready.push_back(i);
-    }
-  }
+Poll replay(std::shared_ptr<const GraphNodes> nodes, std::vector<std::shared_ptr<Signal>> signals) {
+  return [run = std::make_shared<Replay>(std::move(nodes), std::move(signals))] {
+    return run->advance();
+  };
 }
 
 }  // namespace hashep::test::standin

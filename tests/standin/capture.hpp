@@ -13,7 +13,7 @@ namespace hashep::test::standin {
 
 /// A node of a graph: work, or the record of an event.
 struct GraphNode {
-  std::function<void()> work = {};
+  Work work = {};
   CUevent_st* event = nullptr;
   const void* workspace = nullptr;  // that it uses, or null
   std::set<size_t> after = {};      // earlier nodes
@@ -48,10 +48,11 @@ void leave_capture(CUstream_st& stream);
 /// to ask about any, so all are refused.
 cudaError_t refuse_in_capture();
 
-/// One replay of a graph; signals[i] is that of node i, null where it is no event's. With
-/// Order::eager nodes go in the order in which they become ready, so that branches take turns; with
-/// Order::lazy, of those that are ready, the one captured last goes first.
-void replay(const GraphNodes& nodes, const std::vector<std::shared_ptr<Signal>>& signals);
+/// One replay of a graph, as an entry of a stream; signals[i] is that of node i, null where it is
+/// no event's. With Order::eager nodes go in the order in which they become ready, so that branches
+/// take turns; with Order::lazy, of those that are ready, the one captured last goes first. Where
+/// that one is stuck, the next does.
+Poll replay(std::shared_ptr<const GraphNodes> nodes, std::vector<std::shared_ptr<Signal>> signals);
 
 }  // namespace hashep::test::standin
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/standin/queue.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <utility>
@@ -22,42 +24,100 @@ bool is_before(const Clock& before, const Clock& after) {
   });
 }
 
+constexpr int kPatience = 100;  // questions in vain before Order::lazy lets all streams go on
+
+/// While queues are worked on: what they do must not begin to do so again.
+class Moving {
+ public:
+  Moving() { state().moving = true; }
+  ~Moving() { state().moving = false; }
+  Moving(const Moving&) = delete;
+  Moving& operator=(const Moving&) = delete;
+};
+
+/// All queues as far as they go: what one does can be what another is stuck for.
+void advance_all() {
+  for (int64_t left = -1; left != queued();) {
+    left = queued();
+    for (const auto& stream : state().streams.all()) advance(*stream, stream->asked);
+  }
+}
+
+/// One question was in vain.
+void let_others_go_on() {
+  if (state().order == Order::eager || ++state().in_vain > kPatience) advance_all();
+}
+
+template <typename Advance>
+bool look_with(Advance&& advance_it) {
+  const Moving moving;
+  bool done = advance_it();
+  if (!done) {
+    let_others_go_on();
+    done = advance_it();
+  }
+  if (done) state().in_vain = 0;
+  return done;
+}
+
+template <typename Look>
+void wait_with(Look&& look_at_it) {
+  while (!look_at_it()) sched_yield();
+}
+
 }  // namespace
 
-void push(CUstream_st& stream, std::function<void()> entry) {
+void push(CUstream_st& stream, Poll entry) {
   stream.queue.push_back(std::move(entry));
   ++stream.asked;
   merge(stream.clock, state().host_clock);  // the host asks after what it has seen
   stream.clock[stream.number] = stream.asked;
-  if (state().order == Order::eager) run_until(stream, stream.asked);
+  if (state().order == Order::eager) {
+    const Moving moving;
+    advance_all();
+  }
 }
 
-void push_work(CUstream_st& stream, std::function<void()> work) {
-  push(stream, [work = std::move(work)] { do_work(work); });
+void push_work(CUstream_st& stream, Work work) {
+  push(stream, [work = std::move(work), begun = Poll()]() mutable { return is_done(work, begun); });
 }
 
 void push_wait(CUstream_st& stream, const std::shared_ptr<Signal>& signal) {
   merge(stream.clock, signal->clock);
-  push(stream, [signal] { run_until(*signal); });
+  push(stream, [signal] { return advance(*signal); });
 }
 
 std::shared_ptr<Signal> push_record(CUstream_st& stream) {
   auto signal = std::make_shared<Signal>();
   signal->stream = &stream;
   signal->position = stream.asked + 1;
-  push(stream, [signal] { do_record(*signal); });
+  push(stream, [signal] {
+    do_record(*signal);
+    return true;
+  });
   signal->clock = stream.clock;
   return signal;
 }
 
-void do_work(const std::function<void()>& work) {
-  ++state().ticks;
+Work at_once(std::function<void()> work) {
+  return [shared = std::make_shared<std::function<void()>>(std::move(work))] {
+    return [shared] {
+      (*shared)();
+      return true;
+    };
+  };
+}
+
+bool is_done(const Work& work, Poll& begun) {
   try {
-    work();
+    if (begun == nullptr) begun = work();
+    if (!begun() && state().work_error == cudaSuccess) return false;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "stand-in: work on a stream failed: %s\n", error.what());
     state().work_error = cudaErrorLaunchFailure;
   }
+  ++state().ticks;
+  return true;
 }
 
 void do_record(Signal& signal) {
@@ -65,17 +125,34 @@ void do_record(Signal& signal) {
   signal.time = state().ticks;
 }
 
-void run_until(CUstream_st& stream, int64_t position) {
+bool advance(CUstream_st& stream, int64_t position) {
   while (stream.done < position) {
-    const std::function<void()> entry = std::move(stream.queue.front());
+    if (!stream.queue.front()()) return false;
     stream.queue.pop_front();
-    entry();
     ++stream.done;
   }
+  return true;
+}
+
+bool advance(const Signal& signal) {
+  if (!signal.done) advance(*signal.stream, signal.position);
+  return signal.done;
+}
+
+bool look(CUstream_st& stream, int64_t position) {
+  return look_with([&] { return advance(stream, position); });
+}
+
+bool look(const Signal& signal) {
+  return look_with([&] { return advance(signal); });
+}
+
+void run_until(CUstream_st& stream, int64_t position) {
+  wait_with([&] { return look(stream, position); });
 }
 
 void run_until(const Signal& signal) {
-  if (!signal.done) run_until(*signal.stream, signal.position);
+  wait_with([&] { return look(signal); });
 }
 
 void run_all() {
@@ -83,6 +160,12 @@ void run_all() {
     run_until(*stream, stream->asked);
     host_saw(stream->clock);
   }
+}
+
+void idle() {
+  if (state().moving || queued() == 0) return;
+  const Moving moving;
+  let_others_go_on();
 }
 
 void host_saw(const Clock& clock) {
@@ -102,3 +185,15 @@ void note_use(const CUstream_st& stream, const void* workspace) {
 }
 
 }  // namespace hashep::test::standin
+
+extern "C" {
+
+int __real_sched_yield();
+
+// The linker's --wrap puts it in the place of sched_yield in HashEP's own code.
+int __wrap_sched_yield() {
+  hashep::test::standin::idle();
+  return __real_sched_yield();
+}
+
+}  // extern "C"

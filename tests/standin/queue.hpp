@@ -11,6 +11,8 @@
 #include <set>
 #include <vector>
 
+#include "tests/standin/standin.hpp"
+
 namespace hashep::test::standin {
 
 struct Capture;
@@ -32,7 +34,7 @@ struct Signal {
 /// What a cudaStream_t points to: a queue. Positions count what was asked for, from 1.
 struct CUstream_st {
   int64_t number = 0;
-  std::deque<std::function<void()>> queue;
+  std::deque<hashep::test::standin::Poll> queue;  // its first entry may have begun
   int64_t asked = 0;
   int64_t done = 0;
   hashep::test::standin::Clock clock;
@@ -56,20 +58,37 @@ struct CUevent_st {
 namespace hashep::test::standin {
 
 /// Queues an entry that is not a capture's: a step of work, a wait or a record.
-void push(CUstream_st& stream, std::function<void()> entry);
-/// Queues work, which moves the clock on by a tick.
-void push_work(CUstream_st& stream, std::function<void()> work);
+void push(CUstream_st& stream, Poll entry);
+/// Queues work, which moves the clock on by a tick when it is done.
+void push_work(CUstream_st& stream, Work work);
 void push_wait(CUstream_st& stream, const std::shared_ptr<Signal>& signal);
 std::shared_ptr<Signal> push_record(CUstream_st& stream);
 
-/// Does work now; where it throws, that becomes the error that all later calls return.
-void do_work(const std::function<void()>& work);
+/// Work that is done in one go.
+Work at_once(std::function<void()> work);
+
+/// One look at a run of work, which begins where `begun` is null: whether it is done. Where it
+/// throws, it is, and that becomes the error that all later calls return.
+bool is_done(const Work& work, Poll& begun);
 void do_record(Signal& signal);
 
-/// Does a stream's queue up to a position, and before each entry what it waits for.
+/// Does a stream's queue up to a position, and before each entry what it waits for, as far as it
+/// goes now. False where it is stuck.
+bool advance(CUstream_st& stream, int64_t position);
+bool advance(const Signal& signal);
+
+/// What a host's question does: advances what it asks about; where that is stuck, all else too,
+/// with Order::lazy after some questions in vain. Whether it is done.
+bool look(CUstream_st& stream, int64_t position);
+bool look(const Signal& signal);
+
+/// Waits.
 void run_until(CUstream_st& stream, int64_t position);
 void run_until(const Signal& signal);
 void run_all();
+
+/// The host has nothing to do for the moment.
+void idle();
 
 /// The host has seen that this is done.
 void host_saw(const Clock& clock);

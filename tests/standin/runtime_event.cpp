@@ -74,14 +74,20 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, uns
 }
 
 // With Order::lazy the first query after a record says that it is not ready, the next does what
-// is missing: loops that poll come to an end, and code that asks once meets both answers.
+// is missing as far as it goes: loops that poll come to an end, and code that asks once meets both
+// answers.
 cudaError_t cudaEventQuery(cudaEvent_t handle) {
   return cuda_call("cudaEventQuery", [&] {
     CUevent_st* event = state().events.find(handle);
     if (const cudaError_t code = check_event(event); code != cudaSuccess) return code;
-    const bool done = event->signal == nullptr || event->signal->done;
-    event->told_not_ready = !done && !event->told_not_ready;
-    return event->told_not_ready ? cudaErrorNotReady : wait_on_host(*event);
+    if (event->signal == nullptr) return state().work_error;
+    if (state().order == Order::lazy && !event->signal->done && !event->told_not_ready) {
+      event->told_not_ready = true;
+      return cudaErrorNotReady;
+    }
+    if (!look(*event->signal)) return cudaErrorNotReady;
+    host_saw(event->signal->clock);
+    return state().work_error;
   });
 }
 

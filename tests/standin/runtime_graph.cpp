@@ -34,7 +34,7 @@ cudaError_t launch(CUgraphExec_st& graph, CUstream_st& stream) {
     nodes[i].event->capture.reset();
     nodes[i].event->told_not_ready = false;
   }
-  push(stream, [kept = graph.nodes, signals] { replay(*kept, signals); });
+  push(stream, replay(graph.nodes, signals));
   for (const GraphNode& node : nodes) note_use(stream, node.workspace);
   graph.last_launch = push_record(stream);
   for (const auto& signal : signals) {

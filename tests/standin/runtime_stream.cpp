@@ -49,10 +49,12 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
     CUstream_st* found = find_stream(stream);
     if (found == nullptr) return cudaErrorInvalidResourceHandle;
     if (const cudaError_t code = refuse_in_capture(); code != cudaSuccess) return code;
-    const bool done = found->done == found->asked;
-    found->told_not_ready = !done && !found->told_not_ready;
-    if (found->told_not_ready) return cudaErrorNotReady;
-    run_until(*found, found->asked);
+    if (state().order == Order::lazy && found->done != found->asked && !found->told_not_ready) {
+      found->told_not_ready = true;
+      return cudaErrorNotReady;
+    }
+    if (!look(*found, found->asked)) return cudaErrorNotReady;
+    found->told_not_ready = false;
     host_saw(found->clock);
     return state().work_error;
   });

@@ -29,6 +29,19 @@ void set_gpu_count(int count);
 /// What stands in for kernels calls this. Returns what a launch returns: a cudaError_t as int.
 int enqueue(DeviceStream stream, std::function<void()> work);
 
+/// True when the work is done. Called again and again until then, never after; must not block.
+using Poll = std::function<bool()>;
+/// Called when the work begins, at each replay of a graph anew. What it returns is one run of it.
+using Work = std::function<Poll()>;
+
+/// The same for work that others must do something for: a kernel that waits for a flag, messages.
+/// While its poll says no, its stream and who waits for it stand still. The polls of all streams
+/// are called by later calls (and by sched_yield, so that a host that polls for something else lets
+/// its GPU go on; not while it blocks); calls that wait repeat them. With Order::lazy other streams
+/// than the one asked for come to their turn after some calls in vain. Once work has thrown, such
+/// work ends as it is.
+int enqueue_polled(DeviceStream stream, Work work);
+
 /// The call of this name ("cudaMalloc", "cublasLtMatmul", "kernel" for `enqueue`) fails with `code`
 /// (a cudaError_t or cublasStatus_t) when it is made for the n-th time from now, n from 0.
 void fail(const std::string& call, int code, int64_t n = 0);

@@ -50,6 +50,10 @@ int enqueue(DeviceStream stream, std::function<void()> work) {
   return cuda_call("kernel", [&] { return ask(stream.handle, std::move(work)); });
 }
 
+int enqueue_polled(DeviceStream stream, Work work) {
+  return cuda_call("kernel", [&] { return ask_polled(stream.handle, std::move(work)); });
+}
+
 void fail(const std::string& call, int code, int64_t n) {
   state().failures.push_back({call, calls(call) + n, code});
 }
@@ -96,6 +100,10 @@ CUstream_st* find_stream(cudaStream_t handle) {
 }
 
 cudaError_t ask(cudaStream_t stream, std::function<void()> work, const void* workspace) {
+  return ask_polled(stream, at_once(std::move(work)), workspace);
+}
+
+cudaError_t ask_polled(cudaStream_t stream, Work work, const void* workspace) {
   CUstream_st* found = find_stream(stream);
   if (found == nullptr) return cudaErrorInvalidResourceHandle;
   if (found->capture != nullptr)

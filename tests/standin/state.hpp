@@ -53,6 +53,8 @@ struct State {
   int64_t streams_made = 0;
   Clock host_clock;
   int64_t ticks = 0;
+  bool moving = false;  // queues are being worked on
+  int in_vain = 0;      // questions since one was answered by yes
 };
 State& state();
 
@@ -88,5 +90,6 @@ CUstream_st* find_stream(cudaStream_t handle);
 /// Asks a stream for work: recorded where it is captured, else queued. Where it uses a workspace
 /// that earlier work uses, it must come after that: cudaErrorInvalidValue.
 cudaError_t ask(cudaStream_t stream, std::function<void()> work, const void* workspace = nullptr);
+cudaError_t ask_polled(cudaStream_t stream, Work work, const void* workspace = nullptr);
 
 }  // namespace hashep::test::standin
