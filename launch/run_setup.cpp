@@ -138,7 +138,8 @@ void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& 
                        " is for ranks on CPUs; one GPU needs none: use auto, or --device cpu");
     }
     setup.runner = make_gpu_runner(setup.config, *setup.weights, setup.routing.placements,
-                                   {.dtype = setup.dtype,
+                                   {.gpu = setup.device.gpu,
+                                    .dtype = setup.dtype,
                                     .residual = setup.residual,
                                     .graph = options.graph,
                                     .expert_gemm = options.expert_gemm,
@@ -161,15 +162,16 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
 
   setup.topology = std::make_unique<Topology>(find_topology(comm, watch));
   const NodeMap& nodes = setup.topology->nodes;
+  // Before threads are made, and before they are counted.
+  setup.device = set_up_device(options, comm, *setup.topology, watch);
   const auto local_size = static_cast<int>(nodes.ranks_of(nodes.node_of(comm.rank())).size());
   setup.threads =
       options.threads > 0 ? narrow<int>(options.threads, "--threads") : default_threads(local_size);
   agree(comm, watch, [&] {
-    setup.device = resolve_device(options.device, comm.size());
-    if (setup.device.name == "cpu") resolve_transport(options.transport, nodes);
+    if (setup.device.choice.name == "cpu") resolve_transport(options.transport, nodes);
   });
   agree(comm, watch, [&] { read_hidden_states(options, setup); });
-  if (setup.device.name == "cuda") {
+  if (setup.device.choice.name == "cuda") {
     make_gpu_stack(options, comm, watch, setup);
   } else {
     make_host_stack(options, comm, watch, setup);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/cuda/device.hpp"
 
+#include <array>
+
 #include "core/cuda/check_cuda.hpp"
 
 namespace hashep {
@@ -42,6 +44,19 @@ GpuInfo use_gpu(int index) {
                      ", " + std::to_string(info.multiprocessors) + " SMs), driver CUDA " +
                      version_text(driver);
   return info;
+}
+
+std::string gpu_name(int index) {
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  return properties.name;
+}
+
+std::string pci_bus_id(int index) {
+  std::array<char, 32> text{};
+  check_cuda(cudaDeviceGetPCIBusId(text.data(), static_cast<int>(text.size()), index),
+             "cudaDeviceGetPCIBusId");
+  return text.data();
 }
 
 }  // namespace hashep

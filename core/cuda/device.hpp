@@ -29,4 +29,10 @@ struct GpuInfo {
 /// Makes GPU `index` the calling thread's current one, and describes it.
 GpuInfo use_gpu(int index);
 
+/// The name of GPU `index`. Leaves the current GPU as it is.
+std::string gpu_name(int index);
+
+/// Where GPU `index` is on the PCI bus, as CUDA writes it: "0000:1B:00.0".
+std::string pci_bus_id(int index);
+
 }  // namespace hashep

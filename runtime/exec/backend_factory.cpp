@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <sstream>
 
 #include "comm/transport/hier_transport.hpp"
@@ -103,6 +104,19 @@ std::unique_ptr<Transport> make_transport(const std::string& name, const Communi
 }
 
 #ifdef HASHEP_WITH_CUDA
+std::vector<VisibleGpu> visible_gpus() {
+  std::vector<VisibleGpu> gpus;
+  const int count = find_gpus().count;
+  for (int index = 0; index < count; ++index) {
+    std::string pci_id = pci_bus_id(index);
+    // As Linux and hwloc write it.
+    std::transform(pci_id.begin(), pci_id.end(), pci_id.begin(),
+                   [](unsigned char digit) { return static_cast<char>(std::tolower(digit)); });
+    gpus.push_back({.name = gpu_name(index), .pci_id = std::move(pci_id)});
+  }
+  return gpus;
+}
+
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const WeightSource& weights,
                                              std::span<const Placement> placements,
                                              const GpuRunOptions& options, Watch& watch) {
@@ -113,10 +127,14 @@ std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const We
   if (options.graph == "off") exec.graph = GraphMode::off;
   exec.reading = {.check_finite = options.check_finite,
                   .between = [&watch] { watch.check_stop(); }};
-  return std::make_unique<CudaStackRunner>(config, weights, placements, exec, use_gpu(0), nullptr,
-                                           watch);
+  return std::make_unique<CudaStackRunner>(config, weights, placements, exec, use_gpu(options.gpu),
+                                           nullptr, watch);
 }
 #else
+std::vector<VisibleGpu> visible_gpus() {
+  return {};
+}
+
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig&, const WeightSource&,
                                              std::span<const Placement>, const GpuRunOptions&,
                                              Watch&) {

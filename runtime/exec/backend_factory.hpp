@@ -5,12 +5,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "comm/communicator.hpp"
 #include "comm/topology.hpp"
 #include "comm/transport/transport.hpp"
 #include "comm/watch.hpp"
 #include "runtime/exec/stack_runner.hpp"
+#include "runtime/exec/visible_gpu.hpp"
 #include "runtime/model/weight_source.hpp"
 
 namespace hashep {
@@ -31,8 +33,13 @@ void require_device(const std::string& name);
 /// Local; looks for GPUs.
 DeviceChoice resolve_device(const std::string& name, int ranks);
 
+/// The GPUs that this process may use, in its own numbering; none where this build has no CUDA.
+/// Throws RunError where CUDA fails. Local.
+std::vector<VisibleGpu> visible_gpus();
+
 /// How a stack computes on a GPU, in the words of the command line.
 struct GpuRunOptions {
+  int gpu = 0;  // which of visible_gpus
   DType dtype = DType::f32;
   bool residual = true;
   std::string graph = "auto";              // on, off, auto
@@ -40,8 +47,8 @@ struct GpuRunOptions {
   bool check_finite = false;
 };
 
-/// The stack on this rank's GPU. Local. Throws InputError on bad weights, and where this build has
-/// no CUDA. `watch` must outlive it.
+/// The stack on GPU `options.gpu`, which becomes the calling thread's current one. Local. Throws
+/// InputError on bad weights, and where this build has no CUDA. `watch` must outlive it.
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const WeightSource& weights,
                                              std::span<const Placement> placements,
                                              const GpuRunOptions& options, Watch& watch);

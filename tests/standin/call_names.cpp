@@ -10,6 +10,7 @@ const std::vector<std::string>& call_names() {
       "cudaSetDevice",
       "cudaGetDevice",
       "cudaGetDeviceProperties",
+      "cudaDeviceGetPCIBusId",
       "cudaDeviceGetAttribute",
       "cudaDriverGetVersion",
       "cudaRuntimeGetVersion",

@@ -2,6 +2,7 @@
 // The runtime's calls about devices, versions and errors.
 #include <cuda_runtime_api.h>
 
+#include <cstdio>
 #include <cstring>
 #include <iterator>
 #include <utility>
@@ -105,6 +106,15 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     properties->warpSize = 32;
     properties->maxThreadsPerBlock = 1024;
     return cudaSuccess;
+  });
+}
+
+// The stand-in's GPUs are the devices of bus 1b: 0000:1B:00.0, 0000:1B:01.0 and so on.
+cudaError_t cudaDeviceGetPCIBusId(char* text, int size, int device) {
+  return cuda_call("cudaDeviceGetPCIBusId", [&] {
+    if (device < 0 || device >= state().gpu_count) return cudaErrorInvalidDevice;
+    const int length = std::snprintf(text, static_cast<size_t>(size), "0000:1B:%02X.0", device);
+    return length < size ? cudaSuccess : cudaErrorInvalidValue;
   });
 }
 

@@ -18,8 +18,9 @@ namespace hashep::test::standin {
 /// (only when something waits for it). A missing wait shows under one of the two.
 enum class Order { eager, lazy };
 
-/// Forgets failures, counts and queued work, sets the number of GPUs to 1 and the order. Throws
-/// where memory, streams, events, graphs or handles are still alive: they have leaked.
+/// Forgets failures, counts and queued work, sets the number of GPUs to 1 (or to what the
+/// environment says: HASHEP_STANDIN_GPUS) and the order. Throws where memory, streams, events,
+/// graphs or handles are still alive: they have leaked.
 void reset(Order order);
 
 void set_gpu_count(int count);

@@ -2,6 +2,7 @@
 #include "tests/standin/state.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <stdexcept>
 #include <utility>
 
@@ -18,6 +19,11 @@ void require_known(const std::string& call) {
 }
 
 }  // namespace
+
+int gpus_from_environment() {
+  const char* text = std::getenv("HASHEP_STANDIN_GPUS");
+  return text == nullptr ? 1 : std::stoi(text);
+}
 
 State& state() {
   static State instance;
