@@ -2,6 +2,7 @@
 // The runtime's calls about devices, versions and errors.
 #include <cuda_runtime_api.h>
 
+#include <cstdio>
 #include <cstring>
 #include <iterator>
 #include <utility>
@@ -32,6 +33,9 @@ constexpr ErrorText kErrors[] = {
      "invalid configuration argument"},
     {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
+    {cudaErrorDeviceUninitialized, "cudaErrorDeviceUninitialized", "invalid device context"},
+    {cudaErrorMapBufferObjectFailed, "cudaErrorMapBufferObjectFailed",
+     "mapping of buffer object failed"},
     {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver",
      "CUDA driver version is insufficient for CUDA runtime version"},
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
@@ -127,6 +131,25 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       default:
         return cudaErrorInvalidValue;
     }
+  });
+}
+
+cudaError_t cudaDeviceCanAccessPeer(int* possible, int device, int peer) {
+  return cuda_call("cudaDeviceCanAccessPeer", [&] {
+    for (const int gpu : {device, peer}) {
+      if (gpu < 0 || gpu >= state().gpu_count) return cudaErrorInvalidDevice;
+    }
+    *possible = state().peer_access && device != peer ? 1 : 0;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char* id, int size, int device) {
+  return cuda_call("cudaDeviceGetPCIBusId", [&] {
+    if (device < 0 || device >= state().gpu_count) return cudaErrorInvalidDevice;
+    const int length =
+        std::snprintf(id, static_cast<size_t>(size), "0000:%02X:00.0", 0x1a + device);
+    return length < size ? cudaSuccess : cudaErrorInvalidValue;
   });
 }
 

@@ -34,6 +34,7 @@ struct State {
 
   Order order = Order::eager;
   int gpu_count = 1;
+  bool peer_access = true;
   int current_gpu = 0;
   std::map<std::string, int64_t> calls;
   std::vector<Failure> failures;
