@@ -104,7 +104,8 @@ void declare_execution(CLI::App& app, RunOptions& options) {
       ->group(group);
   app.add_option(
          "--overlap", options.overlap,
-         "on: hier computes tiles while rows of other nodes travel; off: one after the other")
+         "on: experts compute while further rows travel (hier, and between GPUs); off: one after the "
+         "other")
       ->group(group);
   app.add_option("--residual", options.residual, "on: x <- x + layer(x); off: x <- layer(x)")
       ->group(group);
@@ -124,6 +125,10 @@ void declare_gpu(CLI::App& app, RunOptions& options) {
          "--bind-cpu", options.bind_cpu,
          "auto: a rank that the launcher has not bound runs on the cores near its GPU; off: "
          "where the system puts it")
+      ->group(group);
+  app.add_option("--landing", options.landing,
+                 "nccl: direct (a message for each expert, into its rows), unpack (one for each "
+                 "rank, then a kernel), or auto (direct where messages are large)")
       ->group(group);
   app.add_option("--graph", options.graph,
                  "Replay steps as CUDA graphs: on, off, or auto (from the second step of a "

@@ -13,7 +13,7 @@ namespace {
 /// With auto, some ranks may see a GPU and others none: then none uses one. Collective.
 DeviceChoice agree_on_device(const RunOptions& options, const Communicator& comm, Watch& watch) {
   DeviceChoice choice;
-  agree(comm, watch, [&] { choice = resolve_device(options.device, comm.size()); });
+  agree(comm, watch, [&] { choice = resolve_device(options.device); });
   const bool has_gpu = choice.name == "cuda";
   const std::vector<int64_t> with_gpu = gather_word(comm, watch, has_gpu ? 1 : 0);
   const auto without = std::find(with_gpu.begin(), with_gpu.end(), 0);

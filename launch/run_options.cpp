@@ -72,6 +72,7 @@ void validate_run_options(const RunOptions& options) {
   require_one_of("--progress", options.progress, {"auto", "bar", "lines", "off"});
   require_device(options.device);
   require_one_of("--bind-cpu", options.bind_cpu, {"auto", "off"});
+  require_one_of("--landing", options.landing, {"auto", "direct", "unpack"});
   require_one_of("--graph", options.graph, {"auto", "on", "off"});
   require_one_of("--expert-gemm", options.expert_gemm, {"per-expert", "grouped"});
   require_transport(options.transport);
@@ -151,6 +152,7 @@ std::vector<Setting> shared_settings(const RunOptions& options) {
           {"--device", options.device},
           {"--share-gpu", options.share_gpu ? "on" : "off"},
           {"--bind-cpu", options.bind_cpu},
+          {"--landing", options.landing},
           {"--graph", options.graph},
           {"--expert-gemm", options.expert_gemm},
           {"--transport", options.transport},

@@ -50,6 +50,7 @@ struct RunOptions {
   std::string device = "auto";
   bool share_gpu = false;
   std::string bind_cpu = "auto";
+  std::string landing = "auto";
   std::string graph = "auto";
   std::string expert_gemm = "per-expert";
   std::string transport = "auto";

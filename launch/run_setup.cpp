@@ -132,19 +132,22 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
 /// Collective.
 void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& watch,
                     RunSetup& setup) {
+  const GpuRunOptions gpu{.gpu = setup.device.gpu,
+                          .dtype = setup.dtype,
+                          .residual = setup.residual,
+                          .transport = options.transport,
+                          .share_gpu = options.share_gpu,
+                          .landing = options.landing,
+                          .overlap = options.overlap == "on",
+                          .graph = options.graph,
+                          .expert_gemm = options.expert_gemm,
+                          .check_finite = options.check};
+  auto transport = make_device_transport(gpu, comm, *setup.topology, watch);
+  if (transport->name() == "hier") setup.routing.nodes = setup.topology->nodes;
   agree(comm, watch, [&] {
-    if (options.transport != "auto") {
-      throw InputError("--transport " + options.transport +
-                       " is for ranks on CPUs; one GPU needs none: use auto, or --device cpu");
-    }
-    setup.runner = make_gpu_runner(setup.config, *setup.weights, setup.routing.placements,
-                                   {.gpu = setup.device.gpu,
-                                    .dtype = setup.dtype,
-                                    .residual = setup.residual,
-                                    .graph = options.graph,
-                                    .expert_gemm = options.expert_gemm,
-                                    .check_finite = options.check},
-                                   watch);
+    if (options.node_reduce) throw InputError("--node-reduce is for ranks on CPUs");
+    setup.runner = make_gpu_runner(setup.config, *setup.weights, setup.routing.placements, gpu,
+                                   std::move(transport), watch);
     setup.runner->set_input(setup.input_rows());
   });
 }

@@ -52,11 +52,28 @@ std::string gpu_name(int index) {
   return properties.name;
 }
 
-std::string pci_bus_id(int index) {
-  std::array<char, 32> text{};
-  check_cuda(cudaDeviceGetPCIBusId(text.data(), static_cast<int>(text.size()), index),
+int current_gpu() {
+  int index = 0;
+  check_cuda(cudaGetDevice(&index), "cudaGetDevice");
+  return index;
+}
+
+std::string pci_bus_id(int gpu) {
+  std::array<char, 32> id{};  // CUDA asks for 13
+  check_cuda(cudaDeviceGetPCIBusId(id.data(), static_cast<int>(id.size()), gpu),
              "cudaDeviceGetPCIBusId");
-  return text.data();
+  std::string text = id.data();
+  for (char& c : text) {  // CUDA writes digits above 9 in capitals, Linux and hwloc do not
+    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+bool can_access_peer(int gpu, int other) {
+  if (gpu == other) return true;
+  int possible = 0;
+  check_cuda(cudaDeviceCanAccessPeer(&possible, gpu, other), "cudaDeviceCanAccessPeer");
+  return possible != 0;
 }
 
 }  // namespace hashep

@@ -33,6 +33,9 @@ constexpr ErrorText kErrors[] = {
      "invalid configuration argument"},
     {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
+    {cudaErrorDeviceUninitialized, "cudaErrorDeviceUninitialized", "invalid device context"},
+    {cudaErrorMapBufferObjectFailed, "cudaErrorMapBufferObjectFailed",
+     "mapping of buffer object failed"},
     {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver",
      "CUDA driver version is insufficient for CUDA runtime version"},
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
@@ -137,6 +140,16 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       default:
         return cudaErrorInvalidValue;
     }
+  });
+}
+
+cudaError_t cudaDeviceCanAccessPeer(int* possible, int device, int peer) {
+  return cuda_call("cudaDeviceCanAccessPeer", [&] {
+    for (const int gpu : {device, peer}) {
+      if (gpu < 0 || gpu >= state().gpu_count) return cudaErrorInvalidDevice;
+    }
+    *possible = state().peer_access && device != peer ? 1 : 0;
+    return cudaSuccess;
   });
 }
 

@@ -25,6 +25,9 @@ void reset(Order order);
 
 void set_gpu_count(int count);
 
+/// Whether a GPU can reach another one's memory, which it can after `reset`.
+void set_peer_access(bool possible);
+
 /// Queues `work` on a stream, as a kernel's launch does: recorded instead while it is captured.
 /// What stands in for kernels calls this. Returns what a launch returns: a cudaError_t as int.
 int enqueue(DeviceStream stream, std::function<void()> work);
@@ -54,13 +57,18 @@ int64_t calls(const std::string& call);
 /// those of the documentation: "cublasCreate", not "cublasCreate_v2".
 const std::vector<std::string>& call_names();
 
-/// What is alive: bytes of GPU memory and of pinned memory; streams, events, graphs and handles.
+/// What is alive: bytes of GPU memory and of pinned memory; streams, events, graphs, handles and
+/// mappings of other processes' memory.
 struct Alive {
   int64_t device_bytes = 0;
   int64_t pinned_bytes = 0;
   int64_t objects = 0;
 };
 Alive alive();
+
+/// Memory that was freed while another process had it mapped, which CUDA leaves undefined. Who
+/// reads it there finds 0xff.
+int64_t freed_while_mapped();
 
 /// Work queued and not done, over all streams.
 int64_t queued();

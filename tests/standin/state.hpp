@@ -37,6 +37,7 @@ struct State {
 
   Order order = Order::eager;
   int gpu_count = gpus_from_environment();
+  bool peer_access = true;
   int current_gpu = 0;
   std::map<std::string, int64_t> calls;
   std::vector<Failure> failures;

@@ -205,7 +205,8 @@ DeviceState CudaStack::state_of(const Slot& slot) const {
 }
 
 LayerStreams CudaStack::streams() const {
-  return {stream_, transport_->overlaps() ? exchange_.get() : stream_.get(), &events_};
+  const bool apart = options_.overlap && transport_->overlaps();
+  return {stream_, apart ? exchange_.get() : stream_.get(), &events_};
 }
 
 void CudaStack::enqueue(Slot& slot) {

@@ -20,7 +20,8 @@ struct CudaExecOptions {
   bool residual = true;      // x <- x + layer(x), else x <- layer(x)
   GemmGrouping grouping = GemmGrouping::per_expert;
   GraphMode graph = GraphMode::automatic;
-  int lanes = 4;  // streams for experts' tiles
+  int lanes = 4;        // streams for experts' tiles
+  bool overlap = true;  // dispatch on a stream of its own, where the transport gains from that
   // Of cuBLAS, for each lane: what NVIDIA recommends for Hopper, and more than others need.
   int64_t workspace_bytes = int64_t{32} << 20;
   int plans = 3;      // batches that may be prepared and not done at once
