@@ -18,9 +18,9 @@ struct PeerWaitStatus {
 };
 
 /// One rank's view of the flags that the ranks of a node set in each other's GPU memory. Word
-/// [mark, peer] of a rank's flags is written by `peer` alone: the number of the exchange up to which
-/// the mark holds there. All pointers are to memory that this rank's GPU reaches; flags and number
-/// are 0 at first.
+/// [mark, peer] of a rank's flags is written by `peer` alone: the number of the exchange up to
+/// which the mark holds there. All pointers are to memory that this rank's GPU reaches; flags and
+/// number are 0 at first.
 struct PeerFlags {
   int num_peers = 1;  // ranks of the node, this one among them
   int rank = 0;       // this one's place among them
@@ -44,8 +44,8 @@ struct FlagStep {
   int64_t lag = 0;      // up to so many exchanges before the one under way
 };
 
-/// Of PeerFlags::exchange once a wait has not come to its end: from then on nothing is signalled, as
-/// what was written after it may be wrong, and no wait waits. It stays so.
+/// Of PeerFlags::exchange once a wait has not come to its end: from then on nothing is signalled,
+/// as what was written after it may be wrong, and no wait waits. It stays so.
 inline constexpr int64_t kExchangesStopped = -1;
 
 /// Sets and awaits flags, in stream order. The numbers are kept in GPU memory, so that a captured
