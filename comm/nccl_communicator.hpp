@@ -26,14 +26,14 @@ void separate_nccl_hosts(int rank);
 
 /// Owns a communicator of NCCL between the current GPUs of all ranks, one rank a process. Its calls
 /// never block on a lost rank: it is a non-blocking communicator, and whatever NCCL has still in
-/// progress is waited for under the Watch. Errors are RunErrors that name rank, position, call, code
-/// and peer; after one the communicator is of no use, and the destructor aborts it.
+/// progress is waited for under the Watch. Errors are RunErrors that name rank, position, call,
+/// code and peer; after one the communicator is of no use, and the destructor aborts it.
 class NcclCommunicator {
  public:
   /// Collective over `comm`, by which it finds the other ranks. `watch` must outlive it.
   NcclCommunicator(const Communicator& comm, Watch& watch);
-  /// Ends it; collective in the sense of NCCL. Where that takes too long, or while an error unwinds,
-  /// aborts. Graphs that hold its exchanges must be gone.
+  /// Ends it; collective in the sense of NCCL. Where that takes too long, or while an error
+  /// unwinds, aborts. Graphs that hold its exchanges must be gone.
   ~NcclCommunicator();
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;

@@ -62,10 +62,10 @@ Alive alive() {
   const State& now = state();
   const auto streams = std::count_if(now.streams.all().begin(), now.streams.all().end(),
                                      [](const auto& stream) { return !stream->destroyed; });
-  return {
-      now.memory.allocated(Place::gpu), now.memory.allocated(Place::pinned),
-      streams + static_cast<int64_t>(now.events.all().size() + now.graphs.all().size() +
-                                     now.graph_execs.all().size() + now.blas_objects.all().size())};
+  return {now.memory.allocated(Place::gpu), now.memory.allocated(Place::pinned),
+          streams + now.nccl_communicators +
+              static_cast<int64_t>(now.events.all().size() + now.graphs.all().size() +
+                                   now.graph_execs.all().size() + now.blas_objects.all().size())};
 }
 
 int64_t queued() {
