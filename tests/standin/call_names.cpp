@@ -66,6 +66,17 @@ const std::vector<std::string>& call_names() {
       "cublasLtMatmulPreferenceSetAttribute",
       "cublasLtMatmulAlgoGetHeuristic",
       "cublasLtMatmul",
+      "ncclGetVersion",
+      "ncclGetUniqueId",
+      "ncclCommInitRankConfig",
+      "ncclCommGetAsyncError",
+      "ncclCommFinalize",
+      "ncclCommDestroy",
+      "ncclCommAbort",
+      "ncclGroupStart",
+      "ncclGroupEnd",
+      "ncclSend",
+      "ncclRecv",
   };
   return names;
 }

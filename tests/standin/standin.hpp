@@ -46,7 +46,8 @@ using Work = std::function<Poll()>;
 int enqueue_polled(DeviceStream stream, Work work);
 
 /// The call of this name ("cudaMalloc", "cublasLtMatmul", "kernel" for `enqueue`) fails with `code`
-/// (a cudaError_t or cublasStatus_t) when it is made for the n-th time from now, n from 0.
+/// (a cudaError_t, cublasStatus_t or ncclResult_t) when it is made for the n-th time from now, n
+/// from 0.
 void fail(const std::string& call, int code, int64_t n = 0);
 
 /// How often a call of this name was made since `reset`.
@@ -58,7 +59,7 @@ int64_t calls(const std::string& call);
 const std::vector<std::string>& call_names();
 
 /// What is alive: bytes of GPU memory and of pinned memory; streams, events, graphs, handles and
-/// mappings of other processes' memory.
+/// mappings of other processes' memory, communicators.
 struct Alive {
   int64_t device_bytes = 0;
   int64_t pinned_bytes = 0;

@@ -75,7 +75,8 @@ Alive alive() {
   const size_t others = now.events.all().size() + now.graphs.all().size() +
                         now.graph_execs.all().size() + now.blas_objects.all().size();
   return {now.memory.allocated(Place::gpu), now.memory.allocated(Place::pinned),
-          streams + static_cast<int64_t>(others) + now.memory.open_count()};
+          streams + static_cast<int64_t>(others) + now.memory.open_count() +
+              now.nccl_communicators};
 }
 
 int64_t freed_while_mapped() {

@@ -50,6 +50,8 @@ struct State {
   Table<CUgraph_st> graphs;
   Table<CUgraphExec_st> graph_execs;
   Table<BlasObject> blas_objects;
+  std::shared_ptr<void> nccl;               // what nccl.cpp knows; null before its first call
+  int64_t nccl_communicators = 0;           // alive
   std::map<const void*, Clock> workspaces;  // where the last use of each stands
   int64_t streams_made = 0;
   Clock host_clock;
