@@ -27,8 +27,8 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
 
   void begin(const ExchangePlan& plan) override {
     const auto num_nodes = static_cast<size_t>(transport_.topology_.nodes.num_nodes());
-    if (plan.across.outgoing.size() + 1 != num_nodes) {
-      throw RunError("transport hier: the plan knows no rows for other nodes");
+    if (plan.across.outgoing.size() + 1 != num_nodes || plan.across.reduces) {
+      throw RunError("transport hier: the plan was not made for these nodes, or sums results");
     }
     plan_ = &plan;
     top_k_ = plan.top_k;
@@ -41,7 +41,8 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
   void lay_out(ArrayLayout& arrays) override {
     experts_ = arrays.add(plan_->experts);
     send_rows_ = arrays.add(plan_->send_rows);
-    result_rows_ = arrays.add(plan_->across.return_rows);
+    result_rows_ =
+        outgoing_.empty() ? send_rows_ : arrays.add(plan_->across.return_rows);
     const auto near = arrays.make<ExpertPlace>(plan_->num_experts, near_places_);
     const auto results = arrays.make<ExpertPlace>(plan_->num_experts, result_places_);
     const auto ranks = arrays.make<ExpertPlace>(transport_.rows_.node_size(), rank_places_);

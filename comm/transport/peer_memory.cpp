@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <string>
 #include <type_traits>
 
@@ -39,9 +40,22 @@ PciId pci_id(int gpu) {
 
 }  // namespace
 
-void PeerMemory::resize(int64_t bytes) {
+PeerMemory::~PeerMemory() {
+  if (std::uncaught_exceptions() > 0 || !mpi_is_up()) return;
+  try {
+    unmap();
+  } catch (const std::exception&) {
+    // A rank is missing, which whoever waits for it next will say.
+  }
+}
+
+void PeerMemory::unmap() {
   for (IpcMapping& mapping : mapped_) mapping = IpcMapping();
   watch_.barrier(node_);  // memory that is mapped somewhere must not go
+}
+
+void PeerMemory::resize(int64_t bytes) {
+  unmap();
   own_ = DeviceBuffer();
   own_.reserve(std::max(bytes, kIpcGranularity));
   const IpcHandle handle = export_memory(own_);

@@ -17,6 +17,11 @@ class PeerMemory {
   /// `node` and `watch` must outlive this. Nothing is held yet.
   PeerMemory(const Communicator& node, Watch& watch)
       : node_(node), watch_(watch), mapped_(static_cast<size_t>(node.size())) {}
+  /// Waits until no rank of the node maps this one's memory any more; not while an error unwinds,
+  /// as others may never come to it. Collective. No GPU uses the memory.
+  ~PeerMemory();
+  PeerMemory(const PeerMemory&) = delete;
+  PeerMemory& operator=(const PeerMemory&) = delete;
 
   /// Takes `bytes` (or kIpcGranularity, where that is more) on this rank's GPU in place of what was
   /// held, and maps what the others take. No rank's GPU may still use the old memory. Collective
@@ -30,6 +35,8 @@ class PeerMemory {
   const DeviceBuffer& own() const { return own_; }
 
  private:
+  void unmap();
+
   const Communicator& node_;
   Watch& watch_;
   DeviceBuffer own_;

@@ -33,30 +33,44 @@ void poll(Ready&& ready, const char* what) {
 
 }  // namespace
 
-StackSteps::StackSteps(const StackCase& c, int64_t steps)
+StackSteps::StackSteps(const StackCase& c, int64_t steps, const NodeMap& nodes, int ep_rank)
     : case_(c),
+      rows_(split_range(c.batch_tokens, nodes.ep_size(), ep_rank)),
       weights_(make_synthetic_weights(c.config, c.dtype, kStackSeed)),
       plans_(static_cast<size_t>(steps)),
-      input_(stack_input(c, 1, 0)) {
+      input_(stack_input(c, nodes.ep_size(), ep_rank)) {
   const auto stream = stack_stream(c);
-  routing_ = stack_routing(c, *stream, {one_node(1)});
+  routing_ = stack_routing(c, *stream, {nodes});
+  const auto words = static_cast<size_t>(routing_.count_words());
+  std::vector<int64_t> counts(static_cast<size_t>(nodes.ep_size()) * words);
+  BatchPlan other;
   for (int64_t step = 0; step < steps; ++step) {
     BatchPlan& plan = plans_[static_cast<size_t>(step)];
+    for (int rank = 0; rank < nodes.ep_size(); ++rank) {
+      BatchPlan& routed = rank == ep_rank ? plan : other;
+      read_batch(*stream,
+                 {.batch_tokens = c.batch_tokens,
+                  .seq_len = c.seq_len,
+                  .ep_size = nodes.ep_size(),
+                  .ep_rank = rank},
+                 step, routed.batch);
+      route_batch(routing_, routed,
+                  std::span(counts).subspan(static_cast<size_t>(rank) * words, words));
+    }
     plan.step = step;
+    plan.first_token = rows_.begin;
     plan.global_tokens = c.batch_tokens;
-    read_batch(*stream, {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len}, step, plan.batch);
-    std::vector<int64_t> counts(static_cast<size_t>(routing_.count_words()));
-    route_batch(routing_, plan, counts);
-    complete_batch(routing_, {.words = counts, .row_stride = routing_.count_words()}, 0, plan);
+    complete_batch(routing_, {.words = counts, .row_stride = routing_.count_words()}, ep_rank,
+                   plan);
   }
 }
 
 ConstMatrixView StackSteps::input() const {
-  return {input_.data(), case_.dtype, case_.batch_tokens, case_.config.hidden_size};
+  return {input_.data(), case_.dtype, rows_.size(), case_.config.hidden_size};
 }
 
 std::vector<float> StackSteps::by_oracle(int64_t step) const {
-  std::vector<int64_t> tokens(static_cast<size_t>(case_.batch_tokens));
+  std::vector<int64_t> tokens(static_cast<size_t>(rows_.size()));
   std::iota(tokens.begin(), tokens.end(), 0);
   return oracle_stack(case_.config, *weights_, plan(step), tokens, as_floats(input()),
                       {.dtype = case_.dtype, .residual = case_.residual});

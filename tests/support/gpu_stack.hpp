@@ -11,10 +11,12 @@
 
 namespace hashep::test {
 
-/// All that some steps of a case need, for a stack on the one rank's device.
+/// All that some steps of a case need, for a stack on one rank's device.
 class StackSteps {
  public:
-  StackSteps(const StackCase& c, int64_t steps);
+  /// Plans of rank `ep_rank` of those on `nodes`, made without an exchange.
+  StackSteps(const StackCase& c, int64_t steps, const NodeMap& nodes = one_node(1),
+             int ep_rank = 0);
 
   const StackCase& stack_case() const { return case_; }
   const ModelConfig& config() const { return case_.config; }
@@ -24,11 +26,12 @@ class StackSteps {
   int64_t steps() const { return std::ssize(plans_); }
   ConstMatrixView input() const;
 
-  /// Hidden states after a step by the naive oracle, as floats.
+  /// This rank's hidden states after a step by the naive oracle, as floats.
   std::vector<float> by_oracle(int64_t step) const;
 
  private:
   StackCase case_;
+  Range rows_;  // of the global batch
   StackRouting routing_;
   std::unique_ptr<WeightSource> weights_;
   std::vector<BatchPlan> plans_;
