@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ranks that map each other's GPU memory, write into it and set flags there.
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stand-in's memory of other processes, through the calls of the runtime alone.
+#include <sanitizer/asan_interface.h>
+
 #include <cstring>
 
 #include "tests/standin/handles.hpp"
@@ -125,6 +127,42 @@ TEST_CASE("what cannot be shared is refused") {
   CHECK(cudaIpcCloseMemHandle(large.data()) == cudaErrorInvalidValue);
   CHECK(open(&memory, {}) == cudaErrorMapBufferObjectFailed);
 }
+
+TEST_CASE("a handle does not stand for what its owner made later") {
+  standin::reset(Order::eager);
+  OtherProcess process([](Line& line) {
+    standin::reset(Order::eager);
+    for (int i = 0; i < 2; ++i) {
+      void* memory = nullptr;
+      cudaIpcMemHandle_t handle{};
+      if (cudaMalloc(&memory, kBytes) != cudaSuccess) throw std::runtime_error("no memory");
+      cudaIpcGetMemHandle(&handle, memory);
+      line.send(handle);
+      line.receive<int>();
+      cudaFree(memory);
+    }
+  });
+  Line line = process.line();
+  const auto old = line.receive<cudaIpcMemHandle_t>();
+  line.send(0);
+  const auto handle = line.receive<cudaIpcMemHandle_t>();
+  void* memory = nullptr;
+  CHECK(open(&memory, old) == cudaErrorMapBufferObjectFailed);
+  CHECK(open(&memory, handle) == cudaSuccess);
+  CHECK(cudaIpcCloseMemHandle(memory) == cudaSuccess);
+  line.send(0);
+  CHECK(process.wait());
+}
+
+#ifdef __SANITIZE_ADDRESS__
+TEST_CASE("AddressSanitizer knows where memory that can be shared ends") {
+  standin::reset(Order::eager);
+  Handles handles;
+  const auto memory = handles.gpu<std::byte>(kBytes);
+  CHECK(__asan_address_is_poisoned(memory.data() + kBytes - 1) == 0);
+  CHECK(__asan_address_is_poisoned(memory.data() + kBytes) == 1);
+}
+#endif
 
 TEST_CASE("memory that can be shared is as other memory is") {
   standin::reset(Order::lazy);
