@@ -63,4 +63,15 @@ std::vector<std::string> gather_texts(const Communicator& comm, Watch& watch,
   return texts;
 }
 
+int64_t scatter_word(const Communicator& comm, Watch& watch, std::span<const int64_t> words) {
+  int64_t mine = 0;
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(
+      MPI_Iscatter(words.data(), 1, MPI_INT64_T, &mine, 1, MPI_INT64_T, 0, comm.get(), &request),
+      "MPI_Iscatter");
+  watch.count_collective();
+  watch.wait(request);
+  return mine;
+}
+
 }  // namespace hashep

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,5 +21,9 @@ int64_t reduce_max(const Communicator& comm, Watch& watch, int64_t value);
 /// The texts of all ranks in rank order on rank 0, nothing elsewhere. Collective.
 std::vector<std::string> gather_texts(const Communicator& comm, Watch& watch,
                                       const std::string& text);
+
+/// Word r of rank 0's `words` on rank r. words: [comm.size()] on rank 0, not read elsewhere.
+/// Collective.
+int64_t scatter_word(const Communicator& comm, Watch& watch, std::span<const int64_t> words);
 
 }  // namespace hashep

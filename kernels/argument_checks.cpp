@@ -62,6 +62,19 @@ void check_add_bias(const float* bias, MatrixView rows) {
   require(bias != nullptr || rows.rows == 0, "add_bias: there is no bias");
 }
 
+void check_flag_step(const PeerFlags& flags, const FlagStep& step) {
+  const auto is_mark = [&](int mark) {
+    return mark == FlagStep::kNone || (mark >= 0 && mark < flags.num_marks);
+  };
+  require(flags.rank >= 0 && flags.rank < flags.num_peers, "step_flags: rank is none of the peers");
+  require(flags.own != nullptr && flags.peers != nullptr && flags.exchange != nullptr &&
+              flags.status != nullptr,
+          "step_flags: flags without memory");
+  require(flags.deadline_ns > 0, "step_flags: no time to wait");
+  require(is_mark(step.signal) && is_mark(step.wait), "step_flags: no such mark");
+  require(step.lag >= 0, "step_flags: an exchange that is yet to begin");
+}
+
 void check_device_top_k(int top_k) {
   if (top_k >= 1 && top_k <= kMaxDeviceTopK) return;
   throw RunError("top_k = " + std::to_string(top_k) + ": a GPU takes 1 to " +

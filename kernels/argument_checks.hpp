@@ -4,6 +4,7 @@
 #include "kernels/activation.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/gate_scores.hpp"
+#include "kernels/peer_flags.hpp"
 #include "kernels/scatter.hpp"
 
 namespace hashep {
@@ -18,6 +19,7 @@ void check_gate(ConstMatrixView x, ConstMatrixView gate, std::span<const int32_t
                 int top_k, std::span<const float> weights);
 void check_activate(const FfnShape& shape, const PreActivation& input, MatrixView out);
 void check_add_bias(const float* bias, MatrixView rows);
+void check_flag_step(const PeerFlags& flags, const FlagStep& step);
 
 /// What holds on a GPU alone: 1 <= top_k <= kMaxDeviceTopK.
 void check_device_top_k(int top_k);

@@ -61,32 +61,40 @@ bool DeviceExpertFfn::reserve(int64_t rows) {
 }
 
 bool DeviceExpertFfn::prepare(std::span<const int64_t> expert_offsets, int64_t first_expert,
-                              MatrixView rows, ExpertWork& work) {
+                              MatrixView rows, const WorkParts& parts, ExpertWork& work) {
   work.first_expert = first_expert;
+  work.num_parts = parts.count;
   if (grouping_ == GemmGrouping::grouped) {
     prepare_groups(expert_offsets, rows, work);
     return false;
   }
   work.tiles.clear();
   for_each_device_tile(expert_offsets, [&](const ExpertTile& tile) {
-    work.tiles.push_back({tile, 0});
+    const Range rows_of_tile{tile.first_row, tile.first_row + tile.count};
+    work.tiles.push_back({tile, parts.part_of ? parts.part_of(rows_of_tile) : 0, 0});
   });
+  std::stable_sort(work.tiles.begin(), work.tiles.end(),
+                   [](const auto& a, const auto& b) { return a.part < b.part; });
   return prepare_tiles(work);
 }
 
 bool DeviceExpertFfn::prepare_shared(const SharedTiles& tiles, int64_t expert, ExpertWork& work) {
   work.first_expert = expert;
+  work.num_parts = 1;
   work.tiles.clear();
   for (int64_t tile = 0; tile < tiles.num_tiles; ++tile) {
-    work.tiles.push_back({{0, tile * tiles.tile_rows, tiles.tile_rows}, 0});
+    work.tiles.push_back({{0, tile * tiles.tile_rows, tiles.tile_rows}, 0, 0});
   }
   return prepare_tiles(work);
 }
 
 bool DeviceExpertFfn::prepare_tiles(ExpertWork& work) {
   Dealer dealer(lanes_.count());
+  int part = 0;
   int64_t most_rows = 0;
   for (ExpertWork::Tile& entry : work.tiles) {
+    if (entry.part != part) dealer = Dealer(lanes_.count());
+    part = entry.part;
     weights_.require(work.first_expert + entry.tile.expert);
     first_gemm_.prepare(entry.tile.count);
     second_gemm_.prepare(entry.tile.count);
@@ -126,13 +134,19 @@ void DeviceExpertFfn::prepare_groups(std::span<const int64_t> expert_offsets, Ma
   add_all([&](const ExpertTile& group) { return rows.row(group.first_row); });
 }
 
-void DeviceExpertFfn::run(const ExpertWork& work, MatrixView from, MatrixView to,
+void DeviceExpertFfn::run(const ExpertWork& work, int part, MatrixView from, MatrixView to,
                           DeviceStream stream) const {
-  if (!work.groups.empty()) return run_groups(work, to, stream);
-  if (work.tiles.empty()) return;
+  if (!work.groups.empty()) {
+    if (part == work.num_parts - 1) run_groups(work, to, stream);
+    return;
+  }
+  const auto [first, last] =
+      std::equal_range(work.tiles.begin(), work.tiles.end(), ExpertWork::Tile{{}, part, 0},
+                       [](const auto& a, const auto& b) { return a.part < b.part; });
+  if (first == last) return;
   lanes_.fork(stream);
-  for (const ExpertWork::Tile& entry : work.tiles) {
-    run_tile(entry, work.first_expert + entry.tile.expert, from, to);
+  for (auto entry = first; entry != last; ++entry) {
+    run_tile(*entry, work.first_expert + entry->tile.expert, from, to);
   }
   lanes_.join(stream);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -14,6 +15,12 @@
 
 namespace hashep {
 
+/// Work that is done part by part, as rows land: the part that expert-major rows belong to.
+struct WorkParts {
+  int count = 1;
+  std::function<int(Range)> part_of;  // empty: all in part 0
+};
+
 /// How the GEMMs of routed experts are asked for.
 enum class GemmGrouping {
   per_expert,  // one GEMM a tile, tiles dealt to lanes; sums stay fp32 up to the activation
@@ -22,13 +29,15 @@ enum class GemmGrouping {
 
 /// One layer's work for the experts, as a plan sets it: filled ahead of the step, memory reused.
 struct ExpertWork {
-  /// A tile, and the lane it runs on.
+  /// A tile, the part of the work it belongs to, and the lane it runs on.
   struct Tile {
     ExpertTile tile;
+    int part = 0;
     int lane = 0;
   };
-  std::vector<Tile> tiles;  // per_expert
+  std::vector<Tile> tiles;  // per_expert; by part
   int64_t first_expert = 0;
+  int num_parts = 1;
 
   // grouped: the experts with rows. cuBLAS reads the matrices' addresses in GPU memory: whoever
   // holds the work uploads `addresses` and says where.
@@ -58,15 +67,17 @@ class DeviceExpertFfn {
 
   /// Plans the experts' work on rows [expert_offsets[i], expert_offsets[i + 1]) by expert
   /// first_expert + i, in place in `rows` [expert_offsets.back(), hidden_size] of GPU memory:
-  /// tiles, algorithms, scratch. Host work, ahead of the step. True where scratch has moved.
+  /// tiles, algorithms, scratch. Host work, ahead of the step. True where scratch has moved. A tile
+  /// is of one part, and its edges depend on no part; `grouped` does all in the last.
   bool prepare(std::span<const int64_t> expert_offsets, int64_t first_expert, MatrixView rows,
-               ExpertWork& work);
+               const WorkParts& parts, ExpertWork& work);
   /// The same for tokens in `tiles`, all by expert `expert`: for shared experts. Always per_expert.
   bool prepare_shared(const SharedTiles& tiles, int64_t expert, ExpertWork& work);
 
-  /// to.row(i) <- expert(from.row(i)) for the rows of `work`, in stream order. from, to:
+  /// to.row(i) <- expert(from.row(i)) for the rows of a part of `work`, in stream order. from, to:
   /// [rows, hidden_size] in GPU memory, the same or apart. Allocates nothing, waits for nothing.
-  void run(const ExpertWork& work, MatrixView from, MatrixView to, DeviceStream stream) const;
+  void run(const ExpertWork& work, int part, MatrixView from, MatrixView to,
+           DeviceStream stream) const;
 
   int64_t weight_bytes() const { return weights_.bytes(); }
   /// Bytes of memory between the GEMMs that is not the lanes'.

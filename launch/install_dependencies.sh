@@ -12,7 +12,7 @@ usage() {
 Usage: $program [--yes] [--list] [SET...]
 
 Installs what is missing of the named sets (default: build).
-  build  compiler, CMake, Ninja, MPI, oneDNN, xxHash, nlohmann-json, CLI11, SentencePiece
+  build  compiler, CMake, Ninja, MPI, hwloc, oneDNN, xxHash, nlohmann-json, CLI11, SentencePiece
   text   the programs spm_train and spm_encode, which make token ids from text
   kjv    the King James Bible, the public-domain text of the quick start
   test   Catch2, and iproute2 for the tests on several hosts
@@ -40,6 +40,7 @@ cmake cmake
 ninja-build ninja
 openmpi-bin mpirun
 libopenmpi-dev mpicxx
+libhwloc-dev
 libdnnl-dev
 ocl-icd-opencl-dev
 libxxhash-dev
@@ -102,7 +103,7 @@ explain_elsewhere() {
   cat >&2 <<TEXT
 $program: error: this system has no apt, so nothing was installed. Not found: $*
 Install with your own package manager: a C++20 compiler (g++ 12 or later), CMake $min_cmake or later,
-Ninja, an MPI-3 library, oneDNN 2.x (with its CMake files), xxHash, nlohmann-json, CLI11,
+Ninja, an MPI-3 library, hwloc 2, oneDNN 2.x (with its CMake files), xxHash, nlohmann-json, CLI11,
 SentencePiece (library, headers, spm_train and spm_encode), for the tests Catch2 and iproute2. Then run this
 command again. The quick start's own text is a Debian package: use --text FILE elsewhere.
 TEXT

@@ -7,8 +7,8 @@
 
 #include "comm/rank_program.hpp"
 #include "core/exit_code.hpp"
+#include "launch/declare_run_options.hpp"
 #include "launch/run_job.hpp"
-#include "launch/run_options.hpp"
 #include "launch/stop_signal.hpp"
 
 namespace hashep {

@@ -10,6 +10,7 @@
 #include "comm/plan/plan_stats.hpp"
 #include "comm/rank_program.hpp"
 #include "core/narrow.hpp"
+#include "launch/binding_report.hpp"
 #include "launch/chrome_trace.hpp"
 #include "launch/cores.hpp"
 #include "launch/hidden_states.hpp"
@@ -75,8 +76,9 @@ class Job {
                 options_.transport == "auto" ? " (auto)" : "",
                 std::string(setup_.runner->implementation()).c_str());
     if (const auto gpu = setup_.runner->gpu()) std::printf("device: %s\n", gpu->c_str());
-    if (!setup_.device.why_cpu.empty()) {
-      std::printf("device: the CPU, as %s\n", setup_.device.why_cpu.c_str());
+    std::fputs(binding_lines(setup_.device.bindings).c_str(), stdout);
+    if (!setup_.device.choice.why_cpu.empty()) {
+      std::printf("device: the CPU, as %s\n", setup_.device.choice.why_cpu.c_str());
     }
     std::printf("model: %lld layers, d %lld, f %lld, %lld experts, top %d, %lld shared, %s, %s\n",
                 static_cast<long long>(config.num_layers),
@@ -191,7 +193,7 @@ class Job {
       stats_.rank_max_over_mean = std::max(stats_.rank_max_over_mean, load.rank_max_over_mean);
     }
     const RunnerMemory memory = setup_.runner->memory();
-    stats_.memory.on_gpu = setup_.device.name == "cuda";
+    stats_.memory.on_gpu = setup_.device.choice.name == "cuda";
     stats_.memory.weights = memory.weights;
     stats_.memory.scratch = memory.scratch;
     stats_.memory.workspace = memory.workspace;
@@ -224,7 +226,8 @@ class Job {
                      .gpu = setup_.runner->gpu(),
                      .mpi = MpiSession::library_version()},
             .threads_per_rank = setup_.threads,
-            .implementation = std::string(setup_.runner->implementation())};
+            .implementation = std::string(setup_.runner->implementation()),
+            .bindings = setup_.device.bindings};
   }
 
   const RunOptions& options_;

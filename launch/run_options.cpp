@@ -9,7 +9,6 @@
 
 #include "core/error.hpp"
 #include "core/result_json.hpp"
-#include "core/units.hpp"
 #include "runtime/exec/backend_factory.hpp"
 
 namespace hashep {
@@ -21,142 +20,6 @@ constexpr int64_t kMaxBatchTokens = int64_t{1} << 36;
 constexpr int64_t kMaxSteps = int64_t{1} << 32;
 constexpr int64_t kMaxThreads = 4096;
 constexpr int64_t kMaxPlanDepth = 64;
-
-void add_count(CLI::App& app, const std::string& name, int64_t& value,
-               const std::string& description) {
-  app.add_option_function<std::string>(
-         name, [&value, name](const std::string& text) { value = parse_count(text, name); },
-         description)
-      ->type_name("N")
-      ->default_str(std::to_string(value));
-}
-
-void declare_model(CLI::App& app, RunOptions& options) {
-  const std::string group = "Model";
-  ModelConfig& model = options.synthetic;
-  app.add_option("--model", options.model, "Folder with config.json and *.safetensors")
-      ->type_name("DIR")
-      ->group(group);
-  add_count(app, "--num-layers", model.num_layers, "Layers of a synthetic model");
-  add_count(app, "--hidden-size", model.hidden_size, "Elements of a token's hidden state");
-  add_count(app, "--ffn-size", model.ffn_size, "Elements of an expert's hidden activation");
-  add_count(app, "--num-experts", model.num_experts, "Routed experts of a layer");
-  add_count(app, "--top-k", options.top_k, "Experts of a token");
-  add_count(app, "--num-shared-experts", model.num_shared_experts,
-            "Experts that every token passes, on every rank");
-  app.add_option("--activation", options.activation, "relu, gelu or silu (SwiGLU)");
-  app.add_option("--swiglu-limit", model.swiglu_limit, "Clamp of SwiGLU; 0: none");
-  app.add_option("--score", options.score, "Weight of a choice: none (1/k) or sqrtsoftplus");
-  app.add_option("--routed-scaling-factor", model.routed_scaling_factor,
-                 "Factor of sqrtsoftplus weights");
-  add_count(app, "--vocab-size", model.vocab_size, "Token ids are in [0, this)");
-  for (const char* name : {"--num-layers", "--hidden-size", "--ffn-size", "--num-experts",
-                           "--top-k", "--num-shared-experts", "--activation", "--swiglu-limit",
-                           "--score", "--routed-scaling-factor", "--vocab-size"}) {
-    app.get_option(name)->group("Synthetic model (without --model)");
-  }
-}
-
-void declare_routing(CLI::App& app, RunOptions& options) {
-  const std::string group = "Routing";
-  app.add_option("--router", options.router,
-                 "token, position, previous, bigram (hashes), table, or balanced (a greedy table "
-                 "from the tokens); default: the model's, or token")
-      ->group(group);
-  app.add_option(
-         "--table", options.table,
-         "tid2eid table (.safetensors, .npy) for --router table: one for all layers, or tensors "
-         "layers.N.ffn.gate.tid2eid")
-      ->type_name("FILE")
-      ->group(group);
-  add_count(app, "--seed", options.seed, "Seed of router, synthetic weights, tokens and states");
-  app.get_option("--seed")->group(group);
-  app.add_option("--placement", options.placement, "Experts on ranks: contiguous or balanced")
-      ->group(group);
-  app.add_option("--planning", options.planning,
-                 "exchange (each rank routes its tokens) or replicated (each rank routes all; no "
-                 "exchange)")
-      ->group(group);
-  add_count(app, "--plan-depth", options.plan_depth,
-            "Batches planned ahead while one computes; 0: plan each when it is needed");
-  app.get_option("--plan-depth")->group(group);
-}
-
-void declare_tokens(CLI::App& app, RunOptions& options) {
-  const std::string group = "Tokens";
-  app.add_option("--tokens", options.tokens.path,
-                 "Token ids (.npy, .bin) or text (with --tokenizer); default: seeded Zipf")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--token-dtype", options.tokens.bin_dtype, "Of a .bin file: u16, u32 or i32")
-      ->group(group);
-  app.add_option("--tokenizer", options.tokens.tokenizer, "SentencePiece model for text")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--zipf", options.zipf, "Exponent of the seeded tokens; 0: uniform")->group(group);
-  add_count(app, "--seq-len", options.seq_len,
-            "Tokens of a sequence; 0: rows of a 2-D token file, else 1024");
-  add_count(app, "--batch-tokens", options.batch_tokens, "Tokens of a step, over all ranks");
-  add_count(app, "--steps", options.steps, "Steps to run");
-  for (const char* name : {"--seq-len", "--batch-tokens", "--steps"}) {
-    app.get_option(name)->group(group);
-  }
-  app.add_option("--hidden", options.hidden,
-                 "Input: tensor hidden_states [batch_tokens, d]; default: seeded normal")
-      ->type_name("FILE")
-      ->group(group);
-}
-
-void declare_execution(CLI::App& app, RunOptions& options) {
-  const std::string group = "Execution";
-  app.add_option("--dtype", options.dtype, "fp32 or bf16")->group(group);
-  app.add_option("--device", options.device, "auto (a GPU where one can be used), cpu or cuda")
-      ->group(group);
-  app.add_option("--graph", options.graph,
-                 "GPU: replay steps as CUDA graphs: on, off, or auto (from the second step of a "
-                 "shape on)")
-      ->group(group);
-  app.add_option("--expert-gemm", options.expert_gemm,
-                 "GPU: per-expert, or grouped (one cuBLAS call for all experts of a layer)")
-      ->group(group);
-  app.add_option("--transport", options.transport, "auto, mpi, shm, hier, nccl or ipc")
-      ->group(group);
-  app.add_flag("--node-reduce", options.node_reduce,
-               "hier: sum a node's contributions to a token before they return (fewer bytes; not "
-               "the same bits: within 1e-5 in fp32, 1e-2 in bf16 for each layer)")
-      ->group(group);
-  app.add_option(
-         "--overlap", options.overlap,
-         "on: hier computes tiles while rows of other nodes travel; off: one after the other")
-      ->group(group);
-  app.add_option("--residual", options.residual, "on: x <- x + layer(x); off: x <- layer(x)")
-      ->group(group);
-  add_count(app, "--threads", options.threads, "Threads of a rank; 0: cores / ranks on the node");
-  app.get_option("--threads")->group(group);
-  app.add_option("--deadline", options.deadline, "Seconds that a wait for other ranks may take")
-      ->type_name("SECONDS")
-      ->group(group);
-}
-
-void declare_results(CLI::App& app, RunOptions& options) {
-  const std::string group = "Results";
-  app.add_flag("--check", options.check, "Check the first step against the naive oracle")
-      ->group(group);
-  add_count(app, "--check-tokens", options.check_tokens,
-            "Tokens of a rank to check; 0: what takes a few seconds");
-  app.get_option("--check-tokens")->group(group);
-  app.add_option("--output", options.output,
-                 "Run one step and write hidden_states (.safetensors), in global token order")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--json", options.json, "Write the result as JSON")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--trace", options.trace, "Write a Chrome trace (chrome://tracing, Perfetto)")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--progress", options.progress, "auto, bar, lines or off")->group(group);
-}
 
 void require_one_of(const std::string& option, const std::string& value,
                     std::initializer_list<const char*> known) {
@@ -200,19 +63,6 @@ std::string version_text() {
   return "hashep " + std::string(version()) + " (" + std::string(commit()) + ")";
 }
 
-void declare_run_options(CLI::App& app, RunOptions& options) {
-  app.option_defaults()->always_capture_default();
-  declare_model(app, options);
-  declare_routing(app, options);
-  declare_tokens(app, options);
-  declare_execution(app, options);
-  declare_results(app, options);
-  app.set_version_flag("--version", version_text(), "Version and commit");
-  app.allow_config_extras(CLI::config_extras_mode::error);
-  app.set_config("--config", "", "Read any of these options from a TOML file (num-layers = 3 ...)")
-      ->type_name("FILE.toml");
-}
-
 void validate_run_options(const RunOptions& options) {
   require_one_of("--dtype", options.dtype, {"fp32", "bf16"});
   require_one_of("--placement", options.placement, {"contiguous", "balanced"});
@@ -221,6 +71,8 @@ void validate_run_options(const RunOptions& options) {
   require_one_of("--residual", options.residual, {"on", "off"});
   require_one_of("--progress", options.progress, {"auto", "bar", "lines", "off"});
   require_device(options.device);
+  require_one_of("--bind-cpu", options.bind_cpu, {"auto", "off"});
+  require_one_of("--landing", options.landing, {"auto", "direct", "unpack"});
   require_one_of("--graph", options.graph, {"auto", "on", "off"});
   require_one_of("--expert-gemm", options.expert_gemm, {"per-expert", "grouped"});
   require_transport(options.transport);
@@ -298,6 +150,9 @@ std::vector<Setting> shared_settings(const RunOptions& options) {
           {"--hidden", options.hidden},
           {"--dtype", options.dtype},
           {"--device", options.device},
+          {"--share-gpu", options.share_gpu ? "on" : "off"},
+          {"--bind-cpu", options.bind_cpu},
+          {"--landing", options.landing},
           {"--graph", options.graph},
           {"--expert-gemm", options.expert_gemm},
           {"--transport", options.transport},

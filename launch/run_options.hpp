@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -50,6 +48,9 @@ struct RunOptions {
   // How to compute.
   std::string dtype = "fp32";
   std::string device = "auto";
+  bool share_gpu = false;
+  std::string bind_cpu = "auto";
+  std::string landing = "auto";
   std::string graph = "auto";
   std::string expert_gemm = "per-expert";
   std::string transport = "auto";
@@ -75,9 +76,6 @@ struct RunOptions {
 
 /// What --version prints.
 std::string version_text();
-
-/// Declares the options of `hashep run`; parsing then fills `options`.
-void declare_run_options(CLI::App& app, RunOptions& options);
 
 /// Checks what one option alone, or two together, can tell. Local. Throws InputError.
 void validate_run_options(const RunOptions& options);

@@ -10,6 +10,7 @@
 
 #include "comm/gather.hpp"
 #include "core/units.hpp"
+#include "launch/binding_report.hpp"
 
 namespace hashep {
 namespace {
@@ -135,6 +136,7 @@ std::string result_json(const RunResult& result, const RunDescription& descripti
   nlohmann::ordered_json document = result_document(description.head, std::move(rows));
   document["threads_per_rank"] = description.threads_per_rank;
   document["implementation"] = description.implementation;
+  if (!description.bindings.empty()) document["binding"] = binding_json(description.bindings);
   document["phases"] = phases;
   document["tokens_per_s"] = result.tokens_per_s;
   document["bytes_sent_per_step"] = result.bytes_sent_per_step;

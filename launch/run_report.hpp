@@ -9,6 +9,7 @@
 #include "comm/communicator.hpp"
 #include "comm/watch.hpp"
 #include "core/result_json.hpp"
+#include "launch/gpu_binding.hpp"
 #include "runtime/exec/phase_log.hpp"
 
 namespace hashep {
@@ -51,7 +52,8 @@ struct RunDescription {
   MeasuredRow row;  // name and samples to be filled
   ResultHead head;
   int threads_per_rank = 1;
-  std::string implementation;  // of the experts
+  std::string implementation;        // of the experts
+  std::vector<GpuBinding> bindings;  // of all ranks, on rank 0, where they are on GPUs
 };
 
 /// A run's result over all ranks: phases in order, each with samples that are the maximum over

@@ -132,18 +132,22 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
 /// Collective.
 void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& watch,
                     RunSetup& setup) {
+  const GpuRunOptions gpu{.gpu = setup.device.gpu,
+                          .dtype = setup.dtype,
+                          .residual = setup.residual,
+                          .transport = options.transport,
+                          .share_gpu = options.share_gpu,
+                          .landing = options.landing,
+                          .overlap = options.overlap == "on",
+                          .graph = options.graph,
+                          .expert_gemm = options.expert_gemm,
+                          .check_finite = options.check};
+  auto transport = make_device_transport(gpu, comm, *setup.topology, watch);
+  if (transport->name() == "hier") setup.routing.nodes = setup.topology->nodes;
   agree(comm, watch, [&] {
-    if (options.transport != "auto") {
-      throw InputError("--transport " + options.transport +
-                       " is for ranks on CPUs; one GPU needs none: use auto, or --device cpu");
-    }
-    setup.runner = make_gpu_runner(setup.config, *setup.weights, setup.routing.placements,
-                                   {.dtype = setup.dtype,
-                                    .residual = setup.residual,
-                                    .graph = options.graph,
-                                    .expert_gemm = options.expert_gemm,
-                                    .check_finite = options.check},
-                                   watch);
+    if (options.node_reduce) throw InputError("--node-reduce is for ranks on CPUs");
+    setup.runner = make_gpu_runner(setup.config, *setup.weights, setup.routing.placements, gpu,
+                                   std::move(transport), watch);
     setup.runner->set_input(setup.input_rows());
   });
 }
@@ -161,15 +165,16 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
 
   setup.topology = std::make_unique<Topology>(find_topology(comm, watch));
   const NodeMap& nodes = setup.topology->nodes;
+  // Before threads are made, and before they are counted.
+  setup.device = set_up_device(options, comm, *setup.topology, watch);
   const auto local_size = static_cast<int>(nodes.ranks_of(nodes.node_of(comm.rank())).size());
   setup.threads =
       options.threads > 0 ? narrow<int>(options.threads, "--threads") : default_threads(local_size);
   agree(comm, watch, [&] {
-    setup.device = resolve_device(options.device, comm.size());
-    if (setup.device.name == "cpu") resolve_transport(options.transport, nodes);
+    if (setup.device.choice.name == "cpu") resolve_transport(options.transport, nodes);
   });
   agree(comm, watch, [&] { read_hidden_states(options, setup); });
-  if (setup.device.name == "cuda") {
+  if (setup.device.choice.name == "cuda") {
     make_gpu_stack(options, comm, watch, setup);
   } else {
     make_host_stack(options, comm, watch, setup);

@@ -8,8 +8,8 @@
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
 #include "core/atomic_file.hpp"
+#include "launch/device_setup.hpp"
 #include "launch/run_options.hpp"
-#include "runtime/exec/backend_factory.hpp"
 #include "runtime/exec/stack_routing.hpp"
 
 namespace hashep {
@@ -26,7 +26,7 @@ struct RunSetup {
   std::unique_ptr<WeightSource> weights;
   StackRouting routing;
   std::unique_ptr<Topology> topology;  // the runner's transport refers to it
-  DeviceChoice device;
+  DeviceSetup device;
   std::unique_ptr<StackRunner> runner;
   uint64_t token_digest = 0;  // of the ids that the run begins with
   Buffer input;               // [tokens, hidden_size]: what each step starts from

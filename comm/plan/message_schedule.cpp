@@ -127,6 +127,11 @@ Landing choose_landing(const ExchangePlan& plan, int64_t row_bytes) {
   return rows * row_bytes >= kDirectBytes * messages ? Landing::direct : Landing::unpack;
 }
 
+int choose_parts(const ExchangePlan& plan, int64_t row_bytes) {
+  const int64_t rows = std::accumulate(plan.rank_rows.begin(), plan.rank_rows.end(), int64_t{0});
+  return rows * row_bytes >= kPartsBytes * plan.ep_size ? 2 : 1;
+}
+
 std::ostream& operator<<(std::ostream& out, const Message& message) {
   return out << message.rows << " rows from row " << message.row << ", peer " << message.peer;
 }

@@ -9,19 +9,10 @@
 
 #include "comm/communicator.hpp"
 #include "comm/shared_window.hpp"
+#include "comm/transport/mark.hpp"
 #include "comm/watch.hpp"
 
 namespace hashep {
-
-/// What the ranks of a node tell each other of an exchange, in its order.
-enum class Mark {
-  near_landed,   // this rank's own rows stand in the buffers of its node
-  landed,        // and so do those it takes in from other nodes
-  far_computed,  // this rank's expert outputs for rows of other nodes stand in its buffer
-  computed,      // and so do all others
-  fetched,       // this rank has read all it needs of other ranks' buffers
-};
-inline constexpr int kNumMarks = 5;
 
 /// Flags in shared memory, a cache line for each rank and mark, each written by its rank alone: the
 /// number of the exchange up to which the mark holds. Waits are bounded by the Watch's deadline and

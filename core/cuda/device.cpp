@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/cuda/device.hpp"
 
+#include <array>
+
 #include "core/cuda/check_cuda.hpp"
 
 namespace hashep {
@@ -42,6 +44,36 @@ GpuInfo use_gpu(int index) {
                      ", " + std::to_string(info.multiprocessors) + " SMs), driver CUDA " +
                      version_text(driver);
   return info;
+}
+
+std::string gpu_name(int index) {
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  return properties.name;
+}
+
+int current_gpu() {
+  int index = 0;
+  check_cuda(cudaGetDevice(&index), "cudaGetDevice");
+  return index;
+}
+
+std::string pci_bus_id(int gpu) {
+  std::array<char, 32> id{};  // CUDA asks for 13
+  check_cuda(cudaDeviceGetPCIBusId(id.data(), static_cast<int>(id.size()), gpu),
+             "cudaDeviceGetPCIBusId");
+  std::string text = id.data();
+  for (char& c : text) {  // CUDA writes digits above 9 in capitals, Linux and hwloc do not
+    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+bool can_access_peer(int gpu, int other) {
+  if (gpu == other) return true;
+  int possible = 0;
+  check_cuda(cudaDeviceCanAccessPeer(&possible, gpu, other), "cudaDeviceCanAccessPeer");
+  return possible != 0;
 }
 
 }  // namespace hashep

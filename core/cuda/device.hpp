@@ -29,4 +29,17 @@ struct GpuInfo {
 /// Makes GPU `index` the calling thread's current one, and describes it.
 GpuInfo use_gpu(int index);
 
+/// The name of GPU `index`. Leaves the current GPU as it is.
+std::string gpu_name(int index);
+
+/// The calling thread's current GPU.
+int current_gpu();
+
+/// Where a GPU sits, by which processes that number the GPUs differently find the same one:
+/// "0000:1b:00.0".
+std::string pci_bus_id(int gpu);
+
+/// Whether kernels on `gpu` reach memory of `other`, which may be the same.
+bool can_access_peer(int gpu, int other);
+
 }  // namespace hashep

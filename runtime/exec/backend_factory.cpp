@@ -9,6 +9,11 @@
 #include "comm/transport/mpi_transport.hpp"
 #include "comm/transport/shm_transport.hpp"
 #ifdef HASHEP_WITH_CUDA
+#include "comm/agreement.hpp"
+#include "comm/transport/hier_device_transport.hpp"
+#include "comm/transport/ipc_transport.hpp"
+#include "comm/transport/local_device_transport.hpp"
+#include "comm/transport/nccl_transport.hpp"
 #include "core/cuda/device.hpp"
 #include "runtime/exec/cuda_stack_runner.hpp"
 #endif
@@ -28,20 +33,48 @@ std::string known_transports() {
 #ifdef HASHEP_WITH_CUDA
 constexpr bool kHasCuda = true;
 
-/// Why a job of `ranks` cannot run on GPUs here; empty where it can.
-std::string why_no_gpu(int ranks) {
+/// Why this process cannot use a GPU; empty where it can.
+std::string why_no_gpu() {
   const GpuSearch search = find_gpus();
-  if (search.count == 0) return "no GPU was found (" + search.why_none + ")";
-  if (ranks > 1) {
-    return "the exchange between GPUs is not in this build, and these are " +
-           std::to_string(ranks) + " ranks";
+  return search.count > 0 ? "" : "no GPU was found (" + search.why_none + ")";
+}
+
+/// The transport that `name` stands for between GPUs. `reach`: those of each node reach each
+/// other's memory.
+std::string resolve_device_transport(const std::string& name, const NodeMap& nodes, bool reach) {
+  if (name == "mpi" || name == "shm") {
+    throw InputError("--transport " + name +
+                     " is for ranks on CPUs; between GPUs use auto, ipc, hier or nccl");
   }
-  return "";
+  if (name == "auto") {
+    if (nodes.ep_size() == 1) return "local";
+    if (!reach) return "nccl";
+    return nodes.num_nodes() == 1 ? "ipc" : "hier";
+  }
+  if (name == "ipc" && nodes.num_nodes() > 1) {
+    std::ostringstream text;
+    text << "--transport ipc: the job is on " << nodes << ", and ipc is for one node; use hier";
+    throw InputError(text.str());
+  }
+  if (name != "nccl" && !reach) {
+    throw InputError("--transport " + name +
+                     ": GPUs of a node do not reach each other's memory; use nccl");
+  }
+  return name;
+}
+
+/// What is left to rules is empty.
+ExchangeChoices exchange_choices(const GpuRunOptions& options) {
+  ExchangeChoices choices;
+  if (options.landing == "direct") choices.landing = Landing::direct;
+  if (options.landing == "unpack") choices.landing = Landing::unpack;
+  if (!options.overlap) choices.parts = 1;
+  return choices;
 }
 #else
 constexpr bool kHasCuda = false;
 
-std::string why_no_gpu(int) {
+std::string why_no_gpu() {
   return "";
 }
 #endif
@@ -57,10 +90,10 @@ void require_device(const std::string& name) {
   }
 }
 
-DeviceChoice resolve_device(const std::string& name, int ranks) {
+DeviceChoice resolve_device(const std::string& name) {
   require_device(name);
   if (name == "cpu" || !kHasCuda) return {};
-  const std::string why_cpu = why_no_gpu(ranks);
+  const std::string why_cpu = why_no_gpu();
   if (why_cpu.empty()) return {.name = "cuda", .why_cpu = ""};
   if (name == "cuda") throw InputError("--device cuda: " + why_cpu);
   return {.name = "cpu", .why_cpu = why_cpu};
@@ -71,7 +104,7 @@ std::span<const std::string_view> transport_names() {
 }
 
 void require_transport(const std::string& name) {
-  if (name == "nccl" || name == "ipc") {
+  if (!kHasCuda && (name == "nccl" || name == "ipc")) {
     throw InputError("--transport " + name + ": not in this build; use mpi, shm, hier or auto");
   }
   if (std::find(kTransports.begin(), kTransports.end(), name) == kTransports.end()) {
@@ -81,6 +114,10 @@ void require_transport(const std::string& name) {
 
 std::string resolve_transport(const std::string& name, const NodeMap& nodes) {
   require_transport(name);
+  if (name == "nccl" || name == "ipc") {
+    throw InputError("--transport " + name +
+                     " is for ranks on GPUs; on CPUs use auto, mpi, shm or hier");
+  }
   if (name == "auto") return nodes.num_nodes() == 1 ? "shm" : "hier";
   if (name == "shm" && nodes.num_nodes() > 1) {
     std::ostringstream text;
@@ -103,22 +140,64 @@ std::unique_ptr<Transport> make_transport(const std::string& name, const Communi
 }
 
 #ifdef HASHEP_WITH_CUDA
+std::vector<VisibleGpu> visible_gpus() {
+  std::vector<VisibleGpu> gpus;
+  const int count = find_gpus().count;
+  for (int index = 0; index < count; ++index) {
+    gpus.push_back({.name = gpu_name(index), .pci_id = pci_bus_id(index)});
+  }
+  return gpus;
+}
+
+std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions& options,
+                                                       const Communicator& comm,
+                                                       const Topology& topology, Watch& watch) {
+  use_gpu(options.gpu);
+  const bool node_reaches = peers_reach_each_other(topology.node, watch, options.gpu);
+  const auto reaches = gather_word(comm, watch, node_reaches ? 1 : 0);
+  const bool reach = std::find(reaches.begin(), reaches.end(), 0) == reaches.end();
+  std::string name;
+  agree(comm, watch,
+        [&] { name = resolve_device_transport(options.transport, topology.nodes, reach); });
+  const ExchangeChoices choices = exchange_choices(options);
+  if (name == "local") return std::make_unique<LocalDeviceTransport>();
+  if (name == "ipc") {
+    return std::make_unique<IpcTransport>(topology, comm.rank(), watch, choices.parts);
+  }
+  if (options.share_gpu) separate_nccl_hosts(comm.rank());
+  if (name == "hier") return std::make_unique<HierDeviceTransport>(comm, topology, watch);
+  return std::make_unique<NcclTransport>(comm, watch, choices);
+}
+
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const WeightSource& weights,
                                              std::span<const Placement> placements,
-                                             const GpuRunOptions& options, Watch& watch) {
-  CudaExecOptions exec{.dtype = options.dtype, .residual = options.residual};
+                                             const GpuRunOptions& options,
+                                             std::unique_ptr<DeviceTransport> transport,
+                                             Watch& watch) {
+  CudaExecOptions exec{
+      .dtype = options.dtype, .residual = options.residual, .overlap = options.overlap};
   exec.grouping =
       options.expert_gemm == "grouped" ? GemmGrouping::grouped : GemmGrouping::per_expert;
   if (options.graph == "on") exec.graph = GraphMode::on;
   if (options.graph == "off") exec.graph = GraphMode::off;
   exec.reading = {.check_finite = options.check_finite,
                   .between = [&watch] { watch.check_stop(); }};
-  return std::make_unique<CudaStackRunner>(config, weights, placements, exec, watch);
+  return std::make_unique<CudaStackRunner>(config, weights, placements, exec, use_gpu(options.gpu),
+                                           std::move(transport), watch);
 }
 #else
+std::vector<VisibleGpu> visible_gpus() {
+  return {};
+}
+
+std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions&, const Communicator&,
+                                                       const Topology&, Watch&) {
+  throw InputError("--device cuda: this build has no CUDA; use cpu or auto");
+}
+
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig&, const WeightSource&,
                                              std::span<const Placement>, const GpuRunOptions&,
-                                             Watch&) {
+                                             std::unique_ptr<DeviceTransport>, Watch&) {
   throw InputError("--device cuda: this build has no CUDA; use cpu or auto");
 }
 #endif

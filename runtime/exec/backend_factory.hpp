@@ -5,12 +5,15 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "comm/communicator.hpp"
 #include "comm/topology.hpp"
+#include "comm/transport/device_transport.hpp"
 #include "comm/transport/transport.hpp"
 #include "comm/watch.hpp"
 #include "runtime/exec/stack_runner.hpp"
+#include "runtime/exec/visible_gpu.hpp"
 #include "runtime/model/weight_source.hpp"
 
 namespace hashep {
@@ -27,33 +30,54 @@ struct DeviceChoice {
 /// before any rank waits.
 void require_device(const std::string& name);
 
-/// `name`: auto, cpu or cuda, for a job of `ranks`. Throws InputError where it is not to be had.
-/// Local; looks for GPUs.
-DeviceChoice resolve_device(const std::string& name, int ranks);
+/// `name`: auto, cpu or cuda. Throws InputError where it is not to be had. Local; looks for GPUs.
+DeviceChoice resolve_device(const std::string& name);
+
+/// The GPUs that this process may use, in its own numbering; none where this build has no CUDA.
+/// Throws RunError where CUDA fails. Local.
+std::vector<VisibleGpu> visible_gpus();
 
 /// How a stack computes on a GPU, in the words of the command line.
 struct GpuRunOptions {
+  int gpu = 0;  // which of visible_gpus
   DType dtype = DType::f32;
   bool residual = true;
+  std::string transport = "auto";          // auto, ipc, nccl, hier
+  bool share_gpu = false;                  // ranks may share a GPU
+  std::string landing = "auto";            // nccl: direct, unpack, auto
+  bool overlap = true;                     // dispatch beside the experts
   std::string graph = "auto";              // on, off, auto
   std::string expert_gemm = "per-expert";  // or grouped
   bool check_finite = false;
 };
 
-/// The stack on this rank's GPU. Local. Throws InputError on bad weights, and where this build has
-/// no CUDA. `watch` must outlive it.
+/// How rows move between the GPUs of these ranks. GPU `options.gpu` becomes the calling thread's
+/// current one. Transport auto is none where there is one rank (local), ipc where all ranks share a
+/// node, else hier; nccl where the GPUs of some node do not reach each other's memory. Throws
+/// InputError where the transport cannot work there, or this build has no CUDA; RunError where the
+/// GPUs or NCCL refuse. Collective. `topology` and `watch` must outlive the transport.
+std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions& options,
+                                                       const Communicator& comm,
+                                                       const Topology& topology, Watch& watch);
+
+/// The stack on GPU `options.gpu`, the current one. Local. Throws InputError on bad weights, and
+/// where this build has no CUDA. `watch` must outlive it.
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const WeightSource& weights,
                                              std::span<const Placement> placements,
-                                             const GpuRunOptions& options, Watch& watch);
+                                             const GpuRunOptions& options,
+                                             std::unique_ptr<DeviceTransport> transport,
+                                             Watch& watch);
 
 /// The names that --transport takes.
 std::span<const std::string_view> transport_names();
 
-/// Throws InputError where make_transport would on any nodes; local, and before any rank waits.
+/// Throws InputError where no device of this build has such a transport; local, and before any rank
+/// waits.
 void require_transport(const std::string& name);
 
 /// The transport that `name` stands for on these nodes: auto is shm where all ranks share a node,
-/// else hier; any other is itself. Throws InputError where it cannot work there. Local.
+/// else hier; any other is itself. Throws InputError where it cannot work there, or is for GPUs.
+/// Local.
 std::string resolve_transport(const std::string& name, const NodeMap& nodes);
 
 /// `name`: as for resolve_transport. Collective. `topology` and `watch` must outlive the transport.

@@ -1,9 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/exec/batch_plan.hpp"
 
+#include <xxhash.h>
+
 #include <algorithm>
 
 namespace hashep {
+namespace {
+
+uint64_t digest(const GatheredCounts& counts, int ranks, int64_t words) {
+  uint64_t value = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const auto of_rank =
+        counts.words.subspan(static_cast<size_t>(rank * counts.row_stride + counts.first),
+                             static_cast<size_t>(words));
+    value = XXH64(of_rank.data(), of_rank.size_bytes(), value);
+  }
+  return value;
+}
+
+}  // namespace
 
 void route_batch(const StackRouting& routing, BatchPlan& plan, std::span<int64_t> counts) {
   const auto num_experts = static_cast<size_t>(routing.num_experts());
@@ -31,6 +47,7 @@ void complete_batch(const StackRouting& routing, const GatheredCounts& counts, i
                     BatchPlan& plan) {
   const int64_t num_experts = routing.num_experts();
   const int64_t layer_words = routing.layer_words();
+  plan.counts_digest = digest(counts, routing.placements.front().ep_size(), routing.count_words());
   plan.expert_counts.assign(static_cast<size_t>(routing.num_layers() * num_experts), 0);
   for (int64_t layer = 0; layer < routing.num_layers(); ++layer) {
     const Placement& placement = routing.placements[static_cast<size_t>(layer)];

@@ -39,6 +39,8 @@ struct BatchPlan {
   int64_t global_tokens = 0;  // tokens of the batch on all ranks
   std::vector<ExchangePlan> layers;
   std::vector<int64_t> expert_counts;  // [num_layers, num_experts], of the whole batch
+  uint64_t counts_digest = 0;          // of all ranks' counts: alike on all, and what shapes follow
+                                       // from
   std::vector<int32_t> expert_nodes;   // [num_experts], of the layer routed last
 };
 

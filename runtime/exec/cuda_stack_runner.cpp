@@ -8,14 +8,18 @@ namespace hashep {
 namespace {
 
 constexpr int kSpins = 4096;  // polls of the GPU before the core is yielded between them
+constexpr int kPolls = 256;   // of the GPU between looks at what exactly it is at
 constexpr size_t kAhead = 2;  // steps that may be asked for and not settled
 
 }  // namespace
 
 CudaStackRunner::CudaStackRunner(const ModelConfig& config, const WeightSource& weights,
                                  std::span<const Placement> placements,
-                                 const CudaExecOptions& options, Watch& watch)
-    : watch_(watch), gpu_(use_gpu(0)), stack_(config, weights, placements, 0, options) {}
+                                 const CudaExecOptions& options, const GpuInfo& gpu,
+                                 std::unique_ptr<DeviceTransport> transport, Watch& watch)
+    : watch_(watch),
+      gpu_(gpu),
+      stack_(config, weights, placements, watch.rank(), options, std::move(transport)) {}
 
 template <typename Ready>
 void CudaStackRunner::wait_until(Ready&& ready, int64_t step) {
@@ -39,13 +43,19 @@ void CudaStackRunner::finish(PhaseLog& log) {
 
 void CudaStackRunner::settle(PhaseLog& log) {
   const Asked oldest = asked_.front();
-  wait_until([&] { return stack_.is_done(oldest.step); }, oldest.step);
+  auto is_done = [&, polls = 0]() mutable {
+    if (stack_.is_done(oldest.step)) return true;
+    if (++polls % kPolls == 0) watch_.at(stack_.position(oldest.step));
+    return false;
+  };
+  wait_until(is_done, oldest.step);
   asked_.pop_front();
   // The GPU began the step when it was asked to, or when it was done with the one before.
   const int64_t begin_ns = std::max(oldest.asked_ns, settled_ns_);
   for (const PhaseSpan& span : stack_.phases(oldest.step)) {
     const auto at = [&](double us) -> int64_t { return begin_ns + std::llround(1e3 * us); };
-    log.add({{span.phase, oldest.step, span.layer}, at(span.begin_us), at(span.end_us)});
+    log.add(
+        {{span.phase, oldest.step, span.layer}, at(span.begin_us), at(span.end_us), span.track});
     settled_ns_ = std::max(settled_ns_, at(span.end_us));
   }
 }
@@ -60,7 +70,7 @@ RunnerMemory CudaStackRunner::memory() const {
   const CudaStackMemory stack = stack_.memory();
   return {.weights = stack.weights,
           .row_buffers = stack.row_buffers,
-          .shared_rows = 0,
+          .shared_rows = stack.shared_rows,
           .workspace = stack.workspace,
           .scratch = stack.scratch,
           .plans = stack.plans};

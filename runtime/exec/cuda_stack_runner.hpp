@@ -10,19 +10,20 @@
 
 namespace hashep {
 
-/// A stack on the one rank's GPU. A step computes while the host plans the next; the host waits,
+/// A stack on this rank's GPU. A step computes while the host plans the next; the host waits,
 /// under the deadline, for the step before the one that it has asked for.
 class CudaStackRunner final : public StackRunner {
  public:
-  /// Takes GPU 0 and reads the weights to it. Throws InputError on bad weights, RunError where the
-  /// GPU refuses. `watch` must outlive the runner.
+  /// Reads the weights to `gpu`, the calling thread's current one. Throws InputError on bad
+  /// weights, RunError where the GPU refuses. `watch`, and what the transport refers to, must
+  /// outlive the runner. `transport`: null where there is one rank.
   CudaStackRunner(const ModelConfig& config, const WeightSource& weights,
                   std::span<const Placement> placements, const CudaExecOptions& options,
-                  Watch& watch);
+                  const GpuInfo& gpu, std::unique_ptr<DeviceTransport> transport, Watch& watch);
 
   std::string_view device() const override { return "cuda"; }
   std::optional<std::string> gpu() const override { return gpu_.description; }
-  std::string_view transport() const override { return "local"; }
+  std::string_view transport() const override { return stack_.transport().name(); }
   std::string_view implementation() const override { return stack_.implementation(); }
   void set_input(ConstMatrixView x) override { stack_.set_input(x); }
   void prepare(const BatchPlan& plan) override;

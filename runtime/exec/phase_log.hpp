@@ -17,6 +17,7 @@ struct PhaseEvent {
   Position position;
   int64_t begin_ns = 0;
   int64_t end_ns = 0;
+  int track = 0;  // 1: beside the rank's own work, such as an exchange on a GPU stream of its own
 };
 
 /// Times the phases of a run on one rank, and tells the Watch where the rank is. All memory is

@@ -44,7 +44,7 @@ void copy_and_wait(void* to, const void* from, int64_t bytes, bool to_gpu) {
 }
 
 /// Runs experts [first, last) of the case on their rows of x, into poisoned memory. Returns all
-/// rows; those of other experts stay poisoned.
+/// rows; those of other experts stay poisoned. The work is done in two parts.
 Matrix run_part(const ExpertsCase& c, const std::vector<ExpertWeights>& weights, Matrix& x,
                 size_t first, size_t last, GemmGrouping grouping) {
   const CublasLtHandle lt;
@@ -66,14 +66,15 @@ Matrix run_part(const ExpertsCase& c, const std::vector<ExpertWeights>& weights,
   const MatrixView rows = memory.matrix(c.dtype, count, c.shape.hidden_size);
   ExpertWork work;
   ffn.reserve(count);
-  ffn.prepare(offsets, 0, rows, work);
+  const WorkParts parts{2, [&](Range tile) { return tile.end > count / 2 ? 0 : 1; }};
+  ffn.prepare(offsets, 0, rows, parts, work);
   DeviceBuffer addresses(static_cast<int64_t>(work.addresses.size() * sizeof(void*)) + 1);
   copy_and_wait(addresses.data(), work.addresses.data(),
                 static_cast<int64_t>(work.addresses.size() * sizeof(void*)), true);
   work.uploaded = {addresses.as<const std::byte* const>(), work.addresses.size()};
   copy_and_wait(rows.data, input.data, input.bytes(), true);
   const CudaStream stream;
-  ffn.run(work, rows, rows, stream);
+  for (int part = 0; part < parts.count; ++part) ffn.run(work, part, rows, rows, stream);
   stream.synchronize();
   Matrix out(c.dtype, x.view().rows, c.shape.hidden_size);
   copy_and_wait(out.view().row(begin), rows.data, input.bytes(), false);

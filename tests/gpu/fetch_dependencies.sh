@@ -11,7 +11,7 @@ export LC_ALL=C  # one order of names for sort and comm
 one_rank=(nlohmann-json3-dev libxxhash-dev libxxhash0 libcli11-dev catch2 libsentencepiece-dev
   libsentencepiece0 libprotobuf-lite32 libabsl20220623)
 full=(libdnnl-dev libdnnl2 ocl-icd-opencl-dev ocl-icd-libopencl1 opencl-c-headers
-  libopenmpi-dev libopenmpi3 openmpi-bin openmpi-common libhwloc15 libevent-core-2.1-7
+  libopenmpi-dev libopenmpi3 openmpi-bin openmpi-common libhwloc-dev libhwloc15 libevent-core-2.1-7
   libevent-pthreads-2.1-7 libpmix2 libmunge2
   libucx0 libfabric1 libpsm2-2 libpsm-infinipath1 libuuid1 libnuma1
   libibverbs1 ibverbs-providers librdmacm1 libnl-3-200 libnl-route-3-200)
@@ -23,7 +23,7 @@ usage() {
 Usage: tests/gpu/fetch_dependencies.sh [one-rank | full | nccl]
 
   one-rank  what the GPU path of one rank needs: nlohmann-json, xxHash, SentencePiece, CLI11, Catch2
-  full      that and Open MPI and oneDNN (default)
+  full      that and Open MPI, hwloc and oneDNN (default)
   nccl      NCCL alone, for machines that have it neither beside the CUDA toolkit nor with PyTorch
 
 Puts the packages into .gpu-deps/one-rank/, .gpu-deps/full/ and .gpu-deps/nccl/, which git ignores;

@@ -184,7 +184,8 @@ fi
 if [ "$set" = auto ]; then
   set=one-rank
   if "${with_deps[@]}" mpicxx --version >>"$log" 2>&1 &&
-    "${with_deps[@]}" CPATH="$root/usr/include" g++ -x c++ -E -include dnnl.h /dev/null >/dev/null 2>>"$log"; then
+    "${with_deps[@]}" CPATH="$root/usr/include:$root/usr/include/x86_64-linux-gnu" \
+      g++ -x c++ -E -include dnnl.h -include hwloc.h /dev/null >/dev/null 2>>"$log"; then
     set=full
   fi
 fi

@@ -44,10 +44,19 @@ for depth in 0 1 3; do
   check "no events in the trace" [ "$(grep -o '"name": *"experts' out/trace.json | wc -l)" = 8 ]
 done
 
+# Where the rank runs, and what is near to its GPU.
+place="rank 0: host $(hostname), GPU 0 stand-in, PCI 0000:1b:00.0, NUMA node"
+HASHEP_STANDIN_GPUS=4 good --device cuda --json out/run.json
+check "GPU of the rank" grep -qE "^$place [-0-9]+, NIC [-a-z0-9_]+$" stdout.txt
+check "rank is bound" [ "$(grep -c '^note:' stdout.txt)" = 0 ]
+check "GPU of the rank, JSON" grep -q '"pci": "0000:1b:00.0"' out/run.json
+HWLOC_XMLFILE=$here/machines/two_sockets.xml good --device cuda --share-gpu --bind-cpu off
+check "NUMA node and network interface" grep -qx "$place 0, NIC mlx5_1" stdout.txt
+
 good --device auto
 check "--device auto does not take the GPU" grep -q "^device: stand-in" stdout.txt
 good --device cpu
-check "--device cpu says device" [ "$(grep -c '^device:' stdout.txt)" = 0 ]
+check "--device cpu says device" [ "$(grep -cE '^(device|rank 0):' stdout.txt)" = 0 ]
 
 # bad TEXT ARGS...: exit code 2 and one line that holds TEXT.
 bad() {
@@ -61,6 +70,7 @@ bad() {
 bad "--transport shm" --device cuda --transport shm
 bad "--graph" --graph maybe
 bad "--expert-gemm" --expert-gemm all
+bad "--bind-cpu" --bind-cpu yes
 
 ranks 2 "${model[@]}" --device cuda
 check "two ranks on GPUs: exit code $code" [ "$code" = 2 ]

@@ -2,6 +2,7 @@
 // The runtime's calls about devices, versions and errors.
 #include <cuda_runtime_api.h>
 
+#include <cstdio>
 #include <cstring>
 #include <iterator>
 #include <utility>
@@ -32,6 +33,9 @@ constexpr ErrorText kErrors[] = {
      "invalid configuration argument"},
     {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
+    {cudaErrorDeviceUninitialized, "cudaErrorDeviceUninitialized", "invalid device context"},
+    {cudaErrorMapBufferObjectFailed, "cudaErrorMapBufferObjectFailed",
+     "mapping of buffer object failed"},
     {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver",
      "CUDA driver version is insufficient for CUDA runtime version"},
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
@@ -108,6 +112,15 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   });
 }
 
+// The stand-in's GPUs are the devices of bus 1b: 0000:1B:00.0, 0000:1B:01.0 and so on.
+cudaError_t cudaDeviceGetPCIBusId(char* text, int size, int device) {
+  return cuda_call("cudaDeviceGetPCIBusId", [&] {
+    if (device < 0 || device >= state().gpu_count) return cudaErrorInvalidDevice;
+    const int length = std::snprintf(text, static_cast<size_t>(size), "0000:1B:%02X.0", device);
+    return length < size ? cudaSuccess : cudaErrorInvalidValue;
+  });
+}
+
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
   return cuda_call("cudaDeviceGetAttribute", [&] {
     if (device < 0 || device >= state().gpu_count) return cudaErrorInvalidDevice;
@@ -127,6 +140,16 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       default:
         return cudaErrorInvalidValue;
     }
+  });
+}
+
+cudaError_t cudaDeviceCanAccessPeer(int* possible, int device, int peer) {
+  return cuda_call("cudaDeviceCanAccessPeer", [&] {
+    for (const int gpu : {device, peer}) {
+      if (gpu < 0 || gpu >= state().gpu_count) return cudaErrorInvalidDevice;
+    }
+    *possible = state().peer_access && device != peer ? 1 : 0;
+    return cudaSuccess;
   });
 }
 

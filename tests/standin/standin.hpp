@@ -18,11 +18,15 @@ namespace hashep::test::standin {
 /// (only when something waits for it). A missing wait shows under one of the two.
 enum class Order { eager, lazy };
 
-/// Forgets failures, counts and queued work, sets the number of GPUs to 1 and the order. Throws
-/// where memory, streams, events, graphs or handles are still alive: they have leaked.
+/// Forgets failures, counts and queued work, sets the number of GPUs to 1 (or to what the
+/// environment says: HASHEP_STANDIN_GPUS) and the order. Throws where memory, streams, events,
+/// graphs or handles are still alive: they have leaked.
 void reset(Order order);
 
 void set_gpu_count(int count);
+
+/// Whether a GPU can reach another one's memory, which it can after `reset`.
+void set_peer_access(bool possible);
 
 /// Queues `work` on a stream, as a kernel's launch does: recorded instead while it is captured.
 /// What stands in for kernels calls this. Returns what a launch returns: a cudaError_t as int.
@@ -55,13 +59,17 @@ int64_t calls(const std::string& call);
 const std::vector<std::string>& call_names();
 
 /// What is alive: bytes of GPU memory and of pinned memory; streams, events, graphs, handles and
-/// communicators.
+/// mappings of other processes' memory, communicators.
 struct Alive {
   int64_t device_bytes = 0;
   int64_t pinned_bytes = 0;
   int64_t objects = 0;
 };
 Alive alive();
+
+/// Memory that was freed while another process had it mapped, which CUDA leaves undefined. Who
+/// reads it there finds 0xff.
+int64_t freed_while_mapped();
 
 /// Work queued and not done, over all streams.
 int64_t queued();

@@ -2,6 +2,7 @@
 #include "tests/standin/state.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <stdexcept>
 #include <utility>
 
@@ -19,6 +20,11 @@ void require_known(const std::string& call) {
 
 }  // namespace
 
+int gpus_from_environment() {
+  const char* text = std::getenv("HASHEP_STANDIN_GPUS");
+  return text == nullptr ? 1 : std::stoi(text);
+}
+
 State& state() {
   static State instance;
   return instance;
@@ -32,12 +38,16 @@ void reset(Order order) {
     throw RunError("the stand-in was left with " + std::to_string(left.device_bytes) +
                    " bytes of GPU memory, " + std::to_string(left.pinned_bytes) +
                    " bytes of pinned memory and " + std::to_string(left.objects) +
-                   " streams, events, graphs and handles");
+                   " streams, events, graphs, handles and mappings");
   }
 }
 
 void set_gpu_count(int count) {
   state().gpu_count = count;
+}
+
+void set_peer_access(bool possible) {
+  state().peer_access = possible;
 }
 
 int enqueue(DeviceStream stream, std::function<void()> work) {
@@ -62,10 +72,15 @@ Alive alive() {
   const State& now = state();
   const auto streams = std::count_if(now.streams.all().begin(), now.streams.all().end(),
                                      [](const auto& stream) { return !stream->destroyed; });
+  const size_t others = now.events.all().size() + now.graphs.all().size() +
+                        now.graph_execs.all().size() + now.blas_objects.all().size();
   return {now.memory.allocated(Place::gpu), now.memory.allocated(Place::pinned),
-          streams + now.nccl_communicators +
-              static_cast<int64_t>(now.events.all().size() + now.graphs.all().size() +
-                                   now.graph_execs.all().size() + now.blas_objects.all().size())};
+          streams + static_cast<int64_t>(others) + now.memory.open_count() +
+              now.nccl_communicators};
+}
+
+int64_t freed_while_mapped() {
+  return state().memory.freed_while_mapped();
 }
 
 int64_t queued() {

@@ -23,6 +23,9 @@ struct BlasObject {
   virtual ~BlasObject() = default;
 };
 
+/// HASHEP_STANDIN_GPUS, for programs that run on the stand-in; 1 where it is not set.
+int gpus_from_environment();
+
 /// All that the stand-in knows. The C functions that it stands in for have no place for an object
 /// of ours, so there is one a process, as there is of the runtime itself.
 struct State {
@@ -33,7 +36,8 @@ struct State {
   };
 
   Order order = Order::eager;
-  int gpu_count = 1;
+  int gpu_count = gpus_from_environment();
+  bool peer_access = true;
   int current_gpu = 0;
   std::map<std::string, int64_t> calls;
   std::vector<Failure> failures;

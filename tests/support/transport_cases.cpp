@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/transport_cases.hpp"
 
-#include <chrono>
-#include <thread>
-
 #include "comm/plan/plan_stats.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/exchange_check.hpp"
 
 namespace hashep::test {
+namespace {
+
+constexpr int kGaveUpTag = 77;  // of a message that says that its rank waits no longer
+
+}  // namespace
 
 Moved check_random_exchanges(Ranks& ranks, Transport& transport, const NodeMap* nodes,
                              bool reduces) {
@@ -47,16 +49,25 @@ void check_late_rank_is_named(const Communicator& comm, Transport& transport,
                               const RandomRouting& routing, const ExchangePlan& plan) {
   const int late = comm.size() - 1;
   transport.reserve({&plan, 1}, DType::f32, 4);
-  if (comm.rank() == late) std::this_thread::sleep_for(std::chrono::seconds(4));
+  int word = 0;
+  if (comm.rank() == late) {
+    for (int other = 0; other < late; ++other) {
+      check_mpi(MPI_Recv(&word, 1, MPI_INT, other, kGaveUpTag, comm.get(), MPI_STATUS_IGNORE),
+                "MPI_Recv");
+    }
+  }
   std::string text;
+  bool is_reported = false;
   try {
     check_exchange(transport, routing, plan, DType::f32, 4);
   } catch (const ReportedByPeer&) {
-    return;
+    is_reported = true;
   } catch (const RunError& error) {
     text = error.what();
   }
   if (comm.rank() == late) return;
+  check_mpi(MPI_Send(&word, 1, MPI_INT, late, kGaveUpTag, comm.get()), "MPI_Send");
+  if (is_reported) return;
   CHECK_THAT(text, ContainsSubstring("no progress for 1 s"));
   CHECK_THAT(text, ContainsSubstring("rank " + std::to_string(late)));
 }

@@ -25,8 +25,8 @@ struct Moved {
 Moved check_random_exchanges(Ranks& ranks, Transport& transport, const NodeMap* nodes = nullptr,
                              bool reduces = false);
 
-/// One exchange to which the last rank comes 3 s after the others have given up, on a transport
-/// that waits under a deadline of 1 s: CHECKs that those that report name it. `transport` and
+/// One exchange to which the last rank comes after the others have given up, on a transport that
+/// waits under a deadline of 1 s: CHECKs that those that report name it. `transport` and
 /// `plan` must stay until MPI has ended, as the wait that is given up leaves them in use.
 /// Collective.
 void check_late_rank_is_named(const Communicator& comm, Transport& transport,

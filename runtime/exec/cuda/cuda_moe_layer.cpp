@@ -5,7 +5,6 @@
 
 #include "kernels/combine.hpp"
 #include "kernels/gate_scores.hpp"
-#include "kernels/scatter.hpp"
 
 namespace hashep {
 namespace {
@@ -38,51 +37,89 @@ CudaMoeLayer::CudaMoeLayer(const ModelConfig& config, int64_t layer,
 }
 
 bool CudaMoeLayer::prepare(std::span<const int64_t> expert_offsets, const SharedTiles& tiles,
-                           MatrixView rows, DeviceLayerPlan& plan) {
-  bool moved = experts_.routed.prepare(expert_offsets, first_expert_, rows, plan.routed);
+                           DeviceLayerPlan& plan) {
+  const DeviceExchange& exchange = *plan.exchange;
+  const WorkParts parts{exchange.num_parts(), [&](Range rows) { return exchange.part_of(rows); }};
+  bool moved =
+      experts_.routed.prepare(expert_offsets, first_expert_, plan.expert_rows, parts, plan.routed);
   if (experts_.shared) moved |= experts_.shared->prepare_shared(tiles, layer_, plan.shared);
   return moved;
 }
 
+void CudaMoeLayer::dispatch(const DeviceLayerPlan& plan, const DeviceState& x, PhaseMarks& marks,
+                            const LayerStreams& streams) const {
+  if (streams.are_apart()) {
+    streams.events->ready.record(streams.experts);
+    wait_for(streams.exchange, streams.events->ready);
+  }
+  for (int part = 0; part < plan.exchange->num_parts(); ++part) {
+    {
+      const PhaseMarks::Scope scope(marks, Phase::dispatch, layer_, streams.exchange,
+                                    streams.are_apart() ? 1 : 0);
+      plan.exchange->dispatch(part, x.tokens, streams.exchange);
+    }
+    if (streams.are_apart()) {
+      streams.events->landed[static_cast<size_t>(part)].record(streams.exchange);
+    }
+  }
+}
+
+std::span<const float> CudaMoeLayer::weigh(const DeviceLayerPlan& plan, const DeviceState& x,
+                                           const DeviceWorkspace& workspace, PhaseMarks& marks,
+                                           DeviceStream stream) const {
+  if (config_.score != Score::sqrtsoftplus) return {};  // 1 / top_k each
+  const PhaseMarks::Scope scope(marks, Phase::gate, layer_, stream);
+  const std::span<const int32_t> experts = plan.exchange->experts();
+  const std::span<float> weights(workspace.weights.as<float>(), experts.size());
+  const ConstMatrixView gate = gate_.matrix(DType::f32, config_.num_experts, config_.hidden_size);
+  gate_weights(x.tokens, gate, experts, plan.top_k, config_.routed_scaling_factor, weights, stream);
+  return weights;
+}
+
+ConstMatrixView CudaMoeLayer::run_shared(const DeviceLayerPlan& plan, const DeviceState& x,
+                                         const DeviceWorkspace& workspace, PhaseMarks& marks,
+                                         DeviceStream stream) const {
+  if (!experts_.shared) return {};
+  const PhaseMarks::Scope scope(marks, Phase::shared_experts, layer_, stream);
+  const MatrixView out = workspace.shared.matrix(x.tiles.dtype, x.tiles.rows, config_.hidden_size);
+  experts_.shared->run(plan.shared, 0, x.tiles, out, stream);
+  return {out.data + (x.tokens.data - x.tiles.data), out.dtype, plan.tokens, out.cols};
+}
+
+void CudaMoeLayer::run_routed(const DeviceLayerPlan& plan, PhaseMarks& marks,
+                              const LayerStreams& streams) const {
+  for (int part = 0; part < plan.exchange->num_parts(); ++part) {
+    const auto at = static_cast<size_t>(part);
+    if (streams.are_apart()) wait_for(streams.experts, streams.events->landed[at]);
+    {
+      const PhaseMarks::Scope scope(marks, Phase::experts, layer_, streams.experts);
+      experts_.routed.run(plan.routed, part, plan.expert_rows, plan.expert_rows, streams.experts);
+    }
+    if (streams.are_apart()) {
+      streams.events->computed[at].record(streams.experts);
+      wait_for(streams.exchange, streams.events->computed[at]);
+    }
+    plan.exchange->give_back(part, streams.exchange);
+  }
+  if (streams.are_apart()) {
+    streams.events->given_back.record(streams.exchange);
+    wait_for(streams.experts, streams.events->given_back);
+  }
+}
+
 void CudaMoeLayer::enqueue(const DeviceLayerPlan& plan, const DeviceState& x,
                            const DeviceWorkspace& workspace, PhaseMarks& marks,
-                           DeviceStream stream) const {
-  const DType dtype = x.tokens.dtype;
-  const int64_t d = config_.hidden_size;
-  std::span<float> weights;  // empty: 1 / top_k each
-  if (config_.score == Score::sqrtsoftplus) {
-    const PhaseMarks::Scope scope(marks, Phase::gate, layer_, stream);
-    weights = {workspace.weights.as<float>(), plan.experts.size()};
-    const ConstMatrixView gate = gate_.matrix(DType::f32, config_.num_experts, d);
-    gate_weights(x.tokens, gate, plan.experts, plan.top_k, config_.routed_scaling_factor, weights,
-                 stream);
-  }
-  const MatrixView rows = workspace.rows.matrix(dtype, plan.total_recv, d);
-  {
-    const PhaseMarks::Scope scope(marks, Phase::dispatch, layer_, stream);
-    scatter_rows(x.tokens, {plan.experts, plan.send_rows, plan.top_k, plan.places}, stream);
-  }
-  {
-    const PhaseMarks::Scope scope(marks, Phase::experts, layer_, stream);
-    experts_.routed.run(plan.routed, rows, rows, stream);
-  }
-  ConstMatrixView shared;
-  if (experts_.shared) {
-    const PhaseMarks::Scope scope(marks, Phase::shared_experts, layer_, stream);
-    const MatrixView out = workspace.shared.matrix(dtype, x.tiles.rows, d);
-    experts_.shared->run(plan.shared, x.tiles, out, stream);
-    shared = {out.data + (x.tokens.data - x.tiles.data), dtype, plan.tokens, d};
-  }
+                           const LayerStreams& streams) const {
+  const DeviceStream stream = streams.experts;
+  dispatch(plan, x, marks, streams);
+  const std::span<const float> weights = weigh(plan, x, workspace, marks, stream);
+  const ConstMatrixView shared = run_shared(plan, x, workspace, marks, stream);
+  run_routed(plan, marks, streams);
   const PhaseMarks::Scope scope(marks, Phase::combine, layer_, stream);
   const bool residual = workspace.output.capacity() > 0;
-  const MatrixView y = residual ? workspace.output.matrix(dtype, plan.tokens, d) : x.tokens;
-  combine_rows({.places = plan.places,
-                .experts = plan.experts,
-                .row_of = plan.send_rows,
-                .top_k = plan.top_k,
-                .weights = weights,
-                .shared = shared},
-               y, stream);
+  const MatrixView y =
+      residual ? workspace.output.matrix(x.tokens.dtype, plan.tokens, x.tokens.cols) : x.tokens;
+  plan.exchange->combine(weights, shared, y, stream);
   if (residual) add_rows(y, x.tokens, stream);
 }
 

@@ -2,14 +2,17 @@
 #include "runtime/exec/cuda/cuda_stack.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <string>
 
+#include "comm/transport/local_device_transport.hpp"
 #include "core/error.hpp"
 
 namespace hashep {
 namespace {
 
-constexpr int64_t kPhasesPerLayer = 5;
+// Gate, shared experts, combine; dispatch and experts of each part.
+constexpr int64_t kPhasesPerLayer = 3 + 2 * DeviceExchange::kMaxParts;
 
 DeviceStackExperts make_experts(const ModelConfig& config, std::span<const Placement> placements,
                                 int ep_rank, const CudaExecOptions& options,
@@ -41,10 +44,11 @@ std::string describe_gemms(const CudaExecOptions& options) {
 
 CudaStack::CudaStack(const ModelConfig& config, const WeightSource& weights,
                      std::span<const Placement> placements, int ep_rank,
-                     const CudaExecOptions& options)
+                     const CudaExecOptions& options, std::unique_ptr<DeviceTransport> transport)
     : config_(config),
       options_(options),
       implementation_(describe_gemms(options)),
+      transport_(transport ? std::move(transport) : std::make_unique<LocalDeviceTransport>()),
       lanes_(options.lanes, options.workspace_bytes),
       experts_(make_experts(config, placements, ep_rank, options, lt_, lanes_)),
       graphs_(options.graph) {
@@ -58,14 +62,18 @@ CudaStack::CudaStack(const ModelConfig& config, const WeightSource& weights,
   }
   const int64_t phases = kPhasesPerLayer * std::ssize(placements);
   for (int i = 0; i < options.plans; ++i) {
-    slots_.emplace_back(PhaseMarks(phases, options.timed));
+    slots_.emplace_back(DevicePlan(*transport_, std::ssize(placements)),
+                        PhaseMarks(phases, options.timed));
   }
 }
 
 CudaStack::~CudaStack() {
-  // Buffers go with this object; what still reads and writes them has to be done first.
+  // Buffers go with this object; what still reads and writes them has to be done first. Where an
+  // error unwinds, other ranks may never do their part of it.
+  if (std::uncaught_exceptions() > 0) transport_->abort();
   try {
     uploads_.synchronize();
+    exchange_.synchronize();
     stream_.synchronize();
   } catch (const std::exception&) {
     // The GPU has failed, and whoever waited for it has said so.
@@ -114,7 +122,7 @@ bool CudaStack::reserve(const BatchPlan& plan, const SharedTiles& tiles) {
     assignments = std::max(assignments, std::ssize(layer.experts));
   }
   const auto tokens = std::ssize(plan.batch.ids);
-  bool moved = workspace_.rows.reserve(recv * row_bytes);
+  bool moved = transport_->reserve(plan.layers, options_.dtype, config_.hidden_size, stream_);
   moved |= experts_.routed.reserve(recv);
   if (options_.residual) moved |= workspace_.output.reserve(tokens * row_bytes);
   if (config_.score != Score::none) {
@@ -136,21 +144,28 @@ bool CudaStack::fill(Slot& slot) {
   slot.plan.begin(batch);
   for (size_t i = 0; i < layers_.size(); ++i) {
     DeviceLayerPlan& plan = slot.plan.layers()[i];
-    const MatrixView rows =
-        workspace_.rows.matrix(options_.dtype, plan.total_recv, config_.hidden_size);
-    moved |= layers_[i].prepare(batch.layers[i].expert_offsets, slot.tiles, rows, plan);
+    moved |= layers_[i].prepare(batch.layers[i].expert_offsets, slot.tiles, plan);
   }
-  moved |= slot.plan.upload(batch, workspace_.rows.data(), uploads_);
+  moved |= slot.plan.upload(uploads_);
   return moved;
 }
 
-void CudaStack::describe(Slot& slot) {
-  slot.shape.assign({static_cast<int64_t>(&slot - slots_.data()), std::ssize(slot.batch->batch.ids),
-                     slot.tiles.tile_rows, slot.tiles.lead, slot.tiles.num_tiles});
-  for (const ExchangePlan& layer : slot.batch->layers) {
+void CudaStack::describe(Slot& slot) const {
+  const BatchPlan& batch = *slot.batch;
+  slot.shape.assign({&slot - slots_.data(), static_cast<int64_t>(batch.counts_digest),
+                     std::ssize(batch.batch.ids), slot.tiles.tile_rows, slot.tiles.lead,
+                     slot.tiles.num_tiles});
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const ExchangePlan& layer = batch.layers[i];
     slot.shape.push_back(layer.top_k);
     slot.shape.insert(slot.shape.end(), layer.expert_offsets.begin(), layer.expert_offsets.end());
+    slot.plan.layers()[i].exchange->add_shape(slot.shape);
   }
+}
+
+void CudaStack::find_graph(Slot& slot) {
+  slot.graph = nullptr;
+  if (!transport_->can_capture()) return;
   slot.graph = graphs_.get(slot.shape, stream_, [&] { enqueue(slot); });
 }
 
@@ -167,15 +182,19 @@ void CudaStack::prepare(const BatchPlan& plan) {
   if (experts_.shared) {
     slot.tiles = shared_tiles(plan.first_token, tokens, plan.global_tokens);
   }
-  const bool moved = fill(slot);
+  bool moved = fill(slot);
+  describe(slot);
   slot.is_pending = true;
-  if (!moved) return describe(slot);
+  // NCCL wants all ranks to capture a step, or none, and a replay is of one capture. On some rank a
+  // shape that is new may move memory, one that was met does so on none.
+  if (plan.layers.front().ep_size > 1) moved |= !graphs_.knows(slot.shape);
+  if (!moved) return find_graph(slot);
   // Addresses that others have noted are void.
   graphs_.drop_graphs();
   for (Slot& other : slots_) {
     if (!other.is_pending) continue;
     if (&other != &slot) fill(other);
-    describe(other);
+    find_graph(other);
   }
 }
 
@@ -185,12 +204,18 @@ DeviceState CudaStack::state_of(const Slot& slot) const {
   return {tiles, tiles.slice(slot.tiles.lead, tokens_)};
 }
 
+LayerStreams CudaStack::streams() const {
+  const bool apart = options_.overlap && transport_->overlaps();
+  return {stream_, apart ? exchange_.get() : stream_.get(), &events_};
+}
+
 void CudaStack::enqueue(Slot& slot) {
   slot.marks.begin(stream_);
   const DeviceState x = state_of(slot);
   for (size_t i = 0; i < layers_.size(); ++i) {
-    layers_[i].enqueue(slot.plan.layers()[i], x, workspace_, slot.marks, stream_);
+    layers_[i].enqueue(slot.plan.layers()[i], x, workspace_, slot.marks, streams());
   }
+  slot.marks.end(stream_);
 }
 
 void CudaStack::run(int64_t step) {
@@ -213,8 +238,15 @@ void CudaStack::run(int64_t step) {
 }
 
 bool CudaStack::is_done(int64_t step) const {
+  transport_->check();
   const Slot& slot = slot_of(step);
   return !slot.is_pending && slot.plan.is_done();
+}
+
+Position CudaStack::position(int64_t step) const {
+  Position position{Phase::step, step, -1};
+  position.phase = slot_of(step).marks.phase_under_way(position.layer);
+  return position;
 }
 
 std::span<const PhaseSpan> CudaStack::phases(int64_t step) {
@@ -237,7 +269,8 @@ CudaStackMemory CudaStack::memory() const {
   memory.scratch = experts_.routed.scratch_bytes() + lanes_.bytes();
   if (experts_.shared) memory.weights += experts_.shared->weight_bytes();
   for (const CudaMoeLayer& layer : layers_) memory.weights += layer.gate_bytes();
-  memory.row_buffers = workspace_.rows.capacity();
+  memory.row_buffers = transport_->buffer_bytes();
+  memory.shared_rows = transport_->shared_bytes();
   memory.workspace = input_.capacity() + state_.capacity() + workspace_.output.capacity() +
                      workspace_.shared.capacity() + workspace_.weights.capacity();
   for (const Slot& slot : slots_) memory.plans += slot.plan.bytes();

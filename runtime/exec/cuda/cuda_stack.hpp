@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,7 +20,8 @@ struct CudaExecOptions {
   bool residual = true;      // x <- x + layer(x), else x <- layer(x)
   GemmGrouping grouping = GemmGrouping::per_expert;
   GraphMode graph = GraphMode::automatic;
-  int lanes = 4;  // streams for experts' tiles
+  int lanes = 4;        // streams for experts' tiles
+  bool overlap = true;  // dispatch on a stream of its own, where the transport gains from that
   // Of cuBLAS, for each lane: what NVIDIA recommends for Hopper, and more than others need.
   int64_t workspace_bytes = int64_t{32} << 20;
   int plans = 3;      // batches that may be prepared and not done at once
@@ -30,7 +32,8 @@ struct CudaExecOptions {
 /// Memory of a stack on its GPU, in bytes.
 struct CudaStackMemory {
   int64_t weights = 0;      // held once
-  int64_t row_buffers = 0;  // expert rows
+  int64_t row_buffers = 0;  // of the transport
+  int64_t shared_rows = 0;  // other ranks' that it reaches
   int64_t workspace = 0;    // hidden states, outputs, weights per choice
   int64_t scratch = 0;      // between the experts' GEMMs, and cuBLAS workspaces
   int64_t plans = 0;        // plan arrays
@@ -38,13 +41,15 @@ struct CudaStackMemory {
 
 /// L MoE layers, one after the other, on one rank with one GPU. `prepare` sends a batch's plan
 /// ahead, `run` asks for a step and returns before it is done: in it nothing is allocated, no plan
-/// arithmetic is done, and nothing waits for the GPU. Not thread-safe; the GPU is the calling
-/// thread's current one.
+/// arithmetic is done, and nothing waits for the GPU. With a transport of several ranks `prepare`
+/// and `run` are collective. Not thread-safe; the GPU is the calling thread's current one.
 class CudaStack {
  public:
   /// Reads weights to the GPU. Throws InputError on bad weights, RunError where the GPU refuses.
+  /// `transport`: null where there is one rank.
   CudaStack(const ModelConfig& config, const WeightSource& weights,
-            std::span<const Placement> placements, int ep_rank, const CudaExecOptions& options);
+            std::span<const Placement> placements, int ep_rank, const CudaExecOptions& options,
+            std::unique_ptr<DeviceTransport> transport = nullptr);
   ~CudaStack();
   CudaStack(const CudaStack&) = delete;  // its layers refer to its experts
   CudaStack& operator=(const CudaStack&) = delete;
@@ -61,8 +66,11 @@ class CudaStack {
   /// Asks for the step. Throws RunError where it was not prepared.
   void run(int64_t step);
 
-  /// Whether a step that was asked for is done. Never waits.
+  /// Whether a step that was asked for is done. Never waits. Throws RunError where its exchange has
+  /// failed.
   bool is_done(int64_t step) const;
+  /// What a step that was asked for and is not done is at, as far as it is known. Never waits.
+  Position position(int64_t step) const;
 
   /// The phases of a step that is done, until options.plans more are prepared.
   std::span<const PhaseSpan> phases(int64_t step);
@@ -73,6 +81,7 @@ class CudaStack {
   bool has_fetched() const { return fetched_.is_done(); }
   ConstMatrixView fetched() const;
 
+  const DeviceTransport& transport() const { return *transport_; }
   CudaStackMemory memory() const;
   int64_t graphs_captured() const { return graphs_.num_captured(); }
   /// What the experts' GEMMs run on, one line.
@@ -81,7 +90,8 @@ class CudaStack {
  private:
   /// A batch between `prepare` and the end of its step.
   struct Slot {
-    explicit Slot(PhaseMarks step_marks) : marks(std::move(step_marks)) {}
+    Slot(DevicePlan device_plan, PhaseMarks step_marks)
+        : plan(std::move(device_plan)), marks(std::move(step_marks)) {}
 
     int64_t step = -1;
     bool is_pending = false;           // prepared and not yet run
@@ -99,15 +109,20 @@ class CudaStack {
   bool reserve(const BatchPlan& plan, const SharedTiles& tiles);
   /// Tiles and arrays of a slot's batch; true where addresses have changed.
   bool fill(Slot& slot);
-  void describe(Slot& slot);
+  void describe(Slot& slot) const;
+  void find_graph(Slot& slot);
   void enqueue(Slot& slot);
   DeviceState state_of(const Slot& slot) const;
+  LayerStreams streams() const;
 
   ModelConfig config_;
   CudaExecOptions options_;
   std::string implementation_;
-  CudaStream stream_;   // of the steps
-  CudaStream uploads_;  // of plans
+  std::unique_ptr<DeviceTransport> transport_;
+  CudaStream stream_;    // of the steps
+  CudaStream exchange_;  // of dispatch, where it overlaps
+  CudaStream uploads_;   // of plans
+  LayerStreams::Events events_;
   CublasLtHandle lt_;
   GemmLanes lanes_;
   DeviceStackExperts experts_;

@@ -2,25 +2,24 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "comm/transport/device_transport.hpp"
 #include "core/cuda/device_buffer.hpp"
 #include "core/cuda/stream.hpp"
 #include "kernels/expert_ffn_cuda.hpp"
-#include "kernels/expert_place.hpp"
 #include "runtime/exec/batch_plan.hpp"
 
 namespace hashep {
 
-/// One layer's plan as kernels read it: arrays in GPU memory, shapes on the host.
+/// One layer's plan as a step needs it: arrays in GPU memory, shapes on the host.
 struct DeviceLayerPlan {
   int64_t tokens = 0;
   int top_k = 1;
-  int64_t total_recv = 0;               // expert rows on this rank
-  std::span<const int32_t> experts;     // [tokens * top_k]; -1: padding
-  std::span<const int64_t> send_rows;   // [tokens * top_k]; -1: padding
-  std::span<const ExpertPlace> places;  // [num_experts]: where send_rows lead to
+  std::unique_ptr<DeviceExchange> exchange;
+  MatrixView expert_rows;  // [total_recv, hidden_size]
   ExpertWork routed;
   ExpertWork shared;
 };
@@ -29,14 +28,17 @@ struct DeviceLayerPlan {
 /// memory, on a stream of their own, while earlier steps run.
 class DevicePlan {
  public:
+  /// `transport` must outlive this.
+  DevicePlan(DeviceTransport& transport, int64_t num_layers);
+
   /// A new plan takes the place of the one before, whose step is done or has not been asked for:
-  /// sets the shapes of `layers()`, whose ExpertWork the caller then prepares. Ahead of the step.
+  /// begins the exchanges of `layers()`, whose ExpertWork the caller then prepares. The transport
+  /// has room for it. Ahead of the step; the plan must stay until `upload` has returned.
   void begin(const BatchPlan& plan);
 
-  /// Copies all arrays, on the stream of uploads; the step that used them last is done. The expert
-  /// rows of all layers begin at `expert_rows`. True where the arrays have moved. Ahead of the
-  /// step.
-  bool upload(const BatchPlan& plan, std::byte* expert_rows, const CudaStream& uploads);
+  /// Copies all arrays, on the stream of uploads; the step that used them last is done. True where
+  /// the arrays have moved. Ahead of the step.
+  bool upload(const CudaStream& uploads);
 
   /// `stream` goes on when the arrays are there.
   void wait_uploaded(DeviceStream stream) const { wait_for(stream, uploaded_); }
@@ -50,6 +52,9 @@ class DevicePlan {
   int64_t bytes() const { return arrays_.capacity(); }
 
  private:
+  void lay_out(ArrayLayout& layout);
+
+  DeviceTransport& transport_;
   std::vector<DeviceLayerPlan> layers_;
   PinnedBuffer staging_;
   DeviceBuffer arrays_;

@@ -5,11 +5,15 @@
 
 namespace hashep {
 
-GraphCache::Entry& GraphCache::find_or_replace(std::span<const int64_t> shape) {
-  const auto known = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
+GraphCache::Entry* GraphCache::find(std::span<const int64_t> shape) const {
+  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
     return std::equal(shape.begin(), shape.end(), entry->shape.begin(), entry->shape.end());
   });
-  if (known != entries_.end()) return **known;
+  return found == entries_.end() ? nullptr : found->get();
+}
+
+GraphCache::Entry& GraphCache::find_or_replace(std::span<const int64_t> shape) {
+  if (Entry* const known = find(shape)) return *known;
   if (std::ssize(entries_) == kMaxEntries) {
     const auto by_use = [](const auto& a, const auto& b) { return a->last_use < b->last_use; };
     entries_.erase(std::min_element(entries_.begin(), entries_.end(), by_use));
@@ -17,6 +21,10 @@ GraphCache::Entry& GraphCache::find_or_replace(std::span<const int64_t> shape) {
   entries_.push_back(std::make_unique<Entry>());
   entries_.back()->shape.assign(shape.begin(), shape.end());
   return *entries_.back();
+}
+
+bool GraphCache::knows(std::span<const int64_t> shape) const {
+  return mode_ == GraphMode::off || find(shape) != nullptr;
 }
 
 void GraphCache::drop_graphs() {

@@ -34,6 +34,9 @@ class GraphCache {
   const CudaGraph* get(std::span<const int64_t> shape, DeviceStream stream,
                        const std::function<void()>& work);
 
+  /// Whether this shape is among those met last. True where no graphs are kept.
+  bool knows(std::span<const int64_t> shape) const;
+
   /// Addresses have changed: drops the graphs, not the shapes that were met.
   void drop_graphs();
 
@@ -47,6 +50,7 @@ class GraphCache {
     int64_t last_use = 0;
   };
 
+  Entry* find(std::span<const int64_t> shape) const;  // null: not there
   Entry& find_or_replace(std::span<const int64_t> shape);
 
   GraphMode mode_;

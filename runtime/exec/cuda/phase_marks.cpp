@@ -9,43 +9,69 @@ namespace hashep {
 
 PhaseMarks::PhaseMarks(int64_t max_phases, bool timed) : timed_(timed) {
   if (!timed) return;
-  events_.reserve(static_cast<size_t>(max_phases) + 1);
-  for (int64_t i = 0; i <= max_phases; ++i) events_.emplace_back(CudaEvent::Kind::timing);
-  positions_.reserve(static_cast<size_t>(max_phases));
-  spans_.reserve(static_cast<size_t>(max_phases) + 1);
+  marks_.resize(static_cast<size_t>(max_phases));
+  spans_.reserve(marks_.size() + 1);
 }
 
 void PhaseMarks::begin(DeviceStream stream) {
-  if (!timed_) return;
-  positions_.clear();
-  events_.front().record_in_graph(stream);
+  used_ = 0;
+  if (timed_) step_.begin.record_in_graph(stream);
 }
 
-void PhaseMarks::end(Position position, DeviceStream stream) {
-  if (!timed_) return;
-  if (positions_.size() + 1 >= events_.size()) throw RunError("phase marks: more than expected");
-  positions_.push_back(position);
-  events_[positions_.size()].record_in_graph(stream);
+void PhaseMarks::end(DeviceStream stream) {
+  if (timed_) step_.end.record_in_graph(stream);
+}
+
+size_t PhaseMarks::open(Phase phase, int64_t layer, DeviceStream stream, int track) {
+  if (!timed_) return 0;
+  if (used_ == marks_.size()) throw RunError("phase marks: more than expected");
+  Mark& mark = marks_[used_];
+  mark.phase = phase;
+  mark.layer = layer;
+  mark.track = track;
+  mark.begin.record_in_graph(stream);
+  return used_++;
 }
 
 std::span<const PhaseSpan> PhaseMarks::spans() {
   spans_.clear();
-  double begin = 0.0;
-  for (size_t i = 0; i < positions_.size(); ++i) {
-    const double end = microseconds_between(events_.front(), events_[i + 1]);
-    spans_.push_back({positions_[i].phase, positions_[i].layer, begin, end});
-    begin = end;
+  if (!timed_) return spans_;
+  const auto at = [this](const CudaEvent& event) {
+    return microseconds_between(step_.begin, event);
+  };
+  for (size_t i = 0; i < used_; ++i) {
+    const Mark& mark = marks_[i];
+    spans_.push_back({mark.phase, mark.layer, mark.track, at(mark.begin), at(mark.end)});
   }
-  if (timed_) spans_.push_back({Phase::step, -1, 0.0, begin});
+  spans_.push_back({Phase::step, -1, 0, 0.0, at(step_.end)});
   return spans_;
 }
 
-PhaseMarks::Scope::Scope(PhaseMarks& marks, Phase phase, int64_t layer, DeviceStream stream)
-    : marks_(marks), stream_(stream), position_{phase, -1, layer}, range_(phase_name(phase)) {}
+Phase PhaseMarks::phase_under_way(int64_t& layer) const {
+  layer = -1;
+  if (!timed_ || !step_.begin.is_done()) return Phase::step;
+  for (size_t i = 0; i < used_; ++i) {
+    const Mark& mark = marks_[i];
+    // In a graph an event that was not reached yet still holds its time in the replay before.
+    if (mark.end.is_done() && microseconds_between(step_.begin, mark.end) >= 0.0) continue;
+    layer = mark.layer;
+    return mark.phase;
+  }
+  return Phase::step;
+}
+
+PhaseMarks::Scope::Scope(PhaseMarks& marks, Phase phase, int64_t layer, DeviceStream stream,
+                         int track)
+    : marks_(marks),
+      stream_(stream),
+      range_(phase_name(phase)),
+      mark_(marks.open(phase, layer, stream, track)) {}
 
 PhaseMarks::Scope::~Scope() noexcept(false) {
   // While an error unwinds there is nothing left to time.
-  if (std::uncaught_exceptions() == 0) marks_.end(position_, stream_);
+  if (marks_.timed_ && std::uncaught_exceptions() == 0) {
+    marks_.marks_[mark_].end.record_in_graph(stream_);
+  }
 }
 
 }  // namespace hashep

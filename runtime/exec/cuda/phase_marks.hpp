@@ -15,24 +15,26 @@ namespace hashep {
 struct PhaseSpan {
   Phase phase = Phase::step;
   int64_t layer = -1;
+  int track = 0;  // which stream: 0 is that of the experts, 1 that of the exchange
   double begin_us = 0.0;
   double end_us = 0.0;
 };
 
-/// Times the phases of one step on its stream: an event at the beginning, and one where each phase
-/// ends and the next begins. Works in a captured graph too: each replay records them anew.
+/// Times the phases of one step on its streams, with an event at the beginning of each and one at
+/// its end. Works in a captured graph too: each replay records them anew.
 class PhaseMarks {
  public:
   /// Room for `max_phases` phases of a step. Untimed, no event is recorded and there are no spans.
   PhaseMarks(int64_t max_phases, bool timed);
 
-  /// A step begins.
+  /// A step begins, and ends.
   void begin(DeviceStream stream);
+  void end(DeviceStream stream);
 
   /// What is asked of the stream in this scope is one phase; a range in NVIDIA's profilers too.
   class Scope {
    public:
-    Scope(PhaseMarks& marks, Phase phase, int64_t layer, DeviceStream stream);
+    Scope(PhaseMarks& marks, Phase phase, int64_t layer, DeviceStream stream, int track = 0);
     ~Scope() noexcept(false);
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -40,19 +42,32 @@ class PhaseMarks {
    private:
     PhaseMarks& marks_;
     DeviceStream stream_;
-    Position position_;
     NvtxRange range_;
+    size_t mark_;
   };
 
   /// The phases of the step done last, the whole step at the end. The GPU must be done with it.
   std::span<const PhaseSpan> spans();
 
+  /// The earliest phase asked for that the GPU has not ended yet, as far as it can be told; the
+  /// step where none is known. Never waits.
+  Phase phase_under_way(int64_t& layer) const;
+
  private:
-  void end(Position position, DeviceStream stream);
+  struct Mark {
+    CudaEvent begin{CudaEvent::Kind::timing};
+    CudaEvent end{CudaEvent::Kind::timing};
+    Phase phase = Phase::step;
+    int64_t layer = -1;
+    int track = 0;
+  };
+
+  size_t open(Phase phase, int64_t layer, DeviceStream stream, int track);
 
   bool timed_;
-  std::vector<CudaEvent> events_;    // [max_phases + 1]
-  std::vector<Position> positions_;  // of the step that was asked for last; capacity max_phases
+  Mark step_;
+  std::vector<Mark> marks_;  // [max_phases]
+  size_t used_ = 0;          // of the step that was asked for last
   std::vector<PhaseSpan> spans_;
 };
 

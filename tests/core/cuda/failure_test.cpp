@@ -10,6 +10,7 @@
 #include "core/cuda/device.hpp"
 #include "core/cuda/device_buffer.hpp"
 #include "core/cuda/graph.hpp"
+#include "core/cuda/ipc.hpp"
 #include "core/cuda/stream.hpp"
 #include "core/error.hpp"
 #include "tests/standin/standin.hpp"
@@ -26,7 +27,11 @@ void use_all() {
   const GpuSearch search = find_gpus();
   if (search.count == 0) throw RunError("no GPU: " + search.why_none);
   use_gpu(0);
+  pci_bus_id(current_gpu());
+  can_access_peer(0, 1);
   DeviceBuffer gpu(64);
+  const DeviceBuffer shared(kIpcGranularity);
+  export_memory(shared);
   PinnedBuffer pinned(64);
   const CudaStream stream;
   const CudaStream side;
@@ -74,6 +79,7 @@ void check_nothing_left() {
 TEST_CASE("whichever call fails, the error names it, nothing leaks and no error stays") {
   for (const Order order : {Order::eager, Order::lazy}) {
     standin::reset(order);
+    standin::set_gpu_count(2);
     use_all();
     check_nothing_left();
     std::map<std::string, int64_t> made;
@@ -83,6 +89,7 @@ TEST_CASE("whichever call fails, the error names it, nothing leaks and no error 
       for (int64_t n = 0; n < count; ++n) {
         INFO(name << " number " << n);
         standin::reset(order);
+        standin::set_gpu_count(2);
         standin::fail(name, cudaErrorUnknown, n);
         if (kReleases.contains(name)) {
           CHECK_NOTHROW(use_all());

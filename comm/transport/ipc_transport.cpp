@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/transport/ipc_transport.hpp"
+
+#include <array>
+
+#include "comm/plan/message_schedule.hpp"
+#include "kernels/combine.hpp"
+#include "kernels/scatter.hpp"
+
+namespace hashep {
+
+class IpcTransport::Exchange final : public DeviceExchange {
+ public:
+  explicit Exchange(const IpcTransport& transport) : transport_(transport) {}
+
+  void begin(const ExchangePlan& plan) override {
+    plan_ = &plan;
+    top_k_ = plan.top_k;
+    num_parts_ = transport_.parts_ ? *transport_.parts_ : choose_parts(plan, transport_.row_bytes_);
+    for (int part = 0; part < num_parts_; ++part) {
+      part_ends_[at(part)] = part_rows(plan, num_parts_, part).end;
+    }
+  }
+
+  void lay_out(ArrayLayout& arrays) override {
+    experts_ = arrays.add(plan_->experts);
+    send_rows_ = arrays.add(plan_->send_rows);
+    const auto places = arrays.make<ExpertPlace>(plan_->num_experts, places_);
+    if (arrays.is_real()) transport_.rows_.find_places(*plan_, places);
+    if (num_parts_ == 1) {
+      part_places_[0] = places_;
+      return;
+    }
+    for (int part = 0; part < num_parts_; ++part) {
+      const auto of_part = arrays.make<ExpertPlace>(plan_->num_experts, part_places_[at(part)]);
+      if (arrays.is_real()) keep_part(part, places, of_part);
+    }
+  }
+
+  std::span<const int32_t> experts() const override { return experts_; }
+  int num_parts() const override { return num_parts_; }
+
+  int part_of(Range rows) const override {
+    int part = 0;
+    while (part + 1 < num_parts_ && rows.end > part_ends_[at(part)]) ++part;
+    return part;
+  }
+
+  void add_shape(std::vector<int64_t>& words) const override { words.push_back(num_parts_); }
+
+  void dispatch(int part, ConstMatrixView x, DeviceStream stream) override {
+    if (part == 0) transport_.signals_.begin(stream);
+    scatter_rows(x, {experts_, send_rows_, top_k_, part_places_[at(part)]}, stream);
+    transport_.signals_.meet(part + 1 == num_parts_ ? Mark::landed : Mark::near_landed, stream);
+  }
+
+  void give_back(int part, DeviceStream stream) override {
+    if (part + 1 == num_parts_) transport_.signals_.meet(Mark::computed, stream);
+  }
+
+  void combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y,
+               DeviceStream stream) override {
+    combine_rows({.places = places_,
+                  .experts = experts_,
+                  .row_of = send_rows_,
+                  .top_k = top_k_,
+                  .weights = weights,
+                  .shared = shared},
+                 y, stream);
+    transport_.signals_.set(Mark::fetched, stream);
+  }
+
+ private:
+  static size_t at(int part) { return static_cast<size_t>(part); }
+
+  /// The places of the experts that are of this part of their owners' experts; the others are left
+  /// out.
+  void keep_part(int part, std::span<const ExpertPlace> places,
+                 std::span<ExpertPlace> of_part) const {
+    std::vector<int64_t> owned(static_cast<size_t>(plan_->ep_size));
+    for (const int32_t owner : plan_->expert_ranks) ++owned[static_cast<size_t>(owner)];
+    std::vector<int64_t> index(owned.size());
+    for (size_t expert = 0; expert < of_part.size(); ++expert) {
+      const auto owner = static_cast<size_t>(plan_->expert_ranks[expert]);
+      const Range range = split_range(owned[owner], num_parts_, part);
+      const int64_t here = index[owner]++;
+      of_part[expert] = here >= range.begin && here < range.end ? places[expert] : ExpertPlace{};
+    }
+  }
+
+  const IpcTransport& transport_;
+  const ExchangePlan* plan_ = nullptr;
+  int top_k_ = 1;
+  int num_parts_ = 1;
+  std::array<int64_t, kMaxParts> part_ends_{};  // expert-major rows
+
+  // In GPU memory.
+  std::span<const int32_t> experts_;     // [tokens * top_k]
+  std::span<const int64_t> send_rows_;   // [tokens * top_k]
+  std::span<const ExpertPlace> places_;  // [num_experts]: where send_rows lead to
+  std::array<std::span<const ExpertPlace>, kMaxParts> part_places_;  // the same, of one part
+};
+
+IpcTransport::IpcTransport(const Topology& topology, int ep_rank, Watch& watch,
+                           std::optional<int> parts)
+    : parts_(parts), rows_(topology, ep_rank, watch), signals_(topology, ep_rank, watch) {
+  // There is a mark for the first part's rows, and one for all.
+  if (parts && *parts > 2) throw RunError("transport ipc: an exchange has at most 2 parts");
+}
+
+bool IpcTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
+                           DeviceStream stream) {
+  row_bytes_ = hidden_size * dtype_size(dtype);
+  return rows_.reserve(plans, dtype, hidden_size, stream);
+}
+
+std::unique_ptr<DeviceExchange> IpcTransport::make_exchange() {
+  return std::make_unique<Exchange>(*this);
+}
+
+}  // namespace hashep

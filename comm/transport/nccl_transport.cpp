@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/transport/nccl_transport.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/combine.hpp"
+#include "kernels/scatter.hpp"
+
+namespace hashep {
+namespace {
+
+/// Which buffer the rows that a kernel unpacks come from, and return to.
+enum Source : int32_t { kReceived, kOwn, kNumSources };
+
+}  // namespace
+
+class NcclTransport::Exchange final : public DeviceExchange {
+ public:
+  explicit Exchange(NcclTransport& transport) : transport_(transport) {}
+
+  void begin(const ExchangePlan& plan) override {
+    plan_ = &plan;
+    top_k_ = plan.top_k;
+    total_send_ = plan.total_send();
+    total_recv_ = plan.total_recv();
+    landing_ = transport_.landing_of(plan);
+    num_parts_ = transport_.parts_of(plan);
+    for (int part = 0; part < num_parts_; ++part) {
+      make_schedule(plan, landing_, num_parts_, part, parts_[at(part)].schedule);
+      parts_[at(part)].rows = part_rows(plan, num_parts_, part);
+    }
+  }
+
+  void lay_out(ArrayLayout& arrays) override {
+    experts_ = arrays.add(plan_->experts);
+    send_rows_ = arrays.add(plan_->send_rows);
+    const auto places = arrays.make<ExpertPlace>(plan_->num_experts, places_);
+    if (arrays.is_real()) fill_places(places);
+    if (landing_ == Landing::direct) return;
+    const auto sources = arrays.make<int32_t>(total_recv_, sources_);
+    const auto source_rows = arrays.make<int64_t>(total_recv_, source_rows_);
+    const auto source_places = arrays.make<ExpertPlace>(kNumSources, source_places_);
+    if (!arrays.is_real()) return;
+    source_places[kReceived] = {transport_.receive_buffer_.data(), 0};
+    source_places[kOwn] = {transport_.send_buffer_.data(), 0};
+    for (int part = 0; part < num_parts_; ++part) {
+      const MessageSchedule& schedule = parts_[at(part)].schedule;
+      fill_sources(schedule.unpack, kReceived, sources, source_rows);
+      fill_sources(schedule.own, kOwn, sources, source_rows);
+    }
+  }
+
+  std::span<const int32_t> experts() const override { return experts_; }
+  int num_parts() const override { return num_parts_; }
+
+  int part_of(Range rows) const override {
+    int part = 0;
+    while (part + 1 < num_parts_ && rows.end > parts_[at(part)].rows.end) ++part;
+    return part;
+  }
+
+  void add_shape(std::vector<int64_t>& words) const override {
+    words.push_back(static_cast<int64_t>(landing_));
+    words.push_back(num_parts_);
+    for (int part = 0; part < num_parts_; ++part) {
+      const MessageSchedule& schedule = parts_[at(part)].schedule;
+      for (const auto* messages : {&schedule.sends, &schedule.receives}) {
+        words.push_back(std::ssize(*messages));
+        for (const Message& message : *messages) {
+          words.insert(words.end(), {message.peer, message.row, message.rows});
+        }
+      }
+    }
+  }
+
+  void dispatch(int part, ConstMatrixView x, DeviceStream stream) override {
+    if (part == 0) scatter_rows(x, {experts_, send_rows_, top_k_, places_}, stream);
+    const MessageSchedule& schedule = parts_[at(part)].schedule;
+    move(schedule.sends, sent(), schedule.receives, landed(), stream);
+    if (landing_ == Landing::direct) return;
+    // Each row of the part is written once: a gather.
+    const Range rows = parts_[at(part)].rows;
+    combine_rows({.places = source_places_,
+                  .experts = slice(sources_, rows),
+                  .row_of = slice(source_rows_, rows),
+                  .top_k = 1,
+                  .weights = {},
+                  .shared = {}},
+                 all_rows().slice(rows.begin, rows.size()), stream);
+  }
+
+  void give_back(int part, DeviceStream stream) override {
+    const MessageSchedule& schedule = parts_[at(part)].schedule;
+    if (landing_ == Landing::unpack) {
+      const Range rows = parts_[at(part)].rows;
+      scatter_rows(all_rows().slice(rows.begin, rows.size()),
+                   {slice(sources_, rows), slice(source_rows_, rows), 1, source_places_}, stream);
+    }
+    move(schedule.receives, landed(), schedule.sends, sent(), stream);
+  }
+
+  void combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y,
+               DeviceStream stream) override {
+    combine_rows({.places = places_,
+                  .experts = experts_,
+                  .row_of = send_rows_,
+                  .top_k = top_k_,
+                  .weights = weights,
+                  .shared = shared},
+                 y, stream);
+  }
+
+ private:
+  struct Part {
+    MessageSchedule schedule;
+    Range rows;  // expert-major
+  };
+
+  static size_t at(int part) { return static_cast<size_t>(part); }
+
+  template <typename T>
+  static std::span<const T> slice(std::span<const T> values, Range range) {
+    return values.subspan(static_cast<size_t>(range.begin), static_cast<size_t>(range.size()));
+  }
+
+  static void fill_sources(std::span<const RowBlock> blocks, Source source,
+                           std::span<int32_t> sources, std::span<int64_t> rows) {
+    for (const RowBlock& block : blocks) {
+      for (int64_t i = 0; i < block.count; ++i) {
+        const auto row = static_cast<size_t>(block.expert_row + i);
+        sources[row] = source;
+        rows[row] = block.message_row + i;
+      }
+    }
+  }
+
+  /// Where a row is written at the source, and its result read: the send buffer, but this rank's own
+  /// rows stay in their final places where those of others land there too.
+  void fill_places(std::span<ExpertPlace> places) const {
+    for (size_t expert = 0; expert < places.size(); ++expert) {
+      const bool stays =
+          landing_ == Landing::direct && plan_->expert_ranks[expert] == plan_->ep_rank;
+      places[expert] =
+          stays ? ExpertPlace{transport_.expert_rows_.data(),
+                              plan_->landing_rows[expert] - plan_->expert_send_rows[expert]}
+                : ExpertPlace{transport_.send_buffer_.data(), 0};
+    }
+  }
+
+  MatrixView rows_in(const DeviceBuffer& buffer, int64_t rows) const {
+    return buffer.matrix(transport_.dtype_, rows, transport_.hidden_size_);
+  }
+  MatrixView all_rows() const { return rows_in(transport_.expert_rows_, total_recv_); }
+  MatrixView sent() const { return rows_in(transport_.send_buffer_, total_send_); }
+  /// What messages are received into.
+  MatrixView landed() const {
+    return landing_ == Landing::direct ? all_rows()
+                                       : rows_in(transport_.receive_buffer_, total_recv_);
+  }
+
+  void move(std::span<const Message> sends, MatrixView from, std::span<const Message> receives,
+            MatrixView to, DeviceStream stream) {
+    if (sends.empty() && receives.empty()) return;
+    NcclCommunicator& nccl = transport_.nccl_;
+    nccl.exchange([&] {
+      for (const Message& message : sends) {
+        nccl.send(from.row(message.row), message.rows * from.row_bytes(), message.peer, stream);
+      }
+      for (const Message& message : receives) {
+        nccl.receive(to.row(message.row), message.rows * to.row_bytes(), message.peer, stream);
+      }
+    });
+  }
+
+  NcclTransport& transport_;
+  const ExchangePlan* plan_ = nullptr;
+  int top_k_ = 1;
+  int64_t total_send_ = 0;
+  int64_t total_recv_ = 0;
+  Landing landing_ = Landing::direct;
+  int num_parts_ = 1;
+  std::array<Part, kMaxParts> parts_;
+
+  // In GPU memory.
+  std::span<const int32_t> experts_;    // [tokens * top_k]
+  std::span<const int64_t> send_rows_;  // [tokens * top_k]
+  std::span<const ExpertPlace> places_;  // [num_experts]
+  // Landing::unpack: where each expert-major row comes from. [total_recv]
+  std::span<const int32_t> sources_;
+  std::span<const int64_t> source_rows_;
+  std::span<const ExpertPlace> source_places_;  // [kNumSources]
+};
+
+NcclTransport::NcclTransport(const Communicator& comm, Watch& watch,
+                             const ExchangeChoices& choices)
+    : choices_(choices), nccl_(comm, watch) {}
+
+Landing NcclTransport::landing_of(const ExchangePlan& plan) const {
+  return choices_.landing ? *choices_.landing : choose_landing(plan, row_bytes());
+}
+
+int NcclTransport::parts_of(const ExchangePlan& plan) const {
+  return choices_.parts ? *choices_.parts : choose_parts(plan, row_bytes());
+}
+
+bool NcclTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
+                            DeviceStream) {
+  dtype_ = dtype;
+  hidden_size_ = hidden_size;
+  int64_t send = 0;
+  int64_t recv = 0;
+  int64_t unpacked = 0;
+  for (const ExchangePlan& plan : plans) {
+    send = std::max(send, plan.total_send());
+    recv = std::max(recv, plan.total_recv());
+    if (landing_of(plan) == Landing::unpack) unpacked = std::max(unpacked, plan.total_recv());
+  }
+  bool moved = expert_rows_.reserve(recv * row_bytes());
+  moved |= send_buffer_.reserve(send * row_bytes());
+  moved |= receive_buffer_.reserve(unpacked * row_bytes());
+  return moved;
+}
+
+std::unique_ptr<DeviceExchange> NcclTransport::make_exchange() {
+  return std::make_unique<Exchange>(*this);
+}
+
+}  // namespace hashep

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include "comm/nccl_communicator.hpp"
+#include "comm/plan/message_schedule.hpp"
+#include "comm/transport/device_transport.hpp"
+#include "core/cuda/device_buffer.hpp"
+
+namespace hashep {
+
+/// How an exchange between GPUs is cut up; empty: by rule (choose_landing, choose_parts). All ranks
+/// alike.
+struct ExchangeChoices {
+  std::optional<Landing> landing;
+  std::optional<int> parts;
+};
+
+/// Transport `nccl`: messages between all ranks, over any number of nodes, one group of sends and
+/// receives for each part of an exchange. Dispatch packs rows rank-major in one kernel; they land
+/// straight in their expert-major places, or in a buffer from which a kernel takes them there (see
+/// Landing). Results return the same way. Buffers, rows of the largest plan: expert rows, send
+/// buffer, and with Landing::unpack a receive buffer.
+class NcclTransport final : public DeviceTransport {
+ public:
+  /// Collective. `watch` must outlive the transport.
+  NcclTransport(const Communicator& comm, Watch& watch, const ExchangeChoices& choices);
+
+  std::string_view name() const override { return "nccl"; }
+  bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
+               DeviceStream stream) override;
+  MatrixView expert_rows(const ExchangePlan& plan) const override {
+    return expert_rows_.matrix(dtype_, plan.total_recv(), hidden_size_);
+  }
+  std::unique_ptr<DeviceExchange> make_exchange() override;
+  bool overlaps() const override { return true; }
+  void check() override { nccl_.check(); }
+  void abort() noexcept override { nccl_.abort(); }
+  int64_t buffer_bytes() const override {
+    return expert_rows_.capacity() + send_buffer_.capacity() + receive_buffer_.capacity();
+  }
+
+ private:
+  class Exchange;
+
+  Landing landing_of(const ExchangePlan& plan) const;
+  int parts_of(const ExchangePlan& plan) const;
+  int64_t row_bytes() const { return hidden_size_ * dtype_size(dtype_); }
+
+  ExchangeChoices choices_;
+  NcclCommunicator nccl_;
+  DType dtype_ = DType::f32;
+  int64_t hidden_size_ = 0;
+  DeviceBuffer expert_rows_;
+  DeviceBuffer send_buffer_;     // rank-major: rows to be sent, then results
+  DeviceBuffer receive_buffer_;  // rank-major at the owner: rows received, then results to be sent
+};
+
+}  // namespace hashep

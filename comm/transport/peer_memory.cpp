@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/transport/peer_memory.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <type_traits>
+
+#include "comm/agreement.hpp"
+#include "core/cuda/device.hpp"
+
+namespace hashep {
+namespace {
+
+/// One value of each rank on all ranks, in rank order.
+template <typename T>
+std::vector<T> all_gather(const Communicator& comm, Watch& watch, const T& value) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  std::vector<T> values(static_cast<size_t>(comm.size()));
+  const int bytes = static_cast<int>(sizeof(T));
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Iallgather(&value, bytes, MPI_BYTE, values.data(), bytes, MPI_BYTE, comm.get(),
+                           &request),
+            "MPI_Iallgather");
+  watch.count_collective();
+  watch.wait(request);
+  return values;
+}
+
+/// A PCI id, padded with zero bytes.
+using PciId = std::array<char, 32>;
+
+PciId pci_id(int gpu) {
+  const std::string text = pci_bus_id(gpu);
+  PciId id{};
+  std::copy_n(text.begin(), std::min(text.size(), id.size()), id.begin());
+  return id;
+}
+
+}  // namespace
+
+void PeerMemory::resize(int64_t bytes) {
+  for (IpcMapping& mapping : mapped_) mapping = IpcMapping();
+  watch_.barrier(node_);  // memory that is mapped somewhere must not go
+  own_ = DeviceBuffer();
+  own_.reserve(std::max(bytes, kIpcGranularity));
+  const IpcHandle handle = export_memory(own_);
+  const std::vector<IpcHandle> handles = all_gather(node_, watch_, handle);
+  for (int rank = 0; rank < node_.size(); ++rank) {
+    if (rank == node_.rank()) continue;
+    mapped_[static_cast<size_t>(rank)] = IpcMapping(handles[static_cast<size_t>(rank)]);
+  }
+}
+
+bool peers_reach_each_other(const Communicator& node, Watch& watch, int gpu) {
+  const int visible = find_gpus().count;
+  bool reaches = true;
+  for (const PciId& id : all_gather(node, watch, pci_id(gpu))) {
+    for (int other = 0; other < visible; ++other) {
+      if (other != gpu && pci_id(other) == id) reaches = reaches && can_access_peer(gpu, other);
+    }
+  }
+  const auto answers = gather_word(node, watch, reaches ? 1 : 0);
+  return std::all_of(answers.begin(), answers.end(), [](int64_t answer) { return answer == 1; });
+}
+
+}  // namespace hashep

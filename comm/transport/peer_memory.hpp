@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "comm/watch.hpp"
+#include "core/cuda/device_buffer.hpp"
+#include "core/cuda/ipc.hpp"
+
+namespace hashep {
+
+/// A buffer in each rank's GPU memory that all ranks of a node reach, through CUDA IPC.
+class PeerMemory {
+ public:
+  /// `node` and `watch` must outlive this. Nothing is held yet.
+  PeerMemory(const Communicator& node, Watch& watch)
+      : node_(node), watch_(watch), mapped_(static_cast<size_t>(node.size())) {}
+
+  /// Takes `bytes` (or kIpcGranularity, where that is more) on this rank's GPU in place of what was
+  /// held, and maps what the others take. No rank's GPU may still use the old memory. Collective
+  /// over the node; throws RunError where the GPU has not so much or cannot be shared.
+  void resize(int64_t bytes);
+
+  /// The buffer of the node's rank `node_rank`, as this rank's GPU reaches it.
+  std::byte* of(int node_rank) const {
+    return node_rank == node_.rank() ? own_.data() : mapped_[static_cast<size_t>(node_rank)].data();
+  }
+  const DeviceBuffer& own() const { return own_; }
+
+ private:
+  const Communicator& node_;
+  Watch& watch_;
+  DeviceBuffer own_;
+  std::vector<IpcMapping> mapped_;  // [node ranks]; this rank's: of nothing
+};
+
+/// Whether the GPUs of all ranks of a node reach each other's memory; the same answer on all ranks.
+/// A GPU that another rank does not see (CUDA_VISIBLE_DEVICES) is taken to. Collective over `node`.
+bool peers_reach_each_other(const Communicator& node, Watch& watch, int gpu);
+
+}  // namespace hashep

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/transport/peer_rows.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/cuda/stream.hpp"
+
+namespace hashep {
+namespace {
+
+constexpr int kSpins = 4096;  // polls of the GPU before the core is yielded between them
+
+}  // namespace
+
+PeerRows::PeerRows(const Topology& topology, int ep_rank, Watch& watch)
+    : topology_(topology),
+      node_(topology.nodes.node_of(ep_rank)),
+      watch_(watch),
+      bytes_(static_cast<size_t>(topology.node.size()), -1),
+      memory_(topology.node, watch) {}
+
+bool PeerRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
+                       DeviceStream stream) {
+  dtype_ = dtype;
+  hidden_size_ = hidden_size;
+  const auto ranks = topology_.nodes.ranks_of(node_);
+  bool grows = false;
+  for (const ExchangePlan& plan : plans) {
+    for (size_t i = 0; i < ranks.size(); ++i) {
+      const int64_t rows = plan.rank_rows[static_cast<size_t>(ranks[i])];
+      const int64_t needed = rows * hidden_size * dtype_size(dtype);
+      grows = grows || needed > bytes_[i];
+      bytes_[i] = std::max(bytes_[i], needed);
+    }
+  }
+  if (!grows) return false;
+  const CudaEvent asked;
+  asked.record(stream);
+  watch_.wait_until(kSpins, [&] { return asked.is_done(); }, [] { return " for the GPU"; });
+  memory_.resize(bytes_[static_cast<size_t>(topology_.node.rank())]);
+  return true;
+}
+
+MatrixView PeerRows::own(const ExchangePlan& plan) const {
+  return {rows_of(topology_.node.rank()), dtype_, plan.total_recv(), hidden_size_};
+}
+
+void PeerRows::find_places(const ExchangePlan& plan, std::span<ExpertPlace> places) const {
+  for (size_t expert = 0; expert < places.size(); ++expert) {
+    const int32_t owner = plan.expert_ranks[expert];
+    places[expert] = {};
+    if (topology_.nodes.node_of(owner) != node_) continue;
+    places[expert] = {rows_of(topology_.nodes.local_index(owner)),
+                      plan.landing_rows[expert] - plan.expert_send_rows[expert]};
+  }
+}
+
+int64_t PeerRows::others_bytes() const {
+  const int64_t all = std::accumulate(bytes_.begin(), bytes_.end(), int64_t{0});
+  return all - bytes_[static_cast<size_t>(topology_.node.rank())];
+}
+
+}  // namespace hashep

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/cuda/device_buffer.hpp"
+
+namespace hashep {
+
+/// Of this size and more (in bytes) an allocation of a GPU is one that processes can share by
+/// itself: smaller ones lie together in a block of the driver's, and to map one is to map its
+/// neighbours too, at another address than one's own.
+inline constexpr int64_t kIpcGranularity = int64_t{2} << 20;
+
+/// What another process of the same host needs to map a buffer: bytes that may be sent to it.
+struct IpcHandle {
+  std::array<std::byte, 64> bytes{};
+};
+
+/// Throws RunError where the buffer holds less than kIpcGranularity. The handle is void when the
+/// buffer grows or goes, which it must not while it is mapped anywhere.
+IpcHandle export_memory(const DeviceBuffer& buffer);
+
+/// Memory of another process's GPU (the same one or a peer, see can_access_peer), mapped for the
+/// GPU that is current when it is made. Kernels and copies read and write it like their own; who
+/// has written what is for flags or messages to tell. Mapping and unmapping take long and may wait
+/// for the GPU, so they belong ahead of a step.
+class IpcMapping {
+ public:
+  IpcMapping() = default;  // of nothing
+  /// Throws RunError, with what may be done about it, where the memory cannot be mapped. A process
+  /// cannot map its own.
+  explicit IpcMapping(const IpcHandle& handle);
+  ~IpcMapping() { release(); }
+  IpcMapping(IpcMapping&& other) noexcept;
+  IpcMapping& operator=(IpcMapping&& other) noexcept;
+
+  /// The beginning of the buffer that was exported; null for none.
+  std::byte* data() const { return data_; }
+
+ private:
+  void release() noexcept;
+
+  std::byte* data_ = nullptr;
+};
+
+}  // namespace hashep

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// Flags between GPUs, with all ranks on one: each has its memory and a stream. On a GPU, or on the
+// stand-in for one.
+#include "kernels/peer_flags.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include "core/cuda/device_buffer.hpp"
+#include "core/cuda/graph.hpp"
+#include "core/cuda/stream.hpp"
+#include "core/error.hpp"
+#include "core/random.hpp"
+#include "tests/support/catch.hpp"
+
+namespace hashep::test {
+namespace {
+
+constexpr int kMarks = 2;
+constexpr int kLanded = 0;
+constexpr int kFetched = 1;
+constexpr int64_t kBlock = 3001;  // values that a rank sends to each other
+constexpr int64_t kHourNs = int64_t{3600} * 1000000000;
+constexpr int64_t kShortNs = 20000000;
+
+/// to[0, count) of the host = the GPU's; waits.
+std::vector<int64_t> download(const int64_t* from, int64_t count) {
+  const int64_t bytes = count * int64_t{sizeof(int64_t)};
+  PinnedBuffer staging(bytes);
+  const CudaStream stream;
+  copy_async(staging.data(), from, bytes, stream);
+  stream.synchronize();
+  std::vector<int64_t> values(static_cast<size_t>(count));
+  std::memcpy(values.data(), staging.data(), static_cast<size_t>(bytes));
+  return values;
+}
+
+/// GPU memory of 64-bit words, zero.
+class Words {
+ public:
+  explicit Words(int64_t count) : memory_(count * int64_t{sizeof(int64_t)}), count_(count) {
+    const CudaStream stream;
+    fill_async(memory_.data(), 0, memory_.capacity(), stream);
+    stream.synchronize();
+  }
+  int64_t* data() const { return memory_.as<int64_t>(); }
+  std::vector<int64_t> read() const { return download(data(), count_); }
+
+ private:
+  DeviceBuffer memory_;
+  int64_t count_;
+};
+
+/// Ranks of a node whose GPUs are one.
+class Node {
+ public:
+  Node(int num_ranks, int64_t deadline_ns)
+      : num_ranks_(num_ranks),
+        numbers_(num_ranks),
+        statuses_(num_ranks * int64_t{sizeof(PeerWaitStatus)}),
+        addresses_(num_ranks * int64_t{sizeof(int64_t*)}),
+        deadline_ns_(deadline_ns) {
+    PinnedBuffer staging(addresses_.capacity());
+    for (int rank = 0; rank < num_ranks; ++rank) {
+      flags_.emplace_back(kMarks * num_ranks);
+      int64_t* const data = flags_.back().data();
+      std::memcpy(staging.data() + rank * sizeof(int64_t*), &data, sizeof(int64_t*));
+      new (&status(rank)) PeerWaitStatus;
+    }
+    const CudaStream stream;
+    copy_async(addresses_.data(), staging.data(), addresses_.capacity(), stream);
+    stream.synchronize();
+  }
+
+  int size() const { return num_ranks_; }
+  PeerFlags of(int rank) const {
+    return {.num_peers = num_ranks_,
+            .rank = rank,
+            .num_marks = kMarks,
+            .own = flags_[static_cast<size_t>(rank)].data(),
+            .peers = addresses_.as<int64_t* const>(),
+            .exchange = numbers_.data() + rank,
+            .status = &status(rank),
+            .deadline_ns = deadline_ns_};
+  }
+  /// What the GPU has told by now.
+  PeerWaitStatus told(int rank) const {
+    const volatile PeerWaitStatus& now = status(rank);
+    return {now.stop, now.gave_up, now.peer, now.mark, now.exchange};
+  }
+  void stop(int rank) const { static_cast<volatile PeerWaitStatus&>(status(rank)).stop = 1; }
+  std::vector<int64_t> flags(int rank) const { return flags_[static_cast<size_t>(rank)].read(); }
+  std::vector<int64_t> numbers() const { return numbers_.read(); }
+
+ private:
+  PeerWaitStatus& status(int rank) const {
+    return reinterpret_cast<PeerWaitStatus*>(statuses_.data())[rank];
+  }
+
+  int num_ranks_;
+  std::vector<Words> flags_;
+  Words numbers_;
+  PinnedBuffer statuses_;
+  DeviceBuffer addresses_;
+  int64_t deadline_ns_;
+};
+
+/// What the ranks send each other in some exchanges, and where it lands.
+struct Rows {
+  explicit Rows(int num_ranks, int num_exchanges)
+      : ranks(num_ranks), exchanges(num_exchanges), sent(ranks * kBlock * kWord) {
+    for (int rank = 0; rank < num_ranks; ++rank) {
+      inboxes.emplace_back(ranks * kBlock);
+      outputs.emplace_back(exchanges * ranks * kBlock);
+      streams.emplace_back();
+    }
+    PinnedBuffer values(sent.capacity());
+    auto* words = reinterpret_cast<int64_t*>(values.data());
+    for (int64_t i = 0; i < ranks * kBlock; ++i) {
+      words[i] = static_cast<int64_t>(random_bits(5, static_cast<uint64_t>(i)));
+    }
+    expected.assign(words, words + ranks * kBlock);
+    copy_async(sent.data(), values.data(), sent.capacity(), streams[0]);
+    streams[0].synchronize();
+  }
+
+  /// One exchange as `rank` asks for it: its block to all inboxes, and all of its own to its
+  /// output.
+  void exchange(const PeerFlags& flags, int64_t* output, DeviceStream stream) const {
+    const int rank = flags.rank;
+    step_flags(flags, {.begins = true, .wait = kFetched, .lag = 1}, stream);
+    for (const Words& inbox : inboxes) {
+      copy_async(inbox.data() + rank * kBlock, sent.as<int64_t>() + rank * kBlock, kBlock * kWord,
+                 stream);
+    }
+    step_flags(flags, {.signal = kLanded, .wait = kLanded}, stream);
+    const Words& inbox = inboxes[static_cast<size_t>(rank)];
+    copy_async(output, inbox.data(), ranks * kBlock * kWord, stream);
+    fill_async(inbox.data(), 0xee, ranks * kBlock * kWord, stream);  // to be written anew
+    step_flags(flags, {.signal = kFetched}, stream);
+  }
+
+  int64_t* output(int rank, int64_t exchange) const {
+    return outputs[static_cast<size_t>(rank)].data() + exchange * ranks * kBlock;
+  }
+  bool is_right(int rank, int64_t exchange) const {
+    return download(output(rank, exchange), ranks * kBlock) == expected;
+  }
+
+  static constexpr int64_t kWord = sizeof(int64_t);
+  int64_t ranks;
+  int64_t exchanges;
+  DeviceBuffer sent;
+  std::vector<Words> inboxes;
+  std::vector<Words> outputs;
+  std::vector<CudaStream> streams;
+  std::vector<int64_t> expected;
+};
+
+void check_nobody_gave_up(const Node& node) {
+  for (int rank = 0; rank < node.size(); ++rank) {
+    CHECK(node.told(rank).gave_up == 0);
+    CHECK(node.told(rank).peer == -1);
+  }
+}
+
+// Four streams at most, each of its own hardware queue: a wait holds up all that is behind it
+// there.
+TEST_CASE("flags give order between ranks", "[small]") {
+  constexpr int kExchanges = 5;
+  for (const int num_ranks : {1, 2, 4}) {
+    const Node node(num_ranks, kHourNs);
+    const Rows rows(num_ranks, kExchanges);
+    for (int exchange = 0; exchange < kExchanges; ++exchange) {
+      for (int rank = 0; rank < num_ranks; ++rank) {
+        rows.exchange(node.of(rank), rows.output(rank, exchange),
+                      rows.streams[static_cast<size_t>(rank)]);
+      }
+    }
+    for (const CudaStream& stream : rows.streams) stream.synchronize();
+    for (int rank = 0; rank < num_ranks; ++rank) {
+      for (int exchange = 0; exchange < kExchanges; ++exchange) {
+        CHECK(rows.is_right(rank, exchange));
+      }
+      const std::vector<int64_t> all_five(static_cast<size_t>(kMarks * num_ranks), kExchanges);
+      CHECK(node.flags(rank) == all_five);
+    }
+    CHECK(node.numbers() == std::vector<int64_t>(static_cast<size_t>(num_ranks), kExchanges));
+    check_nobody_gave_up(node);
+  }
+}
+
+TEST_CASE("captured exchanges count on at each replay", "[small]") {
+  constexpr int kRanks = 3;
+  const Node node(kRanks, kHourNs);
+  const Rows rows(kRanks, 1);
+  std::vector<CudaGraph> graphs;
+  for (int rank = 0; rank < kRanks; ++rank) {
+    const CudaStream& stream = rows.streams[static_cast<size_t>(rank)];
+    graphs.emplace_back(stream,
+                        [&] { rows.exchange(node.of(rank), rows.output(rank, 0), stream); });
+  }
+  for (int replay = 1; replay <= 4; ++replay) {
+    for (int rank = 0; rank < kRanks; ++rank) {
+      const CudaStream& stream = rows.streams[static_cast<size_t>(rank)];
+      fill_async(rows.output(rank, 0), 0, kRanks * kBlock * Rows::kWord, stream);
+      graphs[static_cast<size_t>(rank)].launch(stream);
+    }
+    for (const CudaStream& stream : rows.streams) stream.synchronize();
+    for (int rank = 0; rank < kRanks; ++rank) CHECK(rows.is_right(rank, 0));
+    CHECK(node.numbers() == std::vector<int64_t>(kRanks, replay));
+  }
+  check_nobody_gave_up(node);
+}
+
+TEST_CASE("a warp signals to and waits for more peers than it has lanes", "[small]") {
+  constexpr int kRanks = 71;
+  const Node node(kRanks, kHourNs);
+  const CudaStream stream;
+  for (int rank = 0; rank < kRanks; ++rank) {
+    step_flags(node.of(rank), {.begins = true, .signal = kFetched}, stream);
+  }
+  for (int rank = 0; rank < kRanks; ++rank) step_flags(node.of(rank), {.wait = kFetched}, stream);
+  stream.synchronize();
+  check_nobody_gave_up(node);
+  std::vector<int64_t> want(kMarks * kRanks, 0);
+  std::fill(want.begin() + kFetched * kRanks, want.end(), 1);
+  for (const int rank : {0, 31, 32, 70}) CHECK(node.flags(rank) == want);
+}
+
+TEST_CASE("a peer that never signals is told, and stops all that follows", "[small]") {
+  for (const int missing : {1, 34}) {
+    constexpr int kRanks = 40;
+    const Node node(kRanks, kShortNs);
+    const CudaStream stream;
+    for (int rank = 0; rank < kRanks; ++rank) {
+      step_flags(node.of(rank), {.begins = true, .signal = kLanded}, stream);
+    }
+    for (int rank = 0; rank < kRanks; ++rank) {
+      if (rank == missing) continue;
+      step_flags(node.of(rank), {.begins = true, .signal = kLanded}, stream);
+    }
+    step_flags(node.of(0), {.wait = kLanded, .lag = 1}, stream);
+    step_flags(node.of(0), {.wait = kLanded}, stream);
+    PeerFlags patient = node.of(0);
+    patient.deadline_ns = kHourNs;
+    step_flags(patient, {.wait = kFetched}, stream);
+    step_flags(patient, {.begins = true, .signal = kFetched, .wait = kFetched}, stream);
+    stream.synchronize();
+    const PeerWaitStatus told = node.told(0);
+    CHECK(told.gave_up == 1);
+    CHECK(told.stop == 1);
+    CHECK(told.peer == missing);
+    CHECK(told.mark == kLanded);
+    CHECK(told.exchange == 2);
+    CHECK(node.numbers()[0] == kExchangesStopped);
+    const auto flags = node.flags(missing);
+    CHECK(flags[kLanded * kRanks] == 2);
+    CHECK(flags[kFetched * kRanks] == 0);  // not signalled: what it would tell of may be wrong
+    CHECK(node.told(missing).gave_up == 0);
+  }
+}
+
+TEST_CASE("the host stops a wait", "[small]") {
+  const Node node(2, kHourNs);
+  const CudaStream stream;
+  step_flags(node.of(1), {.begins = true, .wait = kLanded}, stream);
+  node.stop(1);
+  stream.synchronize();
+  CHECK(node.told(1).gave_up == 0);
+  CHECK(node.told(1).peer == -1);
+  CHECK(node.numbers()[1] == kExchangesStopped);
+}
+
+TEST_CASE("steps that do not fit their flags are refused", "[small]") {
+  const Node node(2, kHourNs);
+  const CudaStream stream;
+  const PeerFlags good = node.of(0);
+  const auto refuses = [&](const PeerFlags& flags, const FlagStep& step) {
+    CHECK_THROWS_AS(step_flags(flags, step, stream), RunError);
+  };
+  refuses(good, {.signal = kMarks});
+  refuses(good, {.wait = -2});
+  refuses(good, {.wait = kLanded, .lag = -1});
+  for (const auto& spoil : std::vector<void (*)(PeerFlags&)>{
+           [](PeerFlags& flags) { flags.rank = 2; },
+           [](PeerFlags& flags) { flags.rank = -1; },
+           [](PeerFlags& flags) { flags.own = nullptr; },
+           [](PeerFlags& flags) { flags.peers = nullptr; },
+           [](PeerFlags& flags) { flags.exchange = nullptr; },
+           [](PeerFlags& flags) { flags.status = nullptr; },
+           [](PeerFlags& flags) { flags.deadline_ns = 0; },
+       }) {
+    PeerFlags flags = good;
+    spoil(flags);
+    refuses(flags, {.begins = true});
+  }
+  stream.synchronize();
+  CHECK(node.numbers() == std::vector<int64_t>{0, 0});
+}
+
+}  // namespace
+}  // namespace hashep::test
