@@ -5,9 +5,9 @@
 find_path(NCCL_INCLUDE_DIR nccl.h
           HINTS ${CUDAToolkit_ROOT} ENV CUDAToolkit_ROOT ${CUDAToolkit_INCLUDE_DIRS}
           PATH_SUFFIXES include)
-# The Python package has no link without a version.
-find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2
-             HINTS ${CUDAToolkit_ROOT} ENV CUDAToolkit_ROOT ${CUDAToolkit_LIBRARY_DIR}
+# The library that goes with the header. The Python package has no link without a version.
+find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 NAMES_PER_DIR
+             HINTS ${NCCL_INCLUDE_DIR}/.. ${CUDAToolkit_ROOT} ENV CUDAToolkit_ROOT ${CUDAToolkit_LIBRARY_DIR}
              PATH_SUFFIXES lib lib64)
 if(NCCL_INCLUDE_DIR)
   file(STRINGS "${NCCL_INCLUDE_DIR}/nccl.h" NCCL_VERSION_LINES

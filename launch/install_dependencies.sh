@@ -21,6 +21,9 @@ Installs what is missing of the named sets (default: build).
   --yes   do not ask, even when a person is at the terminal
   --list  print the missing packages, one a line, and install nothing
 
+What NVIDIA hands out is left to you: for GPUs the CUDA toolkit, and NCCL 2.19 or later from NVIDIA's
+package repository or the Python package nvidia-nccl-cu13 (cmake -D NCCL_ROOT=FOLDER/nvidia/nccl).
+
 Debian 12 is tested; Ubuntu has the same package names as far as they could be looked up, and is
 untested. Elsewhere it looks for the
 programs and says what to install. HASHEP_NO_INSTALL=1 turns it off: take what is there.

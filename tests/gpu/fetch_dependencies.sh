@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Fetches, as Debian packages that are not installed, the libraries that HashEP needs on a machine
+# Fetches, as packages that are not installed, the libraries that HashEP needs on a machine
 # which has a GPU but no network: run it where there is apt, then take the checkout there with
 # .gpu-deps/. tests/gpu/run.sh unpacks them.
 set -euo pipefail
@@ -20,13 +20,14 @@ everywhere='^(ld-linux-x86-64|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\
 
 usage() {
   cat <<'USAGE'
-Usage: tests/gpu/fetch_dependencies.sh [one-rank | full]
+Usage: tests/gpu/fetch_dependencies.sh [one-rank | full | nccl]
 
   one-rank  what the GPU path of one rank needs: nlohmann-json, xxHash, SentencePiece, CLI11, Catch2
   full      that and Open MPI, hwloc and oneDNN (default)
+  nccl      NCCL alone, for machines that have it neither beside the CUDA toolkit nor with PyTorch
 
-Puts the packages into .gpu-deps/one-rank/ and .gpu-deps/full/, which git ignores; about 3 and 14 MB.
-Needs apt-get with Debian 12's archives. Installs nothing.
+Puts the packages into .gpu-deps/one-rank/, .gpu-deps/full/ and .gpu-deps/nccl/, which git ignores;
+about 3, 14 and 200 MB. Needs apt-get with Debian 12's archives, for NCCL pip. Installs nothing.
 USAGE
 }
 
@@ -46,6 +47,12 @@ fetch() {
   if [ ${#files[@]} != $# ]; then fail "set '$set': ${#files[@]} files for $# packages"; fi
 }
 
+# NVIDIA's Python package of NCCL. For CUDA 13; NCCL_PACKAGE names another.
+fetch_nccl() {
+  python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$work/nccl" \
+    "${NCCL_PACKAGE:-nvidia-nccl-cu13==2.28.9}" || fail "pip could not download NCCL"
+}
+
 # Fails where an unpacked library or program links one that is neither here nor everywhere.
 check_closure() {
   local root=$1 needed missing
@@ -60,23 +67,28 @@ check_closure() {
 case ${1:-full} in
   one-rank) sets=(one-rank) ;;
   full) sets=(one-rank full) ;;
+  nccl) sets=(nccl) ;;
   --help | -h) usage; exit 0 ;;
   *) usage >&2; exit 2 ;;
 esac
-command -v apt-get >/dev/null || fail "there is no apt-get here"
-command -v readelf >/dev/null || fail "readelf is missing; it is in the package binutils"
-
 mkdir -p .gpu-deps
 work=$(mktemp -d "$PWD/.gpu-deps/fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-fetch one-rank "${one_rank[@]}"
-if [ ${#sets[@]} = 2 ]; then fetch full "${full[@]}"; fi
-tests/gpu/unpack_dependencies.sh "$work/root" "${sets[@]/#/$work/}" >/dev/null
-check_closure "$work/root"
+if [ "${sets[0]}" = nccl ]; then
+  fetch_nccl
+else
+  command -v apt-get >/dev/null || fail "there is no apt-get here"
+  command -v readelf >/dev/null || fail "readelf is missing; it is in the package binutils"
+  fetch one-rank "${one_rank[@]}"
+  if [ ${#sets[@]} = 2 ]; then fetch full "${full[@]}"; fi
+  tests/gpu/unpack_dependencies.sh "$work/root" "${sets[@]/#/$work/}" >/dev/null
+  check_closure "$work/root"
+  rm -rf .gpu-deps/one-rank .gpu-deps/full
+fi
 
-rm -rf .gpu-deps/one-rank .gpu-deps/full
 for set in "${sets[@]}"; do
+  rm -rf ".gpu-deps/$set"
   mv "$work/$set" ".gpu-deps/$set"
-  echo ".gpu-deps/$set: $(find ".gpu-deps/$set" -name '*.deb' | wc -l) packages," \
+  echo ".gpu-deps/$set: $(find ".gpu-deps/$set" -type f | wc -l) packages," \
     "$(du -s --apparent-size -B 1M ".gpu-deps/$set" | cut -f 1) MB"
 done

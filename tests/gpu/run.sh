@@ -196,6 +196,16 @@ else
   preset=cuda-one-rank
   targets=(gpu_tests hashep-bench-gpu)
 fi
+# NCCL, where the toolkit has none: what .gpu-deps has, else PyTorch's.
+if [ "$set" = full ] && [ -z "${NCCL_ROOT:-}" ] && [ ! -e "$(dirname "$(command -v nvcc)")/../include/nccl.h" ]; then
+  if compgen -G '.gpu-deps/nccl/*.whl' >/dev/null; then
+    part "unpack nccl" 60 python3 -m zipfile -e .gpu-deps/nccl/*.whl build/gpu-deps/nccl
+    NCCL_ROOT=$PWD/build/gpu-deps/nccl/nvidia/nccl
+  else
+    NCCL_ROOT=$(python3 -c 'import nvidia.nccl; print(list(nvidia.nccl.__path__)[0])' 2>>"$log")
+  fi
+  if [ -n "$NCCL_ROOT" ]; then with_deps+=("NCCL_ROOT=$NCCL_ROOT"); fi
+fi
 printf 'set\t%s, preset %s, for architecture %s\n' "$set" "$preset" "$arch" >>"$work/machine"
 echo "set $set: preset $preset"
 

@@ -121,8 +121,6 @@ TEST_CASE("a wait for a group that never completes is given up") {
                            Catch::Matchers::EndsWith("reports"));
       stream.synchronize();
       CHECK(standin::queued() == 0);
-      // What was not received stays as it was when the group began.
-      CHECK(ring.to.data()[0] == kUntouched);
     }
     check_nothing_left();
   }
@@ -137,6 +135,7 @@ TEST_CASE("a rank that does not come to an exchange is named") {
     ranks.watch.at({Phase::dispatch, 3, 1});
     const CudaStream stream;
     const Ring ring;
+    fill_async(ring.to.data(), 0, Ring::kBytes, stream);
     std::string text;
     {
       auto nccl = std::make_unique<NcclCommunicator>(ranks.comm, ranks.watch);
@@ -159,6 +158,7 @@ TEST_CASE("a rank that does not come to an exchange is named") {
     // Nobody finds the others at the end: all abort.
     CHECK(standin::calls("ncclCommAbort") == 1);
     if (ranks.comm.rank() == late) continue;
+    CHECK(ring.to.data()[0] == kUntouched);  // what is to be received is void once a group begins
     CHECK(!text.empty());
     if (text.ends_with("reports")) continue;
     const size_t missing = text.find("no answer from");
