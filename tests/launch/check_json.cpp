@@ -49,6 +49,13 @@ void check_result(const Json& result, int ranks) {
   require(result["tokens_per_s"] > 0.0, "tokens_per_s");
   require(result["peak_rss_bytes"] > 1000000, "peak_rss_bytes");
   require(result["load"]["expert_max_over_mean"] >= 1.0, "load");
+  const bool on_gpus = result["results"].at(0).at("device") == "cuda";
+  require(result.contains("binding") == on_gpus, "binding");
+  for (int rank = 0; on_gpus && rank < ranks; ++rank) {
+    const Json& binding = result["binding"].at(rank);
+    require_keys(binding, {"host", "gpu", "name", "pci", "numa_node", "nic", "cores"});
+    require(binding.at("rank") == rank, "binding out of order");
+  }
   std::set<std::string> names;
   for (const Json& row : result["results"]) {
     check_row(row);
