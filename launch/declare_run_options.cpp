@@ -102,10 +102,10 @@ void declare_execution(CLI::App& app, RunOptions& options) {
                "hier: sum a node's contributions to a token before they return (fewer bytes; not "
                "the same bits: within 1e-5 in fp32, 1e-2 in bf16 for each layer)")
       ->group(group);
-  app.add_option(
-         "--overlap", options.overlap,
-         "on: experts compute while further rows travel (hier, and between GPUs); off: one after the "
-         "other")
+  app.add_option("--overlap", options.overlap,
+                 "on: experts compute while further rows travel (hier, and between GPUs); off: one "
+                 "after the "
+                 "other")
       ->group(group);
   app.add_option("--residual", options.residual, "on: x <- x + layer(x); off: x <- layer(x)")
       ->group(group);

@@ -73,8 +73,8 @@ inline constexpr int64_t kDirectBytes = int64_t{512} << 10;
 /// ranks have alike. row_bytes: bytes of a row.
 Landing choose_landing(const ExchangePlan& plan, int64_t row_bytes);
 
-/// Bytes that a rank should receive on average for an exchange to come in two parts. A guess that is
-/// still to be measured: a part costs some tens of microseconds, and half of what is left of the
+/// Bytes that a rank should receive on average for an exchange to come in two parts. A guess that
+/// is still to be measured: a part costs some tens of microseconds, and half of what is left of the
 /// exchange can hide behind experts.
 inline constexpr int64_t kPartsBytes = int64_t{8} << 20;
 

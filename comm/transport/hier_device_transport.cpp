@@ -41,8 +41,7 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
   void lay_out(ArrayLayout& arrays) override {
     experts_ = arrays.add(plan_->experts);
     send_rows_ = arrays.add(plan_->send_rows);
-    result_rows_ =
-        outgoing_.empty() ? send_rows_ : arrays.add(plan_->across.return_rows);
+    result_rows_ = outgoing_.empty() ? send_rows_ : arrays.add(plan_->across.return_rows);
     const auto near = arrays.make<ExpertPlace>(plan_->num_experts, near_places_);
     const auto results = arrays.make<ExpertPlace>(plan_->num_experts, result_places_);
     const auto ranks = arrays.make<ExpertPlace>(transport_.rows_.node_size(), rank_places_);
@@ -76,8 +75,7 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
   void add_shape(std::vector<int64_t>& words) const override {
     for (const auto* messages : {&outgoing_, &incoming_}) {
       for (const Messages& entry : *messages) {
-        words.insert(words.end(),
-                     {entry.peer, entry.targets.num_rows, entry.targets.num_returns});
+        words.insert(words.end(), {entry.peer, entry.targets.num_rows, entry.targets.num_returns});
       }
     }
     for (const Range& far : far_rows_) words.insert(words.end(), {far.begin, far.end});
@@ -172,9 +170,8 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
     const PeerRows& rows = transport_.rows_;
     rows.find_places(*plan_, near);
     for (size_t expert = 0; expert < results.size(); ++expert) {
-      results[expert] = near[expert].data != nullptr
-                            ? near[expert]
-                            : ExpertPlace{transport_.returned_.data(), 0};
+      results[expert] =
+          near[expert].data != nullptr ? near[expert] : ExpertPlace{transport_.returned_.data(), 0};
     }
     for (int rank = 0; rank < rows.node_size(); ++rank) {
       ranks[static_cast<size_t>(rank)] = {rows.rows_of(rank), 0};
@@ -230,8 +227,8 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
       }
       for (const Messages& out : outgoing_) {
         if (out.targets.num_returns == 0) continue;
-        nccl.receive(returned.row(out.first_return),
-                     out.targets.num_returns * returned.row_bytes(), out.peer, stream);
+        nccl.receive(returned.row(out.first_return), out.targets.num_returns * returned.row_bytes(),
+                     out.peer, stream);
       }
     });
   }
@@ -274,15 +271,15 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
   int64_t total_returns_ = 0;
 
   // In GPU memory.
-  std::span<const int32_t> experts_;           // [tokens * top_k]
-  std::span<const int64_t> send_rows_;         // [tokens * top_k]
-  std::span<const int64_t> result_rows_;       // [tokens * top_k]: NodePlan::return_rows
-  std::span<const ExpertPlace> near_places_;   // [num_experts]: where send_rows lead to
-  std::span<const ExpertPlace> result_places_; // [num_experts]: where result_rows lead to
-  std::span<const ExpertPlace> rank_places_;   // [node ranks]: their expert rows
-  std::span<const ExpertPlace> box_places_;    // [other nodes]: their rows in the outbox
-  std::span<const int32_t> boxes_;             // [tokens * other nodes]
-  std::span<const int64_t> box_rows_;          // [tokens * other nodes]; -1: none
+  std::span<const int32_t> experts_;            // [tokens * top_k]
+  std::span<const int64_t> send_rows_;          // [tokens * top_k]
+  std::span<const int64_t> result_rows_;        // [tokens * top_k]: NodePlan::return_rows
+  std::span<const ExpertPlace> near_places_;    // [num_experts]: where send_rows lead to
+  std::span<const ExpertPlace> result_places_;  // [num_experts]: where result_rows lead to
+  std::span<const ExpertPlace> rank_places_;    // [node ranks]: their expert rows
+  std::span<const ExpertPlace> box_places_;     // [other nodes]: their rows in the outbox
+  std::span<const int32_t> boxes_;              // [tokens * other nodes]
+  std::span<const int64_t> box_rows_;           // [tokens * other nodes]; -1: none
 };
 
 HierDeviceTransport::HierDeviceTransport(const Communicator& comm, const Topology& topology,

@@ -8,13 +8,13 @@
 
 namespace hashep {
 
-/// Transport `hier` between GPUs, for ranks of several nodes: inside a node as `ipc`, between nodes a
-/// row goes once to each node that needs it (NodePlan), by NCCL, to the rank of equal place there.
-/// That one's GPU puts it into all its final places on the node, and later sends the results back.
-/// In three parts: rows of this node; rows of others; nothing, while results for others return.
-/// Experts compute the first half of the tiles without far rows in the first part, the tiles with
-/// far rows in the second, the rest in the third. Where to put a row travels with it: 12 bytes a
-/// choice, and 12 a result.
+/// Transport `hier` between GPUs, for ranks of several nodes: inside a node as `ipc`, between nodes
+/// a row goes once to each node that needs it (NodePlan), by NCCL, to the rank of equal place
+/// there. That one's GPU puts it into all its final places on the node, and later sends the results
+/// back. In three parts: rows of this node; rows of others; nothing, while results for others
+/// return. Experts compute the first half of the tiles without far rows in the first part, the
+/// tiles with far rows in the second, the rest in the third. Where to put a row travels with it: 12
+/// bytes a choice, and 12 a result.
 class HierDeviceTransport final : public DeviceTransport {
  public:
   /// Collective. `topology` and `watch` must outlive the transport.

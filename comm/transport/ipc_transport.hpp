@@ -12,8 +12,8 @@ namespace hashep {
 /// Transport `ipc`, for ranks of one node: no messages. Dispatch reads a rank's rows in order and
 /// writes each once, straight to its final place in its owner's GPU memory; combine reads the
 /// outputs where the experts left them and writes each token once: transport `shm` for GPUs. Flags
-/// in GPU memory keep the order, so that a step is asked for as a whole. Buffers: the rows received,
-/// and nothing else.
+/// in GPU memory keep the order, so that a step is asked for as a whole. Buffers: the rows
+/// received, and nothing else.
 class IpcTransport final : public DeviceTransport {
  public:
   /// Collective over the ranks of `topology`, which are all of one node. `parts`: of an exchange,

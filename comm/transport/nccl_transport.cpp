@@ -135,8 +135,8 @@ class NcclTransport::Exchange final : public DeviceExchange {
     }
   }
 
-  /// Where a row is written at the source, and its result read: the send buffer, but this rank's own
-  /// rows stay in their final places where those of others land there too.
+  /// Where a row is written at the source, and its result read: the send buffer, but this rank's
+  /// own rows stay in their final places where those of others land there too.
   void fill_places(std::span<ExpertPlace> places) const {
     for (size_t expert = 0; expert < places.size(); ++expert) {
       const bool stays =
@@ -183,8 +183,8 @@ class NcclTransport::Exchange final : public DeviceExchange {
   std::array<Part, kMaxParts> parts_;
 
   // In GPU memory.
-  std::span<const int32_t> experts_;    // [tokens * top_k]
-  std::span<const int64_t> send_rows_;  // [tokens * top_k]
+  std::span<const int32_t> experts_;     // [tokens * top_k]
+  std::span<const int64_t> send_rows_;   // [tokens * top_k]
   std::span<const ExpertPlace> places_;  // [num_experts]
   // Landing::unpack: where each expert-major row comes from. [total_recv]
   std::span<const int32_t> sources_;
@@ -192,8 +192,7 @@ class NcclTransport::Exchange final : public DeviceExchange {
   std::span<const ExpertPlace> source_places_;  // [kNumSources]
 };
 
-NcclTransport::NcclTransport(const Communicator& comm, Watch& watch,
-                             const ExchangeChoices& choices)
+NcclTransport::NcclTransport(const Communicator& comm, Watch& watch, const ExchangeChoices& choices)
     : choices_(choices), nccl_(comm, watch) {}
 
 Landing NcclTransport::landing_of(const ExchangePlan& plan) const {

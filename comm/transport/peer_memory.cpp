@@ -20,9 +20,9 @@ std::vector<T> all_gather(const Communicator& comm, Watch& watch, const T& value
   std::vector<T> values(static_cast<size_t>(comm.size()));
   const int bytes = static_cast<int>(sizeof(T));
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Iallgather(&value, bytes, MPI_BYTE, values.data(), bytes, MPI_BYTE, comm.get(),
-                           &request),
-            "MPI_Iallgather");
+  check_mpi(
+      MPI_Iallgather(&value, bytes, MPI_BYTE, values.data(), bytes, MPI_BYTE, comm.get(), &request),
+      "MPI_Iallgather");
   watch.count_collective();
   watch.wait(request);
   return values;

@@ -37,7 +37,8 @@ bool PeerRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t
   if (!grows) return false;
   const CudaEvent asked;
   asked.record(stream);
-  watch_.wait_until(kSpins, [&] { return asked.is_done(); }, [] { return " for the GPU"; });
+  watch_.wait_until(
+      kSpins, [&] { return asked.is_done(); }, [] { return " for the GPU"; });
   memory_.resize(bytes_[static_cast<size_t>(topology_.node.rank())]);
   return true;
 }

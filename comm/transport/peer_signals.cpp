@@ -82,9 +82,8 @@ void PeerSignals::check() const {
   const auto ranks = topology_.nodes.ranks_of(node_);
   throw RunError("rank " + std::to_string(watch_.rank()) + " in " + to_string(watch_.position()) +
                  ": no progress for " + std::to_string(std::llround(watch_.deadline())) +
-                 " s, waiting for rank " +
-                 std::to_string(ranks[static_cast<size_t>(found.peer)]) + "'s " +
-                 awaited(static_cast<Mark>(found.mark)) + " (exchange " +
+                 " s, waiting for rank " + std::to_string(ranks[static_cast<size_t>(found.peer)]) +
+                 "'s " + awaited(static_cast<Mark>(found.mark)) + " (exchange " +
                  std::to_string(found.exchange) + ")");
 }
 

@@ -13,8 +13,8 @@
 namespace hashep {
 
 /// Marks that the GPUs of a node's ranks tell each other in stream order, in flags that stand in
-/// each other's memory: NodeFlags for GPUs. A wait that takes longer than the Watch's deadline ends,
-/// and with it all later ones; `check` then tells who was waited for.
+/// each other's memory: NodeFlags for GPUs. A wait that takes longer than the Watch's deadline
+/// ends, and with it all later ones; `check` then tells who was waited for.
 class PeerSignals {
  public:
   /// Collective over the node. `topology` and `watch` must outlive this.

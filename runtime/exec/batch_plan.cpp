@@ -11,9 +11,8 @@ namespace {
 uint64_t digest(const GatheredCounts& counts, int ranks, int64_t words) {
   uint64_t value = 0;
   for (int rank = 0; rank < ranks; ++rank) {
-    const auto of_rank =
-        counts.words.subspan(static_cast<size_t>(rank * counts.row_stride + counts.first),
-                             static_cast<size_t>(words));
+    const auto of_rank = counts.words.subspan(
+        static_cast<size_t>(rank * counts.row_stride + counts.first), static_cast<size_t>(words));
     value = XXH64(of_rank.data(), of_rank.size_bytes(), value);
   }
   return value;

@@ -64,7 +64,8 @@ std::vector<Way> ways() {
 
 /// Waits as a runner does: a host that sleeps lets other ranks' hosts go on.
 std::vector<float> result_of(CudaStack& stack, int64_t step, Watch& watch) {
-  watch.wait_until(1, [&] { return stack.is_done(step); }, [] { return ""; });
+  watch.wait_until(
+      1, [&] { return stack.is_done(step); }, [] { return ""; });
   return fetch_result(stack);
 }
 
@@ -123,8 +124,8 @@ TEST_CASE("stacks on several GPUs give the bits of one") {
   for (const Way& way : all) {
     for (int i = 0; i < 3; ++i) {
       StackCase c = i == 0 ? full_case() : cases[next++ * 5 % cases.size()];
-      const auto expected = alone(c, split_range(c.batch_tokens, ranks.comm.size(),
-                                                 ranks.comm.rank()));
+      const auto expected =
+          alone(c, split_range(c.batch_tokens, ranks.comm.size(), ranks.comm.rank()));
       check_way(c, way, ranks, expected);
     }
   }
@@ -149,7 +150,8 @@ TEST_CASE("the gate and the shared experts compute while dispatch waits for a pe
     CHECK(stack.position(0) == Position{Phase::dispatch, 0, 0});
     ranks.watch.barrier();
   }
-  ranks.watch.wait_until(1, [&] { return stack.is_done(0); }, [] { return ""; });
+  ranks.watch.wait_until(
+      1, [&] { return stack.is_done(0); }, [] { return ""; });
   if (ranks.comm.rank() > 0) return;
   const auto first = [&](Phase phase) {
     const auto spans = stack.phases(0);

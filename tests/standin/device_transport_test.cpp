@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges between GPUs on the stand-in, over 1 to 4 ranks: every row in its place, and the bits of
-// the exchange between CPUs.
+// Exchanges between GPUs on the stand-in, over 1 to 4 ranks: every row in its place, and the bits
+// of the exchange between CPUs.
 #include <cstring>
 #include <functional>
 #include <string>
@@ -51,9 +51,15 @@ Way hier(int ranks_per_node) {
 }
 
 std::vector<Way> all_ways() {
-  return {nccl(Landing::direct, 1), nccl(Landing::direct, 3), nccl(Landing::unpack, 1),
-          nccl(Landing::unpack, 2), ipc(1),                   ipc(2),
-          hier(1),                  hier(2),                  hier(3)};
+  return {nccl(Landing::direct, 1),
+          nccl(Landing::direct, 3),
+          nccl(Landing::unpack, 1),
+          nccl(Landing::unpack, 2),
+          ipc(1),
+          ipc(2),
+          hier(1),
+          hier(2),
+          hier(3)};
 }
 
 /// Random values that no order of sums or rounding leaves alone.

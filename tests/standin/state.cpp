@@ -74,9 +74,9 @@ Alive alive() {
                                      [](const auto& stream) { return !stream->destroyed; });
   const size_t others = now.events.all().size() + now.graphs.all().size() +
                         now.graph_execs.all().size() + now.blas_objects.all().size();
-  return {now.memory.allocated(Place::gpu), now.memory.allocated(Place::pinned),
-          streams + static_cast<int64_t>(others) + now.memory.open_count() +
-              now.nccl_communicators};
+  return {
+      now.memory.allocated(Place::gpu), now.memory.allocated(Place::pinned),
+      streams + static_cast<int64_t>(others) + now.memory.open_count() + now.nccl_communicators};
 }
 
 int64_t freed_while_mapped() {
