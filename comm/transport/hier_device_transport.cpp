@@ -287,7 +287,19 @@ HierDeviceTransport::HierDeviceTransport(const Communicator& comm, const Topolog
     : topology_(topology),
       nccl_(comm, watch),
       rows_(topology, comm.rank(), watch),
-      signals_(topology, comm.rank(), watch) {}
+      signals_(topology, comm.rank(), watch) {
+  const NodeMap& nodes = topology.nodes;
+  const int own_node = nodes.node_of(comm.rank());
+  std::vector<int> peers;
+  for (int rank = 0; rank < comm.size(); ++rank) {
+    const int node = nodes.node_of(rank);
+    if (node == own_node) continue;
+    const bool talks =
+        nodes.peer_of(comm.rank(), node) == rank || nodes.peer_of(rank, own_node) == comm.rank();
+    if (talks) peers.push_back(rank);
+  }
+  nccl_.connect(peers);
+}
 
 bool HierDeviceTransport::reserve(std::span<const ExchangePlan> plans, DType dtype,
                                   int64_t hidden_size, DeviceStream stream) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "kernels/combine.hpp"
 #include "kernels/scatter.hpp"
@@ -193,7 +194,12 @@ class NcclTransport::Exchange final : public DeviceExchange {
 };
 
 NcclTransport::NcclTransport(const Communicator& comm, Watch& watch, const ExchangeChoices& choices)
-    : choices_(choices), nccl_(comm, watch) {}
+    : choices_(choices), nccl_(comm, watch) {
+  std::vector<int> others(static_cast<size_t>(comm.size()));
+  std::iota(others.begin(), others.end(), 0);
+  std::erase(others, comm.rank());
+  nccl_.connect(others);
+}
 
 Landing NcclTransport::landing_of(const ExchangePlan& plan) const {
   return choices_.landing ? *choices_.landing : choose_landing(plan, row_bytes());
