@@ -72,15 +72,6 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
     return rows.begin < middle_ ? kNear : kRest;
   }
 
-  void add_shape(std::vector<int64_t>& words) const override {
-    for (const auto* messages : {&outgoing_, &incoming_}) {
-      for (const Messages& entry : *messages) {
-        words.insert(words.end(), {entry.peer, entry.targets.num_rows, entry.targets.num_returns});
-      }
-    }
-    for (const Range& far : far_rows_) words.insert(words.end(), {far.begin, far.end});
-  }
-
   void dispatch(int part, ConstMatrixView x, DeviceStream stream) override {
     if (part == kNear) {
       transport_.signals_.begin(stream);

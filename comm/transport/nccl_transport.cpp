@@ -61,20 +61,6 @@ class NcclTransport::Exchange final : public DeviceExchange {
     return part;
   }
 
-  void add_shape(std::vector<int64_t>& words) const override {
-    words.push_back(static_cast<int64_t>(landing_));
-    words.push_back(num_parts_);
-    for (int part = 0; part < num_parts_; ++part) {
-      const MessageSchedule& schedule = parts_[at(part)].schedule;
-      for (const auto* messages : {&schedule.sends, &schedule.receives}) {
-        words.push_back(std::ssize(*messages));
-        for (const Message& message : *messages) {
-          words.insert(words.end(), {message.peer, message.row, message.rows});
-        }
-      }
-    }
-  }
-
   void dispatch(int part, ConstMatrixView x, DeviceStream stream) override {
     if (part == 0) scatter_rows(x, {experts_, send_rows_, top_k_, places_}, stream);
     const MessageSchedule& schedule = parts_[at(part)].schedule;
