@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 
 namespace hashep {
 namespace {
@@ -20,6 +21,11 @@ CudaStackRunner::CudaStackRunner(const ModelConfig& config, const WeightSource& 
     : watch_(watch),
       gpu_(gpu),
       stack_(config, weights, placements, watch.rank(), options, std::move(transport)) {}
+
+CudaStackRunner::~CudaStackRunner() {
+  if (std::uncaught_exceptions() == 0) return;
+  last_guard_.emplace(watch_, "ending its work on " + gpu_.name, [] { return true; });
+}
 
 template <typename Ready>
 void CudaStackRunner::wait_until(Ready&& ready, int64_t step) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <deque>
+#include <optional>
 
+#include "comm/unguarded_call.hpp"
 #include "comm/watch.hpp"
 #include "core/cuda/device.hpp"
 #include "runtime/exec/cuda/cuda_stack.hpp"
@@ -20,6 +22,9 @@ class CudaStackRunner final : public StackRunner {
   CudaStackRunner(const ModelConfig& config, const WeightSource& weights,
                   std::span<const Placement> placements, const CudaExecOptions& options,
                   const GpuInfo& gpu, std::unique_ptr<DeviceTransport> transport, Watch& watch);
+  /// While an error unwinds, a thread stands by that ends the process where the GPU does not come
+  /// back from what it was asked for.
+  ~CudaStackRunner() override;
 
   std::string_view device() const override { return "cuda"; }
   std::optional<std::string> gpu() const override { return gpu_.description; }
@@ -46,6 +51,7 @@ class CudaStackRunner final : public StackRunner {
 
   Watch& watch_;
   GpuInfo gpu_;
+  std::optional<UnguardedCall> last_guard_;  // outlives the stack
   CudaStack stack_;
   std::deque<Asked> asked_;
   int64_t settled_ns_ = 0;  // when the newest step settled ended
