@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <sstream>
 
 #include "comm/agreement.hpp"
@@ -244,11 +245,13 @@ class Job {
 
 void run_job(const RunOptions& options, const std::vector<std::string>& args,
              const Communicator& comm, Watch& watch) {
-  Job job(options, comm, watch);
+  // Outlives the report, as exchanges that are pending write to it.
+  std::optional<Job> job;
   settle_reporter(watch, [&] {
-    job.print_start();
-    job.run_steps();
-    job.report(args);
+    job.emplace(options, comm, watch);
+    job->print_start();
+    job->run_steps();
+    job->report(args);
   });
 }
 

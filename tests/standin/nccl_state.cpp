@@ -2,6 +2,7 @@
 #include "tests/standin/nccl_state.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "tests/standin/nccl.hpp"
@@ -51,6 +52,18 @@ bool is_finalized(ncclComm& comm) {
   return false;
 }
 
+void plan_failure_from_environment() {
+  const auto planned = failure_from_environment("HASHEP_STANDIN_NCCL");
+  if (!planned) return;
+  if (planned->what == "async_error") {
+    nccl_async_error(planned->code, planned->at);
+  } else if (planned->what == "never_complete") {
+    nccl_never_complete(planned->at);
+  } else {
+    throw std::logic_error("HASHEP_STANDIN_NCCL: unknown failure " + planned->what);
+  }
+}
+
 bool overlap(const NcclMessage& a, const NcclMessage& b) {
   return !(a.is_send && b.is_send) && a.data < b.data + b.bytes && b.data < a.data + a.bytes;
 }
@@ -58,7 +71,10 @@ bool overlap(const NcclMessage& a, const NcclMessage& b) {
 }  // namespace
 
 NcclState& nccl() {
-  if (state().nccl == nullptr) state().nccl = std::make_shared<NcclState>();
+  if (state().nccl == nullptr) {
+    state().nccl = std::make_shared<NcclState>();
+    plan_failure_from_environment();
+  }
   return *static_cast<NcclState*>(state().nccl.get());
 }
 

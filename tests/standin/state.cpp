@@ -2,7 +2,6 @@
 #include "tests/standin/state.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <stdexcept>
 #include <utility>
 
@@ -20,9 +19,11 @@ void require_known(const std::string& call) {
 
 }  // namespace
 
-int gpus_from_environment() {
-  const char* text = std::getenv("HASHEP_STANDIN_GPUS");
-  return text == nullptr ? 1 : std::stoi(text);
+std::vector<State::Failure> State::failures_from_environment() {
+  const auto planned = failure_from_environment("HASHEP_STANDIN_FAIL");
+  if (!planned) return {};
+  require_known(planned->what);
+  return {{planned->what, planned->at, planned->code}};
 }
 
 State& state() {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/standin/capture.hpp"
+#include "tests/standin/environment.hpp"
 #include "tests/standin/memory.hpp"
 #include "tests/standin/queue.hpp"
 #include "tests/standin/standin.hpp"
@@ -23,9 +24,6 @@ struct BlasObject {
   virtual ~BlasObject() = default;
 };
 
-/// HASHEP_STANDIN_GPUS, for programs that run on the stand-in; 1 where it is not set.
-int gpus_from_environment();
-
 /// All that the stand-in knows. The C functions that it stands in for have no place for an object
 /// of ours, so there is one a process, as there is of the runtime itself.
 struct State {
@@ -34,13 +32,15 @@ struct State {
     int64_t at = 0;  // the call's number since `reset`, from 0
     int code = 0;
   };
+  /// HASHEP_STANDIN_FAIL: one, or none.
+  static std::vector<Failure> failures_from_environment();
 
   Order order = Order::eager;
   int gpu_count = gpus_from_environment();
   bool peer_access = true;
   int current_gpu = 0;
   std::map<std::string, int64_t> calls;
-  std::vector<Failure> failures;
+  std::vector<Failure> failures = failures_from_environment();
   cudaError_t last_error = cudaSuccess;
   cudaError_t work_error = cudaSuccess;  // what work on a stream ended with; stays
 

@@ -63,7 +63,7 @@ CudaStack::CudaStack(const ModelConfig& config, const WeightSource& weights,
   const int64_t phases = kPhasesPerLayer * std::ssize(placements);
   for (int i = 0; i < options.plans; ++i) {
     slots_.emplace_back(DevicePlan(*transport_, std::ssize(placements)),
-                        PhaseMarks(phases, options.timed));
+                        PhaseMarks(phases, options.timed, options.observer));
   }
 }
 
@@ -159,7 +159,6 @@ void CudaStack::describe(Slot& slot) const {
     const ExchangePlan& layer = batch.layers[i];
     slot.shape.push_back(layer.top_k);
     slot.shape.insert(slot.shape.end(), layer.expert_offsets.begin(), layer.expert_offsets.end());
-    slot.plan.layers()[i].exchange->add_shape(slot.shape);
   }
 }
 
@@ -210,7 +209,7 @@ LayerStreams CudaStack::streams() const {
 }
 
 void CudaStack::enqueue(Slot& slot) {
-  slot.marks.begin(stream_);
+  slot.marks.begin(slot.step, stream_);
   const DeviceState x = state_of(slot);
   for (size_t i = 0; i < layers_.size(); ++i) {
     layers_[i].enqueue(slot.plan.layers()[i], x, workspace_, slot.marks, streams());

@@ -26,6 +26,7 @@ struct CudaExecOptions {
   int64_t workspace_bytes = int64_t{32} << 20;
   int plans = 3;      // batches that may be prepared and not done at once
   bool timed = true;  // mark the phases
+  PhaseMarks::Observer observer = {};
   WeightReading reading = {};
 };
 

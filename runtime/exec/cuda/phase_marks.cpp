@@ -2,27 +2,37 @@
 #include "runtime/exec/cuda/phase_marks.hpp"
 
 #include <exception>
+#include <utility>
 
 #include "core/error.hpp"
 
 namespace hashep {
 
-PhaseMarks::PhaseMarks(int64_t max_phases, bool timed) : timed_(timed) {
+PhaseMarks::PhaseMarks(int64_t max_phases, bool timed, Observer observer)
+    : timed_(timed), observer_(std::move(observer)) {
   if (!timed) return;
   marks_.resize(static_cast<size_t>(max_phases));
   spans_.reserve(marks_.size() + 1);
 }
 
-void PhaseMarks::begin(DeviceStream stream) {
+void PhaseMarks::tell(Phase phase, int64_t layer) const {
+  if (observer_) observer_({phase, number_, layer});
+}
+
+void PhaseMarks::begin(int64_t step, DeviceStream stream) {
+  number_ = step;
   used_ = 0;
+  tell(Phase::step, -1);
   if (timed_) step_.begin.record_in_graph(stream);
 }
 
 void PhaseMarks::end(DeviceStream stream) {
+  tell(Phase::step, -1);
   if (timed_) step_.end.record_in_graph(stream);
 }
 
 size_t PhaseMarks::open(Phase phase, int64_t layer, DeviceStream stream, int track) {
+  tell(phase, layer);
   if (!timed_) return 0;
   if (used_ == marks_.size()) throw RunError("phase marks: more than expected");
   Mark& mark = marks_[used_];

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -24,11 +25,15 @@ struct PhaseSpan {
 /// its end. Works in a captured graph too: each replay records them anew.
 class PhaseMarks {
  public:
+  /// Is told where the host is while it asks for a step.
+  using Observer = std::function<void(const Position&)>;
+
   /// Room for `max_phases` phases of a step. Untimed, no event is recorded and there are no spans.
-  PhaseMarks(int64_t max_phases, bool timed);
+  /// `observer` may be empty.
+  PhaseMarks(int64_t max_phases, bool timed, Observer observer);
 
   /// A step begins, and ends.
-  void begin(DeviceStream stream);
+  void begin(int64_t step, DeviceStream stream);
   void end(DeviceStream stream);
 
   /// What is asked of the stream in this scope is one phase; a range in NVIDIA's profilers too.
@@ -62,9 +67,12 @@ class PhaseMarks {
     int track = 0;
   };
 
+  void tell(Phase phase, int64_t layer) const;
   size_t open(Phase phase, int64_t layer, DeviceStream stream, int track);
 
   bool timed_;
+  Observer observer_;
+  int64_t number_ = -1;  // of the step that was asked for last
   Mark step_;
   std::vector<Mark> marks_;  // [max_phases]
   size_t used_ = 0;          // of the step that was asked for last
