@@ -132,21 +132,22 @@ class DeviceExchangeBench {
   std::vector<RankTimed> things_timed(const ExchangePlan& plan) {
     std::vector<RankTimed> things;
     const auto weights = input_.gpu_weights(weighs(plan));
+    const auto in = [this](Phase phase, auto work) {
+      return [this, phase, work] {
+        watch_.at({phase, -1, -1});
+        work();
+      };
+    };
     for (DeviceExchangeDriver& driver : drivers_) {
-      const auto dispatch = [this, &driver] {
-        watch_.at({Phase::dispatch, -1, -1});
-        driver.dispatch(input_.x());
-      };
-      const auto combine = [this, &driver, weights] {
-        watch_.at({Phase::combine, -1, -1});
-        driver.combine(weights);
-      };
-      things.push_back({.prepare = nullptr, .steps = {dispatch, combine}});
+      things.push_back({nullptr,
+                        {in(Phase::dispatch, [this, &driver] { driver.dispatch(input_.x()); }),
+                         in(Phase::combine, [&driver, weights] { driver.combine(weights); })}});
     }
-    things.push_back(
-        {nullptr, {[this] { plan_rows_.forward(); }, [this] { plan_rows_.backward(); }}});
-    things.push_back({nullptr, {[this] { equal_rows_.all_to_all(); }}});
-    things.push_back({nullptr, {[this] { copy_.run(); }}});
+    things.push_back({nullptr,
+                      {in(Phase::dispatch, [this] { plan_rows_.forward(); }),
+                       in(Phase::combine, [this] { plan_rows_.backward(); })}});
+    things.push_back({nullptr, {in(Phase::dispatch, [this] { equal_rows_.all_to_all(); })}});
+    things.push_back({nullptr, {in(Phase::dispatch, [this] { copy_.run(); })}});
     for (RankTimed& thing : things) {
       thing.prepare = [this] {
         fill_async(scrub_.data(), 0, scrub_.capacity(), queue_.stream());

@@ -38,8 +38,8 @@ IpcHandle export_memory(const DeviceBuffer& buffer);
 class IpcMapping {
  public:
   IpcMapping() = default;  // of nothing
-  /// Throws IpcRefused, with what may be done about it, where the memory cannot be mapped. A process
-  /// cannot map its own.
+  /// Throws IpcRefused, with what may be done about it, where the memory cannot be mapped. A
+  /// process cannot map its own.
   explicit IpcMapping(const IpcHandle& handle);
   ~IpcMapping() { release(); }
   IpcMapping(IpcMapping&& other) noexcept;
