@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "comm/agreement.hpp"
+#include "comm/nccl_communicator.hpp"
 #include "launch/binding_report.hpp"
 #include "runtime/exec/backend_factory.hpp"
 
@@ -22,6 +23,7 @@ BenchGpu set_up_gpu(const GpuExchangeOptions& options, const Communicator& comm,
   const GpuBinding own =
       bind_gpu(comm, topology, watch, gpus, *machine,
                {.share_gpu = options.share_gpu, .bind_cpu = options.bind_cpu == "auto"});
+  if (options.share_gpu) separate_nccl_hosts(comm.rank());  // the yardsticks are NCCL's always
   return {
       .index = own.gpu, .info = use_gpu(own.gpu), .bindings = gather_bindings(comm, watch, own)};
 }

@@ -88,5 +88,8 @@ done
 HASHEP_STANDIN_GPUS=1 bad 2 "cannot have a GPU each"
 bad 1 "--landing" --landing maybe
 bad 1 "--overlap" --overlap maybe
+on_ranks 1 "$bench" exchange --device cuda --num-experts 100 --top-k 65
+check "more choices than kernels take: exit code $code" [ "$code" = 2 ]
+check "more choices than kernels take: one line" one_error_with "--top-k 65: must be in [1, 64]"
 
 finish
