@@ -44,7 +44,7 @@ CLI::Option* declare_common(CLI::App& command, RankOptions& options) {
 }  // namespace
 
 void declare_exchange(CLI::App& command, ExchangeOptions& options) {
-  command.footer(std::string("Columns:\n") + kExchangeColumns);
+  command.footer(std::string("Columns:\n") + kExchangeColumns + kDeviceExchangeColumns);
   CLI::Option* tokens_per_rank = declare_common(command, options.common);
   CLI::Option* least =
       add_count(command, "-b,--min-tokens", options.min_tokens, "Sweep: least tokens per rank")
@@ -57,6 +57,24 @@ void declare_exchange(CLI::App& command, ExchangeOptions& options) {
       .add_option("--transport", options.transports,
                   "mpi, shm, hier, nccl, ipc, auto, or all that are to be had [all]")
       ->delimiter(',');
+  command.add_option("--device", options.device, "cpu, or cuda: a GPU for each rank")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+  command.add_flag("--share-gpu", options.gpu.share_gpu,
+                   "cuda: let ranks share a GPU; times say little then");
+  command.add_option("--bind-cpu", options.gpu.bind_cpu, "cuda: ranks go near their GPU, or off")
+      ->check(CLI::IsMember({"auto", "off"}))
+      ->capture_default_str();
+  command
+      .add_option("--landing", options.gpu.landing,
+                  "nccl: direct (a message for each expert), unpack (one for each rank), or auto")
+      ->check(CLI::IsMember({"auto", "direct", "unpack"}))
+      ->capture_default_str();
+  command
+      .add_option("--overlap", options.gpu.overlap,
+                  "cuda: exchanges in parts, as layers that compute beside them have it, or off")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
   command.add_option("-c,--check", options.check, "Check every element: 1, or 0 for not at all")
       ->check(CLI::Range(0, 1))
       ->capture_default_str();

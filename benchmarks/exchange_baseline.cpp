@@ -5,7 +5,6 @@
 
 #include "benchmarks/exchange_check.hpp"
 #include "core/narrow.hpp"
-#include "core/random.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/permute.hpp"
 #include "kernels/stream_copy.hpp"
@@ -15,11 +14,6 @@ namespace hashep::bench {
 namespace {
 
 constexpr int64_t kBytesPerThread = 65536;  // fewer are copied sooner than a thread wakes up
-
-uint64_t message_address(int source, int destination, int64_t index) {
-  return derive_key(derive_key(static_cast<uint64_t>(source), static_cast<uint64_t>(destination)),
-                    static_cast<uint64_t>(index));
-}
 
 }  // namespace
 

@@ -253,7 +253,7 @@ void measure_exchange(const ExchangeOptions& options, const std::vector<std::str
   RankJob job(options.common, options.sizes().back(), args, comm, watch);
   ExchangeBench bench(options, job, comm, watch);
   job.print_head(bench.head() + "# check " + std::to_string(options.check) + "\n#\n" +
-                 kExchangeColumns + "#\n" + exchange_titles());
+                 kExchangeColumns + "#\n" + exchange_titles(false));
   std::vector<ExchangeRow> rows;
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   settle_reporter(watch, [&] {

@@ -41,6 +41,11 @@ std::span<const float> AddressedRow::of(uint64_t address) {
   return values_;
 }
 
+uint64_t message_address(int source, int destination, int64_t index) {
+  return derive_key(derive_key(static_cast<uint64_t>(source), static_cast<uint64_t>(destination)),
+                    static_cast<uint64_t>(index));
+}
+
 void poison(MatrixView rows) {
   if (rows.bytes() > 0) std::memset(rows.data, kNaNByte, static_cast<size_t>(rows.bytes()));
 }

@@ -23,6 +23,9 @@ class AddressedRow {
   std::vector<float> values_;
 };
 
+/// The address of row `index` of the message between two ranks.
+uint64_t message_address(int source, int destination, int64_t index);
+
 /// Fills rows with NaN, so that nothing passes by what was there before.
 void poison(MatrixView rows);
 

@@ -43,16 +43,31 @@ const char* const kExchangeColumns =
     "# /alltoallv, /pack, /copy  time over that yardstick's of the same direction, median over\n"
     "#             rounds: below 1 is faster than the yardstick\n";
 
-std::string exchange_titles() {
-  return format("#%9s %13s %6s %9s %-22s %11s %11s %11s %11s %8s %8s %7s %10s %8s %8s\n", "tokens",
-                "bytes", "dtype", "direction", "by", "median", "p99", "rank min", "rank max",
-                "algbw", "busbw", "#wrong", "/alltoallv", "/pack", "/copy");
+const char* const kDeviceExchangeColumns =
+    "# With --device cuda:\n"
+    "# by          a transport, or a yardstick: alltoallv (one group of NCCL's sends and receives\n"
+    "#             of the same rows, one message a rank), pack_alltoallv_unpack (kernel, such a\n"
+    "#             group, kernel; and back), nccl_alltoall (NCCL's own all-to-all, as many bytes "
+    "to\n"
+    "#             each rank, in all what the rank that sends most sends), copy_bound (each GPU\n"
+    "#             copies within its memory half of what dispatch reads and writes: the tokens'\n"
+    "#             rows and the rows sent; so it reads and writes as much)\n"
+    "# median, p99 us, between events on the GPU's stream: the first is recorded after a barrier\n"
+    "# /nccl       time over nccl_alltoall's\n"
+    "# %copy       copy_bound's time over this one: the share of the bound that is reached\n";
+
+std::string exchange_titles(bool on_gpus) {
+  const std::string titles =
+      format("#%9s %13s %6s %9s %-22s %11s %11s %11s %11s %8s %8s %7s %10s %8s %8s", "tokens",
+             "bytes", "dtype", "direction", "by", "median", "p99", "rank min", "rank max", "algbw",
+             "busbw", "#wrong", "/alltoallv", "/pack", "/copy");
+  return titles + (on_gpus ? format(" %8s %6s\n", "/nccl", "%copy") : "\n");
 }
 
 std::string exchange_line(const ExchangeRow& row) {
   const MeasuredRow& measured = row.row;
-  return format(
-      "%10lld %13lld %6s %9s %-22s %11.2f %11.2f %11.2f %11.2f %8.2f %8.2f %7s %10s %8s %8s\n",
+  const std::string line = format(
+      "%10lld %13lld %6s %9s %-22s %11.2f %11.2f %11.2f %11.2f %8.2f %8.2f %7s %10s %8s %8s",
       static_cast<long long>(measured.tokens_per_rank.value_or(0)),
       static_cast<long long>(row.bytes), measured.dtype.value_or("").c_str(), row.direction.c_str(),
       row.by.c_str(), median(row.samples.max_us), percentile(row.samples.max_us, 0.99),
@@ -60,6 +75,9 @@ std::string exchange_line(const ExchangeRow& row) {
       measured.wrong ? std::to_string(*measured.wrong).c_str() : "N/A",
       ratio_text(row.to_alltoallv).c_str(), ratio_text(row.to_packed).c_str(),
       ratio_text(row.to_copy).c_str());
+  if (measured.device != "cuda") return line + "\n";
+  const std::string share = row.to_copy ? format("%.1f", 100.0 / *row.to_copy) : "-";
+  return line + format(" %8s %6s\n", ratio_text(row.to_nccl).c_str(), share.c_str());
 }
 
 std::string exchange_footer(std::span<const ExchangeRow> rows) {
@@ -92,6 +110,7 @@ nlohmann::ordered_json exchange_json(const ExchangeRow& row) {
   json["ratio_to"] = {{"alltoallv", or_null(row.to_alltoallv)},
                       {"pack_alltoallv_unpack", or_null(row.to_packed)},
                       {"copy_bound", or_null(row.to_copy)}};
+  if (row.row.device == "cuda") json["ratio_to"]["nccl_alltoall"] = or_null(row.to_nccl);
   return json;
 }
 

@@ -23,6 +23,7 @@ struct ExchangeRow {
   std::optional<double> to_alltoallv;
   std::optional<double> to_packed;
   std::optional<double> to_copy;
+  std::optional<double> to_nccl;  // on GPUs: over NCCL's own all-to-all, whose bytes are equal
 
   double algbw() const { return gigabytes_per_second(bytes); }
   double busbw() const { return gigabytes_per_second(row.bytes_off_rank.value_or(0)); }
@@ -35,9 +36,10 @@ struct ExchangeRow {
 
 /// What the columns mean, as --help and the head of the table say it.
 extern const char* const kExchangeColumns;
+extern const char* const kDeviceExchangeColumns;  // what differs on GPUs
 
-/// The column titles, a line of the table, and the end of it.
-std::string exchange_titles();
+/// The column titles, a line of the table, and the end of it. Lines of GPUs have two columns more.
+std::string exchange_titles(bool on_gpus);
 std::string exchange_line(const ExchangeRow& row);
 std::string exchange_footer(std::span<const ExchangeRow> rows);
 

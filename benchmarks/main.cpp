@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "benchmarks/device_exchange_bench.hpp"
 #include "benchmarks/exchange_bench.hpp"
 #include "benchmarks/layer_bench.hpp"
 #include "benchmarks/options.hpp"
@@ -45,6 +46,8 @@ int run_with_mpi(const std::vector<std::string>& args, int argc, char** argv) {
   program.work = [&](const Communicator& comm, Watch& watch) {
     if (options->command == "layer") {
       measure_layer(options->layer, args, comm, watch);
+    } else if (options->exchange.device == "cuda") {
+      measure_device_exchange(options->exchange, args, comm, watch);
     } else {
       measure_exchange(options->exchange, args, comm, watch);
     }

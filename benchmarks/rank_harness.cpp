@@ -14,32 +14,46 @@ constexpr double kShortStep = 100.0;    // microseconds: shorter steps are run i
 constexpr double kBurstLength = 200.0;  // microseconds of each step in a burst
 constexpr int kLongestBurst = 64;       // runs
 
+class HostClock final : public StepClock {
+ public:
+  HostClock() { times_.reserve(kLongestBurst * 4); }
+  void start() override {
+    times_.clear();
+    lap();
+  }
+  void lap() override { times_.push_back(std::chrono::steady_clock::now()); }
+  std::vector<double> laps() override {
+    std::vector<double> laps;
+    for (size_t i = 1; i < times_.size(); ++i) {
+      laps.push_back(std::chrono::duration<double, std::micro>(times_[i] - times_[i - 1]).count());
+    }
+    return laps;
+  }
+
+ private:
+  std::vector<std::chrono::steady_clock::time_point> times_;
+};
+
 /// One thing, and what this rank's clock says of it.
 class Meter {
  public:
-  explicit Meter(const RankTimed& thing)
-      : thing_(thing), samples_(thing.steps.size()), sums_(thing.steps.size()) {}
+  Meter(const RankTimed& thing, StepClock& clock)
+      : thing_(thing), clock_(clock), samples_(thing.steps.size()) {}
 
-  /// One sample: after a barrier, `burst` runs of the steps.
+  /// One sample: each step by itself after a barrier, or a burst of all of them.
   void take(Watch& watch) {
     if (thing_.prepare) thing_.prepare();
-    std::fill(sums_.begin(), sums_.end(), 0.0);
-    watch.barrier();
-    Clock::time_point begin = Clock::now();
-    for (int run = 0; run < burst_; ++run) {
-      for (size_t step = 0; step < thing_.steps.size(); ++step) {
-        if (burst_ == 1 && step > 0) {
-          watch.barrier();
-          begin = Clock::now();
-        }
-        thing_.steps[step]();
-        const Clock::time_point end = Clock::now();
-        sums_[step] += std::chrono::duration<double, std::micro>(end - begin).count();
-        begin = end;
-      }
+    if (burst_ > 1) {
+      take_burst(watch);
+      return;
     }
-    for (size_t step = 0; step < sums_.size(); ++step)
-      samples_[step].push_back(sums_[step] / burst_);
+    for (size_t step = 0; step < samples_.size(); ++step) {
+      watch.barrier();
+      clock_.start();
+      thing_.steps[step]();
+      clock_.lap();
+      samples_[step].push_back(clock_.laps().front());
+    }
   }
 
   /// After the warm-up: forgets its samples, and sets the burst by the fastest of them.
@@ -70,12 +84,27 @@ class Meter {
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
+  void take_burst(Watch& watch) {
+    watch.barrier();
+    clock_.start();
+    for (int run = 0; run < burst_; ++run) {
+      for (const auto& step : thing_.steps) {
+        step();
+        clock_.lap();
+      }
+    }
+    const std::vector<double> laps = clock_.laps();
+    for (size_t step = 0; step < samples_.size(); ++step) {
+      double sum = 0.0;
+      for (size_t lap = step; lap < laps.size(); lap += samples_.size()) sum += laps[lap];
+      samples_[step].push_back(sum / burst_);
+    }
+  }
 
   const RankTimed& thing_;
+  StepClock& clock_;
   int burst_ = 1;
   std::vector<std::vector<double>> samples_;  // [step]
-  std::vector<double> sums_;                  // [step]
 };
 
 }  // namespace
@@ -83,7 +112,16 @@ class Meter {
 std::vector<std::vector<RankSamples>> time_in_turn_on_ranks(const Communicator& comm, Watch& watch,
                                                             const Sampling& sampling,
                                                             std::span<const RankTimed> things) {
-  std::vector<Meter> meters(things.begin(), things.end());
+  HostClock clock;
+  return time_in_turn_on_ranks(comm, watch, sampling, things, clock);
+}
+
+std::vector<std::vector<RankSamples>> time_in_turn_on_ranks(const Communicator& comm, Watch& watch,
+                                                            const Sampling& sampling,
+                                                            std::span<const RankTimed> things,
+                                                            StepClock& clock) {
+  std::vector<Meter> meters;
+  for (const RankTimed& thing : things) meters.emplace_back(thing, clock);
   // Without a warm-up one round is still needed to tell the bursts by.
   for (int round = 0; round < std::max(1, sampling.warmup); ++round) {
     for (Meter& meter : meters) meter.take(watch);

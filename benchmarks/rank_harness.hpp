@@ -27,6 +27,16 @@ struct RankSamples {
   int burst = 1;                 // runs that a sample is the mean of
 };
 
+/// What tells how long steps took: by default the host's clock, read when a step's call returns.
+class StepClock {
+ public:
+  virtual ~StepClock() = default;
+  virtual void start() = 0;  // before the first step
+  virtual void lap() = 0;    // after each
+  /// Microseconds of each lap since `start`. Waits until their work is done.
+  virtual std::vector<double> laps() = 0;
+};
+
 /// Times things in turn, sample by sample, so that a drift of the machine meets all alike. There is
 /// no clock that ranks share: each rank's own clock runs from where it leaves a barrier to where
 /// its call returns, and a sample is the maximum over ranks. A rank that leaves the barrier late
@@ -38,6 +48,11 @@ struct RankSamples {
 std::vector<std::vector<RankSamples>> time_in_turn_on_ranks(const Communicator& comm, Watch& watch,
                                                             const Sampling& sampling,
                                                             std::span<const RankTimed> things);
+/// The same by another clock.
+std::vector<std::vector<RankSamples>> time_in_turn_on_ranks(const Communicator& comm, Watch& watch,
+                                                            const Sampling& sampling,
+                                                            std::span<const RankTimed> things,
+                                                            StepClock& clock);
 
 /// The median of sample / sample of the same round.
 double median_ratio(std::span<const double> samples, std::span<const double> references);

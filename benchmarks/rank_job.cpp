@@ -2,8 +2,8 @@
 #include "benchmarks/rank_job.hpp"
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 
 #include "comm/agreement.hpp"
 #include "core/result_json.hpp"
@@ -55,6 +55,11 @@ void RankJob::print(const std::string& text) const {
   std::fflush(stdout);
 }
 
+void RankJob::set_gpus(std::string gpu, nlohmann::ordered_json binding) {
+  gpu_ = std::move(gpu);
+  binding_ = std::move(binding);
+}
+
 void RankJob::finish(nlohmann::ordered_json results, int64_t wrong) {
   if (wrong > 0) {
     throw CollectiveRunError(std::to_string(wrong) + " results are wrong (column #wrong)",
@@ -64,10 +69,11 @@ void RankJob::finish(nlohmann::ordered_json results, int64_t wrong) {
   nlohmann::ordered_json document = result_document({.program = "hashep-bench",
                                                      .args = args_,
                                                      .ranks = comm_.size(),
-                                                     .gpu = std::nullopt,
+                                                     .gpu = gpu_,
                                                      .mpi = MpiSession::library_version()},
                                                     std::move(results));
   document["threads_per_rank"] = options_.threads;
+  if (!binding_.is_null()) document["binding"] = binding_;
   json_->write(document.dump(1) + "\n");
   json_->commit();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,6 +29,9 @@ class RankJob {
   void print_head(const std::string& text) const;
   void print(const std::string& text) const;
 
+  /// For work on GPUs: what this rank's GPU is, and which rank has which, for the JSON.
+  void set_gpus(std::string gpu, nlohmann::ordered_json binding);
+
   /// Writes the JSON, where it is asked for. Throws CollectiveRunError where anything is wrong, and
   /// writes nothing then. Collective.
   void finish(nlohmann::ordered_json results, int64_t wrong);
@@ -42,6 +45,8 @@ class RankJob {
   Topology topology_;
   std::optional<Workload> workload_;
   std::optional<AtomicFile> json_;  // on rank 0
+  std::optional<std::string> gpu_;
+  nlohmann::ordered_json binding_;  // null where there are no GPUs
 };
 
 }  // namespace hashep::bench

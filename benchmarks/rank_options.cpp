@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/error.hpp"
+#include "kernels/combine.hpp"
 #include "runtime/exec/backend_factory.hpp"
 
 namespace hashep::bench {
@@ -44,6 +45,9 @@ std::vector<int64_t> ExchangeOptions::sizes() const {
 
 void validate(const ExchangeOptions& options) {
   validate_common(options.common);
+  if (options.device == "cuda") {
+    require_between("--top-k", options.common.top_k, 1, kMaxDeviceTopK);
+  }
   if (options.min_tokens != 0) {
     require_between("-e", options.max_tokens, 1, kMaxTokens);
     require_between("-f", options.factor, 2, kMaxTokens);

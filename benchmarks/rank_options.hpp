@@ -28,6 +28,14 @@ struct RankOptions {
   std::string json_path;
 };
 
+/// How ranks exchange on GPUs, in the words of `hashep run`.
+struct GpuExchangeOptions {
+  bool share_gpu = false;
+  std::string bind_cpu = "auto";  // or off
+  std::string landing = "auto";   // direct, unpack
+  std::string overlap = "on";     // or off
+};
+
 /// What `hashep-bench exchange` measures: all combinations of sizes and dtypes, each with all
 /// transports.
 struct ExchangeOptions {
@@ -38,6 +46,8 @@ struct ExchangeOptions {
   int64_t factor = 2;
   std::vector<std::string> transports{"all"};
   int check = 1;
+  std::string device = "cpu";  // or cuda
+  GpuExchangeOptions gpu;      // where the device is cuda
 
   /// Tokens per rank, ascending.
   std::vector<int64_t> sizes() const;

@@ -78,6 +78,7 @@ printf '\377\177' >beyond.bin  # id 32767
 for np in 1 2; do
   bad $np "known transports are" exchange --transport udp
   bad $np "not in this build" exchange --transport mpi,nccl
+  bad $np "this build has no CUDA" exchange --device cuda
   bad $np "nosuch.bin" exchange --tokens nosuch.bin
   bad $np "id 32767" exchange --tokens beyond.bin --vocab-size 100 --tokens-per-rank 4
   bad $np "-b" exchange -b 0
@@ -93,6 +94,7 @@ bad 1 "--top-k" exchange --top-k 17
 bad 1 "--tokens-per-rank" exchange --tokens-per-rank 2G
 bad 2 "at most" exchange --tokens-per-rank 1G --top-k 64 --num-experts 64
 bad 1 "--dtype" exchange --dtype fp16
+bad 1 "--device" exchange --device tpu
 bad 1 "--workload" exchange --workload normal
 bad 1 "--deadline" exchange --deadline 0
 bad 1 "-c" exchange -c 2

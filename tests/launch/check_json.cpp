@@ -37,6 +37,19 @@ void check_row(const Json& row) {
           name + ": percentiles out of order");
 }
 
+/// Returns whether the result is of GPUs, and then each rank has its binding.
+bool check_device(const Json& result, int ranks) {
+  const bool on_gpus = result["results"].at(0).at("device") == "cuda";
+  require(result.contains("binding") == on_gpus, "binding");
+  require(!on_gpus || result["machine"].at("gpu").is_string(), "gpu");
+  for (int rank = 0; on_gpus && rank < ranks; ++rank) {
+    const Json& binding = result["binding"].at(rank);
+    require_keys(binding, {"host", "gpu", "name", "pci", "numa_node", "nic", "cores"});
+    require(binding.at("rank") == rank, "binding out of order");
+  }
+  return on_gpus;
+}
+
 void check_result(const Json& result, int ranks) {
   require_keys(result, {"program", "version", "commit", "date", "args", "machine", "ranks",
                         "results", "phases", "tokens_per_s", "load", "planning_exchanges",
@@ -49,13 +62,7 @@ void check_result(const Json& result, int ranks) {
   require(result["tokens_per_s"] > 0.0, "tokens_per_s");
   require(result["peak_rss_bytes"] > 1000000, "peak_rss_bytes");
   require(result["load"]["expert_max_over_mean"] >= 1.0, "load");
-  const bool on_gpus = result["results"].at(0).at("device") == "cuda";
-  require(result.contains("binding") == on_gpus, "binding");
-  for (int rank = 0; on_gpus && rank < ranks; ++rank) {
-    const Json& binding = result["binding"].at(rank);
-    require_keys(binding, {"host", "gpu", "name", "pci", "numa_node", "nic", "cores"});
-    require(binding.at("rank") == rank, "binding out of order");
-  }
+  check_device(result, ranks);
   std::set<std::string> names;
   for (const Json& row : result["results"]) {
     check_row(row);
@@ -80,12 +87,14 @@ void check_bench_head(const Json& result, int ranks) {
 /// Rows of one size and dtype come together: dispatch and combine of each transport first.
 void check_exchange(const Json& result, int ranks) {
   check_bench_head(result, ranks);
+  const bool on_gpus = check_device(result, ranks);
   std::map<std::string, int> rows;  // by name
   for (const Json& row : result["results"]) {
     check_row(row);
     const std::string name = row["name"];
     ++rows[name];
     require(row["wrong"] == 0, name + ": wrong");
+    require((row["device"] == "cuda") == on_gpus, name + ": device");
     require_keys(row, {"direction", "bytes", "runs_per_sample", "rank_median_min_us",
                        "rank_median_max_us", "algbw_gb_s", "busbw_gb_s", "ratio_to"});
     require(row["rank_median_min_us"] <= row["rank_median_max_us"], name + ": medians of ranks");
@@ -93,6 +102,8 @@ void check_exchange(const Json& result, int ranks) {
     if (name == "copy_bound") continue;
     require((row["busbw_gb_s"] > 0.0) == (ranks > 1), name + ": busbw");
     require((row["bytes_off_rank"] > 0) == (ranks > 1), name + ": bytes_off_rank");
+    if (on_gpus) require(row["ratio_to"].contains("nccl_alltoall"), name + ": ratio_to");
+    if (name == "nccl_alltoall") continue;
     for (const char* yardstick : {"alltoallv", "pack_alltoallv_unpack", "copy_bound"}) {
       require(row["ratio_to"].at(yardstick) > 0.0, name + ": ratio_to");
     }
@@ -101,6 +112,7 @@ void check_exchange(const Json& result, int ranks) {
   const int sizes = rows["copy_bound"];
   require(sizes > 0, "no copy_bound");
   require(rows["alltoallv"] == 2 * sizes, "alltoallv there and back");
+  require(rows["nccl_alltoall"] == (on_gpus ? sizes : 0), "nccl_alltoall");
   require(rows["pack_alltoallv_unpack"] == 2 * sizes, "pack_alltoallv_unpack there and back");
   require(rows["dispatch"] >= sizes && rows["dispatch"] == rows["combine"], "transports");
 }

@@ -77,6 +77,7 @@ const std::vector<std::string>& call_names() {
       "ncclGroupEnd",
       "ncclSend",
       "ncclRecv",
+      "ncclAlltoAll",
   };
   return names;
 }

@@ -171,6 +171,25 @@ ncclResult_t ncclRecv(void* data, size_t count, ncclDataType_t type, int peer, n
   });
 }
 
+// Within a group alone, as HashEP calls it.
+ncclResult_t ncclAlltoAll(const void* sent, void* received, size_t count, ncclDataType_t type,
+                          ncclComm_t comm, cudaStream_t stream) {
+  return message_call("ncclAlltoAll", [&] {
+    if (const ncclResult_t code = check_ready(comm); code != ncclSuccess) return code;
+    auto* const from = static_cast<std::byte*>(const_cast<void*>(sent));  // which is only read
+    auto* const to = static_cast<std::byte*>(received);
+    const auto bytes = static_cast<int64_t>(count);
+    for (int peer = 0; peer < comm->size; ++peer) {
+      for (const bool is_send : {true, false}) {
+        std::byte* const data = (is_send ? from : to) + peer * bytes;
+        const ncclResult_t code = add_message({is_send, data, bytes, peer}, type, comm, stream);
+        if (code != ncclSuccess) return code;
+      }
+    }
+    return ncclSuccess;
+  });
+}
+
 const char* ncclGetErrorString(ncclResult_t code) {
   switch (code) {
     case ncclSuccess:

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "comm/nccl_communicator.hpp"
+#include "comm/transport/device_transport.hpp"
+#include "core/cuda/device_buffer.hpp"
+
+namespace hashep::bench {
+
+/// What a plain program does, as a transport: permute by owner, one group of messages, take the
+/// rows to their experts; and all that backwards with combine_rows at its end. One plan at a time.
+class PackedNccl final : public DeviceTransport {
+ public:
+  /// `nccl` must outlive it.
+  explicit PackedNccl(NcclCommunicator& nccl) : nccl_(nccl) {}
+
+  std::string_view name() const override { return "pack_alltoallv_unpack"; }
+  bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
+               DeviceStream stream) override;
+  MatrixView expert_rows(const ExchangePlan& plan) const override {
+    return expert_rows_.matrix(dtype_, plan.total_recv(), hidden_size_);
+  }
+  std::unique_ptr<DeviceExchange> make_exchange() override;
+  void check() override { nccl_.check(); }
+  void abort() noexcept override { nccl_.abort(); }
+  int64_t buffer_bytes() const override {
+    return sent_.capacity() + received_.capacity() + expert_rows_.capacity();
+  }
+
+ private:
+  class Exchange;
+
+  NcclCommunicator& nccl_;
+  DType dtype_ = DType::f32;
+  int64_t hidden_size_ = 0;
+  DeviceBuffer sent_;
+  DeviceBuffer received_;
+  DeviceBuffer expert_rows_;
+};
+
+}  // namespace hashep::bench

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/device_exchange_driver.hpp"
+
+#include "core/buffer.hpp"
+
+namespace hashep::bench {
+
+void DeviceExchangeDriver::describe(std::span<const ExchangePlan> plans, DType dtype,
+                                    int64_t hidden_size) {
+  plan_ = &plans.front();
+  dtype_ = dtype;
+  hidden_size_ = hidden_size;
+  transport_.reserve(plans, dtype, hidden_size, queue_.stream());
+  output_.reserve(plan_->tokens * hidden_size * dtype_size(dtype));
+  exchange_->begin(*plan_);
+  ArrayLayout measured;
+  exchange_->lay_out(measured);
+  Buffer staging(measured.bytes());
+  arrays_.reserve(measured.bytes());
+  ArrayLayout layout(staging.data(), arrays_.data());
+  exchange_->lay_out(layout);
+  queue_.upload(arrays_.data(), staging.data(), layout.bytes());
+}
+
+void DeviceExchangeDriver::dispatch(ConstMatrixView x) {
+  for (int part = 0; part < exchange_->num_parts(); ++part) {
+    exchange_->dispatch(part, x, queue_.stream());
+  }
+}
+
+void DeviceExchangeDriver::combine(std::span<const float> weights) {
+  for (int part = 0; part < exchange_->num_parts(); ++part) {
+    exchange_->give_back(part, queue_.stream());
+  }
+  exchange_->combine(weights, {}, output(), queue_.stream());
+}
+
+}  // namespace hashep::bench
