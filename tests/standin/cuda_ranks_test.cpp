@@ -20,8 +20,7 @@ TEST_CASE("stacks on several GPUs give the bits of one") {
     for (int i = 0; i < 3; ++i) {
       const StackCase c = i == 0 ? full_case() : cases[next++ * 5 % cases.size()];
       standin::reset(standin::Order::lazy);
-      const auto expected =
-          results_alone(c, ranks.comm.size(), ranks.comm.rank(), gpu_options(c));
+      const auto expected = results_alone(c, ranks.comm.size(), ranks.comm.rank(), gpu_options(c));
       standin::reset(way.graph == GraphMode::automatic ? standin::Order::eager
                                                        : standin::Order::lazy);
       check_stack_way(c, way, ranks, expected, gpu_options(c));

@@ -40,7 +40,7 @@ std::vector<StackWay> stack_ways() {
 }
 
 std::unique_ptr<DeviceTransport> make_transport(const StackWay& way, Ranks& ranks,
- const Topology& topology) {
+                                                const Topology& topology) {
   if (way.transport == "ipc") {
     return std::make_unique<IpcTransport>(topology, ranks.comm.rank(), ranks.watch,
                                           way.overlap ? 2 : 1);
