@@ -15,6 +15,8 @@
 #include <memory>
 #include <thread>
 
+#include "core/cuda/device_buffer.hpp"
+#include "core/cuda/stream.hpp"
 #include "core/error.hpp"
 #include "core/narrow.hpp"
 
@@ -109,6 +111,42 @@ void NcclCommunicator::settle(const char* call) {
     return state != ncclInProgress;
   };
   watch_.wait_until(kSpins, is_settled, [call] { return std::string(" in ") + call; });
+}
+
+void NcclCommunicator::connect(std::span<const int> peers) {
+  const auto words = static_cast<int64_t>(peers.size()) + 1;
+  const int64_t bytes = words * static_cast<int64_t>(sizeof(int32_t));
+  DeviceBuffer on_gpu(bytes);
+  PinnedBuffer on_host(bytes);
+  auto* const there = on_gpu.as<int32_t>();
+  auto* const here = reinterpret_cast<int32_t*>(on_host.data());
+  std::fill_n(here, words, rank_);
+  const CudaStream stream;
+  copy_async(there, here, bytes, stream);
+  exchange([&] {
+    for (size_t i = 0; i < peers.size(); ++i) {
+      send(there, sizeof(int32_t), peers[i], stream);
+      receive(there + 1 + i, sizeof(int32_t), peers[i], stream);
+    }
+  });
+  copy_async(here, there, bytes, stream);
+  const CudaEvent done;
+  done.record(stream);
+  const auto is_done = [&] {
+    check();
+    return done.is_done();
+  };
+  try {
+    watch_.wait_until(kSpins, is_done, [] { return " for NCCL's first messages"; });
+  } catch (...) {
+    abort();  // or the buffers would wait for messages that never come
+    throw;
+  }
+  for (size_t i = 0; i < peers.size(); ++i) {
+    if (here[1 + i] == peers[i]) continue;
+    throw RunError("rank " + std::to_string(rank_) + ": NCCL brought a word of rank " +
+                   std::to_string(here[1 + i]) + " from rank " + std::to_string(peers[i]));
+  }
 }
 
 void NcclCommunicator::begin_group() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "comm/communicator.hpp"
@@ -41,6 +42,11 @@ class NcclCommunicator {
   int rank() const { return rank_; }
   int size() const { return size_; }
   ncclComm* get() const { return comm_; }
+
+  /// Exchanges a word with each of these ranks, which do so too, and checks it. NCCL makes
+  /// connections at the first message between two ranks, which may not be one that is captured.
+  /// Waits. Collective over them.
+  void connect(std::span<const int> peers);
 
   /// One exchange: `messages()` calls `send` and `receive`, all with the same stream, and their
   /// bytes move at once, in stream order. Exchanges of one communicator must be ordered by the

@@ -39,10 +39,6 @@ class DeviceExchange {
   virtual int num_parts() const { return 1; }
   /// The part that lands these expert-major rows, or the last of them.
   virtual int part_of(Range) const { return 0; }
-  /// Adds what a captured graph of this exchange bakes in, but addresses, and what follows from the
-  /// plan's expert_offsets, tokens and top_k.
-  virtual void add_shape(std::vector<int64_t>&) const {}
-
   /// x: [tokens, hidden_size] in GPU memory. When the stream has come past it, the part's rows
   /// stand in the transport's expert rows.
   virtual void dispatch(int part, ConstMatrixView x, DeviceStream stream) = 0;

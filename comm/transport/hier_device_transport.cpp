@@ -73,15 +73,6 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
     return rows.begin < middle_ ? kNear : kRest;
   }
 
-  void add_shape(std::vector<int64_t>& words) const override {
-    for (const auto* messages : {&outgoing_, &incoming_}) {
-      for (const Messages& entry : *messages) {
-        words.insert(words.end(), {entry.peer, entry.targets.num_rows, entry.targets.num_returns});
-      }
-    }
-    for (const Range& far : far_rows_) words.insert(words.end(), {far.begin, far.end});
-  }
-
   void dispatch(int part, ConstMatrixView x, DeviceStream stream) override {
     if (part == kNear) {
       transport_.signals_.begin(stream);
@@ -289,7 +280,19 @@ HierDeviceTransport::HierDeviceTransport(const Communicator& comm, const Topolog
       watch_(watch),
       nccl_(comm, watch),
       rows_(topology, comm.rank(), watch),
-      signals_(topology, comm.rank(), watch) {}
+      signals_(topology, comm.rank(), watch) {
+  const NodeMap& nodes = topology.nodes;
+  const int own_node = nodes.node_of(comm.rank());
+  std::vector<int> peers;
+  for (int rank = 0; rank < comm.size(); ++rank) {
+    const int node = nodes.node_of(rank);
+    if (node == own_node) continue;
+    const bool talks =
+        nodes.peer_of(comm.rank(), node) == rank || nodes.peer_of(rank, own_node) == comm.rank();
+    if (talks) peers.push_back(rank);
+  }
+  nccl_.connect(peers);
+}
 
 bool HierDeviceTransport::reserve(std::span<const ExchangePlan> plans, DType dtype,
                                   int64_t hidden_size, DeviceStream stream) {

@@ -47,8 +47,6 @@ class IpcTransport::Exchange final : public DeviceExchange {
     return part;
   }
 
-  void add_shape(std::vector<int64_t>& words) const override { words.push_back(num_parts_); }
-
   void dispatch(int part, ConstMatrixView x, DeviceStream stream) override {
     if (part == 0) transport_.signals_.begin(stream);
     scatter_rows(x, {experts_, send_rows_, top_k_, part_places_[at(part)]}, stream);

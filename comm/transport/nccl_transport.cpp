@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "comm/transport/wait_for_stream.hpp"
 #include "kernels/combine.hpp"
@@ -59,20 +60,6 @@ class NcclTransport::Exchange final : public DeviceExchange {
     int part = 0;
     while (part + 1 < num_parts_ && rows.end > parts_[at(part)].rows.end) ++part;
     return part;
-  }
-
-  void add_shape(std::vector<int64_t>& words) const override {
-    words.push_back(static_cast<int64_t>(landing_));
-    words.push_back(num_parts_);
-    for (int part = 0; part < num_parts_; ++part) {
-      const MessageSchedule& schedule = parts_[at(part)].schedule;
-      for (const auto* messages : {&schedule.sends, &schedule.receives}) {
-        words.push_back(std::ssize(*messages));
-        for (const Message& message : *messages) {
-          words.insert(words.end(), {message.peer, message.row, message.rows});
-        }
-      }
-    }
   }
 
   void dispatch(int part, ConstMatrixView x, DeviceStream stream) override {
@@ -194,7 +181,12 @@ class NcclTransport::Exchange final : public DeviceExchange {
 };
 
 NcclTransport::NcclTransport(const Communicator& comm, Watch& watch, const ExchangeChoices& choices)
-    : watch_(watch), choices_(choices), nccl_(comm, watch) {}
+    : watch_(watch), choices_(choices), nccl_(comm, watch) {
+  std::vector<int> others(static_cast<size_t>(comm.size()));
+  std::iota(others.begin(), others.end(), 0);
+  std::erase(others, comm.rank());
+  nccl_.connect(others);
+}
 
 Landing NcclTransport::landing_of(const ExchangePlan& plan) const {
   return choices_.landing ? *choices_.landing : choose_landing(plan, row_bytes());

@@ -9,6 +9,7 @@
 
 #include "comm/agreement.hpp"
 #include "core/cuda/device.hpp"
+#include "core/error.hpp"
 
 namespace hashep {
 namespace {
@@ -36,6 +37,50 @@ PciId pci_id(int gpu) {
   PciId id{};
   std::copy_n(text.begin(), std::min(text.size(), id.size()), id.begin());
   return id;
+}
+
+/// Whether a word holds on all ranks.
+bool on_all(const Communicator& comm, Watch& watch, bool holds) {
+  const auto answers = gather_word(comm, watch, holds ? 1 : 0);
+  return std::all_of(answers.begin(), answers.end(), [](int64_t answer) { return answer == 1; });
+}
+
+bool gpus_are_peers(const Communicator& node, Watch& watch, int gpu) {
+  const int visible = find_gpus().count;
+  bool reaches = true;
+  for (const PciId& id : all_gather(node, watch, pci_id(gpu))) {
+    for (int other = 0; other < visible; ++other) {
+      if (other != gpu && pci_id(other) == id) reaches = reaches && can_access_peer(gpu, other);
+    }
+  }
+  return on_all(node, watch, reaches);
+}
+
+/// Tries it: containers and control groups may forbid what the GPUs can do.
+bool memory_can_be_mapped(const Communicator& node, Watch& watch) {
+  const DeviceBuffer own(kIpcGranularity);
+  bool works = true;
+  const auto attempt = [&works](const auto& work) {
+    try {
+      work();
+    } catch (const IpcRefused&) {
+      works = false;
+    }
+  };
+  IpcHandle handle;
+  attempt([&] { handle = export_memory(own); });
+  const std::vector<IpcHandle> handles = all_gather(node, watch, handle);
+  if (!on_all(node, watch, works)) return false;
+  std::vector<IpcMapping> mapped;
+  attempt([&] {
+    for (int rank = 0; rank < node.size(); ++rank) {
+      if (rank != node.rank()) mapped.emplace_back(handles[static_cast<size_t>(rank)]);
+    }
+  });
+  const bool works_everywhere = on_all(node, watch, works);
+  mapped.clear();
+  watch.barrier(node);  // then the memory may go
+  return works_everywhere;
 }
 
 }  // namespace
@@ -67,15 +112,7 @@ void PeerMemory::resize(int64_t bytes) {
 }
 
 bool peers_reach_each_other(const Communicator& node, Watch& watch, int gpu) {
-  const int visible = find_gpus().count;
-  bool reaches = true;
-  for (const PciId& id : all_gather(node, watch, pci_id(gpu))) {
-    for (int other = 0; other < visible; ++other) {
-      if (other != gpu && pci_id(other) == id) reaches = reaches && can_access_peer(gpu, other);
-    }
-  }
-  const auto answers = gather_word(node, watch, reaches ? 1 : 0);
-  return std::all_of(answers.begin(), answers.end(), [](int64_t answer) { return answer == 1; });
+  return gpus_are_peers(node, watch, gpu) && memory_can_be_mapped(node, watch);
 }
 
 }  // namespace hashep

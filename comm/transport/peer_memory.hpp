@@ -43,8 +43,9 @@ class PeerMemory {
   std::vector<IpcMapping> mapped_;  // [node ranks]; this rank's: of nothing
 };
 
-/// Whether the GPUs of all ranks of a node reach each other's memory; the same answer on all ranks.
-/// A GPU that another rank does not see (CUDA_VISIBLE_DEVICES) is taken to. Collective over `node`.
+/// Whether the GPUs of all ranks of a node reach each other's memory: as CUDA says of GPUs that a
+/// rank sees, and as mapping a piece of it shows. The same answer on all ranks. `gpu`: this rank's,
+/// its current one. Collective over `node`.
 bool peers_reach_each_other(const Communicator& node, Watch& watch, int gpu);
 
 }  // namespace hashep

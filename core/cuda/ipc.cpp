@@ -20,9 +20,9 @@ void check_ipc(cudaError_t code, const char* call,
   try {
     check_cuda(code, call, where);
   } catch (const RunError& error) {
-    throw RunError(std::string(error.what()) +
-                   "; processes of different users or in different containers cannot share GPU "
-                   "memory: use --transport nccl");
+    throw IpcRefused(std::string(error.what()) +
+                     "; processes of different users or in different containers cannot share GPU "
+                     "memory: use --transport nccl");
   }
 }
 

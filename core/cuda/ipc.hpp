@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/cuda/device_buffer.hpp"
+#include "core/error.hpp"
 
 namespace hashep {
 
@@ -14,12 +15,19 @@ namespace hashep {
 /// neighbours too, at another address than one's own.
 inline constexpr int64_t kIpcGranularity = int64_t{2} << 20;
 
+/// Memory cannot be shared between these processes, as CUDA or the system refuses.
+class IpcRefused : public RunError {
+ public:
+  using RunError::RunError;
+};
+
 /// What another process of the same host needs to map a buffer: bytes that may be sent to it.
 struct IpcHandle {
   std::array<std::byte, 64> bytes{};
 };
 
-/// Throws RunError where the buffer holds less than kIpcGranularity. The handle is void when the
+/// Throws RunError where the buffer holds less than kIpcGranularity, IpcRefused where it cannot be
+/// shared. The handle is void when the
 /// buffer grows or goes, which it must not while it is mapped anywhere.
 IpcHandle export_memory(const DeviceBuffer& buffer);
 
@@ -30,8 +38,8 @@ IpcHandle export_memory(const DeviceBuffer& buffer);
 class IpcMapping {
  public:
   IpcMapping() = default;  // of nothing
-  /// Throws RunError, with what may be done about it, where the memory cannot be mapped. A process
-  /// cannot map its own.
+  /// Throws IpcRefused, with what may be done about it, where the memory cannot be mapped. A
+  /// process cannot map its own.
   explicit IpcMapping(const IpcHandle& handle);
   ~IpcMapping() { release(); }
   IpcMapping(IpcMapping&& other) noexcept;

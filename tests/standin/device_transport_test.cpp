@@ -29,5 +29,28 @@ TEST_CASE("exchanges between GPUs give the bits of those between CPUs") {
   }
 }
 
+TEST_CASE("ranks agree on whether their GPUs reach each other's memory") {
+  Ranks ranks;
+  const Topology topology = topology_by_label(ranks.comm, ranks.watch, 0);
+  standin::reset(standin::Order::eager);
+  const bool alone = ranks.comm.size() == 1;
+  CHECK(peers_reach_each_other(topology.node, ranks.watch, 0));
+  const int last = ranks.comm.size() - 1;
+  for (const char* const call : {"cudaIpcGetMemHandle", "cudaIpcOpenMemHandle"}) {
+    INFO(call);
+    constexpr int kMapFailed = 205;
+    if (ranks.comm.rank() == last) standin::fail(call, kMapFailed);
+    // A rank alone maps nothing.
+    const bool reach = peers_reach_each_other(topology.node, ranks.watch, 0);
+    CHECK(reach == (alone && std::string(call) == "cudaIpcOpenMemHandle"));
+    standin::reset(standin::Order::eager);
+  }
+  // Two GPUs, of which each rank takes one.
+  standin::set_gpu_count(2);
+  standin::set_peer_access(false);
+  CHECK(peers_reach_each_other(topology.node, ranks.watch, ranks.comm.rank() % 2) == alone);
+  standin::reset(standin::Order::eager);
+}
+
 }  // namespace
 }  // namespace hashep::test

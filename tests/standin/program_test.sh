@@ -75,7 +75,7 @@ bad "--bind-cpu" --bind-cpu yes
 # Several ranks, a GPU each, give the bits of one: by every transport.
 good --device cuda --output out/1.safetensors
 export HASHEP_STANDIN_GPUS=3
-for transport in auto ipc nccl; do
+for transport in auto ipc nccl hier; do
   ranks 3 "${model[@]}" --device cuda --transport $transport --check --output out/3.safetensors
   check "3 ranks, $transport: exit code $code" [ "$code" = 0 ]
   check "3 ranks, $transport: other bits" cmp -s out/1.safetensors out/3.safetensors

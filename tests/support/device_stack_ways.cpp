@@ -10,7 +10,7 @@
 namespace hashep::test {
 namespace {
 
-constexpr int64_t kSteps = 4;
+constexpr int64_t kSteps = 3;
 
 /// Waits as a runner does: a host that sleeps lets other ranks' hosts go on.
 std::vector<float> result_of(CudaStack& stack, int64_t step, Watch& watch) {
@@ -64,6 +64,8 @@ StepResults results_alone(const StackCase& c, int ep_size, int ep_rank,
     stack.prepare(steps.plan(step));
     stack.run(step);
     const auto all = fetch_result(stack);
+    CHECK(max_relative_error(all, steps.by_oracle(step), c.config.hidden_size) <
+          error_bound(c.dtype));
     results.emplace_back(all.begin() + rows.begin * c.config.hidden_size,
                          all.begin() + rows.end * c.config.hidden_size);
   }
@@ -91,8 +93,6 @@ void check_stack_way(const StackCase& c, const StackWay& way, Ranks& ranks,
     const auto got = result_of(stack, step, ranks.watch);
     CHECK(got == expected[static_cast<size_t>(step)]);
     CHECK(got.size() > 0);
-    CHECK(max_relative_error(got, steps.by_oracle(step), c.config.hidden_size) <
-          error_bound(c.dtype));
   }
   if (way.graph == GraphMode::on) CHECK(stack.graphs_captured() >= kSteps);
 }

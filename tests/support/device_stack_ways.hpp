@@ -30,11 +30,11 @@ std::unique_ptr<DeviceTransport> make_transport(const StackWay& way, Ranks& rank
 /// Hidden states after each of some steps of a case. [steps][rows * hidden_size]
 using StepResults = std::vector<std::vector<float>>;
 
-/// On one GPU alone: the part of rank `ep_rank` of `ep_size`.
+/// On one GPU alone, where they agree with the oracle: the part of rank `ep_rank` of `ep_size`.
 StepResults results_alone(const StackCase& c, int ep_size, int ep_rank,
                           const CudaExecOptions& options);
 
-/// A stack on all ranks gives the bits of `expected`, and agrees with the oracle. The way says how
+/// A stack on all ranks gives the bits of `expected`. The way says how
 /// graphs and overlap are to be. Collective.
 void check_stack_way(const StackCase& c, const StackWay& way, Ranks& ranks,
                      const StepResults& expected, CudaExecOptions options);

@@ -160,7 +160,6 @@ void CudaStack::describe(Slot& slot) const {
     const ExchangePlan& layer = batch.layers[i];
     slot.shape.push_back(layer.top_k);
     slot.shape.insert(slot.shape.end(), layer.expert_offsets.begin(), layer.expert_offsets.end());
-    slot.plan.layers()[i].exchange->add_shape(slot.shape);
   }
 }
 

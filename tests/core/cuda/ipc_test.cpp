@@ -127,7 +127,7 @@ TEST_CASE("GPUs are known by their PCI address and reach themselves") {
   use_gpu(1);
   CHECK(current_gpu() == 1);
   CHECK(pci_bus_id(0) == "0000:1b:00.0");
-  CHECK(pci_bus_id(1) == "0000:1b:00.0");
+  CHECK(pci_bus_id(1) == "0000:1b:01.0");
   CHECK_THROWS_WITH(pci_bus_id(2), ContainsSubstring("cudaDeviceGetPCIBusId failed with "
                                                      "cudaErrorInvalidDevice"));
   CHECK(can_access_peer(0, 1));
