@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exchanges between GPUs on the stand-in, over 1 to 4 ranks: every row in its place, and the bits
 // of the exchange between CPUs.
+#include "comm/transport/peer_memory.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/device_ways.hpp"
