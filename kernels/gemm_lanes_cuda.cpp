@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/gemm_lanes_cuda.hpp"
 
+#include <utility>
+
 namespace hashep {
 
-GemmLanes::GemmLanes(int count, int64_t workspace_bytes)
-    : workspace_bytes_(workspace_bytes), lanes_(static_cast<size_t>(count)) {
+GemmLanes::GemmLanes(int count, int64_t workspace_bytes, BeforeFree before_free)
+    : workspace_bytes_(workspace_bytes),
+      before_free_(std::move(before_free)),
+      lanes_(static_cast<size_t>(count)) {
   for (Lane& lane : lanes_) lane.workspace.reserve(workspace_bytes);
 }
 
 bool GemmLanes::reserve(int64_t first_bytes, int64_t second_bytes) {
   bool moved = false;
   for (Lane& lane : lanes_) {
-    moved |= lane.first.reserve(first_bytes);
-    moved |= lane.second.reserve(second_bytes);
+    moved |= lane.first.reserve(first_bytes, before_free_);
+    moved |= lane.second.reserve(second_bytes, before_free_);
   }
   return moved;
 }

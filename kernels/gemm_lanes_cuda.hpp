@@ -15,8 +15,8 @@ namespace hashep {
 /// which lane changes no bit. Used by one caller at a time, between `fork` and `join`.
 class GemmLanes {
  public:
-  /// `workspace_bytes`: of cuBLAS, for each lane.
-  GemmLanes(int count, int64_t workspace_bytes);
+  /// `workspace_bytes`: of cuBLAS, for each lane. `before_free`: where `reserve` has to free.
+  GemmLanes(int count, int64_t workspace_bytes, BeforeFree before_free = {});
 
   int count() const { return static_cast<int>(lanes_.size()); }
   int64_t workspace_bytes() const { return workspace_bytes_; }
@@ -49,6 +49,7 @@ class GemmLanes {
   const Lane& at(int lane) const { return lanes_[static_cast<size_t>(lane)]; }
 
   int64_t workspace_bytes_;
+  BeforeFree before_free_;
   CudaEvent forked_;
   std::vector<Lane> lanes_;
 };

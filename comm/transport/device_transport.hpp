@@ -76,6 +76,10 @@ class DeviceTransport {
   /// Whether a step with its exchanges may be captured as a graph.
   virtual bool can_capture() const { return true; }
 
+  /// Waits until `stream` has done what it was asked for, under a deadline where that takes other
+  /// ranks. Local.
+  virtual void wait_for(DeviceStream) {}
+
   /// Throws RunError where an exchange under way has failed. Never waits. Local.
   virtual void check() {}
   /// What is under way ends, whatever becomes of the rows. For a rank that gives up.

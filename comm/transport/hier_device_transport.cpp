@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "comm/transport/far_targets.hpp"
+#include "comm/transport/wait_for_stream.hpp"
 #include "core/error.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/scatter.hpp"
@@ -276,6 +277,7 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
 HierDeviceTransport::HierDeviceTransport(const Communicator& comm, const Topology& topology,
                                          Watch& watch)
     : topology_(topology),
+      watch_(watch),
       nccl_(comm, watch),
       rows_(topology, comm.rank(), watch),
       signals_(topology, comm.rank(), watch) {
@@ -318,11 +320,16 @@ bool HierDeviceTransport::reserve(std::span<const ExchangePlan> plans, DType dty
   }
   const int64_t row_bytes = hidden_size * dtype_size(dtype);
   bool moved = rows_.reserve(plans, dtype, hidden_size, stream);
-  moved |= outbox_.reserve(out * row_bytes);
-  moved |= inbox_.reserve(in * row_bytes);
-  moved |= returned_.reserve(returned * row_bytes);
-  moved |= targets_.reserve(targets);
+  const BeforeFree before_free = [&] { wait_for(stream); };
+  moved |= outbox_.reserve(out * row_bytes, before_free);
+  moved |= inbox_.reserve(in * row_bytes, before_free);
+  moved |= returned_.reserve(returned * row_bytes, before_free);
+  moved |= targets_.reserve(targets, before_free);
   return moved;
+}
+
+void HierDeviceTransport::wait_for(DeviceStream stream) {
+  wait_for_stream(stream, watch_, [this] { check(); });
 }
 
 void HierDeviceTransport::check() {

@@ -26,6 +26,7 @@ class HierDeviceTransport final : public DeviceTransport {
   MatrixView expert_rows(const ExchangePlan& plan) const override { return rows_.own(plan); }
   std::unique_ptr<DeviceExchange> make_exchange() override;
   bool overlaps() const override { return true; }
+  void wait_for(DeviceStream stream) override;
   void check() override;
   void abort() noexcept override;
   int64_t buffer_bytes() const override {
@@ -42,6 +43,7 @@ class HierDeviceTransport final : public DeviceTransport {
   }
 
   const Topology& topology_;
+  Watch& watch_;
   NcclCommunicator nccl_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;

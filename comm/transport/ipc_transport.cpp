@@ -4,6 +4,7 @@
 #include <array>
 
 #include "comm/plan/message_schedule.hpp"
+#include "comm/transport/wait_for_stream.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/scatter.hpp"
 
@@ -101,7 +102,10 @@ class IpcTransport::Exchange final : public DeviceExchange {
 
 IpcTransport::IpcTransport(const Topology& topology, int ep_rank, Watch& watch,
                            std::optional<int> parts)
-    : parts_(parts), rows_(topology, ep_rank, watch), signals_(topology, ep_rank, watch) {
+    : watch_(watch),
+      parts_(parts),
+      rows_(topology, ep_rank, watch),
+      signals_(topology, ep_rank, watch) {
   // There is a mark for the first part's rows, and one for all.
   if (parts && *parts > 2) throw RunError("transport ipc: an exchange has at most 2 parts");
 }
@@ -110,6 +114,10 @@ bool IpcTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int
                            DeviceStream stream) {
   row_bytes_ = hidden_size * dtype_size(dtype);
   return rows_.reserve(plans, dtype, hidden_size, stream);
+}
+
+void IpcTransport::wait_for(DeviceStream stream) {
+  wait_for_stream(stream, watch_, [this] { check(); });
 }
 
 std::unique_ptr<DeviceExchange> IpcTransport::make_exchange() {

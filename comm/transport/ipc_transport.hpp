@@ -26,6 +26,7 @@ class IpcTransport final : public DeviceTransport {
   MatrixView expert_rows(const ExchangePlan& plan) const override { return rows_.own(plan); }
   std::unique_ptr<DeviceExchange> make_exchange() override;
   bool overlaps() const override { return true; }
+  void wait_for(DeviceStream stream) override;
   void check() override { signals_.check(); }
   void abort() noexcept override { signals_.stop(); }
   int64_t buffer_bytes() const override { return rows_.own_bytes(); }
@@ -34,6 +35,7 @@ class IpcTransport final : public DeviceTransport {
  private:
   class Exchange;
 
+  Watch& watch_;
   int64_t row_bytes_ = 0;
   std::optional<int> parts_;
   PeerRows rows_;

@@ -5,6 +5,7 @@
 #include <array>
 #include <numeric>
 
+#include "comm/transport/wait_for_stream.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/scatter.hpp"
 
@@ -180,7 +181,7 @@ class NcclTransport::Exchange final : public DeviceExchange {
 };
 
 NcclTransport::NcclTransport(const Communicator& comm, Watch& watch, const ExchangeChoices& choices)
-    : choices_(choices), nccl_(comm, watch) {
+    : watch_(watch), choices_(choices), nccl_(comm, watch) {
   std::vector<int> others(static_cast<size_t>(comm.size()));
   std::iota(others.begin(), others.end(), 0);
   std::erase(others, comm.rank());
@@ -196,7 +197,7 @@ int NcclTransport::parts_of(const ExchangePlan& plan) const {
 }
 
 bool NcclTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-                            DeviceStream) {
+                            DeviceStream stream) {
   dtype_ = dtype;
   hidden_size_ = hidden_size;
   int64_t send = 0;
@@ -207,10 +208,15 @@ bool NcclTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, in
     recv = std::max(recv, plan.total_recv());
     if (landing_of(plan) == Landing::unpack) unpacked = std::max(unpacked, plan.total_recv());
   }
-  bool moved = expert_rows_.reserve(recv * row_bytes());
-  moved |= send_buffer_.reserve(send * row_bytes());
-  moved |= receive_buffer_.reserve(unpacked * row_bytes());
+  const BeforeFree before_free = [&] { wait_for(stream); };
+  bool moved = expert_rows_.reserve(recv * row_bytes(), before_free);
+  moved |= send_buffer_.reserve(send * row_bytes(), before_free);
+  moved |= receive_buffer_.reserve(unpacked * row_bytes(), before_free);
   return moved;
+}
+
+void NcclTransport::wait_for(DeviceStream stream) {
+  wait_for_stream(stream, watch_, [this] { check(); });
 }
 
 std::unique_ptr<DeviceExchange> NcclTransport::make_exchange() {

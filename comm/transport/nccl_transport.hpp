@@ -35,6 +35,7 @@ class NcclTransport final : public DeviceTransport {
   }
   std::unique_ptr<DeviceExchange> make_exchange() override;
   bool overlaps() const override { return true; }
+  void wait_for(DeviceStream stream) override;
   void check() override { nccl_.check(); }
   void abort() noexcept override { nccl_.abort(); }
   int64_t buffer_bytes() const override {
@@ -48,6 +49,7 @@ class NcclTransport final : public DeviceTransport {
   int parts_of(const ExchangePlan& plan) const;
   int64_t row_bytes() const { return hidden_size_ * dtype_size(dtype_); }
 
+  Watch& watch_;
   ExchangeChoices choices_;
   NcclCommunicator nccl_;
   DType dtype_ = DType::f32;

@@ -4,15 +4,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/cuda/stream.hpp"
+#include "comm/transport/wait_for_stream.hpp"
 
 namespace hashep {
-namespace {
-
-constexpr int kSpins = 4096;  // polls of the GPU before the core is yielded between them
-
-}  // namespace
-
 PeerRows::PeerRows(const Topology& topology, int ep_rank, Watch& watch)
     : topology_(topology),
       node_(topology.nodes.node_of(ep_rank)),
@@ -35,10 +29,7 @@ bool PeerRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t
     }
   }
   if (!grows) return false;
-  const CudaEvent asked;
-  asked.record(stream);
-  watch_.wait_until(
-      kSpins, [&] { return asked.is_done(); }, [] { return " for the GPU"; });
+  wait_for_stream(stream, watch_, [] {});
   memory_.resize(bytes_[static_cast<size_t>(topology_.node.rank())]);
   return true;
 }

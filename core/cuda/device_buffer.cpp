@@ -32,8 +32,9 @@ DeviceBuffer& DeviceBuffer::operator=(DeviceBuffer&& other) noexcept {
   return *this;
 }
 
-bool DeviceBuffer::reserve(int64_t bytes) {
+bool DeviceBuffer::reserve(int64_t bytes, const BeforeFree& before_free) {
   if (bytes <= capacity_) return false;
+  if (data_ != nullptr && before_free) before_free();
   release();
   void* memory = nullptr;
   const cudaError_t code = cudaMalloc(&memory, static_cast<size_t>(bytes));
@@ -59,8 +60,9 @@ PinnedBuffer& PinnedBuffer::operator=(PinnedBuffer&& other) noexcept {
   return *this;
 }
 
-bool PinnedBuffer::reserve(int64_t bytes) {
+bool PinnedBuffer::reserve(int64_t bytes, const BeforeFree& before_free) {
   if (bytes <= capacity_) return false;
+  if (data_ != nullptr && before_free) before_free();
   release();
   void* memory = nullptr;
   check_cuda(cudaHostAlloc(&memory, static_cast<size_t>(bytes), cudaHostAllocDefault),

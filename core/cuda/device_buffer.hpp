@@ -3,10 +3,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 #include "core/tensor_view.hpp"
 
 namespace hashep {
+
+/// Called before memory that was held is freed: freeing waits for the GPU, which has no deadline.
+/// Where what the GPU was asked for may never end, this waits under one, or throws. May be empty.
+using BeforeFree = std::function<void()>;
 
 /// Owns uninitialised memory of the current GPU, aligned to 256 bytes. Like Buffer it grows only in
 /// `reserve`, to exactly the size asked for, and never shrinks; growing drops the contents and
@@ -21,7 +26,7 @@ class DeviceBuffer {
 
   /// Makes room for `bytes`; true where the memory is now another one, so that addresses taken
   /// before are void. Throws RunError naming the size where the GPU has not so much.
-  bool reserve(int64_t bytes);
+  bool reserve(int64_t bytes, const BeforeFree& before_free = {});
 
   std::byte* data() const { return data_; }
   int64_t capacity() const { return capacity_; }  // bytes
@@ -53,7 +58,7 @@ class PinnedBuffer {
   PinnedBuffer& operator=(PinnedBuffer&& other) noexcept;
 
   /// As DeviceBuffer's: growing waits for the GPU.
-  bool reserve(int64_t bytes);
+  bool reserve(int64_t bytes, const BeforeFree& before_free = {});
 
   std::byte* data() const { return data_; }
   int64_t capacity() const { return capacity_; }  // bytes

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# All that needs a GPU, in one command, on a machine that may have no network: build, tests,
-# compute-sanitizer, benchmarks, a summary. --help tells more.
+# All that needs a GPU, in one command, on a machine that may have no network: build, tests, ranks that
+# share a GPU or have one each, compute-sanitizer, benchmarks, a summary. --help tells more.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 
@@ -10,11 +10,13 @@ budget=$usual_budget
 
 usage() {
   cat <<USAGE
-Usage: tests/gpu/run.sh [--no-gpu] [--set auto|full|one-rank] [--budget SECONDS]
+Usage: tests/gpu/run.sh [--no-gpu] [--set auto|full|one-rank] [--parts all|gpu|ranks] [--budget SECONDS]
 
   --no-gpu   do all that needs no GPU: unpack, build, run the tests, which then skip themselves
   --set      full: with MPI and oneDNN (preset cuda-release); one-rank: without (cuda-one-rank);
              auto (default): full where both are to be had
+  --parts    gpu: what runs on one rank; ranks: what runs on several (set full); all (default): both.
+             A build is kept, so that two runs may share the work
   --budget   time for all parts together (default: $budget); what is left then is not run, and the
              run has failed. With more, each part may take longer.
 
@@ -32,12 +34,13 @@ fail() {
 
 gpu=1
 set=auto
+parts=all
 while [ $# -gt 0 ]; do
   case $1 in
     --no-gpu) gpu='' ;;
-    --set | --budget)
+    --set | --parts | --budget)
       if [ $# -lt 2 ]; then fail "$1 needs a value"; fi
-      if [ "$1" = --set ]; then set=$2; else budget=$2; fi
+      declare "${1#--}=$2"
       shift
       ;;
     --help | -h) usage; exit 0 ;;
@@ -46,6 +49,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 case $set in auto | full | one-rank) ;; *) fail "--set $set: auto, full or one-rank is needed" ;; esac
+case $parts in all | gpu | ranks) ;; *) fail "--parts $parts: all, gpu or ranks is needed" ;; esac
 if [[ ! $budget =~ ^[1-9][0-9]{0,5}$ ]]; then fail "--budget $budget: a number of seconds is needed"; fi
 for program in cmake ninja g++ python3; do
   command -v "$program" >/dev/null || fail "$program is missing"
@@ -70,7 +74,9 @@ mkdir -p "$out" build || fail "$out cannot be made"
 out=$(cd "$out" && pwd)
 work=$(mktemp -d "$PWD/build/gpu-run-work.XXXXXX")
 log=$out/run.log
-rm -f "$out"/summary.md "$out"/{rows,layer,launch,torch}.json
+rm -f "$out/summary.md"
+results=("$out"/{rows,layer,launch,torch,ipc-shared,ipc-mps,gpus-2,gpus-4,gpus-8}.json)
+rm -f "${results[@]}"
 : >"$log"
 : >"$work/parts"
 deadline=$((SECONDS + budget))
@@ -124,6 +130,10 @@ part() {
     else
       row passed "$name" $((SECONDS - begin)) "$words"
     fi
+  elif [ "$code" = 77 ] && [ -n "$gpu" ] && grep -q '^skipped: no GPU' "$part_log"; then
+    row FAILED "$name" $((SECONDS - begin)) "it saw no GPU: $(closing_words "$part_log")"
+  elif [ "$code" = 77 ]; then
+    row skipped "$name" $((SECONDS - begin)) "$(closing_words "$part_log")"
   elif [ "$code" = 124 ] || [ "$code" = 137 ]; then
     row FAILED "$name" $((SECONDS - begin)) "stopped after its limit of $limit s"
   else
@@ -136,7 +146,7 @@ part() {
 finish() {
   local code=$?
   if [ "$code" != 0 ] && [ -z "$failed" ]; then row FAILED "run.sh" 0 "ended early, exit code $code"; fi
-  python3 tests/gpu/summary.py "$work/machine" "$work/parts" "$out"/{rows,layer,launch,torch}.json \
+  python3 tests/gpu/summary.py "$work/machine" "$work/parts" "${results[@]}" \
     >"$out/summary.md" 2>>"$log" || { failed=1; echo "gpu/run: error: the summary has gaps; see $log" >&2; }
   rm -rf "$work"
   printf '\n'
@@ -191,7 +201,7 @@ if [ "$set" = auto ]; then
 fi
 if [ "$set" = full ]; then
   preset=cuda-release
-  targets=(gpu_tests hashep-bench-gpu hashep)
+  targets=(gpu_tests hashep-bench-gpu hashep hashep-bench)
 else
   preset=cuda-one-rank
   targets=(gpu_tests hashep-bench-gpu)
@@ -221,14 +231,31 @@ done
 part "build ${to_build[*]}" 330 "${with_deps[@]}" cmake --build "$folder" --parallel "$(nproc)" --target \
   "${to_build[@]}" -- -k 0
 
-# ---- Tests.
+# ---- Tests, what is worth most first.
+bin=$folder/bin
+ranks_correct() { :; }
+ranks_measured() { :; }
+if [ "$set" = full ] && [ "$parts" != gpu ]; then
+  # shellcheck source=tests/gpu/stages_ranks.sh
+  . tests/gpu/stages_ranks.sh
+elif [ "$parts" = ranks ]; then
+  row FAILED "ranks" 0 "they need MPI and oneDNN, the system's or those in .gpu-deps/full"
+  exit
+fi
+if [ "$parts" = ranks ]; then
+  ranks_correct
+  ranks_measured
+  exit
+fi
+
 run_tests() {
   part "tests on a GPU" 120 "${with_deps[@]}" ctest --test-dir "$folder" -L '^gpu$' --no-tests=error --output-on-failure
 }
+if run_tests && [ -n "$gpu" ] && grep -qh '^skipped: no GPU' "$folder/Testing/Temporary/LastTest.log"; then
+  row FAILED "tests on a GPU" 0 "a test says that it saw no GPU"
+fi
+ranks_correct
 if [ -n "$gpu" ]; then
-  if run_tests && grep -qh '^skipped: no GPU' "$folder/Testing/Temporary/LastTest.log"; then
-    row FAILED "tests on a GPU" 0 "a test says that it saw no GPU"
-  fi
   # Of a test that was not built, ctest tells no command.
   mapfile -t programs < <("${with_deps[@]}" ctest --test-dir "$folder" --show-only=json-v1 -L '^gpu$' | python3 -c '
 import json, sys
@@ -244,12 +271,10 @@ for program in sorted({test["command"][0] for test in json.load(sys.stdin)["test
     fi
   done
 else
-  run_tests
   row skipped "compute-sanitizer" 0 "needs a GPU"
 fi
 
 # ---- Benchmarks.
-bin=$folder/bin
 bench() {
   local what=$1
   shift
@@ -274,19 +299,5 @@ else
   part "benchmark torch" 90 python3 benchmarks/torch_layer.py --input "$work/layer.safetensors" -J "$out/torch.json"
 fi
 
-# ---- The program, alone and under an mpirun that may be only unpacked.
-if [ "$set" = full ]; then
-  small=(run --num-layers 2 --hidden-size 64 --ffn-size 128 --num-experts 8 --top-k 2 --vocab-size 1000
-    --batch-tokens 512 --steps 3 --check)
-  if [ ! -x "$bin/hashep" ]; then
-    row FAILED "hashep run" 0 "hashep was not built"
-  else
-    if [ -n "$gpu" ]; then
-      part "hashep run on a GPU" 40 "${with_deps[@]}" "$bin/hashep" "${small[@]}" --device cuda
-    fi
-    part "hashep run, 2 CPU ranks" 40 "${with_deps[@]}" launch/mpirun.sh 2 "$bin/hashep" "${small[@]}" --device cpu \
-      --transport mpi
-  fi
-fi
-
+ranks_measured
 true  # parts that failed are in the summary, and in the exit code that the trap makes

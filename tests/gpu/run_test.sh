@@ -9,8 +9,9 @@ trap 'rm -rf "$folder"' EXIT
 failures=0
 
 # The checkout in which it runs, with what it calls besides the programs below.
-mkdir -p "$folder/bin" "$folder/checkout/tests/gpu" "$folder/checkout/launch" "$folder/checkout/benchmarks"
-cp "$source"/tests/gpu/{run.sh,sanitize.sh,summary.py} "$folder/checkout/tests/gpu/"
+mkdir -p "$folder"/{bin,programs,python/torch} "$folder"/checkout/{tests/{gpu,launch},launch,benchmarks}
+cp "$source"/tests/gpu/{run,sanitize,stages_ranks,test_on_ranks,with_mps}.sh "$source/tests/gpu/summary.py" \
+  "$folder/checkout/tests/gpu/"
 
 fake() {
   { echo '#!/usr/bin/env bash'; cat; } >"$1"
@@ -18,32 +19,34 @@ fake() {
 }
 fake "$folder/bin/nvidia-smi" <<'FAKE'
 if [ -n "${FAKE_NO_GPU:-}" ]; then echo "no devices were found"; exit 6; fi
+if [ "$1" = --list-gpus ]; then seq -f 'GPU %g: fake' "${FAKE_GPUS:-1}"; exit; fi
 echo "Fake GPU, 81559 MiB, 580.1"
 FAKE
 fake "$folder/bin/nvcc" <<<'echo "Cuda compilation tools, release 13.0, V13.0.88"'
 fake "$folder/bin/ninja" <<'FAKE'
-for target in gpu_tests a_gpu_test ${FAKE_NO_BENCH:-hashep-bench-gpu}; do echo "$target: phony"; done
+for target in gpu_tests a_gpu_test hashep hashep-bench ${FAKE_NO_BENCH:-hashep-bench-gpu}; do echo "$target: phony"; done
 FAKE
 fake "$folder/bin/mpicxx" <<<'exit 1'
 fake "$folder/bin/cmake" <<'FAKE'
 if [ "$1" = --build ]; then
   if [ -n "${FAKE_SLOW_BUILD:-}" ]; then sleep 60; fi
-  cp "$FAKES/programs/a_gpu_test" "$2/bin/"
+  cp "$FAKES"/programs/{a_gpu_test,exchange_gpu_test,hashep,hashep-bench} "$2/bin/"
   if [ -z "${FAKE_NO_BENCH:-}" ]; then cp "$FAKES/programs/hashep-bench-gpu" "$2/bin/"; fi
   echo "[2/2] Linking"
 else
   echo "$*" >"$FAKES/configure"
-  mkdir -p build/cuda-one-rank/bin build/cuda-one-rank/Testing/Temporary
+  while [ "$1" != --preset ]; do shift; done
+  mkdir -p "build/$2/bin" "build/$2/Testing/Temporary"
 fi
 FAKE
 fake "$folder/bin/ctest" <<'FAKE'
 case "$*" in
   *show-only*)
     echo '{"tests": [{"name": "not_built"}, {"name": "a_gpu_test",
-      "command": ["'"$PWD"'/build/cuda-one-rank/bin/a_gpu_test"]}]}'
+      "command": ["'"$PWD/$2"'/bin/a_gpu_test"]}]}'
     ;;
   *)
-    echo "${FAKE_TEST_SAYS:-}" >build/cuda-one-rank/Testing/Temporary/LastTest.log
+    echo "${FAKE_TEST_SAYS:-}" >"$2/Testing/Temporary/LastTest.log"
     if [ -n "${FAKE_FAILING_TEST:-}" ]; then echo "50% tests passed, 1 tests failed out of 2"; exit 8; fi
     echo "100% tests passed, 0 tests failed out of 2"
     ;;
@@ -55,7 +58,33 @@ if [ "$2" = memcheck ] && [ "${FAKE_FINDINGS:-0}" != 0 ]; then exit 1; fi
 if [ -n "${FAKE_NO_SMALL:-}" ]; then echo "No test cases matched '[small]'"; fi
 exit "${FAKE_SANITIZED_TEST:-0}"
 FAKE
-mkdir -p "$folder/programs" "$folder/python/torch"
+fake "$folder/bin/nvidia-cuda-mps-control" <<'FAKE'
+echo "${1:-$(cat)} in $CUDA_MPS_PIPE_DIRECTORY" >>"$FAKES/mps"
+exit "${FAKE_NO_MPS:-0}"
+FAKE
+fake "$folder/checkout/launch/mpirun.sh" <<'FAKE'
+echo "$*" >>"$FAKES/mpirun"
+shift
+exec "$@"
+FAKE
+fake "$folder/checkout/tests/launch/lost_ranks.sh" <<'FAKE'
+echo "75 checks, ${FAKE_HANGS:-0} failed"
+exit "${FAKE_HANGS:-0}"
+FAKE
+fake "$folder/programs/exchange_gpu_test" <<'FAKE'
+if [ -n "${FAKE_NO_GPU:-}${FAKE_BLIND:-}" ]; then echo "skipped: no GPU: none"; exit 77; fi
+if [ -n "${FAKE_WRONG_ROWS:-}" ]; then echo "a row is wrong" >exchange_gpu_test.rank1.log; fi
+echo "All tests passed, sharing ${NCCL_SOCKET_IFNAME:-nothing}"
+exit "${FAKE_WRONG_ROWS:-0}"
+FAKE
+fake "$folder/programs/hashep" <<<'echo "step 12 us"'
+fake "$folder/programs/hashep-bench" <<'FAKE'
+while [ "$1" != -J ]; do shift; done
+echo '{"program": "hashep-bench", "commit": "abc", "results": [
+  {"name": "copy_bound", "dtype": "bf16", "median_us": 40.0, "samples_us": [40.0]},
+  {"name": "dispatch", "transport": "ipc", "dtype": "bf16", "workload": "'"${CUDA_MPS_PIPE_DIRECTORY:+at once}"'",
+   "median_us": 50.0, "samples_us": [50.0]}]}' >"$2"
+FAKE
 : >"$folder/python/torch/__init__.py"
 fake "$folder/programs/a_gpu_test" <<<'true'
 fake "$folder/programs/hashep-bench-gpu" <<'FAKE'
@@ -87,7 +116,7 @@ run() {
   while [ "$1" != -- ]; do variables+=("$1"); shift; done
   shift
   out=$folder/out
-  rm -rf "$out" "$folder/checkout/build"
+  rm -rf "$out" "$folder/checkout/build" "$folder"/{mps,mpirun}
   env PATH="$folder/bin:$PATH" PYTHONPATH="$folder/python" FAKES="$folder" OUT="$out" HASHEP_COMMIT=abc123 \
     "${variables[@]}" "$folder/checkout/tests/gpu/run.sh" "$@" >"$folder/stdout" 2>&1 || code=$?
   case_name=$name
@@ -160,13 +189,50 @@ summary_has "build gpu_tests" FAILED "stopped after its limit of"
 summary_has "benchmark launch" FAILED
 summary_has "tests on a GPU" FAILED "not run"
 
+run 0 "ranks share a GPU" -- --set full --parts ranks
+summary_has "set: full, preset cuda-release"
+for ranks in 1 2 4; do summary_has "exchange-$ranks" passed "sharing lo"; done
+for transport in ipc nccl hier; do summary_has "hashep run, 2 ranks, $transport" passed "step 12 us"; done
+summary_has "| dispatch" "ipc bf16 " 50 40 0.800
+summary_has "| dispatch" "ipc bf16 at once" 50 40 0.800
+summary_has "killed-peer" passed "75 checks, 0 failed"
+for ranks in 2 4 8; do summary_has "$ranks GPUs" skipped "this machine has 1"; done
+check "JSON of both ways to share" [ "$(echo "$out"/*.json)" = "$(echo "$out"/ipc-{mps,shared}.json)" ]
+check "no part on one rank" [ "$(grep -c 'tests on a GPU\|compute-sanitizer\|benchmark' "$out/summary.md")" = 0 ]
+check "MPS has begun and ended" [ "$(sed 's/ in .*//' "$folder/mps" | tr '\n' ' ')" = "-d quit " ]
+check "MPS in a folder of its own" [ "$(sed -n 's/.* in //p' "$folder/mps" | grep -c '^/tmp\|^'"${TMPDIR:-/tmp}")" = 2 ]
+check "ranks of the runs" [ "$(grep -c '^2 .*--share-gpu' "$folder/mpirun")" = 5 ]
+run 0 "four GPUs" FAKE_GPUS=4 -- --set full --parts ranks
+summary_has "4 GPUs" passed
+summary_has "8 GPUs" skipped "this machine has 4"
+check "all transports on 4 ranks" grep -q '^4 .*hashep-bench .*--transport all' "$folder/mpirun"
+run 0 "MPS does not start" FAKE_NO_MPS=1 -- --set full --parts ranks
+summary_has "ipc-bench under MPS" skipped "does not start"
+run 1 "wrong rows, and ranks that hang" FAKE_WRONG_ROWS=1 FAKE_HANGS=1 -- --set full
+summary_has "exchange-2" FAILED "exit code 1"
+check "log of rank 1" grep -q "a row is wrong" "$out/run.log"
+summary_has "hashep run, 2 ranks, ipc" passed
+summary_has "benchmark rows" passed
+summary_has "killed-peer" FAILED "75 checks, 1 failed"
+run 1 "ranks see no GPU" FAKE_BLIND=1 -- --set full --parts ranks
+summary_has "exchange-2" FAILED "saw no GPU"
+run 1 "ranks without MPI" -- --set one-rank --parts ranks
+summary_has "ranks" FAILED "need MPI"
+run 0 "one rank's part" -- --set full --parts gpu
+check "no part on ranks" [ "$(grep -c 'exchange-\|killed-peer' "$out/summary.md")" = 0 ]
+
 run 2 "no GPU" FAKE_NO_GPU=1 -- --set auto
 check "says so" grep -q "error: no GPU: nvidia-smi says 'no devices were found'" "$folder/stdout"
 run 0 "no GPU wanted" FAKE_NO_GPU=1 -- --no-gpu
 summary_has "NOT RUN ON A GPU"
 summary_has "benchmark rows" skipped "needs a GPU"
+run 0 "no GPU wanted, ranks" FAKE_NO_GPU=1 -- --no-gpu --set full
+summary_has "exchange-2" skipped "no GPU: none"
+summary_has "hashep run, 2 CPU ranks" passed
+for what in ipc-bench killed-peer "hashep run, 2 ranks, nccl"; do summary_has "$what" skipped "needs a GPU"; done
 check "for sm_90" grep -q 'ARCHITECTURES=90' "$folder/configure"
 run 2 "an unknown option" -- --gpu
+run 2 "unknown parts" -- --parts some
 
 case_name="a signal"
 rm -rf "$out"

@@ -41,7 +41,8 @@ def word(value):
 def shape(row):
     names = (("tokens_per_rank", "tokens"), ("hidden_size", "d"), ("ffn_size", "f"), ("num_experts", "E"),
              ("top_k", "k"))
-    return " ".join([f"{short} {row[name]}" for name, short in names if row.get(name) is not None] +
+    transport = [row["transport"]] if row.get("transport") else []
+    return " ".join(transport + [f"{short} {row[name]}" for name, short in names if row.get(name) is not None] +
                     [str(row[name]) for name in ("dtype", "workload") if row.get(name)])
 
 

@@ -1,108 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exchanges between GPUs on the stand-in, over 1 to 4 ranks: every row in its place, and the bits
 // of the exchange between CPUs.
-#include <cstring>
-#include <functional>
-#include <string>
-#include <vector>
-
-#include "comm/transport/hier_device_transport.hpp"
-#include "comm/transport/ipc_transport.hpp"
-#include "comm/transport/mpi_transport.hpp"
-#include "comm/transport/nccl_transport.hpp"
-#include "core/random.hpp"
+#include "comm/transport/peer_memory.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/device_exchange.hpp"
-#include "tests/support/exchange_check.hpp"
-#include "tests/support/transport_cases.hpp"
+#include "tests/support/device_ways.hpp"
 
 namespace hashep::test {
 namespace {
 
-/// A transport between GPUs, and how it is driven.
-struct Way {
-  std::string name;
-  std::function<std::unique_ptr<DeviceTransport>(Ranks&, const Topology&)> make;
-  int label_divisor = 64;  // ranks r with equal r / label_divisor make a node
-};
-
-Way nccl(Landing landing, int parts) {
-  return {std::string("nccl, ") + (landing == Landing::direct ? "direct" : "unpack") + ", " +
-              std::to_string(parts) + " parts",
-          [=](Ranks& ranks, const Topology&) {
-            return std::make_unique<NcclTransport>(ranks.comm, ranks.watch,
-                                                   ExchangeChoices{landing, parts});
-          }};
-}
-
-Way ipc(int parts) {
-  return {"ipc, " + std::to_string(parts) + " parts", [=](Ranks& ranks, const Topology& topology) {
-            return std::make_unique<IpcTransport>(topology, ranks.comm.rank(), ranks.watch, parts);
-          }};
-}
-
-Way hier(int ranks_per_node) {
-  return {"hier, " + std::to_string(ranks_per_node) + " ranks a node",
-          [](Ranks& ranks, const Topology& topology) {
-            return std::make_unique<HierDeviceTransport>(ranks.comm, topology, ranks.watch);
-          },
-          ranks_per_node};
-}
-
-std::vector<Way> all_ways() {
-  return {nccl(Landing::direct, 1),
-          nccl(Landing::direct, 3),
-          nccl(Landing::unpack, 1),
-          nccl(Landing::unpack, 2),
-          ipc(1),
-          ipc(2),
-          hier(1),
-          hier(2),
-          hier(3)};
-}
-
-/// Random values that no order of sums or rounding leaves alone.
-std::vector<std::byte> random_values(DType dtype, int64_t rows, int64_t cols, uint64_t key) {
-  std::vector<float> values(static_cast<size_t>(rows * cols));
-  fill_normal(key, 0, values);
-  std::vector<std::byte> bytes(values.size() * static_cast<size_t>(dtype_size(dtype)));
-  convert_from_float(values.data(), std::ssize(values), dtype, bytes.data());
-  return bytes;
-}
-
-/// Dispatches and combines random rows with random weights; what experts would do is left out.
-std::vector<std::byte> exchange_once(Transport& transport, const ExchangePlan& plan, DType dtype,
-                                     int64_t hidden_size) {
-  const auto key = static_cast<uint64_t>(plan.ep_rank);
-  const auto x = random_values(dtype, plan.tokens, hidden_size, key);
-  const auto shared = random_values(dtype, plan.tokens, hidden_size, key + 100);
-  std::vector<float> weights(plan.experts.size());
-  fill_normal(key + 200, 0, weights);
-  std::vector<std::byte> y(x.size(), std::byte{0xff});
-  transport.reserve({&plan, 1}, dtype, hidden_size);
-  transport.dispatch(plan, {x.data(), dtype, plan.tokens, hidden_size});
-  transport.combine(plan, weights, {shared.data(), dtype, plan.tokens, hidden_size},
-                    {y.data(), dtype, plan.tokens, hidden_size});
-  return y;
-}
-
 TEST_CASE("every exchange between GPUs puts every row in its place") {
   Ranks ranks;
-  for (const Way& way : all_ways()) {
+  for (const DeviceWay& way : device_ways()) {
     for (const auto order : {standin::Order::eager, standin::Order::lazy}) {
       INFO(way.name << (order == standin::Order::lazy ? ", lazy" : ", eager"));
       standin::reset(order);
-      const Topology topology =
-          topology_by_label(ranks.comm, ranks.watch, ranks.comm.rank() / way.label_divisor);
-      const bool across = topology.nodes.num_nodes() > 1;
-      HostDrivenTransport transport(way.make(ranks, topology), ranks.watch,
-                                    order == standin::Order::lazy);
-      const Moved moved =
-          check_random_exchanges(ranks, transport, across ? &topology.nodes : nullptr);
-      CHECK(moved.rows > 0);
-      CHECK((moved.rows_off_rank > 0) == (ranks.comm.size() > 1));
-      CHECK((moved.rows_off_node > 0) == across);
+      check_rows_in_place(ranks, way, order == standin::Order::lazy);
     }
   }
 }
@@ -111,27 +24,9 @@ TEST_CASE("exchanges between GPUs give the bits of those between CPUs") {
   Ranks ranks;
   standin::reset(standin::Order::lazy);
   std::mt19937 random(23);
-  for (const Way& way : all_ways()) {
+  for (const DeviceWay& way : device_ways()) {
     INFO(way.name);
-    const Topology topology =
-        topology_by_label(ranks.comm, ranks.watch, ranks.comm.rank() / way.label_divisor);
-    HostDrivenTransport on_gpu(way.make(ranks, topology), ranks.watch, true);
-    MpiTransport on_cpu(ranks.comm, ranks.watch, 1);
-    for (const DType dtype : {DType::f32, DType::bf16}) {
-      for (const int64_t hidden_size : {24, 7}) {
-        std::vector<int64_t> tokens;
-        for (int rank = 0; rank < ranks.comm.size(); ++rank) tokens.push_back(20 + 9 * rank);
-        const auto routing =
-            random_routing(random, ranks.comm.size(), 10, 6, tokens, Skew::uniform);
-        const Placement placement = contiguous_placement(10, ranks.comm.size());
-        const ExchangePlan plan = topology.nodes.num_nodes() > 1
-                                      ? routing.plan(placement, ranks.comm.rank(), topology.nodes)
-                                      : routing.plan(placement, ranks.comm.rank());
-        const auto got = exchange_once(on_gpu, plan, dtype, hidden_size);
-        CHECK(got == exchange_once(on_cpu, plan, dtype, hidden_size));
-        CHECK(!got.empty());
-      }
-    }
+    check_bits_of_cpus(ranks, way, random);
   }
 }
 

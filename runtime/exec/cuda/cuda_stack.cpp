@@ -49,7 +49,8 @@ CudaStack::CudaStack(const ModelConfig& config, const WeightSource& weights,
       options_(options),
       implementation_(describe_gemms(options)),
       transport_(transport ? std::move(transport) : std::make_unique<LocalDeviceTransport>()),
-      lanes_(options.lanes, options.workspace_bytes),
+      before_free_([this] { transport_->wait_for(stream_); }),
+      lanes_(options.lanes, options.workspace_bytes, before_free_),
       experts_(make_experts(config, placements, ep_rank, options, lt_, lanes_)),
       graphs_(options.graph) {
   layers_.reserve(placements.size());
@@ -123,7 +124,7 @@ bool CudaStack::reserve(const BatchPlan& plan, const SharedTiles& tiles) {
   }
   const auto tokens = std::ssize(plan.batch.ids);
   bool moved = transport_->reserve(plan.layers, options_.dtype, config_.hidden_size, stream_);
-  moved |= experts_.routed.reserve(recv);
+  moved |= experts_.routed.reserve(recv);  // grows only where the transport has, and has waited
   if (options_.residual) moved |= workspace_.output.reserve(tokens * row_bytes);
   if (config_.score != Score::none) {
     moved |= workspace_.weights.reserve(assignments * dtype_size(DType::f32));
@@ -146,7 +147,7 @@ bool CudaStack::fill(Slot& slot) {
     DeviceLayerPlan& plan = slot.plan.layers()[i];
     moved |= layers_[i].prepare(batch.layers[i].expert_offsets, slot.tiles, plan);
   }
-  moved |= slot.plan.upload(uploads_);
+  moved |= slot.plan.upload(uploads_, before_free_);
   return moved;
 }
 

@@ -19,11 +19,11 @@ void DevicePlan::begin(const BatchPlan& plan) {
   }
 }
 
-bool DevicePlan::upload(const CudaStream& uploads) {
+bool DevicePlan::upload(const CudaStream& uploads, const BeforeFree& before_free) {
   ArrayLayout measured;
   lay_out(measured);
-  staging_.reserve(measured.bytes());
-  const bool moved = arrays_.reserve(measured.bytes());
+  staging_.reserve(measured.bytes(), before_free);
+  const bool moved = arrays_.reserve(measured.bytes(), before_free);
   ArrayLayout layout(staging_.data(), arrays_.data());
   lay_out(layout);
   copy_async(arrays_.data(), staging_.data(), layout.bytes(), uploads);

@@ -38,7 +38,7 @@ class DevicePlan {
 
   /// Copies all arrays, on the stream of uploads; the step that used them last is done. True where
   /// the arrays have moved. Ahead of the step.
-  bool upload(const CudaStream& uploads);
+  bool upload(const CudaStream& uploads, const BeforeFree& before_free);
 
   /// `stream` goes on when the arrays are there.
   void wait_uploaded(DeviceStream stream) const { wait_for(stream, uploaded_); }

@@ -103,6 +103,22 @@ TEST_CASE("a buffer that cannot grow holds nothing") {
   }
 }
 
+TEST_CASE("whoever frees is told before, and only where memory goes", "[small]") {
+  const auto told = [](auto buffer) {
+    int count = 0;
+    const BeforeFree before_free = [&] { ++count; };
+    buffer.reserve(100, before_free);
+    buffer.reserve(50, before_free);
+    CHECK(count == 0);
+    buffer.reserve(200, before_free);
+    CHECK(count == 1);
+    CHECK_THROWS_AS(buffer.reserve(300, [] { throw RunError("not now"); }), RunError);
+    CHECK(buffer.capacity() == 200);
+  };
+  told(DeviceBuffer());
+  told(PinnedBuffer());
+}
+
 TEST_CASE("out of GPU memory tells what is needed, free and there") {
   standin::reset(Order::lazy);
   const DeviceBuffer held(int64_t{3} << 30);
