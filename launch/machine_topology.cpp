@@ -18,6 +18,11 @@ static_assert(HWLOC_API_VERSION >= 0x00020000, "HashEP needs hwloc 2");
 namespace hashep {
 namespace {
 
+/// Parts of hwloc that would ask libraries of GPUs for names (and start these GPUs), or
+/// libpciaccess, which loses its memory of vendors' names: what is asked for here, Linux tells
+/// hwloc itself.
+constexpr std::array kUnusedComponents{"opencl", "gl", "cuda", "nvml", "rsmi", "levelzero", "pci"};
+
 struct FreeBitmap {
   void operator()(hwloc_bitmap_s* bitmap) const { hwloc_bitmap_free(bitmap); }
 };
@@ -127,6 +132,11 @@ MachineTopology MachineTopology::load(const std::string& xml_path, bool is_this_
   hwloc_topology_t topology = nullptr;
   require(hwloc_topology_init(&topology));
   machine.topology_.reset(topology);
+  // Refused where this hwloc has no such part.
+  for (const char* component : kUnusedComponents) {
+    (void)hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST,
+                                        component);
+  }
   if (!xml_path.empty()) require(hwloc_topology_set_xml(topology, xml_path.c_str()));
   // With the cores that this job may not use: devices near to them would else seem to be elsewhere.
   unsigned long flags = HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED;
