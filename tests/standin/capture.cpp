@@ -58,7 +58,7 @@ class Replay {
  private:
   bool do_one() {
     std::vector<size_t> turns = ready_;
-    if (state().order == Order::lazy) std::sort(turns.rbegin(), turns.rend());
+    if (state().order != Order::eager) std::sort(turns.rbegin(), turns.rend());
     const auto done =
         std::find_if(turns.begin(), turns.end(), [this](size_t i) { return do_node(i); });
     if (done == turns.end()) return false;

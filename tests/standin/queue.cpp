@@ -39,7 +39,12 @@ class Moving {
 void advance_all() {
   for (int64_t left = -1; left != queued();) {
     left = queued();
-    for (const auto& stream : state().streams.all()) advance(*stream, stream->asked);
+    const auto& streams = state().streams.all();
+    for (size_t i = 0; i < streams.size(); ++i) {
+      const bool reverse = state().order == Order::newest_first;
+      CUstream_st& stream = *streams[reverse ? streams.size() - 1 - i : i];
+      advance(stream, stream.asked);
+    }
   }
 }
 
@@ -51,6 +56,7 @@ void let_others_go_on() {
 template <typename Advance>
 bool look_with(Advance&& advance_it) {
   const Moving moving;
+  if (state().order == Order::newest_first) advance_all();
   bool done = advance_it();
   if (!done) {
     let_others_go_on();

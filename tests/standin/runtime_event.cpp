@@ -73,15 +73,15 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, uns
                    [&] { return record(event, stream, flags == cudaEventRecordExternal); });
 }
 
-// With Order::lazy the first query after a record says that it is not ready, the next does what
-// is missing as far as it goes: loops that poll come to an end, and code that asks once meets both
-// answers.
+// Unless the order is eager, the first query after a record says that it is not ready, the next
+// does what is missing as far as it goes: loops that poll come to an end, and code that asks once
+// meets both answers.
 cudaError_t cudaEventQuery(cudaEvent_t handle) {
   return cuda_call("cudaEventQuery", [&] {
     CUevent_st* event = state().events.find(handle);
     if (const cudaError_t code = check_event(event); code != cudaSuccess) return code;
     if (event->signal == nullptr) return state().work_error;
-    if (state().order == Order::lazy && !event->signal->done && !event->told_not_ready) {
+    if (state().order != Order::eager && !event->signal->done && !event->told_not_ready) {
       event->told_not_ready = true;
       return cudaErrorNotReady;
     }

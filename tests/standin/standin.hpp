@@ -14,9 +14,10 @@
 /// runtime it has one state per process; tests begin with `reset`. One thread at a time.
 namespace hashep::test::standin {
 
-/// When queued work is done: as soon as what it waits for is done, or as late as the calls allow
-/// (only when something waits for it). A missing wait shows under one of the two.
-enum class Order { eager, lazy };
+/// When queued work is done: as soon as what it waits for is done, as late as the calls allow (only
+/// when something waits for it), or so late, but then all of the newest stream first. A missing
+/// wait shows under one of them.
+enum class Order { eager, lazy, newest_first };
 
 /// Forgets failures, counts and queued work, sets the number of GPUs to 1 (or to what the
 /// environment says: HASHEP_STANDIN_GPUS) and the order. Throws where memory, streams, events,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/device_stack_ways.hpp"
 
+#include <algorithm>
+
 #include "comm/transport/hier_device_transport.hpp"
 #include "comm/transport/ipc_transport.hpp"
 #include "comm/transport/nccl_transport.hpp"
@@ -31,10 +33,12 @@ std::vector<StackWay> stack_ways() {
   for (const char* const transport : {"direct", "unpack", "ipc"}) {
     all.push_back({transport});
     all.push_back({transport, 64, GraphMode::automatic});
+    all.push_back({transport, 64, GraphMode::off});
     all.push_back({transport, 64, GraphMode::off, false});
   }
   for (const int ranks_per_node : {1, 2, 3}) all.push_back({"hier", ranks_per_node});
   all.push_back({"hier", 2, GraphMode::automatic});
+  all.push_back({"hier", 2, GraphMode::off});
   all.push_back({"hier", 2, GraphMode::off, false});
   return all;
 }
@@ -85,11 +89,16 @@ void check_stack_way(const StackCase& c, const StackWay& way, Ranks& ranks,
   CudaStack stack(c.config, steps.weights(), steps.placements(), ranks.comm.rank(), options,
                   make_transport(way, ranks, topology));
   stack.set_input(steps.input());
-  // The next plan is always on its way while a step runs; some grow the buffers.
-  stack.prepare(steps.plan(0));
+  int64_t prepared = 0;
+  const auto prepare_to = [&](int64_t end) {
+    for (; prepared < std::min(end, kSteps); ++prepared) stack.prepare(steps.plan(prepared));
+  };
+  // As many plans as may be are on their way before a step and while it runs; some grow the
+  // buffers.
   for (int64_t step = 0; step < kSteps; ++step) {
+    prepare_to(step + std::max(1, options.plans - 1));
     stack.run(step);
-    if (step + 1 < kSteps) stack.prepare(steps.plan(step + 1));
+    prepare_to(step + options.plans);
     const auto got = result_of(stack, step, ranks.watch);
     CHECK(got == expected[static_cast<size_t>(step)]);
     CHECK(got.size() > 0);
