@@ -139,6 +139,7 @@ bad() {
   check "np=$1: ${run[*]}: exit code $code, expected 2" [ "$code" = 2 ]
   check "np=$1: expected one error line with '$2'" one_error_with "$2"
   check "np=$1: '$2': left $(ls -A out)" nothing_left
+  rm -rf out/*
 }
 
 # spoilt DEFECT TEXT FLAGS...

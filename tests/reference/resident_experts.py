@@ -11,6 +11,7 @@ evicted (a file system in memory), with 1 where other bytes were read.
 
 import ctypes
 import glob
+import json
 import mmap
 import os
 import re
@@ -46,17 +47,20 @@ def evict(paths):
     return 0
 
 
-def check(paths, own):
+def check(folder, paths, own):
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+        hash_layers = json.load(file)["num_hash_layers"]
     pages = {True: [], False: []}
     for path in paths:
         resident = resident_pages(path)
         file = safetensors_file.File(path)
         for name, entry in file.header.items():
-            expert = re.fullmatch(r".*\.ffn\.experts\.(\d+)\.w\d\.weight", name)
-            if expert is None:
+            found = re.fullmatch(r".*layers\.(\d+)\.ffn\.experts\.(\d+)\.w\d\.weight", name)
+            if found is None:
                 continue
+            is_own = int(found[1]) < hash_layers and int(found[2]) in own
             begin, end = ((file.begin + offset) // mmap.PAGESIZE for offset in entry["data_offsets"])
-            pages[int(expert[1]) in own].append(resident[begin:end])
+            pages[is_own].append(resident[begin:end])
     own_share, other_share = (np.concatenate(pages[key]).mean() for key in (True, False))
     print(f"read: {100 * own_share:.1f} % of experts {own.start} to {own.stop - 1}, "
           f"{100 * other_share:.1f} % of the others")
@@ -71,7 +75,7 @@ def main():
     if verb == "evict":
         return evict(paths)
     first, end = own[0].split(":")
-    return check(paths, range(int(first), int(end)))
+    return check(folder, paths, range(int(first), int(end)))
 
 
 if __name__ == "__main__":
