@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/error.hpp"
 #include "runtime/routing/table_loads.hpp"
+#include "core/error.hpp"
 #include "tests/support/catch.hpp"
 
 namespace hashep::test {
