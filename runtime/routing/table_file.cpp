@@ -8,6 +8,7 @@
 #include "core/quote.hpp"
 #include "core/safetensors.hpp"
 #include "runtime/routing/routing_table.hpp"
+#include "runtime/routing/table_writer.hpp"
 
 namespace hashep {
 namespace {
@@ -102,7 +103,7 @@ RoutingTable load_table(const std::string& path, const std::string& tensor_name,
 RoutingTable load_layer_table(const std::string& path, int64_t layer, int64_t num_experts) {
   if (path.ends_with(".safetensors")) {
     const SafeTensorsFile file(path);
-    const std::string name = "layers." + std::to_string(layer) + ".ffn.gate.tid2eid";
+    const std::string name = layer_table_name(layer);
     for (const std::string& full_name : {name, "model." + name}) {
       if (file.has(full_name)) return load_table(path, full_name, num_experts);
     }

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/table_build.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+#include "core/atomic_file.hpp"
+#include "core/error.hpp"
+#include "core/narrow.hpp"
+#include "launch/progress.hpp"
+#include "launch/table_build_options.hpp"
+#include "launch/table_summary.hpp"
+#include "runtime/routing/clustered_table.hpp"
+#include "runtime/routing/kmeans.hpp"
+#include "runtime/routing/table_writer.hpp"
+
+namespace hashep {
+namespace {
+
+constexpr int64_t kMiB = int64_t{1} << 20;
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+TokenCounts count_corpus(const TableBuildOptions& options) {
+  const int64_t bytes = token_file_bytes(options.tokens);
+  Progress progress(options.progress, bytes / kMiB + 1, 1, "MiB", "MiB");
+  return count_tokens(options.tokens, options.vocab_size,
+                      [&](int64_t done) { progress.update(done / kMiB); });
+}
+
+/// Makes the tables of one layer after the other.
+class LayerBuilder {
+ public:
+  LayerBuilder(const TableBuildOptions& options, const TokenCounts& counts)
+      : options_(options), counts_(counts), top_k_(narrow<int>(options.top_k, "--top-k")) {
+    if (options.embeddings.empty()) return;
+    embeddings_.emplace(options.embeddings, options.vocab_size);
+    if (options.num_experts > options.vocab_size) {
+      throw InputError("--method " + options.method + " needs --vocab-size >= --num-experts");
+    }
+  }
+
+  RoutingTable build(int64_t layer) {
+    const uint64_t seed = static_cast<uint64_t>(options_.seed) + static_cast<uint64_t>(layer);
+    if (options_.method == "balanced") {
+      const int ep_size = narrow<int>(std::max<int64_t>(options_.ranks, 1), "--ranks");
+      const Placement placement = contiguous_placement(options_.num_experts, ep_size);
+      return build_targeted_table(counts_.counts, placement, top_k_, options_.target, seed);
+    }
+    if (options_.method == "clustered") {
+      return build_clustered_table(nearest_clusters(seed, top_k_), options_.num_experts, top_k_);
+    }
+    if (options_.method == "dispersed") {
+      if (clusters_.empty()) clusters_ = nearest_clusters(seed, 1);
+      return build_dispersed_table(clusters_, options_.num_experts, top_k_, seed);
+    }
+    return build_random_table(options_.vocab_size, options_.num_experts, top_k_, seed);
+  }
+
+ private:
+  std::vector<int32_t> nearest_clusters(uint64_t seed, int k) const {
+    const KMeansOptions kmeans{.num_clusters = options_.num_experts,
+                               .seed = seed,
+                               .threads = narrow<int>(options_.threads, "--threads")};
+    Progress progress(options_.progress, kmeans.max_iterations, 1, "iteration", "iterations");
+    const std::vector<float> centroids = find_centroids(
+        *embeddings_, kmeans, [&](int64_t iteration, int64_t) { progress.update(iteration); });
+    return nearest_centroids(*embeddings_, centroids, k, kmeans.threads);
+  }
+
+  const TableBuildOptions& options_;
+  const TokenCounts& counts_;
+  int top_k_;
+  std::optional<EmbeddingFile> embeddings_;
+  std::vector<int32_t> clusters_;  // of dispersed: the same for all layers
+};
+
+}  // namespace
+
+void table_build(int argc, char** argv) {
+  const auto options = parse_table_build(argc, argv);
+  if (!options) return;
+  const AtomicFile place(options->output);  // tells before the work whether it can be written to
+  BuildTimes times;
+  const auto begin = std::chrono::steady_clock::now();
+  const TokenCounts counts = count_corpus(*options);
+  times.counting = seconds_since(begin);
+  if (options->method == "balanced" && counts.total == 0) {
+    throw InputError("--tokens: nothing but padding in them");
+  }
+  const auto counted = std::chrono::steady_clock::now();
+  LayerBuilder builder(*options, counts);
+  std::vector<NamedTable> tables;
+  for (int64_t layer = 0; layer < options->num_layers; ++layer) {
+    tables.push_back(
+        {options->has_layers ? layer_table_name(layer) : "tid2eid", builder.build(layer)});
+  }
+  times.building = seconds_since(counted);
+  std::vector<const RoutingTable*> table_of_layer;
+  for (const NamedTable& named : tables) {
+    validate_table(named.table, options->num_experts, "table build");
+    table_of_layer.push_back(&named.table);
+  }
+  const TableSummary summary = summarise_tables(*options, counts, table_of_layer);
+  save_tables(options->output, tables, provenance(*options, counts, summary), options->dtype);
+  std::fputs(summary_text(*options, counts, summary, times).c_str(), stdout);
+}
+
+}  // namespace hashep
