@@ -16,6 +16,7 @@
 #include "core/safetensors.hpp"
 #include "core/strict_json.hpp"
 #include "runtime/model/tensor_names.hpp"
+#include "runtime/routing/spread_tensors.hpp"
 
 namespace hashep {
 namespace {
@@ -119,7 +120,14 @@ class ModelFolder::Impl {
 
   RoutingTable table(int64_t layer) const {
     const Place place = at(table_name(layer));
-    return table_from_tensor(table_tensor(place), config_.num_experts, text_of(place));
+    RoutingTable table =
+        table_from_tensor(table_tensor(place), config_.num_experts, text_of(place));
+    table.spread = read_spread_rows(spread_tensors(layer), table.top_k, text_of(place));
+    if (table.spread) {
+      table.spread->seed = static_cast<uint64_t>(layer);
+      validate_table(table, config_.num_experts, text_of(place));
+    }
+    return table;
   }
 
   /// Views of the mapped files.
@@ -213,6 +221,15 @@ class ModelFolder::Impl {
     return tensor;
   }
 
+  SpreadTensors spread_tensors(int64_t layer) const {
+    const auto tensor_of = [&](const std::string& name) -> const SafeTensor* {
+      const std::optional<Place> place = find(name);
+      return place ? &place->file->at(place->name) : nullptr;
+    };
+    const SpreadTensorNames names = spread_tensor_names(table_name(layer));
+    return {tensor_of(names.ids), tensor_of(names.offsets), tensor_of(names.rows)};
+  }
+
   /// Finds each tensor that the model needs and checks its shape, so that nothing is missing once
   /// tokens move. Reads headers alone. Returns their digest.
   uint64_t check_all() const {
@@ -231,6 +248,8 @@ class ModelFolder::Impl {
       if (config_.router == RouterKind::table) {
         const SafeTensor& tensor = table_tensor(at(table_name(layer)));
         digest.add(table_name(layer), tensor.dtype, tensor.shape);
+        require_spread(config_, spread_tensors(layer).rows != nullptr,
+                       text_of(at(table_name(layer))));
       }
       if (config_.score == Score::sqrtsoftplus) add_matrix(gate_name(layer), gate(layer));
       for (int64_t expert = 0; expert < config_.num_experts; ++expert) {
