@@ -13,7 +13,10 @@ namespace {
 void validate_rows(std::span<const int32_t> experts, int top_k, int64_t num_experts,
                    const std::string& what) {
   constexpr int64_t kNoRow = -1;
-  std::vector<int64_t> last_row(static_cast<size_t>(num_experts), kNoRow);
+  // Who does not know num_experts passes a large one: memory follows the experts that occur.
+  const int64_t largest = experts.empty() ? 0 : *std::max_element(experts.begin(), experts.end());
+  std::vector<int64_t> last_row(
+      static_cast<size_t>(std::clamp<int64_t>(largest + 1, 1, num_experts)), kNoRow);
   const auto num_rows = std::ssize(experts) / top_k;
   const int32_t* entry = experts.data();
   for (int64_t row = 0; row < num_rows; ++row) {

@@ -8,6 +8,22 @@
 #include "runtime/routing/route_checks.hpp"
 
 namespace hashep {
+namespace {
+
+/// Deals the count of an id evenly to its rows, of which the first is its own.
+void deal_count(int32_t id, int64_t num_rows, SpreadCounts& spread) {
+  const int64_t count = spread.counts[static_cast<size_t>(id)];
+  for (int64_t row = 0; row < num_rows; ++row) {
+    const int64_t share = count / num_rows + (row < count % num_rows ? 1 : 0);
+    if (row == 0) {
+      spread.counts[static_cast<size_t>(id)] = share;
+    } else {
+      spread.counts.push_back(share);
+    }
+  }
+}
+
+}  // namespace
 
 SpreadCounts spread_counts(std::span<const int64_t> counts, int64_t num_experts, int top_k,
                            double limit) {
@@ -27,14 +43,7 @@ SpreadCounts spread_counts(std::span<const int64_t> counts, int64_t num_experts,
     const auto num_rows = static_cast<int64_t>(std::ceil(count / (limit * mean)));
     spread.ids.push_back(static_cast<int32_t>(id));
     spread.offsets.push_back(spread.offsets.back() + num_rows);
-    for (int64_t row = 0; row < num_rows; ++row) {
-      const int64_t share = counts[id] / num_rows + (row < counts[id] % num_rows ? 1 : 0);
-      if (row == 0) {
-        spread.counts[id] = share;
-      } else {
-        spread.counts.push_back(share);
-      }
-    }
+    deal_count(static_cast<int32_t>(id), num_rows, spread);
   }
   return spread;
 }
@@ -58,6 +67,34 @@ RoutingTable fold_spread_rows(const RoutingTable& built, const SpreadCounts& spr
     further += num_further * built.top_k;
   }
   return table;
+}
+
+RoutingTable unfold_spread_rows(const RoutingTable& table) {
+  RoutingTable rows = table;
+  rows.spread.reset();
+  if (!table.spread) return rows;
+  const SpreadRows& spread = *table.spread;
+  for (size_t i = 0; i < spread.ids.size(); ++i) {
+    rows.experts.insert(rows.experts.end(),
+                        spread.experts.begin() + (spread.offsets[i] + 1) * table.top_k,
+                        spread.experts.begin() + spread.offsets[i + 1] * table.top_k);
+  }
+  rows.vocab_size = std::ssize(rows.experts) / table.top_k;
+  return rows;
+}
+
+SpreadCounts counts_of_rows(const RoutingTable& table, std::span<const int64_t> counts) {
+  SpreadCounts spread{.vocab_size = table.vocab_size,
+                      .counts = {counts.begin(), counts.end()},
+                      .ids = {},
+                      .offsets = {0}};
+  if (!table.spread) return spread;
+  spread.ids = table.spread->ids;
+  spread.offsets = table.spread->offsets;
+  for (size_t i = 0; i < spread.ids.size(); ++i) {
+    deal_count(spread.ids[i], spread.offsets[i + 1] - spread.offsets[i], spread);
+  }
+  return spread;
 }
 
 }  // namespace hashep

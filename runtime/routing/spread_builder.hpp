@@ -29,4 +29,9 @@ SpreadCounts spread_counts(std::span<const int64_t> counts, int64_t num_experts,
 /// The table with spread rows of seed 0 from one that was built on spread.counts.
 RoutingTable fold_spread_rows(const RoutingTable& built, const SpreadCounts& spread);
 
+/// The reverse: each row of each id as a row of its own, and how often it occurs where id v occurs
+/// counts[v] times and its rows equally often. Without spread rows, table and counts themselves.
+RoutingTable unfold_spread_rows(const RoutingTable& table);
+SpreadCounts counts_of_rows(const RoutingTable& table, std::span<const int64_t> counts);
+
 }  // namespace hashep

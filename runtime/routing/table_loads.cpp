@@ -6,37 +6,20 @@
 #include <string>
 
 #include "core/error.hpp"
+#include "runtime/routing/spread_builder.hpp"
 
 namespace hashep {
-namespace {
-
-/// Adds to `loads` what spread ids load their rows with, less what table_loads adds for them.
-void move_spread_counts(const SpreadRows& spread, int top_k, std::span<const int64_t> counts,
-                        std::vector<int64_t>& loads) {
-  const int32_t* expert = spread.experts.data();
-  for (size_t i = 0; i < spread.ids.size(); ++i) {
-    const int64_t count = counts[static_cast<size_t>(spread.ids[i])];
-    const int64_t num_rows = spread.offsets[i + 1] - spread.offsets[i];
-    for (int64_t row = 0; row < num_rows; ++row) {
-      const int64_t share = count / num_rows + (row < count % num_rows ? 1 : 0);
-      const int64_t added = row == 0 ? share - count : share;  // the first is also in tid2eid
-      for (int choice = 0; choice < top_k; ++choice) {
-        loads[static_cast<size_t>(*expert++)] += added;
-      }
-    }
-  }
-}
-
-}  // namespace
-
 std::vector<int64_t> table_loads(const RoutingTable& table, std::span<const int64_t> counts,
                                  int64_t num_experts) {
   if (std::ssize(counts) != table.vocab_size) {
     throw RunError("table_loads: counts of " + std::to_string(counts.size()) + " ids, expected " +
                    std::to_string(table.vocab_size));
   }
+  if (table.spread) {
+    const SpreadCounts rows = counts_of_rows(table, counts);
+    return table_loads(unfold_spread_rows(table), rows.counts, num_experts);
+  }
   std::vector<int64_t> loads(static_cast<size_t>(num_experts));
-  if (table.spread) move_spread_counts(*table.spread, table.top_k, counts, loads);
   const int32_t* expert = table.experts.data();
   for (const int64_t count : counts) {
     for (int choice = 0; choice < table.top_k; ++choice) {
