@@ -24,7 +24,9 @@ void load_model(const std::string& path, sentencepiece::SentencePieceProcessor& 
 
 }  // namespace
 
-std::vector<int32_t> tokenize_text_file(const std::string& path, const std::string& tokenizer) {
+void encode_text_file(const std::string& path, const std::string& tokenizer,
+                      const EncodedLine& take) {
+  constexpr size_t kKeptBytes = size_t{64} << 20;  // of the mapped file
   if (tokenizer.empty()) {
     throw InputError(path +
                      ": text needs a tokenizer (--tokenizer MODEL); token ids are .npy or "
@@ -34,19 +36,31 @@ std::vector<int32_t> tokenize_text_file(const std::string& path, const std::stri
   sentencepiece::SentencePieceProcessor processor;
   load_model(tokenizer, processor);
 
-  std::vector<int32_t> ids;
-  std::vector<int> line_ids;
-  std::string_view rest = text_of(file);
-  while (!rest.empty()) {
-    const size_t length = std::min(rest.find('\n'), rest.size());
-    std::string_view line = rest.substr(0, length);
+  const std::string_view text = text_of(file);
+  std::vector<int> ids;
+  size_t dropped_at = 0;
+  bool is_empty = true;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    std::string_view line = text.substr(at, end - at);
     if (line.ends_with('\r')) line.remove_suffix(1);
-    const auto status = processor.Encode(line, &line_ids);
+    const auto status = processor.Encode(line, &ids);
     if (!status.ok()) throw InputError(path + ": cannot be encoded: " + status.ToString());
-    ids.insert(ids.end(), line_ids.begin(), line_ids.end());
-    rest.remove_prefix(std::min(length + 1, rest.size()));
+    at = std::min(end + 1, text.size());
+    is_empty = is_empty && ids.empty();
+    take(ids, static_cast<int64_t>(at));
+    if (at - dropped_at < kKeptBytes) continue;
+    file.drop_pages();
+    dropped_at = at;
   }
-  if (ids.empty()) throw InputError(path + ": no token ids in it");
+  if (is_empty) throw InputError(path + ": no token ids in it");
+}
+
+std::vector<int32_t> tokenize_text_file(const std::string& path, const std::string& tokenizer) {
+  std::vector<int32_t> ids;
+  encode_text_file(path, tokenizer, [&](std::span<const int32_t> line, int64_t) {
+    ids.insert(ids.end(), line.begin(), line.end());
+  });
   return ids;
 }
 

@@ -64,6 +64,7 @@ class MappedTokens final : public TokenStream {
 
   std::optional<int64_t> size() const override { return num_ids_; }
   std::optional<int64_t> natural_seq_len() const override { return row_length_; }
+  void give_back_memory() const override { file_.drop_pages(); }
 
  private:
   template <typename Id>
@@ -139,6 +140,10 @@ std::unique_ptr<TokenStream> open_bin(const std::string& path, const std::string
 }
 
 }  // namespace
+
+bool is_text_file(const std::string& path) {
+  return !path.ends_with(".npy") && !path.ends_with(".bin");
+}
 
 std::unique_ptr<TokenStream> open_token_file(const TokenFile& file) {
   if (file.path.ends_with(".npy")) return open_npy(file.path);

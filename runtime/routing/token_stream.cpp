@@ -5,6 +5,7 @@
 
 #include "core/error.hpp"
 #include "core/split.hpp"
+#include "runtime/routing/id_histogram.hpp"
 
 namespace hashep {
 namespace {
@@ -41,17 +42,15 @@ void read_batch(const TokenStream& stream, const BatchSplit& split, int64_t step
 
 std::vector<int64_t> count_ids(const TokenStream& stream, int64_t vocab_size, int64_t limit) {
   constexpr int64_t kChunk = 1 << 16;  // ids: small enough to stay in a core's cache
-  std::vector<int64_t> counts(static_cast<size_t>(vocab_size));
+  IdHistogram histogram(vocab_size);
   std::vector<int32_t> ids(static_cast<size_t>(std::clamp(limit, int64_t{0}, kChunk)));
   for (int64_t first = 0; first < limit; first += kChunk) {
     const std::span<int32_t> chunk(ids.data(),
                                    static_cast<size_t>(std::min(kChunk, limit - first)));
     stream.read(first, chunk);
-    for (const int32_t id : chunk) {
-      if (id >= 0 && id < vocab_size) ++counts[static_cast<size_t>(id)];
-    }
+    histogram.add(chunk);
   }
-  return counts;
+  return histogram.counts();
 }
 
 }  // namespace hashep

@@ -32,7 +32,12 @@ class TokenStream {
   virtual std::optional<int64_t> size() const = 0;
   /// The row length of a 2-D file: the natural seq_len.
   virtual std::optional<int64_t> natural_seq_len() const { return std::nullopt; }
+  /// Lets go of memory of ids read so far that can be read from the file again.
+  virtual void give_back_memory() const {}
 };
+
+/// Whether a file of this name is text, which needs a tokenizer: neither .npy nor .bin.
+bool is_text_file(const std::string& path);
 
 /// Opens a token file; .npy and .bin stay mapped, text is encoded line by line. Throws InputError
 /// on a missing, empty or malformed file.

@@ -3,8 +3,10 @@
 
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
+#include <xxhash.h>
 
 #include "core/error.hpp"
+#include "runtime/routing/token_counts.hpp"
 #include "runtime/routing/token_stream.hpp"
 #include "tests/runtime/routing/test_files.hpp"
 #include "tests/support/catch.hpp"
@@ -45,6 +47,12 @@ TEST_CASE("text is encoded line by line, each line as if alone") {
   std::vector<int32_t> ids(4);
   stream->read(10, ids);
   CHECK(ids == std::vector<int32_t>{space, b, space, a});
+
+  const std::vector<TokenFile> files = {{text, "u16", model}};
+  const TokenCounts counts = count_tokens(files, 7);
+  CHECK(counts.total == 12);
+  CHECK(counts.counts[static_cast<size_t>(b)] == 3);
+  CHECK(counts.digest == XXH64(expected.data(), expected.size() * sizeof(int32_t), 0));
 
   // Bytes that are no UTF-8 are unknown characters, no error.
   write_bytes(text, "a\xff");
