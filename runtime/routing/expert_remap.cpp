@@ -79,8 +79,8 @@ void fill_pruned(RoutingTable& table, int64_t num_experts, std::span<const int64
       int32_t best = kPruned;
       for (int32_t expert = 0; expert < num_experts; ++expert) {
         if (std::find(row.begin(), row.end(), expert) != row.end()) continue;
-        const bool is_less = best == kPruned || loads[static_cast<size_t>(expert)] <
-                                                    loads[static_cast<size_t>(best)];
+        const bool is_less = best == kPruned ||
+                             loads[static_cast<size_t>(expert)] < loads[static_cast<size_t>(best)];
         if (is_less) best = expert;
       }
       choice = best;
@@ -101,8 +101,8 @@ ExpertRemap make_expert_remap(std::vector<int32_t> new_of, const std::string& so
   for (int64_t expert = 0; expert < std::ssize(remap.new_of); ++expert) {
     const int32_t number = remap.new_of[static_cast<size_t>(expert)];
     if (number == kPruned) continue;
-    const std::string what = source + ": expert " + std::to_string(expert) + " becomes " +
-                             std::to_string(number) + ", ";
+    const std::string what =
+        source + ": expert " + std::to_string(expert) + " becomes " + std::to_string(number) + ", ";
     if (number < 0 || number >= remap.num_experts) {
       throw InputError(what + "outside [0, " + std::to_string(remap.num_experts) +
                        "), the experts that are left (-1: pruned)");
@@ -140,10 +140,10 @@ RoutingTable remap_table(const RoutingTable& table, const ExpertRemap& remap, Pr
     has_pruned = true;
     if (pruned == PrunedChoice::refuse) {
       const auto row = static_cast<int64_t>(i) / table.top_k;
-      throw InputError(source +
-                       (row < table.vocab_size ? ": row " + std::to_string(row) : ": a spread row") +
-                       " has the pruned expert " + std::to_string(old) +
-                       " (--fill least-loaded gives such choices to others)");
+      throw InputError(
+          source + (row < table.vocab_size ? ": row " + std::to_string(row) : ": a spread row") +
+          " has the pruned expert " + std::to_string(old) +
+          " (--fill least-loaded gives such choices to others)");
     }
   }
   if (has_pruned) fill_pruned(rows, remap.num_experts, spread.counts);

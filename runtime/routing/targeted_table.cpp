@@ -156,7 +156,8 @@ RoutingTable build_targeted_table(std::span<const int64_t> counts, const Placeme
     return excess;
   };
 
-  RoutingTable random = build_random_table(std::ssize(counts), placement.num_experts(), top_k, seed);
+  RoutingTable random =
+      build_random_table(std::ssize(counts), placement.num_experts(), top_k, seed);
   const Excess of_random = excess_of(random);
   const uint64_t key = derive_key(seed, kTargetedTableTag);
   std::optional<RoutingTable> best;

@@ -48,8 +48,8 @@ TEST_CASE("a targeted table is a valid one, never worse than the random one of i
   std::mt19937_64 random(41);
   for (int round = 0; round < 400; ++round) {
     const auto num_experts = static_cast<int64_t>(1 + random() % 20);
-    const auto top_k =
-        round % 5 == 0 ? static_cast<int>(num_experts) : static_cast<int>(1 + random() % num_experts);
+    const auto top_k = round % 5 == 0 ? static_cast<int>(num_experts)
+                                      : static_cast<int>(1 + random() % num_experts);
     const int ep_size = static_cast<int>(1 + random() % 10);  // more ranks than experts, at times
     const Placement placement = random_placement(random, num_experts, ep_size);
     const std::vector<int64_t> counts = hard_counts(random);
