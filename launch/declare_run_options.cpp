@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/declare_run_options.hpp"
 
-#include "core/units.hpp"
+#include "launch/option_checks.hpp"
 
 namespace hashep {
 namespace {
-
-void add_count(CLI::App& app, const std::string& name, int64_t& value,
-               const std::string& description) {
-  app.add_option_function<std::string>(
-         name, [&value, name](const std::string& text) { value = parse_count(text, name); },
-         description)
-      ->type_name("N")
-      ->default_str(std::to_string(value));
-}
 
 void declare_model(CLI::App& app, RunOptions& options) {
   const std::string group = "Model";

@@ -5,6 +5,7 @@
 #include "core/exit_code.hpp"
 #include "launch/run_command.hpp"
 #include "launch/run_options.hpp"
+#include "launch/table_command.hpp"
 
 namespace {
 
@@ -15,6 +16,7 @@ constexpr const char* kHelp =
     "\n"
     "Commands:\n"
     "  run        run layers over batches of tokens, on one rank or under mpirun\n"
+    "  table      make routing tables from a corpus of tokens\n"
     "\n"
     "Options:\n"
     "  --help     this text; `hashep COMMAND --help` lists a command's options\n"
@@ -27,6 +29,9 @@ constexpr const char* kHelp =
     "      four ranks, 16 experts each, real token ids\n"
     "  mpirun -np 2 hashep run --model DIR --tokens ids.npy --dtype bf16 --output out.safetensors\n"
     "      the hash-routed layers of a DeepSeek-V4-shaped folder, one step, outputs kept\n"
+    "  hashep table build --tokens ids.bin --vocab-size 32000 --num-experts 64 --ranks 8 \\\n"
+    "      --method balanced --output table.safetensors\n"
+    "      a routing table with even loads, for hashep run --table\n"
     "\n"
     "Exit codes: 0 success, 1 failure while running, 2 bad input.\n";
 
@@ -35,6 +40,7 @@ constexpr const char* kHelp =
 int main(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "--help";
   if (command == "run") return hashep::run_command(argc, argv);
+  if (command == "table") return hashep::table_command(argc, argv);
   if (command == "--version") {
     std::printf("%s\n", hashep::version_text().c_str());
     return hashep::kExitSuccess;

@@ -35,10 +35,13 @@ Progress::Style parse_style(const std::string& style) {
 
 }  // namespace
 
-Progress::Progress(const std::string& style, int64_t steps, int64_t tokens_per_step)
+Progress::Progress(const std::string& style, int64_t steps, int64_t units_per_step,
+                   const std::string& step, const std::string& units)
     : style_(parse_style(style)),
       steps_(steps),
-      tokens_per_step_(tokens_per_step),
+      units_per_step_(units_per_step),
+      step_(step),
+      units_(units),
       begin_(Clock::now()),
       next_(begin_ + kQuietStart) {}
 
@@ -48,11 +51,12 @@ Progress::~Progress() {
 
 std::string Progress::text(int64_t done) const {
   const double seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
-  const double rate = static_cast<double>(done * tokens_per_step_) / seconds;
+  const double rate = static_cast<double>(done * units_per_step_) / seconds;
   const double left = seconds / static_cast<double>(done) * static_cast<double>(steps_ - done);
   std::array<char, 128> line{};
-  std::snprintf(line.data(), line.size(), "step %lld/%lld, %.0f tokens/s, %.0f s left",
-                static_cast<long long>(done), static_cast<long long>(steps_), rate, left);
+  std::snprintf(line.data(), line.size(), "%s %lld/%lld, %.0f %s/s, %.0f s left", step_.c_str(),
+                static_cast<long long>(done), static_cast<long long>(steps_), rate, units_.c_str(),
+                left);
   return line.data();
 }
 

@@ -13,8 +13,9 @@ class Progress {
  public:
   enum class Style { off, lines, bar };
 
-  /// `style`: auto, bar, lines or off. `tokens_per_step` is for the rate shown.
-  Progress(const std::string& style, int64_t steps, int64_t tokens_per_step);
+  /// `style`: auto, bar, lines or off. The rate shown is that of steps, times `units_per_step`.
+  Progress(const std::string& style, int64_t steps, int64_t units_per_step,
+           const std::string& step = "step", const std::string& units = "tokens");
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -29,7 +30,9 @@ class Progress {
 
   Style style_;
   int64_t steps_;
-  int64_t tokens_per_step_;
+  int64_t units_per_step_;
+  std::string step_;
+  std::string units_;
   Clock::time_point begin_;
   Clock::time_point next_;
   bool bar_drawn_ = false;

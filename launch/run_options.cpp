@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "core/result_json.hpp"
+#include "launch/option_checks.hpp"
 #include "runtime/exec/backend_factory.hpp"
 
 namespace hashep {
@@ -20,23 +21,6 @@ constexpr int64_t kMaxBatchTokens = int64_t{1} << 36;
 constexpr int64_t kMaxSteps = int64_t{1} << 32;
 constexpr int64_t kMaxThreads = 4096;
 constexpr int64_t kMaxPlanDepth = 64;
-
-void require_one_of(const std::string& option, const std::string& value,
-                    std::initializer_list<const char*> known) {
-  std::string list;
-  for (const char* name : known) {
-    if (value == name) return;
-    list += list.empty() ? name : std::string(", ") + name;
-  }
-  throw InputError(option + " " + value + ": known are " + list);
-}
-
-void require_between(const std::string& option, int64_t value, int64_t least, int64_t most) {
-  if (value < least || value > most) {
-    throw InputError(option + " " + std::to_string(value) + ": must be in [" +
-                     std::to_string(least) + ", " + std::to_string(most) + "]");
-  }
-}
 
 /// The sizes of a synthetic model, by the names that the user gave them.
 void require_model_sizes(const RunOptions& options) {

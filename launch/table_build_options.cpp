@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/table_build_options.hpp"
+
+#include <limits>
+
+#include "core/error.hpp"
+#include "launch/option_checks.hpp"
+#include "launch/single_process.hpp"
+#include "runtime/model/model_config.hpp"
+
+namespace hashep {
+namespace {
+
+constexpr int64_t kMaxLayers = 4096;
+constexpr int64_t kMaxRanks = int64_t{1} << 20;
+constexpr int64_t kMaxThreads = 4096;
+
+/// What the options say before they are made sense of.
+struct Words {
+  std::vector<std::string> tokens;
+  std::string token_dtype = "u16";
+  std::string tokenizer;
+  std::string target;
+  std::string dtype = "i32";
+};
+
+void declare(CLI::App& app, TableBuildOptions& options, Words& words) {
+  app.option_defaults()->always_capture_default();
+  app.add_option("--tokens", words.tokens,
+                 "Token ids (.npy, .bin) or text (with --tokenizer), any number of files")
+      ->type_name("FILE...");
+  app.add_option("--token-dtype", words.token_dtype, "Of .bin files: u16, u32 or i32");
+  app.add_option("--tokenizer", words.tokenizer, "SentencePiece model for text")->type_name("FILE");
+  add_count(app, "--vocab-size", options.vocab_size, "Rows of the table");
+  add_count(app, "--num-experts", options.num_experts, "Routed experts of a layer");
+  add_count(app, "--top-k", options.top_k, "Experts of a token");
+  add_count(app, "--num-layers", options.num_layers,
+            "A table for each of these layers, layers.N.ffn.gate.tid2eid; default: one, tid2eid");
+  app.add_option("--method", options.method,
+                 "random; balanced (even loads); clustered (ids with similar embeddings share "
+                 "experts); dispersed (they do not)");
+  app.add_option("--target", words.target,
+                 "Loads that balanced evens: expert, rank or both; default: both with --ranks, "
+                 "else expert");
+  add_count(app, "--ranks", options.ranks, "Ranks, each with its contiguous share of the experts");
+  app.add_option("--embeddings", options.embeddings,
+                 "Embeddings [vocab_size, d] of the ids (.safetensors, .npy) for clustered and "
+                 "dispersed")
+      ->type_name("FILE");
+  add_count(app, "--threads", options.threads, "Threads of clustering; 0: the machine's");
+  add_count(app, "--seed", options.seed, "Layer N is made from seed + N");
+  app.add_option("--dtype", words.dtype, "Of the table's entries: i32 or i64");
+  app.add_option("--output", options.output, "The table file (.safetensors)")->type_name("FILE");
+  app.add_option("--progress", options.progress, "auto, bar, lines or off");
+  for (const char* name : {"--vocab-size", "--num-experts", "--method", "--output"}) {
+    app.get_option(name)->required();
+  }
+}
+
+void require_together(const TableBuildOptions& options, const Words& words) {
+  const bool by_embeddings = options.method == "clustered" || options.method == "dispersed";
+  if (by_embeddings && options.embeddings.empty()) {
+    throw InputError("--method " + options.method + " needs --embeddings FILE");
+  }
+  if (!by_embeddings && !options.embeddings.empty()) {
+    throw InputError("--embeddings goes with --method clustered or dispersed, not with --method " +
+                     options.method);
+  }
+  if (options.method == "balanced" && options.tokens.empty()) {
+    throw InputError("--method balanced needs --tokens FILE...");
+  }
+  if (!words.target.empty() && options.method != "balanced") {
+    throw InputError("--target goes with --method balanced, not with --method " + options.method);
+  }
+  if ((words.target == "rank" || words.target == "both") && options.ranks == 0) {
+    throw InputError("--target " + words.target + " needs --ranks N");
+  }
+}
+
+void validate(const TableBuildOptions& options, const Words& words, bool ranks_given) {
+  require_one_of("--method", options.method, {"random", "balanced"});
+  require_one_of("--token-dtype", words.token_dtype, {"u16", "u32", "i32"});
+  require_one_of("--dtype", words.dtype, {"i32", "i64"});
+  require_one_of("--progress", options.progress, {"auto", "bar", "lines", "off"});
+  if (!words.target.empty()) {
+    require_one_of("--target", words.target, {"expert", "rank", "both"});
+  }
+  require_between("--vocab-size", options.vocab_size, 1, kMaxVocabSize);
+  require_between("--num-experts", options.num_experts, 1, kMaxModelSize);
+  require_between("--top-k", options.top_k, 1, options.num_experts);
+  require_between("--num-layers", options.num_layers, 1, kMaxLayers);
+  require_between("--threads", options.threads, 0, kMaxThreads);
+  require_between("--seed", options.seed, 0, std::numeric_limits<int64_t>::max());
+  if (ranks_given) require_between("--ranks", options.ranks, 1, kMaxRanks);
+  if (!options.output.ends_with(".safetensors")) {
+    throw InputError("--output " + options.output + ": a table is a .safetensors file");
+  }
+  require_together(options, words);
+}
+
+}  // namespace
+
+std::string target_name(BalanceTarget target) {
+  if (target == BalanceTarget::rank) return "rank";
+  return target == BalanceTarget::both ? "both" : "expert";
+}
+
+std::optional<TableBuildOptions> parse_table_build(int argc, char** argv) {
+  TableBuildOptions options;
+  Words words;
+  CLI::App app(
+      "Makes routing tables (tid2eid: row v holds the experts of token id v) from a corpus of "
+      "tokens. Numbers take K, M, G (powers of 1024).",
+      "hashep table build");
+  declare(app, options, words);
+  if (!parse_options(app, argc, argv, 3)) return std::nullopt;
+  for (const std::string& path : words.tokens) {
+    options.tokens.push_back({path, words.token_dtype, words.tokenizer});
+  }
+  validate(options, words, app.count("--ranks") > 0);
+  options.has_layers = app.count("--num-layers") > 0;
+  options.dtype = words.dtype == "i64" ? DType::i64 : DType::i32;
+  if (words.target.empty()) {
+    options.target = options.ranks > 0 ? BalanceTarget::both : BalanceTarget::expert;
+  } else {
+    options.target = words.target == "rank"   ? BalanceTarget::rank
+                     : words.target == "both" ? BalanceTarget::both
+                                              : BalanceTarget::expert;
+  }
+  return options;
+}
+
+}  // namespace hashep

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/table_summary.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "core/narrow.hpp"
+#include "launch/run_options.hpp"
+
+namespace hashep {
+namespace {
+
+template <typename... Values>
+std::string format(const char* pattern, Values... values) {
+  std::array<char, 256> text{};
+  std::snprintf(text.data(), text.size(), pattern, values...);
+  return text.data();
+}
+
+std::string hex(uint64_t value) {
+  return format("%016llx", static_cast<unsigned long long>(value));
+}
+
+LoadFactors worst_of(const LoadFactors& a, const LoadFactors& b) {
+  return {std::max(a.expert_max_over_mean, b.expert_max_over_mean),
+          std::max(a.rank_max_over_mean, b.rank_max_over_mean)};
+}
+
+int ep_size_of(const TableBuildOptions& options) {
+  return narrow<int>(std::max<int64_t>(options.ranks, 1), "--ranks");
+}
+
+std::string row(const TableBuildOptions& options, const char* name, double of_experts,
+                double of_ranks) {
+  const std::string ranks = options.ranks > 0 ? format("%14.4f", of_ranks) : "";
+  return format("  %-20s%12.4f%s\n", name, of_experts, ranks.c_str());
+}
+
+std::string corpus_text(const TokenCounts& counts) {
+  const auto heaviest = std::max_element(counts.counts.begin(), counts.counts.end());
+  const auto unseen = std::count(counts.counts.begin(), counts.counts.end(), 0);
+  return format("  tokens              %lld in %lld files, and %lld of padding\n",
+                static_cast<long long>(counts.total), static_cast<long long>(counts.files),
+                static_cast<long long>(counts.padding)) +
+         format("  ids                 %lld seen of %zu; the heaviest, %lld, is %.2f %% of all\n",
+                static_cast<long long>(std::ssize(counts.counts) - unseen), counts.counts.size(),
+                static_cast<long long>(heaviest - counts.counts.begin()),
+                100.0 * static_cast<double>(*heaviest) /
+                    static_cast<double>(std::max<int64_t>(counts.total, 1)));
+}
+
+}  // namespace
+
+TableSummary summarise_tables(const TableBuildOptions& options, const TokenCounts& counts,
+                              std::span<const RoutingTable* const> table_of_layer) {
+  const int top_k = narrow<int>(options.top_k, "--top-k");
+  const Placement placement = contiguous_placement(options.num_experts, ep_size_of(options));
+  TableSummary summary;
+  summary.expert_bound = load_bound(counts.counts, options.num_experts, top_k);
+  summary.rank_bound = load_bound(counts.counts, placement.ep_size(), top_k);
+  auto seed = static_cast<uint64_t>(options.seed);
+  for (const RoutingTable* table : table_of_layer) {
+    summary.built = worst_of(summary.built, table_load_factors(*table, counts.counts, placement));
+    const RoutingTable random =
+        build_random_table(options.vocab_size, options.num_experts, top_k, seed++);
+    summary.random = worst_of(summary.random, table_load_factors(random, counts.counts, placement));
+  }
+  return summary;
+}
+
+std::string summary_text(const TableBuildOptions& options, const TokenCounts& counts,
+                         const TableSummary& summary) {
+  if (counts.total == 0) return "  no tokens counted: loads are not known\n";
+  const std::string ranks =
+      options.ranks > 0 ? format("%14s", ("of " + std::to_string(options.ranks) + " ranks").c_str())
+                        : "";
+  return corpus_text(counts) +
+         format("\n  %-20s%12s%s\n", "load (max/mean)", "of experts", ranks.c_str()) +
+         row(options, "bound of any table", summary.expert_bound, summary.rank_bound) +
+         row(options, "random", summary.random.expert_max_over_mean,
+             summary.random.rank_max_over_mean) +
+         row(options, options.method == "random" ? "this table" : options.method.c_str(),
+             summary.built.expert_max_over_mean, summary.built.rank_max_over_mean);
+}
+
+std::map<std::string, std::string> provenance(const TableBuildOptions& options,
+                                              const TokenCounts& counts,
+                                              const TableSummary& summary) {
+  std::map<std::string, std::string> metadata = {
+      {"producer", version_text()},
+      {"method", options.method},
+      {"num_experts", std::to_string(options.num_experts)},
+      {"top_k", std::to_string(options.top_k)},
+      {"num_layers", std::to_string(options.num_layers)},
+      {"seed", std::to_string(options.seed)}};
+  if (options.method == "balanced") metadata["target"] = target_name(options.target);
+  if (options.ranks > 0) metadata["ranks"] = std::to_string(options.ranks);
+  if (counts.total == 0) return metadata;
+  metadata["corpus_digest"] = "xxh64:" + hex(counts.digest);
+  metadata["corpus_tokens"] = std::to_string(counts.total);
+  metadata["corpus_padding"] = std::to_string(counts.padding);
+  metadata["corpus_files"] = std::to_string(counts.files);
+  metadata["expert_bound"] = format("%.6f", summary.expert_bound);
+  metadata["expert_max_over_mean"] = format("%.6f", summary.built.expert_max_over_mean);
+  metadata["random_expert_max_over_mean"] = format("%.6f", summary.random.expert_max_over_mean);
+  if (options.ranks > 0) {
+    metadata["rank_bound"] = format("%.6f", summary.rank_bound);
+    metadata["rank_max_over_mean"] = format("%.6f", summary.built.rank_max_over_mean);
+    metadata["random_rank_max_over_mean"] = format("%.6f", summary.random.rank_max_over_mean);
+  }
+  return metadata;
+}
+
+}  // namespace hashep

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+
+#include "launch/table_build_options.hpp"
+#include "runtime/routing/routing_table.hpp"
+#include "runtime/routing/table_loads.hpp"
+#include "runtime/routing/token_counts.hpp"
+
+namespace hashep {
+
+/// What the tables of all layers come to on the corpus they were built from: load factors of the
+/// worst layer.
+struct TableSummary {
+  double expert_bound = 1.0;
+  double rank_bound = 1.0;
+  LoadFactors built;
+  LoadFactors random;  // of random tables with the same seeds
+};
+
+/// `table_of_layer`: the built table of each layer.
+TableSummary summarise_tables(const TableBuildOptions& options, const TokenCounts& counts,
+                              std::span<const RoutingTable* const> table_of_layer);
+
+/// For people, several lines.
+std::string summary_text(const TableBuildOptions& options, const TokenCounts& counts,
+                         const TableSummary& summary);
+
+/// Where the tables come from, for a file's __metadata__.
+std::map<std::string, std::string> provenance(const TableBuildOptions& options,
+                                              const TokenCounts& counts,
+                                              const TableSummary& summary);
+
+}  // namespace hashep
