@@ -70,11 +70,10 @@ TableSet load_tables(const std::string& path, int64_t num_experts) {
   return set;
 }
 
-int64_t least_num_experts(std::span<const NamedTable> tables) {
+int64_t least_num_experts(const RoutingTable& table) {
   int32_t largest = -1;
-  for (const auto& [name, table] : tables) {
-    for (const int32_t expert : table.experts) largest = std::max(largest, expert);
-    if (!table.spread) continue;
+  for (const int32_t expert : table.experts) largest = std::max(largest, expert);
+  if (table.spread) {
     for (const int32_t expert : table.spread->experts) largest = std::max(largest, expert);
   }
   return int64_t{largest} + 1;

@@ -3,7 +3,6 @@
 
 #include <map>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -30,8 +29,8 @@ TableSet load_tables(const std::string& path, int64_t num_experts);
 /// num_experts for a reader that does not know it: more than any model has.
 inline constexpr int64_t kManyExperts = int64_t{1} << 24;
 
-/// One more than the largest expert of the tables.
-int64_t least_num_experts(std::span<const NamedTable> tables);
+/// One more than the largest expert of the table.
+int64_t least_num_experts(const RoutingTable& table);
 
 /// Writes a table as a `.npy` file, whole or not at all. dtype: i32 or i64. Throws InputError where
 /// the table has spread rows, which such a file cannot hold.
