@@ -6,6 +6,12 @@
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
+# Functions for several vector widths: GCC's target_clones.
+set(HASHEP_EACH_VECTOR_WIDTH "")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set(HASHEP_EACH_VECTOR_WIDTH "__attribute__((target_clones(\"default\",\"avx2\",\"avx512f\")))")
+endif()
+
 # Flags of the host's compiler: not nvcc's (see hashep_set_cuda_flags).
 function(hashep_cxx_options target)
   target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${ARGN}>")

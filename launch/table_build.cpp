@@ -10,6 +10,9 @@
 #include "launch/progress.hpp"
 #include "launch/table_build_options.hpp"
 #include "launch/table_summary.hpp"
+#include "runtime/routing/clustered_table.hpp"
+#include "runtime/routing/kmeans.hpp"
+#include "runtime/routing/spread_builder.hpp"
 #include "runtime/routing/table_writer.hpp"
 
 namespace hashep {
@@ -24,17 +27,68 @@ TokenCounts count_corpus(const TableBuildOptions& options) {
                       [&](int64_t done) { progress.update(done / kMiB); });
 }
 
-RoutingTable build_layer(const TableBuildOptions& options, const TokenCounts& counts,
-                         int64_t layer) {
-  const int top_k = narrow<int>(options.top_k, "--top-k");
-  const uint64_t seed = static_cast<uint64_t>(options.seed) + static_cast<uint64_t>(layer);
-  if (options.method == "balanced") {
-    const int ep_size = narrow<int>(std::max<int64_t>(options.ranks, 1), "--ranks");
-    return build_targeted_table(counts.counts, contiguous_placement(options.num_experts, ep_size),
-                                top_k, options.target, seed);
+/// Makes the tables of one layer after the other.
+class LayerBuilder {
+ public:
+  LayerBuilder(const TableBuildOptions& options, const TokenCounts& counts)
+      : options_(options), counts_(counts), top_k_(narrow<int>(options.top_k, "--top-k")) {
+    if (options.embeddings.empty()) return;
+    embeddings_.emplace(options.embeddings, options.vocab_size);
+    if (options.num_experts > options.vocab_size) {
+      throw InputError("--method " + options.method + " needs --vocab-size >= --num-experts");
+    }
   }
-  return build_random_table(options.vocab_size, options.num_experts, top_k, seed);
-}
+
+  RoutingTable build(int64_t layer) {
+    const uint64_t seed = static_cast<uint64_t>(options_.seed) + static_cast<uint64_t>(layer);
+    if (options_.spread > 0.0) return build_spread(layer, seed);
+    if (options_.method == "balanced") return build_balanced(counts_.counts, seed);
+    if (options_.method == "clustered") {
+      return build_clustered_table(nearest_clusters(seed, top_k_), options_.num_experts, top_k_);
+    }
+    if (options_.method == "dispersed") {
+      if (clusters_.empty()) clusters_ = nearest_clusters(seed, 1);
+      return build_dispersed_table(clusters_, options_.num_experts, top_k_, seed);
+    }
+    return build_random_table(options_.vocab_size, options_.num_experts, top_k_, seed);
+  }
+
+ private:
+  RoutingTable build_balanced(std::span<const int64_t> counts, uint64_t seed) const {
+    const int ep_size = narrow<int>(std::max<int64_t>(options_.ranks, 1), "--ranks");
+    const Placement placement = contiguous_placement(options_.num_experts, ep_size);
+    return build_targeted_table(counts, placement, top_k_, options_.target, seed);
+  }
+
+  /// Each row of a hot id is an id of its own to the builder.
+  RoutingTable build_spread(int64_t layer, uint64_t seed) const {
+    const SpreadCounts rows =
+        spread_counts(counts_.counts, options_.num_experts, top_k_, options_.spread);
+    const RoutingTable built =
+        options_.method == "balanced"
+            ? build_balanced(rows.counts, seed)
+            : build_random_table(std::ssize(rows.counts), options_.num_experts, top_k_, seed);
+    RoutingTable table = fold_spread_rows(built, rows);
+    table.spread->seed = static_cast<uint64_t>(layer);
+    return table;
+  }
+
+  std::vector<int32_t> nearest_clusters(uint64_t seed, int k) const {
+    const KMeansOptions kmeans{.num_clusters = options_.num_experts,
+                               .seed = seed,
+                               .threads = narrow<int>(options_.threads, "--threads")};
+    Progress progress(options_.progress, kmeans.max_iterations, 1, "iteration", "iterations");
+    const std::vector<float> centroids = find_centroids(
+        *embeddings_, kmeans, [&](int64_t iteration, int64_t) { progress.update(iteration); });
+    return nearest_centroids(*embeddings_, centroids, k, kmeans.threads);
+  }
+
+  const TableBuildOptions& options_;
+  const TokenCounts& counts_;
+  int top_k_;
+  std::optional<EmbeddingFile> embeddings_;
+  std::vector<int32_t> clusters_;  // of dispersed: the same for all layers
+};
 
 }  // namespace
 
@@ -46,10 +100,11 @@ void table_build(int argc, char** argv) {
   if (options->method == "balanced" && counts.total == 0) {
     throw InputError("--tokens: nothing but padding in them");
   }
+  LayerBuilder builder(*options, counts);
   std::vector<NamedTable> tables;
   for (int64_t layer = 0; layer < options->num_layers; ++layer) {
-    tables.push_back({options->has_layers ? layer_table_name(layer) : "tid2eid",
-                      build_layer(*options, counts, layer)});
+    tables.push_back(
+        {options->has_layers ? layer_table_name(layer) : "tid2eid", builder.build(layer)});
   }
   std::vector<const RoutingTable*> table_of_layer;
   for (const NamedTable& named : tables) {

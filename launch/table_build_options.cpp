@@ -90,7 +90,7 @@ void require_together(const TableBuildOptions& options, const Words& words, bool
 
 void validate(const TableBuildOptions& options, const Words& words, bool ranks_given,
               bool spread_given) {
-  require_one_of("--method", options.method, {"random", "balanced"});
+  require_one_of("--method", options.method, {"random", "balanced", "dispersed", "clustered"});
   require_one_of("--token-dtype", words.token_dtype, {"u16", "u32", "i32"});
   require_one_of("--dtype", words.dtype, {"i32", "i64"});
   require_one_of("--progress", options.progress, {"auto", "bar", "lines", "off"});
