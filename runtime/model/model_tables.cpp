@@ -66,6 +66,7 @@ TableSet load_model_tables(const std::string& folder) {
   const ModelConfig config = read_model_config(folder);
   const ModelFiles files(folder, config.num_layers);
   TableSet set;
+  set.metadata["num_experts"] = std::to_string(config.num_experts);
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     if (model_table_tensor(files, config, layer).dtype == DType::i64) set.dtype = DType::i64;
     set.tables.push_back({table_name(layer), read_model_table(files, config, layer)});
