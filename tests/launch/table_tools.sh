@@ -153,6 +153,8 @@ check "spread rows are told" says 'spread: 2 ids have 14 rows'
 good inspect --table s.safetensors --tokens ids.bin --seq-len 1K
 check "below the bound" says '^    experts +1\.[0-9]+ +4\.0'
 check "the bound with them" says '^    with spread rows +1\.0000$'
+good inspect --table s.safetensors --tokens ids.bin --seq-len 1
+check "a row by position: all at position 0 take the same" says '^    experts +[4-9]\.[0-9]+ +4\.0'
 check "a change of the model" says 'spread_rule .*changes the model'
 bad '.npy file cannot hold spread rows' convert s.safetensors --output out/s.npy
 small_run=(--hidden-size 16 --ffn-size 16 --num-experts 8 --num-layers 2 --vocab-size 64
