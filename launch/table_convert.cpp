@@ -107,6 +107,9 @@ void remap(const ConvertOptions& options, TableSet& set) {
   }
   set.metadata["remapped"] = std::to_string(remap.new_of.size()) + " experts to " +
                              std::to_string(remap.num_experts) + ", fill " + options.fill;
+  std::erase_if(set.metadata, [](const auto& entry) {  // of the old experts
+    return entry.first.find("max_over_mean") != entry.first.npos || entry.first.ends_with("_bound");
+  });
   if (set.metadata.contains("num_experts")) {
     set.metadata["num_experts"] = std::to_string(remap.num_experts);
   }

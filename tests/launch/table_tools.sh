@@ -80,6 +80,7 @@ for word in '"program": "hashep table inspect"' '"expert_max_over_mean": 4\.0' '
 done
 good inspect --table layers.safetensors --tokens ids.bin ids.bin --num-experts 8 --top 1
 check "each layer" says '^  layer 1 +max/mean +bound$'
+check "the heaviest token of all" says '^  5 +50\.'
 check "all files" says '8192 tokens of 2 files'
 good inspect --table layers.safetensors --tokens ids.bin --layer 1
 check "one layer" [ "$(grep -c 'max/mean  ' stdout.txt)" = 1 ]
@@ -142,6 +143,7 @@ bad 'has the pruned expert' convert t.safetensors --output out/t.safetensors --r
 good convert t.safetensors --output pruned.safetensors --remap prune.json --fill least-loaded \
   --tokens ids.bin
 good inspect --table pruned.safetensors --tokens ids.bin --num-experts 6
+check "loads of the old experts are not" [ "$(grep -c 'max_over_mean' stdout.txt)" = 0 ]
 check "the remap is recorded" says 'remapped +"8 experts to 6, fill least-loaded"'
 bad '--fill goes with --remap' convert t.safetensors --output out/t.npy --fill least-loaded
 
