@@ -2,6 +2,7 @@
 #include "launch/table_build.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 
 #include "core/atomic_file.hpp"
@@ -19,6 +20,10 @@ namespace hashep {
 namespace {
 
 constexpr int64_t kMiB = int64_t{1} << 20;
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
 
 TokenCounts count_corpus(const TableBuildOptions& options) {
   const int64_t bytes = token_file_bytes(options.tokens);
@@ -96,16 +101,21 @@ void table_build(int argc, char** argv) {
   const auto options = parse_table_build(argc, argv);
   if (!options) return;
   const AtomicFile place(options->output);  // tells before the work whether it can be written to
+  BuildTimes times;
+  const auto begin = std::chrono::steady_clock::now();
   const TokenCounts counts = count_corpus(*options);
+  times.counting = seconds_since(begin);
   if (options->method == "balanced" && counts.total == 0) {
     throw InputError("--tokens: nothing but padding in them");
   }
+  const auto counted = std::chrono::steady_clock::now();
   LayerBuilder builder(*options, counts);
   std::vector<NamedTable> tables;
   for (int64_t layer = 0; layer < options->num_layers; ++layer) {
     tables.push_back(
         {options->has_layers ? layer_table_name(layer) : "tid2eid", builder.build(layer)});
   }
+  times.building = seconds_since(counted);
   std::vector<const RoutingTable*> table_of_layer;
   for (const NamedTable& named : tables) {
     validate_table(named.table, options->num_experts, "table build");
@@ -113,7 +123,7 @@ void table_build(int argc, char** argv) {
   }
   const TableSummary summary = summarise_tables(*options, counts, table_of_layer);
   save_tables(options->output, tables, provenance(*options, counts, summary), options->dtype);
-  std::fputs(summary_text(*options, counts, summary).c_str(), stdout);
+  std::fputs(summary_text(*options, counts, summary, times).c_str(), stdout);
 }
 
 }  // namespace hashep

@@ -82,13 +82,19 @@ TableSummary summarise_tables(const TableBuildOptions& options, const TokenCount
 }
 
 std::string summary_text(const TableBuildOptions& options, const TokenCounts& counts,
-                         const TableSummary& summary) {
-  if (counts.total == 0) return "  no tokens counted: loads are not known\n";
-  const std::string ranks =
-      options.ranks > 0 ? format("%14s", ("of " + std::to_string(options.ranks) + " ranks").c_str())
+                         const TableSummary& summary, const BuildTimes& times) {
+  const std::string built = format("%.3f s to build", times.building);
+  if (counts.total == 0) {
+    return "  time                " + built + "\n  no tokens counted: loads are not known\n";
+  }
+  const double rate = static_cast<double>(counts.total + counts.padding) / times.counting * 1e-6;
+  const std::string of_ranks =
+      options.ranks > 0 ? format("%5s%lld ranks", "of ", static_cast<long long>(options.ranks))
                         : "";
   return corpus_text(counts) +
-         format("\n  %-20s%12s%s\n", "load (max/mean)", "of experts", ranks.c_str()) +
+         format("  time                %.3f s to count (%.0f M tokens/s), %s\n\n", times.counting,
+                rate, built.c_str()) +
+         format("  %-20s%12s%14s\n", "load (max/mean)", "of experts", of_ranks.c_str()) +
          row(options, "bound of any table", summary.expert_bound, summary.rank_bound) +
          row(options, "random", summary.random.expert_max_over_mean,
              summary.random.rank_max_over_mean) +

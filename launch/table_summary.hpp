@@ -27,9 +27,15 @@ struct TableSummary {
 TableSummary summarise_tables(const TableBuildOptions& options, const TokenCounts& counts,
                               std::span<const RoutingTable* const> table_of_layer);
 
+/// What took how long, in seconds.
+struct BuildTimes {
+  double counting = 0.0;
+  double building = 0.0;  // of the tables of all layers
+};
+
 /// For people, several lines.
 std::string summary_text(const TableBuildOptions& options, const TokenCounts& counts,
-                         const TableSummary& summary);
+                         const TableSummary& summary, const BuildTimes& times);
 
 /// Where the tables come from, for a file's __metadata__.
 std::map<std::string, std::string> provenance(const TableBuildOptions& options,

@@ -67,6 +67,36 @@ TEST_CASE("k-means finds clusters that lie apart, the same with any number of th
   CHECK(std::unique(distinct.begin(), distinct.end()) == distinct.end());
 }
 
+TEST_CASE("each seed of k-means finds all clusters, as each centroid starts far from the others") {
+  const TempDir dir;
+  std::mt19937_64 random(54);
+  write_bytes(dir.file("e.npy"),
+              npy_bytes("<f4", "(600, 12)", bytes_of(blobs(random, 600, 12, 8))));
+  const EmbeddingFile file(dir.file("e.npy"), 600);
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    const auto nearest = nearest_centroids(
+        file, find_centroids(file, {.num_clusters = 8, .seed = seed, .threads = 1}), 1, 1);
+    std::vector<int64_t> sizes(8);
+    for (const int32_t cluster : nearest) ++sizes[static_cast<size_t>(cluster)];
+    CAPTURE(seed);
+    CHECK(sizes == std::vector<int64_t>(8, 75));
+  }
+}
+
+TEST_CASE("a cluster that is left without a row takes a far one") {
+  // Three clusters are seeded from 96 of the 960 rows, each tenth, which are all the same.
+  const TempDir dir;
+  std::vector<float> values(960, 0.0f);
+  for (size_t row = 0; row < values.size(); ++row) {
+    if (row % 10 == 1 || row % 10 == 2) values[row] = 100.0f * static_cast<float>(row % 10);
+  }
+  write_bytes(dir.file("e.npy"), npy_bytes("<f4", "(960, 1)", bytes_of(values)));
+  const EmbeddingFile file(dir.file("e.npy"), 960);
+  auto centroids = find_centroids(file, {.num_clusters = 3});
+  std::sort(centroids.begin(), centroids.end());
+  CHECK(centroids == std::vector<float>{0.0f, 100.0f, 200.0f});
+}
+
 TEST_CASE("the nearest centroids are those of a plain search, whatever the sizes") {
   const TempDir dir;
   std::mt19937_64 random(52);
