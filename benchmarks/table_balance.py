@@ -12,7 +12,8 @@ half: sums of random vectors of a word's neighbours (random indexing: Sahlgren 2
 
 The figures in benchmarks/results come from the kernel's documentation (Debian's linux-doc-6.1):
     benchmarks/table_balance.py --hashep build/cpu-release/bin/hashep --name linux-doc-6.1 \\
-        --timings --json FILE /usr/share/doc/linux-doc-6.1/Documentation
+        --json FILE /usr/share/doc/linux-doc-6.1/Documentation
+    benchmarks/table_balance.py --hashep build/cpu-release/bin/hashep --timings --json FILE
 """
 
 import argparse
@@ -236,7 +237,7 @@ def cpu_name():
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("text", nargs="+", help="text files, or folders of .txt, .rst and .md[.gz]")
+    parser.add_argument("text", nargs="*", help="text files, or folders of .txt, .rst and .md[.gz]")
     parser.add_argument("--hashep", required=True, help="the program")
     parser.add_argument("--name", default="text", help="of the corpus, in the rows")
     parser.add_argument("--tokenizer", help="SentencePiece model; default: words")
@@ -245,19 +246,22 @@ def main():
     parser.add_argument("--repeats", type=int, default=5, help="of each timing")
     parser.add_argument("--json", help="write the result here")
     args = parser.parse_args()
+    if not args.text and not args.timings:
+        sys.exit("nothing to do: neither TEXT nor --timings")
     if args.timings and numpy is None:
         sys.exit("--timings needs NumPy")
     version = subprocess.run([args.hashep, "--version"], capture_output=True, text=True,
                              check=True).stdout.split()
     with tempfile.TemporaryDirectory() as folder:
-        rows = balance_rows(args, folder)
+        rows = balance_rows(args, folder) if args.text else []
         if args.timings:
             rows += timing_rows(args, folder)
     if args.json:
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         document = {"program": "table_balance.py", "version": version[1],
                     "commit": version[2].strip("()"), "date": now,
-                    "args": ["--name", args.name] + ["--timings"] * args.timings + ["TEXT..."],
+                    "args": ["--name", args.name] + ["--timings"] * args.timings
+                    + ["TEXT..."] * bool(args.text),
                     "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "gpu": None,
                                 "mpi": None},
                     "ranks": 1, "results": rows}
