@@ -168,6 +168,29 @@ int64_t integer_from(const std::byte* place) {
   return static_cast<int64_t>(value);
 }
 
+/// `descr` is NumPy's name of the values' type.
+void write_npy_bytes(const std::string& path, const std::string& descr,
+                     std::span<const std::byte> values, std::span<const int64_t> shape) {
+  constexpr size_t kAlignment = 64;  // of the data in the file, as NumPy writes it
+  std::string dict = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': (";
+  for (const int64_t length : shape) dict += std::to_string(length) + ",";
+  if (shape.size() > 1) dict.pop_back();
+  dict += "), }";
+  const size_t preamble = kMagic.size() + 4;  // version and header length, two bytes each
+  const size_t total = (preamble + dict.size() + 1 + kAlignment - 1) / kAlignment * kAlignment;
+  dict.append(total - preamble - dict.size() - 1, ' ');
+  dict += '\n';
+  const auto length = narrow<uint16_t>(dict.size(), "length of a .npy header");
+
+  AtomicFile file(path);
+  file.write(kMagic);
+  file.write(std::string_view("\x01\x00", 2));
+  file.write(std::as_bytes(std::span(&length, 1)));
+  file.write(dict);
+  file.write(values);
+  file.commit();
+}
+
 }  // namespace
 
 int64_t NpyArray::num_elements() const {
@@ -225,24 +248,12 @@ NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& source) 
 
 void write_npy(const std::string& path, std::span<const int32_t> values,
                std::span<const int64_t> shape) {
-  constexpr size_t kAlignment = 64;  // of the data in the file, as NumPy writes it
-  std::string dict = "{'descr': '<i4', 'fortran_order': False, 'shape': (";
-  for (const int64_t length : shape) dict += std::to_string(length) + ",";
-  if (shape.size() > 1) dict.pop_back();
-  dict += "), }";
-  const size_t preamble = kMagic.size() + 4;  // version and header length, two bytes each
-  const size_t total = (preamble + dict.size() + 1 + kAlignment - 1) / kAlignment * kAlignment;
-  dict.append(total - preamble - dict.size() - 1, ' ');
-  dict += '\n';
-  const auto length = narrow<uint16_t>(dict.size(), "length of a .npy header");
+  write_npy_bytes(path, "<i4", std::as_bytes(values), shape);
+}
 
-  AtomicFile file(path);
-  file.write(kMagic);
-  file.write(std::string_view("\x01\x00", 2));
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(dict);
-  file.write(std::as_bytes(values));
-  file.commit();
+void write_npy(const std::string& path, std::span<const int64_t> values,
+               std::span<const int64_t> shape) {
+  write_npy_bytes(path, "<i8", std::as_bytes(values), shape);
 }
 
 }  // namespace hashep

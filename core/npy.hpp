@@ -26,8 +26,10 @@ struct NpyArray {
 /// InputError naming `source`.
 NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& source);
 
-/// Writes a 1-D or 2-D int32 array, atomically.
+/// Writes a 1-D or 2-D int32 or int64 array, atomically.
 void write_npy(const std::string& path, std::span<const int32_t> values,
+               std::span<const int64_t> shape);
+void write_npy(const std::string& path, std::span<const int64_t> values,
                std::span<const int64_t> shape);
 
 }  // namespace hashep

@@ -44,12 +44,6 @@ const FileDType* find_dtype(std::string_view name) {
   return found == kFileDTypes.end() ? nullptr : found;
 }
 
-std::string_view file_dtype_name(DType dtype) {
-  const auto* found = std::find_if(kFileDTypes.begin(), kFileDTypes.end(),
-                                   [&](const FileDType& known) { return known.dtype == dtype; });
-  return found->name;
-}
-
 std::string shape_text(std::span<const int64_t> shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); ++i) {
@@ -226,26 +220,35 @@ const SafeTensor& SafeTensorsFile::at(const std::string& name) const {
   throw InputError(path() + ": no tensor " + quote(name));
 }
 
+std::string_view safetensors_dtype_name(DType dtype) {
+  const auto* found = std::find_if(kFileDTypes.begin(), kFileDTypes.end(),
+                                   [&](const FileDType& known) { return known.dtype == dtype; });
+  return found->name;
+}
+
+std::string pad_safetensors_header(std::string json) {
+  constexpr size_t kAlignment = 8;  // of the data in the file
+  json.append((kAlignment - json.size() % kAlignment) % kAlignment, ' ');
+  std::string header(kLengthBytes, '\0');
+  const auto length = static_cast<uint64_t>(json.size());
+  std::memcpy(header.data(), &length, sizeof(length));
+  return header + json;
+}
+
 std::string safetensors_header(std::span<const SafeTensorSpec> tensors,
                                const std::map<std::string, std::string>& metadata) {
-  constexpr size_t kAlignment = 8;  // of the data in the file
   json root = json::object();
   if (!metadata.empty()) root[std::string(kMetadataKey)] = metadata;
   int64_t offset = 0;
   for (const SafeTensorSpec& tensor : tensors) {
     int64_t size = dtype_size(tensor.dtype);
     for (const int64_t length : tensor.shape) size *= length;
-    root[tensor.name] = {{"dtype", file_dtype_name(tensor.dtype)},
+    root[tensor.name] = {{"dtype", safetensors_dtype_name(tensor.dtype)},
                          {"shape", tensor.shape},
                          {"data_offsets", {offset, offset + size}}};
     offset += size;
   }
-  std::string text = root.dump();
-  text.append((kAlignment - text.size() % kAlignment) % kAlignment, ' ');
-  std::string header(kLengthBytes, '\0');
-  const auto length = static_cast<uint64_t>(text.size());
-  std::memcpy(header.data(), &length, sizeof(length));
-  return header + text;
+  return pad_safetensors_header(root.dump());
 }
 
 }  // namespace hashep

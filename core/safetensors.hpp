@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/dtype.hpp"
@@ -58,6 +59,9 @@ class SafeTensorsFile {
   SafeTensors contents_;
 };
 
+/// The format's name of a dtype: "BF16".
+std::string_view safetensors_dtype_name(DType dtype);
+
 /// A tensor to be written.
 struct SafeTensorSpec {
   std::string name;
@@ -69,5 +73,8 @@ struct SafeTensorSpec {
 /// data follow in this order, with nothing between.
 std::string safetensors_header(std::span<const SafeTensorSpec> tensors,
                                const std::map<std::string, std::string>& metadata);
+
+/// The same from the header's JSON text.
+std::string pad_safetensors_header(std::string json);
 
 }  // namespace hashep

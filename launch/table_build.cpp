@@ -13,6 +13,7 @@
 #include "launch/table_summary.hpp"
 #include "runtime/routing/clustered_table.hpp"
 #include "runtime/routing/kmeans.hpp"
+#include "runtime/routing/spread_builder.hpp"
 #include "runtime/routing/table_writer.hpp"
 
 namespace hashep {
@@ -45,11 +46,8 @@ class LayerBuilder {
 
   RoutingTable build(int64_t layer) {
     const uint64_t seed = static_cast<uint64_t>(options_.seed) + static_cast<uint64_t>(layer);
-    if (options_.method == "balanced") {
-      const int ep_size = narrow<int>(std::max<int64_t>(options_.ranks, 1), "--ranks");
-      const Placement placement = contiguous_placement(options_.num_experts, ep_size);
-      return build_targeted_table(counts_.counts, placement, top_k_, options_.target, seed);
-    }
+    if (options_.spread > 0.0) return build_spread(layer, seed);
+    if (options_.method == "balanced") return build_balanced(counts_.counts, seed);
     if (options_.method == "clustered") {
       return build_clustered_table(nearest_clusters(seed, top_k_), options_.num_experts, top_k_);
     }
@@ -61,6 +59,25 @@ class LayerBuilder {
   }
 
  private:
+  RoutingTable build_balanced(std::span<const int64_t> counts, uint64_t seed) const {
+    const int ep_size = narrow<int>(std::max<int64_t>(options_.ranks, 1), "--ranks");
+    const Placement placement = contiguous_placement(options_.num_experts, ep_size);
+    return build_targeted_table(counts, placement, top_k_, options_.target, seed);
+  }
+
+  /// Each row of a hot id is an id of its own to the builder.
+  RoutingTable build_spread(int64_t layer, uint64_t seed) const {
+    const SpreadCounts rows =
+        spread_counts(counts_.counts, options_.num_experts, top_k_, options_.spread);
+    const RoutingTable built =
+        options_.method == "balanced"
+            ? build_balanced(rows.counts, seed)
+            : build_random_table(std::ssize(rows.counts), options_.num_experts, top_k_, seed);
+    RoutingTable table = fold_spread_rows(built, rows);
+    table.spread->seed = static_cast<uint64_t>(layer);
+    return table;
+  }
+
   std::vector<int32_t> nearest_clusters(uint64_t seed, int k) const {
     const KMeansOptions kmeans{.num_clusters = options_.num_experts,
                                .seed = seed,

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/table_build_options.hpp"
 
+#include <cmath>
 #include <limits>
 
 #include "core/error.hpp"
 #include "launch/option_checks.hpp"
 #include "launch/single_process.hpp"
 #include "runtime/model/model_config.hpp"
+#include "runtime/routing/spread_builder.hpp"
 
 namespace hashep {
 namespace {
@@ -43,6 +45,12 @@ void declare(CLI::App& app, TableBuildOptions& options, Words& words) {
                  "Loads that balanced evens: expert, rank or both; default: both with --ranks, "
                  "else expert");
   add_count(app, "--ranks", options.ranks, "Ranks, each with its contiguous share of the experts");
+  app.add_option("--spread", options.spread,
+                 "Give ids that would load an expert with more than LIMIT times the mean several "
+                 "rows, one of which is picked by position (docs/routing-tables.md). This changes "
+                 "the model: train with it, or leave it")
+      ->type_name("LIMIT")
+      ->default_str("");
   app.add_option("--embeddings", options.embeddings,
                  "Embeddings [vocab_size, d] of the ids (.safetensors, .npy) for clustered and "
                  "dispersed")
@@ -57,7 +65,7 @@ void declare(CLI::App& app, TableBuildOptions& options, Words& words) {
   }
 }
 
-void require_together(const TableBuildOptions& options, const Words& words) {
+void require_together(const TableBuildOptions& options, const Words& words, bool spread_given) {
   const bool by_embeddings = options.method == "clustered" || options.method == "dispersed";
   if (by_embeddings && options.embeddings.empty()) {
     throw InputError("--method " + options.method + " needs --embeddings FILE");
@@ -69,6 +77,9 @@ void require_together(const TableBuildOptions& options, const Words& words) {
   if (options.method == "balanced" && options.tokens.empty()) {
     throw InputError("--method balanced needs --tokens FILE...");
   }
+  if (spread_given && (by_embeddings || options.tokens.empty())) {
+    throw InputError("--spread goes with --tokens FILE... and --method random or balanced");
+  }
   if (!words.target.empty() && options.method != "balanced") {
     throw InputError("--target goes with --method balanced, not with --method " + options.method);
   }
@@ -77,7 +88,8 @@ void require_together(const TableBuildOptions& options, const Words& words) {
   }
 }
 
-void validate(const TableBuildOptions& options, const Words& words, bool ranks_given) {
+void validate(const TableBuildOptions& options, const Words& words, bool ranks_given,
+              bool spread_given) {
   require_one_of("--method", options.method, {"random", "balanced", "dispersed", "clustered"});
   require_one_of("--token-dtype", words.token_dtype, {"u16", "u32", "i32"});
   require_one_of("--dtype", words.dtype, {"i32", "i64"});
@@ -95,7 +107,10 @@ void validate(const TableBuildOptions& options, const Words& words, bool ranks_g
   if (!options.output.ends_with(".safetensors")) {
     throw InputError("--output " + options.output + ": a table is a .safetensors file");
   }
-  require_together(options, words);
+  if (spread_given && !(std::isfinite(options.spread) && options.spread >= kLeastSpreadLimit)) {
+    throw InputError("--spread: must be a number from 0.05 on");
+  }
+  require_together(options, words, spread_given);
 }
 
 }  // namespace
@@ -117,7 +132,7 @@ std::optional<TableBuildOptions> parse_table_build(int argc, char** argv) {
   for (const std::string& path : words.tokens) {
     options.tokens.push_back({path, words.token_dtype, words.tokenizer});
   }
-  validate(options, words, app.count("--ranks") > 0);
+  validate(options, words, app.count("--ranks") > 0, app.count("--spread") > 0);
   options.has_layers = app.count("--num-layers") > 0;
   options.dtype = words.dtype == "i64" ? DType::i64 : DType::i32;
   if (words.target.empty()) {

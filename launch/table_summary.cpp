@@ -50,6 +50,14 @@ std::string corpus_text(const TokenCounts& counts) {
                     static_cast<double>(std::max<int64_t>(counts.total, 1)));
 }
 
+std::string spread_text(const TableBuildOptions& options, const TableSummary& summary) {
+  if (options.spread == 0.0) return "";
+  return format(
+      "\n  spread: %lld ids have %lld rows, taken as equally frequent here; this table is\n"
+      "  for a model that is trained with it\n",
+      static_cast<long long>(summary.spread_ids), static_cast<long long>(summary.spread_rows));
+}
+
 }  // namespace
 
 TableSummary summarise_tables(const TableBuildOptions& options, const TokenCounts& counts,
@@ -60,6 +68,10 @@ TableSummary summarise_tables(const TableBuildOptions& options, const TokenCount
   summary.expert_bound = load_bound(counts.counts, options.num_experts, top_k);
   summary.rank_bound = load_bound(counts.counts, placement.ep_size(), top_k);
   auto seed = static_cast<uint64_t>(options.seed);
+  if (const auto& spread = table_of_layer.front()->spread) {
+    summary.spread_ids = std::ssize(spread->ids);
+    summary.spread_rows = spread->offsets.back();
+  }
   for (const RoutingTable* table : table_of_layer) {
     summary.built = worst_of(summary.built, table_load_factors(*table, counts.counts, placement));
     const RoutingTable random =
@@ -87,7 +99,8 @@ std::string summary_text(const TableBuildOptions& options, const TokenCounts& co
          row(options, "random", summary.random.expert_max_over_mean,
              summary.random.rank_max_over_mean) +
          row(options, options.method == "random" ? "this table" : options.method.c_str(),
-             summary.built.expert_max_over_mean, summary.built.rank_max_over_mean);
+             summary.built.expert_max_over_mean, summary.built.rank_max_over_mean) +
+         spread_text(options, summary);
 }
 
 std::map<std::string, std::string> provenance(const TableBuildOptions& options,
@@ -102,6 +115,13 @@ std::map<std::string, std::string> provenance(const TableBuildOptions& options,
       {"seed", std::to_string(options.seed)}};
   if (options.method == "balanced") metadata["target"] = target_name(options.target);
   if (options.ranks > 0) metadata["ranks"] = std::to_string(options.ranks);
+  if (options.spread > 0.0) {
+    metadata["spread"] = format("%g", options.spread);
+    metadata["spread_ids"] = std::to_string(summary.spread_ids);
+    metadata["spread_rows"] = std::to_string(summary.spread_rows);
+    metadata["spread_rule"] =
+        "row XXH64(position in the sequence as int64, seed = layer) mod rows; changes the model";
+  }
   if (counts.total == 0) return metadata;
   metadata["corpus_digest"] = "xxh64:" + hex(counts.digest);
   metadata["corpus_tokens"] = std::to_string(counts.total);

@@ -19,6 +19,8 @@ struct TableSummary {
   double rank_bound = 1.0;
   LoadFactors built;
   LoadFactors random;  // of random tables with the same seeds
+  int64_t spread_ids = 0;
+  int64_t spread_rows = 0;
 };
 
 /// `table_of_layer`: the built table of each layer.

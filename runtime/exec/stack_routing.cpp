@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 
 #include "core/error.hpp"
 #include "runtime/routing/hash_router.hpp"
@@ -41,6 +42,7 @@ RoutingTable read_table(const ModelConfig& config, const RoutingSource& source, 
   } else {
     throw InputError("--router table needs --table FILE or a --model folder with tables");
   }
+  if (source.folder != nullptr) require_spread(config, table.spread.has_value(), name);
   if (table.vocab_size != config.vocab_size || table.top_k != config.top_k) {
     throw InputError(name + ": the table is [" + std::to_string(table.vocab_size) + ", " +
                      std::to_string(table.top_k) + "], the model needs [" +
@@ -111,11 +113,19 @@ uint64_t id_digest(const TokenStream& stream, int64_t limit) {
 
 uint64_t table_digest(const std::vector<std::unique_ptr<Router>>& routers) {
   uint64_t digest = 0;
+  const auto add = [&](const auto& values) {
+    digest = XXH64(values.data(), values.size() * sizeof(values[0]), digest);
+  };
   for (const auto& router : routers) {
-    if (const auto* by_table = dynamic_cast<const TableRouter*>(router.get())) {
-      const std::vector<int32_t>& experts = by_table->table().experts;
-      digest = XXH64(experts.data(), experts.size() * sizeof(experts[0]), digest);
-    }
+    const auto* by_table = dynamic_cast<const TableRouter*>(router.get());
+    if (by_table == nullptr) continue;
+    const RoutingTable& table = by_table->table();
+    add(table.experts);
+    if (!table.spread) continue;
+    add(table.spread->ids);
+    add(table.spread->offsets);
+    add(table.spread->experts);
+    add(std::array{table.spread->seed});
   }
   return digest;
 }

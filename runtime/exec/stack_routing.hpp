@@ -42,7 +42,8 @@ inline constexpr int64_t kCountedTokens = int64_t{1} << 20;
 /// A digest of the stream's first `limit` ids (kCountedTokens at most), for ranks to compare.
 uint64_t id_digest(const TokenStream& stream, int64_t limit);
 
-/// A digest of all layers' tables, for ranks to compare; 0 for arithmetic hash routers.
+/// A digest of all layers' tables, spread rows included, for ranks to compare; 0 for arithmetic
+/// hash routers.
 uint64_t table_digest(const std::vector<std::unique_ptr<Router>>& routers);
 
 }  // namespace hashep

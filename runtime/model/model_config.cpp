@@ -86,6 +86,13 @@ class Reader {
     return value->get<uint64_t>();
   }
 
+  bool flag(const std::string& key) const {
+    const json* value = find(key);
+    if (value == nullptr) return false;
+    if (!value->is_boolean()) fail(key, "neither true nor false");
+    return value->get<bool>();
+  }
+
   float number(const std::string& key, float otherwise) const {
     const json* value = find(key);
     if (value == nullptr) return otherwise;
@@ -168,6 +175,14 @@ void validate_config(const ModelConfig& config, const std::string& source) {
   }
 }
 
+void require_spread(const ModelConfig& config, bool has_spread, const std::string& source) {
+  if (has_spread == config.spread) return;
+  throw InputError(source + (has_spread ? ": has spread rows, but the model was trained without "
+                                          "(hashep.spread in config.json)"
+                                        : ": has no spread rows, but the model was trained with "
+                                          "them (hashep.spread in config.json)"));
+}
+
 ModelConfig parse_model_config(std::string_view text, const std::string& source) {
   const json root = parse_json_object(text, source);
   const Reader reader(root, source + ": ");
@@ -195,6 +210,7 @@ ModelConfig parse_model_config(std::string_view text, const std::string& source)
     const Reader own_reader(*own, source + ": hashep.");
     config.router = own_reader.named("router", parse_router, RouterKind::table);
     config.router_seed = own_reader.seed("seed");
+    config.spread = own_reader.flag("spread");
   }
   validate_config(config, source);
   return config;

@@ -37,6 +37,7 @@ struct ModelConfig {
   float routed_scaling_factor = 1.0f;        // routed_scaling_factor
   RouterKind router = RouterKind::table;     // hashep.router; a table unless told
   uint64_t router_seed = 0;                  // hashep.seed
+  bool spread = false;                       // hashep.spread: trained with spread rows
 
   FfnShape routed_shape() const { return {hidden_size, ffn_size, activation, swiglu_limit}; }
   /// Shared experts are one FFN whose ffn_size is num_shared_experts times that of a routed expert,
@@ -51,6 +52,10 @@ struct ModelConfig {
 /// Throws InputError naming `source` and the key where a size is not positive, top_k is not in
 /// [1, num_experts], swiglu_limit is negative or not finite, and so on.
 void validate_config(const ModelConfig& config, const std::string& source);
+
+/// Spread rows change a model, so they go with one that was trained with them and with no other.
+/// Throws InputError naming `source` (the table) where `has_spread` is not what the model wants.
+void require_spread(const ModelConfig& config, bool has_spread, const std::string& source);
 
 /// Parses the text of a config.json; unknown keys are ignored, missing ones are errors that name
 /// the key (optional: n_shared_experts 0, swiglu_limit 0, routed_scaling_factor 1, scoring_func

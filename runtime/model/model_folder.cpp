@@ -2,29 +2,15 @@
 #include "runtime/model/model_folder.hpp"
 
 #include <array>
-#include <filesystem>
-#include <system_error>
 
 #include "core/error.hpp"
 #include "core/safetensors.hpp"
 #include "runtime/model/model_files.hpp"
+#include "runtime/model/model_tables.hpp"
 #include "runtime/model/tensor_names.hpp"
 
 namespace hashep {
 namespace {
-
-namespace fs = std::filesystem;
-
-std::string_view text_of(const MappedFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
-
-ModelConfig read_config(const std::string& folder) {
-  std::error_code ignored;
-  if (!fs::is_directory(folder, ignored)) throw InputError(folder + ": not a folder");
-  const MappedFile file((fs::path(folder) / "config.json").string());
-  return parse_model_config(text_of(file), file.path());
-}
 
 bool is_weight_dtype(DType dtype) {
   return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
@@ -35,16 +21,13 @@ bool is_weight_dtype(DType dtype) {
 class ModelFolder::Impl {
  public:
   explicit Impl(const std::string& path)
-      : config_(read_config(path)), files_(path, config_.num_layers), digest_(check_all()) {}
+      : config_(read_model_config(path)), files_(path, config_.num_layers), digest_(check_all()) {}
 
   const ModelConfig& config() const { return config_; }
   void drop_pages() const { files_.drop_pages(); }
   uint64_t shape_digest() const { return digest_; }
 
-  RoutingTable table(int64_t layer) const {
-    const TensorPlace place = files_.at(table_name(layer));
-    return table_from_tensor(table_tensor(place), config_.num_experts, place.text());
-  }
+  RoutingTable table(int64_t layer) const { return read_model_table(files_, config_, layer); }
 
   /// Views of the mapped files.
   FfnWeights ffn(const std::string& name, const FfnShape& shape) const {
@@ -80,17 +63,6 @@ class ModelFolder::Impl {
     return tensor.matrix(rows, cols, place.text());
   }
 
-  const SafeTensor& table_tensor(const TensorPlace& place) const {
-    const SafeTensor& tensor = place.file->at(place.name);
-    if (tensor.dtype != DType::i32 && tensor.dtype != DType::i64) {
-      throw InputError(place.text() + ": dtype " + std::string(dtype_name(tensor.dtype)) +
-                       ", expected i32 or i64");
-    }
-    tensor.matrix(config_.vocab_size, config_.top_k, place.text());  // throws where it is not
-    if (tensor.shape.size() != 2) throw InputError(place.text() + ": not a 2-D tensor");
-    return tensor;
-  }
-
   /// Finds each tensor that the model needs and checks its shape, so that nothing is missing once
   /// tokens move. Reads headers alone. Returns their digest.
   uint64_t check_all() const {
@@ -107,7 +79,7 @@ class ModelFolder::Impl {
     };
     for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
       if (config_.router == RouterKind::table) {
-        const SafeTensor& tensor = table_tensor(files_.at(table_name(layer)));
+        const SafeTensor& tensor = model_table_tensor(files_, config_, layer);
         digest.add(table_name(layer), tensor.dtype, tensor.shape);
       }
       if (config_.score == Score::sqrtsoftplus) add_matrix(gate_name(layer), gate(layer));

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "runtime/routing/spread_rows.hpp"
 
 namespace hashep {
 
@@ -14,14 +17,16 @@ struct SafeTensor;
 struct RoutingTable {
   int64_t vocab_size = 0;
   int top_k = 1;
-  std::vector<int32_t> experts;  // [vocab_size, top_k]
+  std::vector<int32_t> experts;                     // [vocab_size, top_k]
+  std::optional<SpreadRows> spread = std::nullopt;  // of a table that was built with it
 
   bool operator==(const RoutingTable&) const = default;
 };
 
 /// Throws InputError, naming `source`, the row and the expert, where the table is not
 /// [vocab_size, top_k] with 1 <= top_k <= num_experts, an entry is outside [0, num_experts), or a
-/// row repeats an expert.
+/// row repeats an expert; likewise for spread rows, whose ids must ascend within the vocabulary,
+/// each with at least one row, the first being that of tid2eid.
 void validate_table(const RoutingTable& table, int64_t num_experts, const std::string& source);
 
 /// `random`: each row's experts drawn uniformly without repetition, a pure function of the seed.
@@ -38,13 +43,15 @@ RoutingTable table_from_tensor(const SafeTensor& tensor, int64_t num_experts,
                                const std::string& source);
 
 /// Reads a table from `.safetensors` (the tensor `tensor_name`; with an empty name the file's only
-/// 2-D integer tensor, I32 or I64) or `.npy` (any integer type), [vocab_size, top_k]; then
-/// validates.
+/// 2-D integer tensor, I32 or I64, spread rows apart) or `.npy` (any integer type),
+/// [vocab_size, top_k]; then validates. Spread rows are read where the file has them beside the
+/// table (spread_tensors.hpp), with seed 0.
 RoutingTable load_table(const std::string& path, const std::string& tensor_name,
                         int64_t num_experts);
 
 /// The table of one layer: the tensor layers.{layer}.ffn.gate.tid2eid (with or without a leading
-/// "model.") where the file has it, else, for all layers alike, the file's only table.
+/// "model.") where the file has it, else, for all layers alike, the file's only table. Spread rows
+/// get the layer's index as their seed.
 RoutingTable load_layer_table(const std::string& path, int64_t layer, int64_t num_experts);
 
 }  // namespace hashep

@@ -8,6 +8,7 @@
 #include "core/quote.hpp"
 #include "core/safetensors.hpp"
 #include "runtime/routing/routing_table.hpp"
+#include "runtime/routing/spread_tensors.hpp"
 #include "runtime/routing/table_writer.hpp"
 
 namespace hashep {
@@ -51,17 +52,22 @@ RoutingTable make_table(std::span<const int64_t> shape, int64_t num_experts,
   return table;
 }
 
-/// The name of the file's only 2-D integer tensor.
+/// The name of the file's only 2-D integer tensor that is not some table's spread rows.
 std::string only_table_name(const SafeTensorsFile& file) {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : file.contents().tensors) {
-    if (is_integer(tensor.dtype) && tensor.shape.size() == 2) names.push_back(name);
+    const bool is_table = is_integer(tensor.dtype) && tensor.shape.size() == 2;
+    if (is_table && name != spread_tensor_names(name).rows) names.push_back(name);
   }
   if (names.size() == 1) return names.front();
   if (names.empty()) throw InputError(file.path() + ": no 2-D tensor of I32 or I64 to be a table");
   throw InputError(file.path() + ": " + std::to_string(names.size()) +
                    " 2-D integer tensors could be the table (" + quote(names[0]) + ", " +
                    quote(names[1]) + (names.size() > 2 ? ", ..." : "") + "); expected one");
+}
+
+const SafeTensor* find_tensor(const SafeTensorsFile& file, const std::string& name) {
+  return file.has(name) ? &file.at(name) : nullptr;
 }
 
 RoutingTable load_npy_table(const std::string& path, int64_t num_experts) {
@@ -97,18 +103,28 @@ RoutingTable load_table(const std::string& path, const std::string& tensor_name,
   }
   const SafeTensorsFile file(path);
   const std::string name = tensor_name.empty() ? only_table_name(file) : tensor_name;
-  return table_from_tensor(file.at(name), num_experts, path + ": " + quote(name));
+  const std::string source = path + ": " + quote(name);
+  RoutingTable table = table_from_tensor(file.at(name), num_experts, source);
+  const SpreadTensorNames names = spread_tensor_names(name);
+  table.spread = read_spread_rows({find_tensor(file, names.ids), find_tensor(file, names.offsets),
+                                   find_tensor(file, names.rows)},
+                                  table.top_k, source);
+  if (table.spread) validate_table(table, num_experts, source);
+  return table;
 }
 
 RoutingTable load_layer_table(const std::string& path, int64_t layer, int64_t num_experts) {
+  std::string tensor_name;
   if (path.ends_with(".safetensors")) {
     const SafeTensorsFile file(path);
     const std::string name = layer_table_name(layer);
     for (const std::string& full_name : {name, "model." + name}) {
-      if (file.has(full_name)) return load_table(path, full_name, num_experts);
+      if (tensor_name.empty() && file.has(full_name)) tensor_name = full_name;
     }
   }
-  return load_table(path, "", num_experts);
+  RoutingTable table = load_table(path, tensor_name, num_experts);
+  if (table.spread) table.spread->seed = static_cast<uint64_t>(layer);
+  return table;
 }
 
 }  // namespace hashep

@@ -6,14 +6,18 @@
 #include <string>
 
 #include "core/error.hpp"
+#include "runtime/routing/spread_builder.hpp"
 
 namespace hashep {
-
 std::vector<int64_t> table_loads(const RoutingTable& table, std::span<const int64_t> counts,
                                  int64_t num_experts) {
   if (std::ssize(counts) != table.vocab_size) {
     throw RunError("table_loads: counts of " + std::to_string(counts.size()) + " ids, expected " +
                    std::to_string(table.vocab_size));
+  }
+  if (table.spread) {
+    const SpreadCounts rows = counts_of_rows(table, counts);
+    return table_loads(unfold_spread_rows(table), rows.counts, num_experts);
   }
   std::vector<int64_t> loads(static_cast<size_t>(num_experts));
   const int32_t* expert = table.experts.data();

@@ -10,7 +10,8 @@
 
 namespace hashep {
 
-/// The assignments of each expert where id v occurs counts[v] times. counts: [table.vocab_size].
+/// The assignments of each expert where id v occurs counts[v] times; rows of a spread id are taken
+/// to occur equally often. counts: [table.vocab_size].
 /// Returns [num_experts]; load_factors (comm/plan/plan_stats.hpp) makes factors of them. Throws
 /// RunError where counts has another length. The table has passed validate_table.
 std::vector<int64_t> table_loads(const RoutingTable& table, std::span<const int64_t> counts,

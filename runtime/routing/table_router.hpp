@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <vector>
+
 #include "runtime/routing/router.hpp"
 #include "runtime/routing/routing_table.hpp"
 
 namespace hashep {
 
-/// Router by table: a token's experts are row `id` of its layer's tid2eid.
+/// Router by table: a token's experts are row `id` of its layer's tid2eid, or, for an id that has
+/// spread rows, the one of them that spread_row picks by the token's position in its sequence.
 class TableRouter final : public Router {
  public:
   /// Takes a table that validate_table has passed.
@@ -18,8 +21,11 @@ class TableRouter final : public Router {
   void route(const TokenBatch& batch, std::span<int32_t> experts) const override;
 
  private:
+  void take_spread_rows(const TokenBatch& batch, std::span<int32_t> experts) const;
+
   RoutingTable table_;
   int64_t num_experts_;
+  std::vector<int32_t> spread_index_;  // [vocab_size]: place in spread->ids, or -1; else empty
 };
 
 }  // namespace hashep

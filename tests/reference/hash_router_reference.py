@@ -85,6 +85,18 @@ def route(feature, seed, num_experts, top_k, ids, first_index, previous, seq_len
     return experts
 
 
+def spread_row(position, seed, num_rows):
+    """Which of its rows a spread id takes at a position of its sequence."""
+    return xxh64(struct.pack("<q", position), seed) % num_rows
+
+
+def print_spread_rows():
+    """The initialisers of tests/runtime/routing/spread_rows_test.cpp."""
+    for position in (0, 1, 2, 7, 1023, 4096, 131071, 2**40):
+        for seed, num_rows in ((0, 1), (0, 2), (1, 3), (2, 8), (60, 1000), (2**64 - 1, 7)):
+            print(f"{{{position}, {seed}u, {num_rows}, {spread_row(position, seed, num_rows)}}},")
+
+
 def main():
     assert xxh64(b"") == 0xEF46DB3751D8E999  # the specification's own value
     # Starts inside a sequence and has two more starts (batch indices 5 and 12), padding at a start
@@ -96,6 +108,7 @@ def main():
             experts = route(feature, seed, num_experts, top_k, **batch)
             values = ", ".join(map(str, experts))
             print(f"{{HashFeature::{feature}, {seed}u, {num_experts}, {top_k}, {{{values}}}}},")
+    print_spread_rows()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/table_inspect.hpp"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "core/atomic_file.hpp"
+#include "core/error.hpp"
+#include "core/result_json.hpp"
+#include "core/units.hpp"
+#include "launch/inspection_report.hpp"
+#include "launch/option_checks.hpp"
+#include "launch/progress.hpp"
+#include "launch/single_process.hpp"
+#include "launch/table_source.hpp"
+#include "runtime/model/model_config.hpp"
+#include "runtime/routing/routed_loads.hpp"
+#include "runtime/routing/spread_builder.hpp"
+#include "runtime/routing/table_loads.hpp"
+#include "runtime/routing/table_router.hpp"
+#include "runtime/routing/token_pieces.hpp"
+
+namespace hashep {
+namespace {
+
+constexpr int64_t kMaxRanks = int64_t{1} << 20;
+constexpr int64_t kMaxTop = 1000;
+constexpr int64_t kDefaultSeqLen = 1024;  // as in hashep run
+
+struct InspectOptions {
+  std::string table;
+  int64_t layer = -1;  // -1: all
+  std::vector<std::string> token_files;
+  std::string token_dtype = "u16";
+  std::string tokenizer;
+  int64_t num_experts = 0;
+  std::vector<std::string> rank_counts = {"2", "4", "8"};
+  int64_t seq_len = 0;  // 0: rows of a 2-D token file, else kDefaultSeqLen
+  int64_t top = 10;
+  std::string json;
+  std::string progress = "auto";
+
+  std::vector<TokenFile> tokens;
+  std::vector<int> ranks;
+};
+
+void declare(CLI::App& app, InspectOptions& options) {
+  app.add_option("--table", options.table, "Table file (.safetensors, .npy) or model folder")
+      ->type_name("FILE")
+      ->required();
+  add_count(app, "--layer", options.layer, "Only the table of this layer");
+  app.get_option("--layer")->default_str("");
+  app.add_option("--tokens", options.token_files,
+                 "Token ids (.npy, .bin) or text (with --tokenizer), any number of files")
+      ->type_name("FILE...")
+      ->required();
+  app.add_option("--token-dtype", options.token_dtype, "Of .bin files: u16, u32 or i32");
+  app.add_option("--tokenizer", options.tokenizer,
+                 "SentencePiece model: for text, and for the names of tokens")
+      ->type_name("FILE");
+  add_count(app, "--num-experts", options.num_experts,
+            "Routed experts of a layer; a model folder knows");
+  app.get_option("--num-experts")->default_str("");
+  app.add_option("--ranks", options.rank_counts,
+                 "Numbers of ranks, each with its contiguous share of the experts")
+      ->type_name("N,...")
+      ->delimiter(',')
+      ->default_str("2,4,8");
+  add_count(app, "--seq-len", options.seq_len,
+            "Tokens of a sequence, for tables with spread rows; 0: rows of a 2-D token file, else "
+            "1024");
+  add_count(app, "--top", options.top, "How many of the heaviest tokens to show");
+  app.add_option("--json", options.json, "Write the result as JSON")->type_name("FILE");
+  app.add_option("--progress", options.progress, "auto, bar, lines or off");
+}
+
+void validate(InspectOptions& options, bool layer_given) {
+  require_one_of("--token-dtype", options.token_dtype, {"u16", "u32", "i32"});
+  require_one_of("--progress", options.progress, {"auto", "bar", "lines", "off"});
+  require_between("--num-experts", options.num_experts, 0, kMaxModelSize);
+  require_between("--top", options.top, 0, kMaxTop);
+  require_between("--seq-len", options.seq_len, 0, int64_t{1} << 40);
+  if (layer_given) require_between("--layer", options.layer, 0, kMaxModelSize);
+  for (const std::string& path : options.token_files) {
+    options.tokens.push_back({path, options.token_dtype, options.tokenizer});
+  }
+  for (const std::string& text : options.rank_counts) {
+    const int64_t count = parse_count(text, "--ranks");
+    require_between("--ranks", count, 1, kMaxRanks);
+    options.ranks.push_back(static_cast<int>(count));
+  }
+}
+
+/// The number of experts that the tables are for.
+int64_t resolve_num_experts(const InspectOptions& options, const TableSet& set) {
+  if (options.num_experts > 0) return options.num_experts;
+  const auto recorded = set.metadata.find("num_experts");
+  if (recorded == set.metadata.end()) {
+    throw InputError("--num-experts N is needed: " + options.table + " does not tell");
+  }
+  return parse_count(recorded->second, options.table + ": __metadata__ num_experts");
+}
+
+/// Loads over all files. Where rows depend on positions, each file is a stream of its own.
+std::vector<int64_t> measure_loads(const InspectOptions& options, const RoutingTable& table,
+                                   const TokenCounts& counts, int64_t num_experts) {
+  if (!table.spread) return table_loads(table, counts.counts, num_experts);
+  const TableRouter router(table, num_experts);
+  std::vector<int64_t> loads(static_cast<size_t>(num_experts));
+  for (const TokenFile& file : options.tokens) {
+    const auto stream = open_token_file(file);
+    const int64_t natural = stream->natural_seq_len().value_or(kDefaultSeqLen);
+    const auto of_file =
+        routed_loads(router, *stream, options.seq_len > 0 ? options.seq_len : natural);
+    for (size_t expert = 0; expert < loads.size(); ++expert) loads[expert] += of_file[expert];
+  }
+  return loads;
+}
+
+TokenCounts count_corpus(const InspectOptions& options, int64_t vocab_size) {
+  constexpr int64_t kMiB = int64_t{1} << 20;
+  Progress progress(options.progress, token_file_bytes(options.tokens) / kMiB + 1, 1, "MiB", "MiB");
+  TokenCounts counts =
+      count_tokens(options.tokens, vocab_size, [&](int64_t done) { progress.update(done / kMiB); });
+  if (counts.total == 0) throw InputError("--tokens: nothing but padding in them");
+  return counts;
+}
+
+LayerLoads inspect_layer(const InspectOptions& options, const NamedTable& named,
+                         const TokenCounts& counts, int64_t num_experts) {
+  const RoutingTable& table = named.table;
+  LayerLoads layer{.name = named.name,
+                   .top_k = table.top_k,
+                   .loads = measure_loads(options, table, counts, num_experts),
+                   .bound = load_bound(counts.counts, num_experts, table.top_k),
+                   .spread_bound = {},
+                   .ranks = {}};
+  if (table.spread) {
+    layer.spread_bound =
+        load_bound(counts_of_rows(table, counts.counts).counts, num_experts, table.top_k);
+  }
+  for (const int count : options.ranks) {
+    const Placement placement = contiguous_placement(num_experts, count);
+    layer.ranks.push_back({.ranks = count,
+                           .max_over_mean = load_factors(layer.loads, placement).rank_max_over_mean,
+                           .bound = load_bound(counts.counts, count, table.top_k)});
+  }
+  return layer;
+}
+
+}  // namespace
+
+void table_inspect(int argc, char** argv) {
+  InspectOptions options;
+  CLI::App app(
+      "Tells what load routing tables make of a corpus: per expert, and per rank for several "
+      "numbers of ranks. Numbers take K, M, G (powers of 1024).",
+      "hashep table inspect");
+  declare(app, options);
+  if (!parse_options(app, argc, argv, 3)) return;
+  const bool layer_given = app.count("--layer") > 0;
+  validate(options, layer_given);
+  std::optional<AtomicFile> json;  // tells before the work whether it can be written to
+  if (!options.json.empty()) json.emplace(options.json);
+
+  TableSet set = read_tables(options.table, options.num_experts);
+  if (layer_given) set = select_layer(std::move(set), options.layer, options.table);
+  const int64_t num_experts = resolve_num_experts(options, set);
+
+  Inspection inspection{.num_experts = num_experts,
+                        .vocab_size = set.tables[0].table.vocab_size,
+                        .metadata = set.metadata,
+                        .counts = {},
+                        .layers = {},
+                        .heaviest = {}};
+  for (const auto& [name, table] : set.tables) {
+    validate_table(table, num_experts, options.table + ": " + name);
+    if (table.vocab_size == inspection.vocab_size) continue;
+    throw InputError(options.table + ": " + name + " has " + std::to_string(table.vocab_size) +
+                     " rows, others have " + std::to_string(inspection.vocab_size));
+  }
+  inspection.counts = count_corpus(options, inspection.vocab_size);
+  for (const NamedTable& named : set.tables) {
+    inspection.layers.push_back(inspect_layer(options, named, inspection.counts, num_experts));
+  }
+  inspection.heaviest =
+      heaviest_tokens(inspection.counts, set.tables[0].table, num_experts, options.top);
+  if (!options.tokenizer.empty()) name_tokens(options.tokenizer, inspection.heaviest);
+
+  std::fputs(inspection_text(inspection).c_str(), stdout);
+  if (!json) return;
+  ResultHead head{.program = "hashep table inspect",
+                  .args = {argv + 1, argv + argc},
+                  .ranks = 1,
+                  .gpu = {},
+                  .mpi = {}};
+  nlohmann::ordered_json document = result_document(head, inspection_rows(inspection));
+  document["metadata"] = inspection.metadata;
+  document["heaviest"] = heaviest_rows(inspection);
+  json->write(document.dump(1) + "\n");
+  json->commit();
+}
+
+}  // namespace hashep

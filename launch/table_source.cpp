@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/table_source.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "core/error.hpp"
+#include "runtime/model/model_tables.hpp"
+
+namespace hashep {
+
+TableSet read_tables(const std::string& path, int64_t num_experts) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(path, ignored)) {
+    return load_tables(path, num_experts > 0 ? num_experts : kManyExperts);
+  }
+  const int64_t model_experts = read_model_config(path).num_experts;
+  if (num_experts > 0 && num_experts != model_experts) {
+    throw InputError("--num-experts " + std::to_string(num_experts) + ", but " + path + " has " +
+                     std::to_string(model_experts));
+  }
+  return load_model_tables(path);
+}
+
+TableSet select_layer(TableSet set, int64_t layer, const std::string& source) {
+  auto found = std::find_if(set.tables.begin(), set.tables.end(), [&](const NamedTable& named) {
+    return layer_of_table(named.name) == layer;
+  });
+  const bool is_common = set.tables.size() == 1 && !layer_of_table(set.tables[0].name);
+  if (found == set.tables.end() && is_common) found = set.tables.begin();
+  if (found == set.tables.end()) {
+    throw InputError(source + ": no table of layer " + std::to_string(layer));
+  }
+  RoutingTable table = std::move(found->table);
+  if (table.spread) table.spread->seed = static_cast<uint64_t>(layer);
+  set.tables.clear();
+  set.tables.push_back({layer_table_name(layer), std::move(table)});
+  return set;
+}
+
+}  // namespace hashep

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/model/model_tables.hpp"
+
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+
+#include "core/error.hpp"
+#include "core/mapped_file.hpp"
+#include "runtime/model/tensor_names.hpp"
+#include "runtime/routing/spread_tensors.hpp"
+
+namespace hashep {
+namespace {
+
+namespace fs = std::filesystem;
+
+SpreadTensors find_spread_tensors(const ModelFiles& files, int64_t layer) {
+  const auto tensor_of = [&](const std::string& name) -> const SafeTensor* {
+    const std::optional<TensorPlace> place = files.find(name);
+    return place ? &place->file->at(place->name) : nullptr;
+  };
+  const SpreadTensorNames names = spread_tensor_names(table_name(layer));
+  return {tensor_of(names.ids), tensor_of(names.offsets), tensor_of(names.rows)};
+}
+
+}  // namespace
+
+ModelConfig read_model_config(const std::string& folder) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) throw InputError(folder + ": not a folder");
+  const MappedFile file((fs::path(folder) / "config.json").string());
+  const std::string_view text{reinterpret_cast<const char*>(file.bytes().data()),
+                              file.bytes().size()};
+  return parse_model_config(text, file.path());
+}
+
+const SafeTensor& model_table_tensor(const ModelFiles& files, const ModelConfig& config,
+                                     int64_t layer) {
+  const TensorPlace place = files.at(table_name(layer));
+  const SafeTensor& tensor = place.file->at(place.name);
+  if (tensor.dtype != DType::i32 && tensor.dtype != DType::i64) {
+    throw InputError(place.text() + ": dtype " + std::string(dtype_name(tensor.dtype)) +
+                     ", expected i32 or i64");
+  }
+  tensor.matrix(config.vocab_size, config.top_k, place.text());  // throws where it is not
+  if (tensor.shape.size() != 2) throw InputError(place.text() + ": not a 2-D tensor");
+  const auto [ids, offsets, rows] = find_spread_tensors(files, layer);
+  require_spread(config, ids != nullptr || offsets != nullptr || rows != nullptr, place.text());
+  return tensor;
+}
+
+RoutingTable read_model_table(const ModelFiles& files, const ModelConfig& config, int64_t layer) {
+  const SafeTensor& tensor = model_table_tensor(files, config, layer);
+  const std::string source = files.at(table_name(layer)).text();
+  RoutingTable table = table_from_tensor(tensor, config.num_experts, source);
+  table.spread = read_spread_rows(find_spread_tensors(files, layer), table.top_k, source);
+  if (table.spread) {
+    table.spread->seed = static_cast<uint64_t>(layer);
+    validate_table(table, config.num_experts, source);
+  }
+  return table;
+}
+
+TableSet load_model_tables(const std::string& folder) {
+  const ModelConfig config = read_model_config(folder);
+  const ModelFiles files(folder, config.num_layers);
+  TableSet set;
+  set.metadata["num_experts"] = std::to_string(config.num_experts);
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    if (model_table_tensor(files, config, layer).dtype == DType::i64) set.dtype = DType::i64;
+    set.tables.push_back({table_name(layer), read_model_table(files, config, layer)});
+  }
+  return set;
+}
+
+}  // namespace hashep

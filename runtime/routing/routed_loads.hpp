@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/routing/router.hpp"
+#include "runtime/routing/token_stream.hpp"
+
+namespace hashep {
+
+/// The assignments of each expert where a router sends all tokens of a stream that ends:
+/// [num_experts]. For routers that look at more than a token's id; a table's loads follow from
+/// counts (table_loads). Throws RunError for an endless stream, InputError as the router does.
+std::vector<int64_t> routed_loads(const Router& router, const TokenStream& stream, int64_t seq_len);
+
+}  // namespace hashep
