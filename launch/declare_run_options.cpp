@@ -55,7 +55,8 @@ void declare_routing(CLI::App& app, RunOptions& options) {
       ->group(group);
   add_count(app, "--seed", options.seed, "Seed of router, synthetic weights, tokens and states");
   app.get_option("--seed")->group(group);
-  app.add_option("--placement", options.placement, "Experts on ranks: contiguous or balanced")
+  app.add_option("--placement", options.placement,
+                 "Experts on ranks: contiguous, balanced, or a file of `hashep placement` (*.json)")
       ->group(group);
   app.add_option("--planning", options.planning,
                  "exchange (each rank routes its tokens) or replicated (each rank routes all; no "

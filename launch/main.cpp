@@ -3,6 +3,8 @@
 #include <string_view>
 
 #include "core/exit_code.hpp"
+#include "launch/placement_command.hpp"
+#include "launch/plan_command.hpp"
 #include "launch/run_command.hpp"
 #include "launch/run_options.hpp"
 
@@ -15,6 +17,8 @@ constexpr const char* kHelp =
     "\n"
     "Commands:\n"
     "  run        run layers over batches of tokens, on one rank or under mpirun\n"
+    "  plan       load, traffic and memory of jobs of any size, from token ids alone\n"
+    "  placement  places experts on ranks by what a corpus puts on them\n"
     "\n"
     "Options:\n"
     "  --help     this text; `hashep COMMAND --help` lists a command's options\n"
@@ -35,6 +39,8 @@ constexpr const char* kHelp =
 int main(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "--help";
   if (command == "run") return hashep::run_command(argc, argv);
+  if (command == "plan") return hashep::plan_command(argc, argv);
+  if (command == "placement") return hashep::placement_command(argc, argv);
   if (command == "--version") {
     std::printf("%s\n", hashep::version_text().c_str());
     return hashep::kExitSuccess;

@@ -65,7 +65,7 @@ std::string version_text() {
 
 void validate_run_options(const RunOptions& options) {
   require_one_of("--dtype", options.dtype, {"fp32", "bf16"});
-  require_one_of("--placement", options.placement, {"contiguous", "balanced"});
+  parse_placement(options.placement);
   require_one_of("--planning", options.planning, {"exchange", "replicated"});
   require_one_of("--overlap", options.overlap, {"on", "off"});
   require_one_of("--residual", options.residual, {"on", "off"});

@@ -28,13 +28,6 @@ std::string_view text_of(const MappedFile& file) {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
-ModelConfig read_config(const std::string& folder) {
-  std::error_code ignored;
-  if (!fs::is_directory(folder, ignored)) throw InputError(folder + ": not a folder");
-  const MappedFile file((fs::path(folder) / "config.json").string());
-  return parse_model_config(text_of(file), file.path());
-}
-
 /// A name of tensor_names.hpp from one in a file.
 std::string_view without_model(std::string_view name) {
   constexpr std::string_view kPrefix = "model.";
@@ -98,9 +91,17 @@ bool is_weight_dtype(DType dtype) {
 
 }  // namespace
 
+ModelConfig read_model_config(const std::string& folder) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) throw InputError(folder + ": not a folder");
+  const MappedFile file((fs::path(folder) / "config.json").string());
+  return parse_model_config(text_of(file), file.path());
+}
+
 class ModelFolder::Impl {
  public:
-  explicit Impl(const std::string& path) : folder_(path), config_(read_config(path)) {
+  Impl(const std::string& path, ModelParts parts)
+      : folder_(path), config_(read_model_config(path)), parts_(parts) {
     const std::string index = (fs::path(path) / kIndexName).string();
     std::error_code ignored;
     if (fs::exists(index, ignored)) {
@@ -108,7 +109,7 @@ class ModelFolder::Impl {
     } else {
       open_all();
     }
-    digest_ = check_all();
+    if (parts_ == ModelParts::all) digest_ = check_all();
   }
 
   const ModelConfig& config() const { return config_; }
@@ -154,6 +155,7 @@ class ModelFolder::Impl {
 
   void open_indexed(const std::string& index) {
     for (const auto& [file_name, tensors] : read_index(index, config_.num_layers)) {
+      if (!are_needed(tensors)) continue;
       const auto& file = files_.emplace_back((fs::path(folder_) / file_name).string());
       for (const std::string& tensor : tensors) {
         if (!file.has(tensor) && !file.contents().skipped.contains(tensor)) {
@@ -163,6 +165,13 @@ class ModelFolder::Impl {
         add(tensor, files_.size() - 1);
       }
     }
+  }
+
+  /// Whether a file of these tensors is to be opened.
+  bool are_needed(const std::vector<std::string>& tensors) const {
+    return parts_ == ModelParts::all ||
+           std::any_of(tensors.begin(), tensors.end(),
+                       [](const std::string& name) { return name.ends_with(".tid2eid"); });
   }
 
   void open_all() {
@@ -250,12 +259,14 @@ class ModelFolder::Impl {
 
   std::string folder_;
   ModelConfig config_;
+  ModelParts parts_;
   std::vector<SafeTensorsFile> files_;
   std::unordered_map<std::string, Entry> places_;  // by name without a leading "model."
   uint64_t digest_ = 0;
 };
 
-ModelFolder::ModelFolder(const std::string& path) : impl_(std::make_unique<Impl>(path)) {}
+ModelFolder::ModelFolder(const std::string& path, ModelParts parts)
+    : impl_(std::make_unique<Impl>(path, parts)) {}
 ModelFolder::~ModelFolder() = default;
 
 const ModelConfig& ModelFolder::config() const {

@@ -9,13 +9,22 @@
 
 namespace hashep {
 
+/// What of a model folder is needed.
+enum class ModelParts {
+  all,     // every tensor of the hash-routed layers must be there
+  tables,  // their routing tables alone: files without any are not opened, and may be missing
+};
+
+/// The config.json of a model folder, alone. Throws InputError.
+ModelConfig read_model_config(const std::string& folder);
+
 /// A folder with config.json and *.safetensors, with or without model.safetensors.index.json;
 /// tensor names as in DESIGN.md ("Model folder"), with or without a leading "model.". Files are
 /// mapped, so a rank reads the bytes of its own experts only.
 class ModelFolder final : public WeightSource {
  public:
   /// Reads config and the files' headers. Throws InputError naming file and key or tensor.
-  explicit ModelFolder(const std::string& path);
+  explicit ModelFolder(const std::string& path, ModelParts parts = ModelParts::all);
   ~ModelFolder() override;
 
   const ModelConfig& config() const;

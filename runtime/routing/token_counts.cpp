@@ -125,9 +125,8 @@ TokenCounts count_tokens(std::span<const TokenFile> files, int64_t vocab_size,
 }
 
 int64_t token_file_bytes(std::span<const TokenFile> files) {
-  return std::accumulate(
-      files.begin(), files.end(), int64_t{0},
-      [](int64_t sum, const TokenFile& file) { return sum + bytes_of(file); });
+  return std::accumulate(files.begin(), files.end(), int64_t{0},
+                         [](int64_t sum, const TokenFile& file) { return sum + bytes_of(file); });
 }
 
 }  // namespace hashep

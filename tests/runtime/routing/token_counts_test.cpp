@@ -67,9 +67,9 @@ TEST_CASE("files of several types are counted as one corpus, with one digest") {
   all.insert(all.end(), second.begin(), second.end());
 
   write_bytes(dir.file("a.bin"), bytes_of(first));
-  write_bytes(dir.file("b.npy"), npy_bytes("<i8", "(17,)",
-                                           bytes_of(std::vector<int64_t>(second.begin(),
-                                                                         second.end()))));
+  write_bytes(
+      dir.file("b.npy"),
+      npy_bytes("<i8", "(17,)", bytes_of(std::vector<int64_t>(second.begin(), second.end()))));
   const std::vector<TokenFile> two = {{dir.file("a.bin"), "i32", ""}, {dir.file("b.npy"), "", ""}};
   std::vector<int64_t> told;
   const TokenCounts counts =
