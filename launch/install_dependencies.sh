@@ -15,6 +15,7 @@ Installs what is missing of the named sets (default: build).
   build  compiler, CMake, Ninja, MPI, hwloc, oneDNN, xxHash, nlohmann-json, CLI11, SentencePiece
   text   the programs spm_train and spm_encode, which make token ids from text
   kjv    the King James Bible, the public-domain text of the quick start
+  plot   matplotlib, for launch/plot_traffic.py
   test   Catch2, and iproute2 for the tests on several hosts
   ci     clang with libFuzzer, clang-format, git, ccache
 
@@ -51,9 +52,10 @@ LIST
       ;;
     text) echo sentencepiece spm_train ;;
     kjv) printf '%s\n' 'bible-kjv bible' bible-kjv-text ;;
+    plot) echo python3-matplotlib ;;
     test) printf '%s\n' catch2 'iproute2 tc' ;;
     ci) printf '%s\n' 'clang clang++' "$(fuzzer_package)" 'clang-format clang-format' 'git git' 'ccache ccache' ;;
-    *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, test, ci)" >&2; return 2 ;;
+    *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, test, ci)" >&2; return 2 ;;
   esac
 }
 

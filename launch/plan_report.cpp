@@ -46,6 +46,10 @@ std::string plan_table_line(const PlannedJob& job) {
 
 std::string traffic_text(const PlannedJob& job, int64_t steps) {
   const TrafficMatrix& matrix = job.result.traffic;
+  if (matrix.size == 1) {
+    return std::to_string(job.ranks) + " ranks, " + std::to_string(job.ranks_per_node) +
+           " a node: nothing leaves the only " + unit_name(*job.traffic_unit) + "\n";
+  }
   const std::string unit = unit_name(*job.traffic_unit);
   const auto largest_of = [&](const std::vector<int64_t>& bytes) {
     int64_t most = 0;
