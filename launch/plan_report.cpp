@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/plan_report.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/static_routing.hpp"
 
+#include <array>
 #include <cmath>
 #include <optional>
 
