@@ -213,7 +213,8 @@ class DeviceExchangeBench {
     for (size_t thing = 0; thing < all.size(); ++thing) {
       for (size_t step = 0; step < all[thing].samples.size(); ++step) {
         const Measured& measured = all[thing];
-        ExchangeRow row = blank(plan, dtype);
+        ExchangeRow row =
+            blank_row("cuda", workload_.name(), plan, options_.common.hidden_size, dtype);
         row.by = measured.by;
         row.direction = step == 0 ? "dispatch" : "combine";
         row.samples = measured.samples[step];
@@ -242,18 +243,6 @@ class DeviceExchangeBench {
       }
     }
     return rows;
-  }
-
-  ExchangeRow blank(const ExchangePlan& plan, DType dtype) const {
-    ExchangeRow row;
-    row.row.device = "cuda";
-    row.row.dtype = dtype_name(dtype);
-    row.row.workload = workload_.name();
-    row.row.tokens_per_rank = plan.tokens;
-    row.row.hidden_size = options_.common.hidden_size;
-    row.row.num_experts = plan.num_experts;
-    row.row.top_k = plan.top_k;
-    return row;
   }
 
   const ExchangeOptions& options_;

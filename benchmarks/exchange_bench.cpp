@@ -187,7 +187,8 @@ class ExchangeBench {
     std::vector<ExchangeRow> rows;
     for (size_t thing = 0; thing <= raw; ++thing) {
       for (const size_t step : {0u, 1u}) {
-        ExchangeRow row = blank(plan, dtype);
+        ExchangeRow row =
+            blank_row("cpu", workload_.name(), plan, options_.common.hidden_size, dtype);
         row.direction = step == 0 ? "dispatch" : "combine";
         row.by = thing == raw ? "alltoallv" : std::string(transports_[thing]->name());
         row.row.name = thing < packed ? row.direction : row.by;
@@ -202,7 +203,7 @@ class ExchangeBench {
         rows.push_back(std::move(row));
       }
     }
-    ExchangeRow row = blank(plan, dtype);
+    ExchangeRow row = blank_row("cpu", workload_.name(), plan, options_.common.hidden_size, dtype);
     row.direction = "copy";
     row.by = "copy_bound";
     row.row.name = row.by;
@@ -218,18 +219,6 @@ class ExchangeBench {
       if (options_.check == 0) each.row.wrong = std::nullopt;
     }
     return rows;
-  }
-
-  ExchangeRow blank(const ExchangePlan& plan, DType dtype) const {
-    ExchangeRow row;
-    row.row.device = "cpu";
-    row.row.dtype = dtype_name(dtype);
-    row.row.workload = workload_.name();
-    row.row.tokens_per_rank = plan.tokens;
-    row.row.hidden_size = options_.common.hidden_size;
-    row.row.num_experts = plan.num_experts;
-    row.row.top_k = plan.top_k;
-    return row;
   }
 
   const ExchangeOptions& options_;

@@ -25,6 +25,19 @@ nlohmann::ordered_json or_null(const std::optional<double>& value) {
 
 }  // namespace
 
+ExchangeRow blank_row(std::string_view device, const std::string& workload,
+                      const ExchangePlan& plan, int64_t hidden_size, DType dtype) {
+  ExchangeRow row;
+  row.row.device = device;
+  row.row.dtype = dtype_name(dtype);
+  row.row.workload = workload;
+  row.row.tokens_per_rank = plan.tokens;
+  row.row.hidden_size = hidden_size;
+  row.row.num_experts = plan.num_experts;
+  row.row.top_k = plan.top_k;
+  return row;
+}
+
 const char* const kExchangeColumns =
     "# tokens      per rank\n"
     "# bytes       rows that a rank sends, those to itself too; of the rank that sends most\n"

@@ -6,8 +6,11 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "benchmarks/rank_harness.hpp"
+#include "comm/plan/exchange_plan.hpp"
+#include "core/dtype.hpp"
 #include "core/result_json.hpp"
 
 namespace hashep::bench {
@@ -33,6 +36,10 @@ struct ExchangeRow {
     return static_cast<double>(moved) / (median(samples.max_us) * 1e3);
   }
 };
+
+/// A row that says what is measured, of an exchange of rows of `hidden_size` by `plan`.
+ExchangeRow blank_row(std::string_view device, const std::string& workload,
+                      const ExchangePlan& plan, int64_t hidden_size, DType dtype);
 
 /// What the columns mean, as --help and the head of the table say it.
 extern const char* const kExchangeColumns;

@@ -23,6 +23,9 @@ function(hashep_set_flags target)
   if(HASHEP_WARNINGS_AS_ERRORS)
     hashep_cxx_options(${target} -Werror)
   endif()
+  if(HASHEP_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
+    hashep_cxx_options(${target} -D_GLIBCXX_ASSERTIONS)  # the standard library checks indices
+  endif()
   if(HASHEP_SANITIZE)
     # -O1 -g1: stack traces with lines at half the compile time of -O2 -g.
     hashep_cxx_options(${target} -O1 -g1 -fsanitize=address,undefined

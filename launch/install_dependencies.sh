@@ -16,7 +16,8 @@ Installs what is missing of the named sets (default: build).
   text   the programs spm_train and spm_encode, which make token ids from text
   kjv    the King James Bible, the public-domain text of the quick start
   plot   matplotlib, for launch/plot_traffic.py
-  test   Catch2, and iproute2 for the tests on several hosts
+  test   Catch2, numpy for the reference that models are compared with, and iproute2 for the tests on
+         several hosts
   ci     clang with libFuzzer, clang-format, git, ccache
 
   --yes   do not ask, even when a person is at the terminal
@@ -53,7 +54,7 @@ LIST
     text) echo sentencepiece spm_train ;;
     kjv) printf '%s\n' 'bible-kjv bible' bible-kjv-text ;;
     plot) echo python3-matplotlib ;;
-    test) printf '%s\n' catch2 'iproute2 tc' ;;
+    test) printf '%s\n' catch2 python3-numpy 'iproute2 tc' ;;
     ci) printf '%s\n' 'clang clang++' "$(fuzzer_package)" 'clang-format clang-format' 'git git' 'ccache ccache' ;;
     *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, test, ci)" >&2; return 2 ;;
   esac
@@ -106,7 +107,7 @@ explain_elsewhere() {
 $program: error: this system has no apt, so nothing was installed. Not found: $*
 Install with your own package manager: a C++20 compiler (g++ 12 or later), CMake $min_cmake or later,
 Ninja, an MPI-3 library, hwloc 2, oneDNN 2.x (with its CMake files), xxHash, nlohmann-json, CLI11,
-SentencePiece (library, headers, spm_train and spm_encode), for the tests Catch2 and iproute2. Then run this
+SentencePiece (library, headers, spm_train and spm_encode), for the tests Catch2, Python with numpy and iproute2. Then run this
 command again. The quick start's own text is a Debian package: use --text FILE elsewhere.
 TEXT
 }

@@ -10,7 +10,7 @@ Usage: ./tests/run.sh [--all] [--preset NAME]... [--bare] [--yes] [-- OPTIONS OF
 
   --preset NAME  build a preset and run its tests (default: cpu-release; may be repeated)
   --all          what continuous integration runs: lint, all presets (slow and cluster tests in cpu-release
-                 alone, tests of the program not in cpu-debug), the proof that the lower layers
+                 alone, in cpu-debug tests of one process only), the proof that the lower layers
                  need no MPI and no oneDNN, each header compiled alone, the fuzzers for a bounded
                  time, the installed package, and where there is a CUDA toolkit the GPU build for
                  all its architectures and the GPU path on a stand-in
@@ -117,12 +117,12 @@ all_suites() {
   step "each header alone" build cpu-release check_headers
   suite cpu-asan --label-exclude 'slow|cluster'
   if command -v nvcc >/dev/null; then
-    suite cuda-standin
+    suite cuda-standin --label-exclude slow
     suite cuda-release
   else
     suites+=("skipped cuda-release, cuda-standin: there is no CUDA toolkit (nvcc) here")
   fi
-  suite cpu-debug --label-exclude 'slow|install|program|cluster'
+  suite cpu-debug --label-regex unit --label-exclude slow  # cpu-asan has the same assertions
   suite fuzz
 }
 

@@ -185,6 +185,11 @@ ModelConfig parse_model_config(std::string_view text, const std::string& source)
   config.swiglu_limit = reader.number("swiglu_limit", 0.0f);
   config.score = reader.named("scoring_func", parse_score, Score::none);
   config.routed_scaling_factor = reader.number("routed_scaling_factor", 1.0f);
+  // Else weights of choices would be other ones than those that gate_weights computes.
+  if (const json* norm = reader.find("norm_topk_prob");
+      config.score == Score::sqrtsoftplus && norm != nullptr && *norm != json(true)) {
+    reader.fail("norm_topk_prob", "expected true (weights of a token's experts are normalised)");
+  }
   if (const json* own = reader.find("hashep"); own != nullptr) {
     if (!own->is_object()) reader.fail("hashep", "not an object");
     const Reader own_reader(*own, source + ": hashep.");

@@ -4,16 +4,11 @@
 #include <memory>
 #include <string>
 
+#include "runtime/model/model_files.hpp"
 #include "runtime/model/weight_source.hpp"
 #include "runtime/routing/routing_table.hpp"
 
 namespace hashep {
-
-/// What of a model folder is needed.
-enum class ModelParts {
-  all,     // every tensor of the hash-routed layers must be there
-  tables,  // their routing tables alone: files without any are not opened, and may be missing
-};
 
 /// The config.json of a model folder, alone. Throws InputError.
 ModelConfig read_model_config(const std::string& folder);

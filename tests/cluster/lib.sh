@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck disable=SC2034 # what the tests use
 # Helpers of the tests of the virtual cluster, beside those of the program; sourced with
-# HASHEP MAKE_MODEL CHECK_JSON CLUSTER_PROBE EXPECTED_TRAFFIC. Ends the test with 77 where no cluster can be made.
+# HASHEP MAKE_MODEL CHECK_JSON [CLUSTER_PROBE EXPECTED_TRAFFIC]. Ends the test with 77 where no cluster can be made.
 # shellcheck source=tests/launch/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../launch/lib.sh"
 
-probe=$4
-expected_traffic=$5
+probe=${4:-}
+expected_traffic=${5:-}
 virtual_cluster=$here/../cluster/virtual_cluster.sh
 export HASHEP_MPI_TIMEOUT=100
 

@@ -109,6 +109,17 @@ TEST_CASE("a missing or impossible value is an input error that names file and k
   CHECK_THAT(error_of(json::array()), ContainsSubstring("not a JSON object"));
 }
 
+TEST_CASE("weights of choices that are not normalised are refused where they would be") {
+  CHECK_THAT(error_with("norm_topk_prob", false),
+             ContainsSubstring("config.json: norm_topk_prob: expected true"));
+  CHECK_THAT(error_with("norm_topk_prob", 1), ContainsSubstring("norm_topk_prob"));
+  CHECK(error_with("norm_topk_prob", true) == "no error");
+  json config = base();
+  config["norm_topk_prob"] = false;
+  config["scoring_func"] = "none";
+  CHECK(error_of(config) == "no error");
+}
+
 TEST_CASE("sizes whose product passes int64 are an input error") {
   json config = base();
   for (const auto* key :

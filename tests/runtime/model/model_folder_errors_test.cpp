@@ -116,6 +116,35 @@ TEST_CASE("a tensor that stands in two files is an input error") {
                                 ContainsSubstring("again.safetensors"));
 }
 
+TEST_CASE("a tensor that an indexed file holds too is an input error, whichever is opened first") {
+  const Tensors all = test::small_tensors(DType::f32, "");
+  const std::string twice = "layers.0.ffn.experts.0.w1.weight";
+  const std::string other = "layers.1.ffn.experts.0.w1.weight";
+  for (const bool is_first : {true, false}) {
+    const TempDir dir;
+    write_small_model(dir, all);
+    const std::string name = is_first ? "a.safetensors" : "z.safetensors";
+    nlohmann::json index = good_index();
+    index["weight_map"][twice] = name;
+    Tensors rest = all;
+    rest.erase(twice);
+    test::write_safetensors(dir.file("model.safetensors"), rest);
+    test::write_safetensors(dir.file(name), {{twice, all.at(twice)}});
+    test::write_text(dir.file("model.safetensors.index.json"), index.dump());
+    REQUIRE(error_of(dir) == "no error");
+
+    test::write_safetensors(dir.file(name), {{twice, all.at(twice)}, {other, all.at(other)}});
+    CHECK_THAT(error_of(dir), ContainsSubstring(name + ": tensor \"" + other + "\" is also in ") &&
+                                  ContainsSubstring("which the index names"));
+    test::write_safetensors(dir.file(name), {{twice, all.at(twice)}});
+    rest["model." + twice] = all.at(twice);
+    test::write_safetensors(dir.file("model.safetensors"), rest);
+    CHECK_THAT(error_of(dir),
+               ContainsSubstring("model.safetensors: tensor \"model." + twice + "\" is also in ") &&
+                   ContainsSubstring(name));
+  }
+}
+
 TEST_CASE("a cut tensor file is an input error") {
   const TempDir dir;
   write_small_model(dir, test::small_tensors(DType::f32, ""));
