@@ -65,6 +65,10 @@ std::string_view commit() {
   return HASHEP_COMMIT;
 }
 
+std::string version_text() {
+  return "hashep " + std::string(version()) + " (" + std::string(commit()) + ")";
+}
+
 double percentile(std::span<const double> samples, double p) {
   const std::vector<double> values = sorted(samples);
   const double rank = std::ceil(p * static_cast<double>(values.size()));

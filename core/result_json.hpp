@@ -14,6 +14,8 @@ namespace hashep {
 /// The version of the project, and the git commit it was configured at ("unknown" outside git).
 std::string_view version();
 std::string_view commit();
+/// What `hashep --version` prints.
+std::string version_text();
 
 /// The sample at or below which a share `p` in (0, 1] of the samples lies (nearest rank); the mean
 /// of the two middle ones for `median`. Throw RunError where there is no sample.

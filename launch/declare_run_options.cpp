@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/declare_run_options.hpp"
 
+#include "core/result_json.hpp"
 #include "launch/option_checks.hpp"
 
 namespace hashep {
@@ -46,7 +47,8 @@ void declare_routing(CLI::App& app, RunOptions& options) {
       ->group(group);
   add_count(app, "--seed", options.seed, "Seed of router, synthetic weights, tokens and states");
   app.get_option("--seed")->group(group);
-  app.add_option("--placement", options.placement, "Experts on ranks: contiguous or balanced")
+  app.add_option("--placement", options.placement,
+                 "Experts on ranks: contiguous, balanced, or a file of `hashep placement` (*.json)")
       ->group(group);
   app.add_option("--planning", options.planning,
                  "exchange (each rank routes its tokens) or replicated (each rank routes all; no "

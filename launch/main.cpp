@@ -3,8 +3,10 @@
 #include <string_view>
 
 #include "core/exit_code.hpp"
+#include "core/result_json.hpp"
+#include "launch/placement_command.hpp"
+#include "launch/plan_command.hpp"
 #include "launch/run_command.hpp"
-#include "launch/run_options.hpp"
 #include "launch/table_command.hpp"
 
 namespace {
@@ -17,6 +19,8 @@ constexpr const char* kHelp =
     "Commands:\n"
     "  run        run layers over batches of tokens, on one rank or under mpirun\n"
     "  table      make routing tables from a corpus of tokens\n"
+    "  plan       load, traffic and memory of jobs of any size, from token ids alone\n"
+    "  placement  places experts on ranks by what a corpus puts on them\n"
     "\n"
     "Options:\n"
     "  --help     this text; `hashep COMMAND --help` lists a command's options\n"
@@ -41,6 +45,8 @@ int main(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "--help";
   if (command == "run") return hashep::run_command(argc, argv);
   if (command == "table") return hashep::table_command(argc, argv);
+  if (command == "plan") return hashep::plan_command(argc, argv);
+  if (command == "placement") return hashep::placement_command(argc, argv);
   if (command == "--version") {
     std::printf("%s\n", hashep::version_text().c_str());
     return hashep::kExitSuccess;

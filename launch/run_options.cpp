@@ -43,13 +43,9 @@ bool RunOptions::is_given(const std::string& option) const {
   return std::find(given.begin(), given.end(), option) != given.end();
 }
 
-std::string version_text() {
-  return "hashep " + std::string(version()) + " (" + std::string(commit()) + ")";
-}
-
 void validate_run_options(const RunOptions& options) {
   require_one_of("--dtype", options.dtype, {"fp32", "bf16"});
-  require_one_of("--placement", options.placement, {"contiguous", "balanced"});
+  parse_placement(options.placement);
   require_one_of("--planning", options.planning, {"exchange", "replicated"});
   require_one_of("--overlap", options.overlap, {"on", "off"});
   require_one_of("--residual", options.residual, {"on", "off"});

@@ -74,9 +74,6 @@ struct RunOptions {
   bool is_given(const std::string& option) const;
 };
 
-/// What --version prints.
-std::string version_text();
-
 /// Checks what one option alone, or two together, can tell. Local. Throws InputError.
 void validate_run_options(const RunOptions& options);
 

@@ -62,9 +62,9 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
                  .ep_size = comm.size(),
                  .ep_rank = comm.rank()};
   setup.routing.routers = make_routers(setup.config, source, *setup.stream);
-  setup.routing.placements = make_placements(
-      options.placement == "balanced" ? PlacementKind::balanced : PlacementKind::contiguous,
-      setup.routing.routers, *setup.stream, setup.split.seq_len, comm.size());
+  setup.routing.placements =
+      make_placements(parse_placement(options.placement), setup.routing.routers, *setup.stream,
+                      setup.split.seq_len, setup.topology->nodes);
 }
 
 /// What files hold must be the same on all ranks too.
@@ -86,6 +86,7 @@ std::vector<Setting> content_settings(const RunSetup& setup) {
           {"the model's seed", std::to_string(config.router_seed)},
           {"the weights' shapes", digest(setup.weights->shape_digest())},
           {"the routing table", digest(table_digest(setup.routing.routers))},
+          {"the placement", digest(placement_digest(setup.routing.placements))},
           {"the length of the token file",
            std::to_string(setup.stream->size().value_or(-1)) + " tokens"},
           {"the token ids", digest(setup.token_digest)},
@@ -157,14 +158,14 @@ void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& 
 RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& watch) {
   require_same_settings(comm, watch, shared_settings(options));
   RunSetup setup;
+  setup.topology = std::make_unique<Topology>(find_topology(comm, watch));
+  const NodeMap& nodes = setup.topology->nodes;
   agree(comm, watch, [&] {
     read_inputs(options, comm, setup);
     if (comm.rank() == 0) open_results(options, setup);
   });
   require_same_settings(comm, watch, content_settings(setup));
 
-  setup.topology = std::make_unique<Topology>(find_topology(comm, watch));
-  const NodeMap& nodes = setup.topology->nodes;
   // Before threads are made, and before they are counted.
   setup.device = set_up_device(options, comm, *setup.topology, watch);
   const auto local_size = static_cast<int>(nodes.ranks_of(nodes.node_of(comm.rank())).size());

@@ -7,7 +7,7 @@
 
 #include "core/error.hpp"
 #include "core/exit_code.hpp"
-#include "launch/run_options.hpp"
+#include "core/result_json.hpp"
 
 namespace hashep {
 namespace {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/result_json.hpp"
 #include "launch/option_checks.hpp"
-#include "launch/run_options.hpp"
 #include "launch/single_process.hpp"
 #include "launch/table_source.hpp"
 #include "runtime/model/insert_tables.hpp"

@@ -6,7 +6,7 @@
 #include <cstdio>
 
 #include "core/narrow.hpp"
-#include "launch/run_options.hpp"
+#include "core/result_json.hpp"
 
 namespace hashep {
 namespace {

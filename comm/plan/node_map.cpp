@@ -2,6 +2,7 @@
 #include "comm/plan/node_map.hpp"
 
 #include <algorithm>
+#include <string>
 
 #include "core/error.hpp"
 
@@ -38,6 +39,17 @@ std::ostream& operator<<(std::ostream& out, const NodeMap& nodes) {
 
 NodeMap one_node(int ep_size) {
   return NodeMap(std::vector<int32_t>(static_cast<size_t>(ep_size), 0));
+}
+
+NodeMap nodes_of_equal_size(int ep_size, int64_t ranks_per_node) {
+  if (ranks_per_node < 1) {
+    throw InputError("nodes of " + std::to_string(ranks_per_node) + " ranks: expected at least 1");
+  }
+  std::vector<int32_t> labels;
+  for (int rank = 0; rank < ep_size; ++rank) {
+    labels.push_back(static_cast<int32_t>(rank / ranks_per_node));
+  }
+  return NodeMap(labels);
 }
 
 }  // namespace hashep

@@ -40,4 +40,8 @@ std::ostream& operator<<(std::ostream& out, const NodeMap& nodes);
 /// All ranks on one node.
 NodeMap one_node(int ep_size);
 
+/// Nodes of `ranks_per_node` consecutive ranks, the last one having what is left. Throws InputError
+/// unless ranks_per_node is at least 1.
+NodeMap nodes_of_equal_size(int ep_size, int64_t ranks_per_node);
+
 }  // namespace hashep

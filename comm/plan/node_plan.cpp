@@ -4,6 +4,7 @@
 #include <string>
 
 #include "comm/plan/exchange_plan.hpp"
+#include "comm/plan/plan_size.hpp"
 #include "core/error.hpp"
 
 namespace hashep {
@@ -26,6 +27,11 @@ void number_experts(const Placement& placement, const NodeMap& nodes, int own_no
   plan.expert_routes.resize(at(placement.num_experts()));
   plan.expert_outgoing.resize(at(placement.num_experts()));
   plan.node_experts.clear();
+  size_t own_experts = 0;
+  for (const int32_t rank : nodes.ranks_of(own_node)) {
+    own_experts += placement.local_experts(rank).size();
+  }
+  plan.node_experts.reserve(own_experts);
   for (int node = 0; node < nodes.num_nodes(); ++node) {
     int64_t next = 0;
     for (const int32_t rank : nodes.ranks_of(node)) {
@@ -44,7 +50,8 @@ void number_experts(const Placement& placement, const NodeMap& nodes, int own_no
 }
 
 /// Which rows go to each other node, and with which routes; which result returns where.
-void plan_outgoing(const NodeMap& nodes, ExchangePlan& plan) {
+void plan_outgoing(const CountMatrix& counts, const Placement& placement, const NodeMap& nodes,
+                   ExchangePlan& plan) {
   NodePlan& across = plan.across;
   const int own_node = nodes.node_of(plan.ep_rank);
   across.outgoing.resize(at(nodes.num_nodes() - 1));
@@ -54,6 +61,14 @@ void plan_outgoing(const NodeMap& nodes, ExchangePlan& plan) {
     out.peer = nodes.peer_of(plan.ep_rank, node);
     out.tokens.clear();
     out.routes.clear();
+    out.tokens.reserve(at(counts(plan.ep_rank, plan.num_experts + node)));
+    int64_t routes = 0;
+    for (const int32_t rank : nodes.ranks_of(node)) {
+      for (const int32_t expert : placement.local_experts(rank)) {
+        routes += counts(plan.ep_rank, expert);
+      }
+    }
+    out.routes.reserve(at(routes));
   });
   across.return_rows.assign(plan.experts.size(), -1);
   for (int64_t a = 0; a < static_cast<int64_t>(plan.experts.size()); ++a) {
@@ -102,6 +117,7 @@ void plan_incoming(const CountMatrix& counts, const Placement& placement, const 
                    ExchangePlan& plan) {
   NodePlan& across = plan.across;
   const int own_node = nodes.node_of(plan.ep_rank);
+  across.incoming.reserve(at(count_sources(nodes, plan.ep_rank)));
   size_t used = 0;
   for_each_other_node(nodes, own_node, [&](int node) {
     for (const int32_t source : nodes.ranks_of(node)) {
@@ -112,6 +128,7 @@ void plan_incoming(const CountMatrix& counts, const Placement& placement, const 
       in.num_rows = counts(source, plan.num_experts + own_node);
       in.num_routes = 0;
       in.landing_rows.clear();
+      in.landing_rows.reserve(across.node_experts.size());
       for (const int32_t rank : nodes.ranks_of(own_node)) {
         int64_t row = 0;
         for (const int32_t expert : placement.local_experts(rank)) {
@@ -131,6 +148,7 @@ void plan_incoming(const CountMatrix& counts, const Placement& placement, const 
 void plan_far_rows(const CountMatrix& counts, const NodeMap& nodes, ExchangePlan& plan) {
   std::vector<Range>& far = plan.across.far_rows;
   far.clear();
+  far.reserve(at(count_far_ranges(counts, nodes, plan.local_experts, plan.ep_rank)));
   int64_t row = 0;
   for (const int32_t expert : plan.local_experts) {
     for (int source = 0; source < plan.ep_size; ++source) {
@@ -175,7 +193,7 @@ void complete_node_plan(const CountMatrix& counts, const Placement& placement, c
   }
   plan.across.reduces = reduces;
   number_experts(placement, nodes, nodes.node_of(plan.ep_rank), plan.across);
-  plan_outgoing(nodes, plan);
+  plan_outgoing(counts, placement, nodes, plan);
   plan_returns(plan);
   plan_incoming(counts, placement, nodes, plan);
   plan_far_rows(counts, nodes, plan);

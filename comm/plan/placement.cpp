@@ -51,31 +51,4 @@ Placement contiguous_placement(int64_t num_experts, int ep_size) {
   return {std::move(rank_of), ep_size};
 }
 
-Placement balanced_placement(std::span<const int64_t> loads, int ep_size) {
-  const auto num_experts = static_cast<int64_t>(loads.size());
-  std::vector<int32_t> order(loads.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&loads](int32_t a, int32_t b) {
-    return loads[static_cast<size_t>(a)] > loads[static_cast<size_t>(b)];
-  });
-
-  std::vector<int64_t> load(static_cast<size_t>(ep_size));
-  std::vector<int64_t> room(static_cast<size_t>(ep_size));
-  for (int rank = 0; rank < ep_size; ++rank) {
-    room[static_cast<size_t>(rank)] = split_range(num_experts, ep_size, rank).size();
-  }
-  std::vector<int32_t> rank_of(loads.size());
-  for (const int32_t expert : order) {
-    int best = -1;
-    for (int rank = 0; rank < ep_size; ++rank) {
-      const auto r = static_cast<size_t>(rank);
-      if (room[r] > 0 && (best < 0 || load[r] < load[static_cast<size_t>(best)])) best = rank;
-    }
-    load[static_cast<size_t>(best)] += loads[static_cast<size_t>(expert)];
-    --room[static_cast<size_t>(best)];
-    rank_of[static_cast<size_t>(expert)] = best;
-  }
-  return {std::move(rank_of), ep_size};
-}
-
 }  // namespace hashep

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "comm/plan/node_map.hpp"
 #include "core/split.hpp"
 
 namespace hashep {
@@ -45,7 +46,13 @@ Placement contiguous_placement(int64_t num_experts, int ep_size);
 
 /// Evens the ranks' load while their numbers of experts differ by at most one, so that memory stays
 /// even too: experts by falling load, each to the least-loaded rank with room (longest processing
-/// time first, Graham 1969). Ties: lower expert first, lower rank first. loads: [num_experts].
+/// time first, Graham 1969; ties: lower expert first, lower rank first), then swaps of two experts
+/// between the fullest rank and another for as long as they lower the larger of both loads, 1,000
+/// of them at most. loads: [num_experts].
 Placement balanced_placement(std::span<const int64_t> loads, int ep_size);
+
+/// The same where ranks run on several nodes: what each node receives is evened too, by seating the
+/// groups of experts found for ranks on nodes in the same way. Ranks' loads are as above.
+Placement balanced_placement(std::span<const int64_t> loads, const NodeMap& nodes);
 
 }  // namespace hashep

@@ -20,6 +20,10 @@ struct LoadFactors {
 /// expert_counts: [num_experts], assignments of the whole batch.
 LoadFactors load_factors(std::span<const int64_t> expert_counts, const Placement& placement);
 
+/// max/mean over nodes of the rows that a rank of the node receives on the average.
+double node_load_factor(std::span<const int64_t> expert_counts, const Placement& placement,
+                        const NodeMap& nodes);
+
 /// Rows this rank sends to other ranks in dispatch; combine sends as many back the other way.
 int64_t rows_sent_off_rank(const ExchangePlan& plan);
 int64_t rows_received_off_rank(const ExchangePlan& plan);

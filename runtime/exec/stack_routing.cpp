@@ -83,28 +83,6 @@ std::vector<std::unique_ptr<Router>> make_routers(const ModelConfig& config,
   return routers;
 }
 
-std::vector<Placement> make_placements(PlacementKind kind,
-                                       const std::vector<std::unique_ptr<Router>>& routers,
-                                       const TokenStream& stream, int64_t seq_len, int ep_size) {
-  std::vector<Placement> placements;
-  TokenBatch sample;
-  if (kind == PlacementKind::balanced) {
-    read_batch(stream, {.batch_tokens = counted_tokens(stream), .seq_len = seq_len}, 0, sample);
-  }
-  for (const auto& router : routers) {
-    if (kind == PlacementKind::contiguous) {
-      placements.push_back(contiguous_placement(router->num_experts(), ep_size));
-      continue;
-    }
-    std::vector<int32_t> experts(sample.ids.size() * static_cast<size_t>(router->top_k()));
-    std::vector<int64_t> loads(static_cast<size_t>(router->num_experts()));
-    router->route(sample, experts);
-    count_assignments(experts, loads);
-    placements.push_back(balanced_placement(loads, ep_size));
-  }
-  return placements;
-}
-
 uint64_t id_digest(const TokenStream& stream, int64_t limit) {
   std::vector<int32_t> ids(static_cast<size_t>(std::min(limit, kCountedTokens)));
   stream.read(0, ids);

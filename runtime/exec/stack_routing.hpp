@@ -6,14 +6,12 @@
 #include <vector>
 
 #include "runtime/exec/batch_plan.hpp"
+#include "runtime/exec/stack_placements.hpp"
 #include "runtime/model/model_config.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "runtime/routing/token_stream.hpp"
 
 namespace hashep {
-
-/// How experts are placed on ranks.
-enum class PlacementKind { contiguous, balanced };
 
 /// What the routing of a stack is made from.
 struct RoutingSource {
@@ -29,15 +27,6 @@ struct RoutingSource {
 std::vector<std::unique_ptr<Router>> make_routers(const ModelConfig& config,
                                                   const RoutingSource& source,
                                                   const TokenStream& stream);
-
-/// Placements of all layers. `balanced` evens the load that the first kCountedTokens tokens of the
-/// stream put on each layer's experts. Local; the same on all ranks.
-std::vector<Placement> make_placements(PlacementKind kind,
-                                       const std::vector<std::unique_ptr<Router>>& routers,
-                                       const TokenStream& stream, int64_t seq_len, int ep_size);
-
-/// Tokens that tables and placements are balanced by, at most.
-inline constexpr int64_t kCountedTokens = int64_t{1} << 20;
 
 /// A digest of the stream's first `limit` ids (kCountedTokens at most), for ranks to compare.
 uint64_t id_digest(const TokenStream& stream, int64_t limit);

@@ -44,6 +44,10 @@ bool is_of_hash_layers(std::string_view name, int64_t num_layers) {
          std::string_view(end, name.data() + name.size()).starts_with(".ffn.");
 }
 
+bool is_table_name(const std::string& name) {
+  return name.ends_with(".tid2eid");
+}
+
 /// Tensors of the hash-routed layers by file, as the index of a sharded model says.
 std::map<std::string, std::vector<std::string>> read_index(const std::string& path,
                                                            int64_t num_layers) {
@@ -88,11 +92,12 @@ std::string TensorPlace::text() const {
   return file->path() + ": tensor " + quote(name);
 }
 
-ModelFiles::ModelFiles(const std::string& folder, int64_t num_layers) : folder_(folder) {
+ModelFiles::ModelFiles(const std::string& folder, int64_t num_layers, ModelParts parts)
+    : folder_(folder) {
   const std::string index = (fs::path(folder) / kIndexName).string();
   std::error_code ignored;
   if (fs::exists(index, ignored)) {
-    open_indexed(index, num_layers);
+    open_indexed(index, num_layers, parts);
   } else {
     open_all();
   }
@@ -114,8 +119,11 @@ void ModelFiles::drop_pages() const {
   for (const SafeTensorsFile& file : files_) file.drop_pages();
 }
 
-void ModelFiles::open_indexed(const std::string& index, int64_t num_layers) {
+void ModelFiles::open_indexed(const std::string& index, int64_t num_layers, ModelParts parts) {
   for (const auto& [file_name, tensors] : read_index(index, num_layers)) {
+    const bool is_needed =
+        parts == ModelParts::all || std::any_of(tensors.begin(), tensors.end(), is_table_name);
+    if (!is_needed) continue;
     const auto& file = files_.emplace_back((fs::path(folder_) / file_name).string());
     for (const std::string& tensor : tensors) {
       if (!file.has(tensor) && !file.contents().skipped.contains(tensor)) {

@@ -12,6 +12,12 @@
 
 namespace hashep {
 
+/// What of a model folder is needed.
+enum class ModelParts {
+  all,     // every tensor of the hash-routed layers must be there
+  tables,  // their routing tables alone: files without any are not opened, and may be missing
+};
+
 /// A tensor of a model folder: its file, and its name there (with or without a leading "model.").
 struct TensorPlace {
   const SafeTensorsFile* file = nullptr;
@@ -30,7 +36,7 @@ class ModelFiles {
   /// index and headers. Throws InputError naming file and tensor: an index that names a file
   /// outside of the folder, a missing file or a tensor that its file lacks; a file that is no
   /// safetensors file; a tensor that is in two places.
-  ModelFiles(const std::string& folder, int64_t num_layers);
+  ModelFiles(const std::string& folder, int64_t num_layers, ModelParts parts = ModelParts::all);
 
   /// By name without a leading "model.". `at` throws InputError where there is none.
   std::optional<TensorPlace> find(const std::string& name) const;
@@ -40,7 +46,7 @@ class ModelFiles {
   void drop_pages() const;
 
  private:
-  void open_indexed(const std::string& index, int64_t num_layers);
+  void open_indexed(const std::string& index, int64_t num_layers, ModelParts parts);
   void open_all();
   void add(const std::string& name, size_t file);
   void require_no_second(size_t file) const;

@@ -20,8 +20,10 @@ bool is_weight_dtype(DType dtype) {
 
 class ModelFolder::Impl {
  public:
-  explicit Impl(const std::string& path)
-      : config_(read_model_config(path)), files_(path, config_.num_layers), digest_(check_all()) {}
+  Impl(const std::string& path, ModelParts parts)
+      : config_(read_model_config(path)),
+        files_(path, config_.num_layers, parts),
+        digest_(parts == ModelParts::all ? check_all() : 0) {}
 
   const ModelConfig& config() const { return config_; }
   void drop_pages() const { files_.drop_pages(); }
@@ -98,7 +100,8 @@ class ModelFolder::Impl {
   uint64_t digest_ = 0;
 };
 
-ModelFolder::ModelFolder(const std::string& path) : impl_(std::make_unique<Impl>(path)) {}
+ModelFolder::ModelFolder(const std::string& path, ModelParts parts)
+    : impl_(std::make_unique<Impl>(path, parts)) {}
 ModelFolder::~ModelFolder() = default;
 
 const ModelConfig& ModelFolder::config() const {

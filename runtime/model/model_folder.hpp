@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "runtime/model/model_files.hpp"
 #include "runtime/model/weight_source.hpp"
 #include "runtime/routing/routing_table.hpp"
 
@@ -15,7 +16,7 @@ namespace hashep {
 class ModelFolder final : public WeightSource {
  public:
   /// Reads config and the files' headers. Throws InputError naming file and key or tensor.
-  explicit ModelFolder(const std::string& path);
+  explicit ModelFolder(const std::string& path, ModelParts parts = ModelParts::all);
   ~ModelFolder() override;
 
   const ModelConfig& config() const;

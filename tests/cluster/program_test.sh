@@ -56,6 +56,32 @@ HOSTS
   good_on 3,1 auto "transport hier (auto)" "${many[@]}" $layers --node-reduce
 done
 
+# `hashep plan` knows to the byte what the ranks of several hosts hold.
+value() {
+  grep -m 1 -oP "\"$1\": \\K[0-9]+" "$2"
+}
+while read -r slots ranks per_node reduce; do
+  sizes=(--num-layers 2 --hidden-size 48 --num-experts 11 --top-k 3 --vocab-size 300 --seq-len 17
+    --placement balanced)
+  if [ "$reduce" = yes ]; then sizes+=(--node-reduce); fi
+  on_cluster --rate none --slots "$slots" -- "$hashep" run "${sizes[@]}" --ffn-size 32 --threads 1 \
+    --deadline 60 --batch-tokens $((101 * ranks)) --steps 1 --json run.json
+  check "$slots: exit code $code" [ "$code" = 0 ]
+  on_ranks 1 "$hashep" plan "${sizes[@]}" --ranks "$ranks" --ranks-per-node "$per_node" \
+    --tokens-per-rank 101 --json plan.json
+  check "$slots: plan: exit code $code" [ "$code" = 0 ]
+  for keys in "buffer_bytes_max row_buffers" "plan_bytes_max plans"; do
+    planned=$(value "${keys% *}" plan.json)
+    held=$(value "${keys#* }" run.json)
+    check "$slots, $reduce: $keys: $planned, the run has $held" [ "${planned:-none}" = "$held" ]
+  done
+done <<'JOBS'
+2,2 4 2 no
+2,2 4 2 yes
+2,1 3 2 no
+1,1,1 3 1 yes
+JOBS
+
 # The first rank of the host waits for a file, and then takes away the host's link.
 cat >cut.sh <<'CUT'
 #!/usr/bin/env bash

@@ -23,26 +23,32 @@ struct RandomRouting {
   ExchangePlan plan(const Placement& placement, int rank) const {
     return make_plan(experts[static_cast<size_t>(rank)], top_k, counts, placement, rank);
   }
-  /// The same with its part between nodes.
-  ExchangePlan plan(const Placement& placement, int rank, const NodeMap& nodes,
-                    bool reduces = false) const {
+  /// All ranks' counts with rows for nodes: [ep_size, num_experts + num_nodes].
+  std::vector<int64_t> words(const Placement& placement, const NodeMap& nodes) const {
     std::vector<int32_t> expert_nodes;
     for (const int32_t owner : placement.ranks()) expert_nodes.push_back(nodes.node_of(owner));
     const int64_t stride = num_experts + nodes.num_nodes();
-    std::vector<int64_t> words(static_cast<size_t>(ep_size * stride));
+    std::vector<int64_t> all(static_cast<size_t>(ep_size * stride));
     for (int source = 0; source < ep_size; ++source) {
-      const auto row = std::span(words).subspan(static_cast<size_t>(source * stride));
+      const auto row = std::span(all).subspan(static_cast<size_t>(source * stride));
       const auto& of_source = experts[static_cast<size_t>(source)];
       count_assignments(of_source, row.first(static_cast<size_t>(num_experts)));
       count_node_rows(
           of_source, top_k, expert_nodes,
           row.subspan(static_cast<size_t>(num_experts), static_cast<size_t>(nodes.num_nodes())));
     }
+    return all;
+  }
+  /// The same plan with its part between nodes.
+  ExchangePlan plan(const Placement& placement, int rank, const NodeMap& nodes,
+                    bool reduces = false) const {
+    const std::vector<int64_t> all = words(placement, nodes);
+    const CountMatrix matrix{all, num_experts + nodes.num_nodes()};
     ExchangePlan made;
     made.experts = experts[static_cast<size_t>(rank)];
     made.top_k = top_k;
-    complete_plan({words, stride}, placement, rank, made);
-    complete_node_plan({words, stride}, placement, nodes, reduces, made);
+    complete_plan(matrix, placement, rank, made);
+    complete_node_plan(matrix, placement, nodes, reduces, made);
     return made;
   }
 };

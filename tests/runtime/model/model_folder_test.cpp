@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/model/model_folder.hpp"
+#include "runtime/model/model_tables.hpp"
 
 #include <nlohmann/json.hpp>
 
+#include "core/error.hpp"
 #include "tests/runtime/model/small_model.hpp"
 #include "tests/support/catch.hpp"
 
@@ -114,6 +116,29 @@ TEST_CASE("with an index, files that only later layers need may be missing") {
   test::write_text(dir.file("model.safetensors.index.json"),
                    nlohmann::json{{"weight_map", weight_map}}.dump());
   check_small_model(ModelFolder(dir.path().string()), DType::f32);
+}
+
+TEST_CASE("for tables alone, files of weights may be missing") {
+  const TempDir dir;
+  Tensors tables;
+  nlohmann::json weight_map;
+  for (const auto& [name, tensor] : test::small_tensors(DType::f32, "model.")) {
+    const bool is_table = name.ends_with(".tid2eid");
+    weight_map[name] = is_table ? "tables.safetensors" : "never-downloaded.safetensors";
+    if (is_table) tables[name] = tensor;
+  }
+  write_safetensors(dir.file("tables.safetensors"), tables);
+  test::write_text(dir.file("config.json"), test::small_config_json());
+  const std::string index = dir.file("model.safetensors.index.json");
+  test::write_text(index, nlohmann::json{{"weight_map", weight_map}}.dump());
+  const std::string path = dir.path().string();
+  CHECK(ModelFolder(path, ModelParts::tables).table(1).experts.size() == 14);
+  CHECK_THROWS_AS(ModelFolder(path), InputError);
+  // Without the index the files that are there are what the folder has.
+  std::filesystem::remove(index);
+  CHECK(ModelFolder(path, ModelParts::tables).table(1).experts.size() == 14);
+  CHECK_THROWS_AS(ModelFolder(path), InputError);
+  CHECK(read_model_config(path).num_experts == 3);
 }
 
 TEST_CASE("tensors at odd addresses are read") {

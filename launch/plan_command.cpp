@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/plan_command.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <optional>
+
+#include "core/atomic_file.hpp"
+#include "core/error.hpp"
+#include "core/narrow.hpp"
+#include "core/result_json.hpp"
+#include "core/units.hpp"
+#include "launch/cores.hpp"
+#include "launch/plan_options.hpp"
+#include "launch/plan_report.hpp"
+#include "launch/single_process.hpp"
+#include "runtime/routing/table_loads.hpp"
+
+namespace hashep {
+namespace {
+
+constexpr int64_t kMaxTrafficSize = 1024;  // ranks or nodes of a traffic matrix
+
+/// `hashep plan` between its command line and its results.
+class Planner {
+ public:
+  Planner(const CLI::App& app, const PlanCommandOptions& options)
+      : options_(options),
+        source_(open_static_routing(app, options.routing)),
+        threads_(options.threads > 0 ? narrow<int>(options.threads, "--threads")
+                                     : default_threads(1)) {
+    routing_.routers = std::move(source_.routers);
+    routing_.node_reduce = options.node_reduce;
+  }
+
+  const ModelConfig& config() const { return source_.config; }
+
+  /// Of all batches of a job of so many ranks.
+  double bound(int64_t ranks) const {
+    const int64_t tokens = ranks * options_.tokens_per_rank * options_.steps;
+    return load_bound(count_ids(*source_.stream, config().vocab_size, tokens), config().num_experts,
+                      config().top_k);
+  }
+
+  PlannedJob plan(int64_t ranks, int64_t ranks_per_node) {
+    const auto begin = std::chrono::steady_clock::now();
+    const NodeMap nodes = nodes_of_equal_size(narrow<int>(ranks, "--ranks"), ranks_per_node);
+    routing_.nodes = nodes;
+    routing_.placements = make_placements(parse_placement(options_.placement), routing_.routers,
+                                          *source_.stream, source_.seq_len, nodes);
+    const DType dtype = options_.dtype == "bf16" ? DType::bf16 : DType::f32;
+    const bool messages = options_.transport == "mpi";
+    PlannedJob job;
+    job.ranks = ranks;
+    job.ranks_per_node = ranks_per_node;
+    job.nodes = nodes.num_nodes();
+    job.traffic_unit = options_.traffic_unit(nodes.num_nodes());
+    job.row_bytes = config().hidden_size * dtype_size(dtype);
+    require_traffic_fits(job);
+    job.result = dry_run(routing_, *source_.stream,
+                         {.batch_tokens = ranks * options_.tokens_per_rank,
+                          .seq_len = source_.seq_len,
+                          .steps = options_.steps,
+                          .row_bytes = job.row_bytes,
+                          .exchange = messages ? Exchange::messages : Exchange::shared_memory,
+                          .plan_slots = options_.plan_depth + 1,
+                          .traffic = job.traffic_unit,
+                          .threads = threads_});
+    job.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return job;
+  }
+
+ private:
+  static void require_traffic_fits(const PlannedJob& job) {
+    if (!job.traffic_unit) return;
+    const bool by_rank = *job.traffic_unit == TrafficUnit::rank;
+    const int64_t size = by_rank ? job.ranks : job.nodes;
+    if (size <= kMaxTrafficSize) return;
+    throw InputError("a traffic matrix of " + std::to_string(size) +
+                     (by_rank ? " ranks" : " nodes") + ": at most " +
+                     std::to_string(kMaxTrafficSize) +
+                     (by_rank ? "; --traffic node sums over nodes" : ""));
+  }
+
+  const PlanCommandOptions& options_;
+  StaticRouting source_;
+  int threads_;
+  StackRouting routing_;
+};
+
+void plan_jobs(int argc, char** argv) {
+  CLI::App app(
+      "Plans jobs of any size in one process, from token ids alone: load, bytes inside and between "
+      "nodes, memory of buffers and plans. No MPI, no GPU, no weights. Numbers take K, M, G "
+      "(powers of 1024).",
+      "hashep plan");
+  PlanCommandOptions options;
+  declare_plan_options(app, options);
+  if (!parse_options(app, argc, argv, 2)) return;
+  validate_plan_options(options);
+  std::optional<AtomicFile> json;
+  std::optional<AtomicFile> csv;
+  if (!options.json.empty()) json.emplace(options.json);
+  if (!options.csv.empty()) csv.emplace(options.csv);
+
+  Planner planner(app, options);
+  if (csv) csv->write(traffic_csv_head());
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  std::string matrices;
+  std::fputs(plan_table_head().c_str(), stdout);
+  for (const int64_t ranks : options.ranks) {
+    const double bound = planner.bound(ranks);
+    for (const int64_t ranks_per_node : options.ranks_per_node) {
+      PlannedJob job = planner.plan(ranks, ranks_per_node);
+      job.bound = bound;
+      std::fputs(plan_table_line(job).c_str(), stdout);
+      std::fflush(stdout);
+      rows.push_back(plan_row(job, options, planner.config()));
+      if (!options.traffic.empty()) matrices += "\n" + traffic_text(job, options.steps);
+      if (csv) csv->write(traffic_csv(job, options.steps));
+    }
+  }
+  double seconds = 0.0;
+  for (const auto& row : rows) seconds += row["seconds"].get<double>();
+  std::printf("%splanned in %.1f s, peak memory %s\n", matrices.c_str(), seconds,
+              format_bytes(peak_rss_bytes()).c_str());
+  if (csv) csv->commit();
+  if (!json) return;
+  const std::vector<std::string> args(argv + 1, argv + argc);
+  nlohmann::ordered_json document =
+      result_document({"hashep plan", args, 1, std::nullopt, std::nullopt}, std::move(rows));
+  document["peak_rss_bytes"] = peak_rss_bytes();
+  json->write(document.dump(1) + "\n");
+  json->commit();
+}
+
+}  // namespace
+
+int plan_command(int argc, char** argv) {
+  return run_single_process([&] { plan_jobs(argc, argv); });
+}
+
+}  // namespace hashep

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/plan_options.hpp"
+
+#include "core/error.hpp"
+#include "runtime/exec/stack_placements.hpp"
+
+namespace hashep {
+namespace {
+
+// Bounds that keep every product of sizes within int64.
+constexpr int64_t kMaxTokensPerRank = int64_t{1} << 20;
+constexpr int64_t kMaxSteps = int64_t{1} << 16;
+
+}  // namespace
+
+std::optional<TrafficUnit> PlanCommandOptions::traffic_unit(int num_nodes) const {
+  if (traffic == "rank") return TrafficUnit::rank;
+  if (traffic == "node") return TrafficUnit::node;
+  if (csv.empty()) return std::nullopt;
+  return num_nodes > 1 ? TrafficUnit::node : TrafficUnit::rank;
+}
+
+void declare_plan_options(CLI::App& app, PlanCommandOptions& options) {
+  declare_static_routing(app, options.routing);
+  const std::string job = "Jobs (each number of ranks with each number of ranks per node)";
+  add_counts(app, "--ranks", options.ranks, kRankLimits, "Ranks")->group(job);
+  add_counts(app, "--ranks-per-node", options.ranks_per_node, kRankLimits,
+             "Ranks of a node; the last node has what is left")
+      ->group(job);
+  add_count(app, "--tokens-per-rank", options.tokens_per_rank,
+            {.least = 1, .most = kMaxTokensPerRank}, "Tokens of a rank in a step")
+      ->group(job);
+  add_count(app, "--steps", options.steps, {.least = 1, .most = kMaxSteps}, "Steps")->group(job);
+  app.add_option("--placement", options.placement,
+                 "Experts on ranks: contiguous, balanced, or a file of `hashep placement` (*.json)")
+      ->group(job);
+  app.add_option("--dtype", options.dtype, "fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->group(job);
+  app.add_option("--transport", options.transport,
+                 "Whose buffers: auto (shm on one node, hier on several) or mpi")
+      ->check(CLI::IsMember({"auto", "mpi"}))
+      ->group(job);
+  app.add_flag("--node-reduce", options.node_reduce,
+               "hier: a node's contributions to a token return as one sum")
+      ->group(job);
+  add_count(app, "--plan-depth", options.plan_depth, {.least = 0, .most = 64},
+            "Batches planned ahead while one computes")
+      ->group(job);
+  add_count(app, "--threads", options.threads, {.least = 0, .most = 4096},
+            "Threads of this command; 0: its cores");
+  app.add_option("--traffic", options.traffic,
+                 "Show who sends how much to whom: between ranks, or between nodes")
+      ->check(CLI::IsMember({"rank", "node"}))
+      ->group("Results");
+  app.add_option("--json", options.json, "Write the result as JSON")
+      ->type_name("FILE")
+      ->group("Results");
+  app.add_option("--csv", options.csv,
+                 "Write the traffic matrix as CSV, for launch/plot_traffic.py")
+      ->type_name("FILE")
+      ->group("Results");
+}
+
+void validate_plan_options(const PlanCommandOptions& options) {
+  parse_placement(options.placement);
+  if (options.node_reduce && options.transport == "mpi") {
+    throw InputError("--node-reduce goes with --transport auto, not with mpi");
+  }
+}
+
+}  // namespace hashep

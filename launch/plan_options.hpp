@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/plan/traffic.hpp"
+#include "launch/option_checks.hpp"
+#include "launch/static_routing.hpp"
+
+namespace hashep {
+
+inline constexpr int64_t kMaxRanks = 65536;  // of a job that is planned
+inline constexpr CountLimits kRankLimits{.least = 1, .most = kMaxRanks};
+
+/// The command line of `hashep plan`.
+struct PlanCommandOptions {
+  StaticRoutingOptions routing;
+  std::vector<int64_t> ranks = {8};
+  std::vector<int64_t> ranks_per_node = {8};
+  int64_t tokens_per_rank = 4096;
+  int64_t steps = 1;
+  std::string placement = "contiguous";
+  std::string dtype = "fp32";
+  std::string transport = "auto";
+  bool node_reduce = false;
+  int64_t plan_depth = 1;
+  int64_t threads = 0;  // 0: the cores of this process
+  std::string traffic;  // rank, node, or empty
+  std::string json;
+  std::string csv;
+
+  /// Whose traffic is wanted in a job on so many nodes, if any is.
+  std::optional<TrafficUnit> traffic_unit(int num_nodes) const;
+};
+
+void declare_plan_options(CLI::App& app, PlanCommandOptions& options);
+
+/// Throws InputError.
+void validate_plan_options(const PlanCommandOptions& options);
+
+}  // namespace hashep
