@@ -136,6 +136,7 @@ check "refused tables left the folder alone" cmp -s model/config.json model.befo
 # Experts renumbered and pruned.
 echo '7 6 5 4 3 2 1 0' >reverse.txt
 echo '[0, 1, 2, 3, 4, 5, -1, -1]' >prune.json
+echo '[0, 1, 2, 3, 4, 5, 6, 7, 8]' >nine.json
 good convert t.safetensors --output reversed.safetensors --remap reverse.txt
 good convert reversed.safetensors --output there.safetensors --remap reverse.txt
 check "reversed twice" same_data t.safetensors there.safetensors
@@ -145,7 +146,22 @@ good convert t.safetensors --output pruned.safetensors --remap prune.json --fill
 good inspect --table pruned.safetensors --tokens ids.bin --num-experts 6
 check "loads of the old experts are not" [ "$(grep -c 'max_over_mean' stdout.txt)" = 0 ]
 check "the remap is recorded" says 'remapped +"8 experts to 6, fill least-loaded"'
+bad 'the remap is for 9 experts, the tables are for 8' convert t.safetensors --output out/t.npy \
+  --remap nine.json
+bad 'the remap is for 8 experts, --num-experts is 9' convert t32.npy --output out/t.npy \
+  --remap reverse.txt --num-experts 9
+bad 'the remap is for 9 experts, of which 9 are left, model has 8' convert model --output out/t.npy \
+  --remap nine.json
 bad '--fill goes with --remap' convert t.safetensors --output out/t.npy --fill least-loaded
+# A folder whose config.json tells the experts that are left, and whose tables name the old ones.
+cp -r model fewer
+sed -i 's/"n_routed_experts": *8/"n_routed_experts": 6/' fewer/config.json
+bad 'outside [0, 6)' inspect --table fewer --tokens ids.bin
+good convert fewer --into fewer --remap prune.json --fill least-loaded
+good convert fewer --output fewer.safetensors
+good convert model --output left.safetensors --remap prune.json --fill least-loaded
+check "tables of pruned folders" same_data fewer.safetensors left.safetensors
+
 
 # Spread rows: below the bound, the same on any number of ranks, and only for models trained so.
 spread=(build --tokens ids.bin --vocab-size 64 --num-experts 8 --method balanced --ranks 4
