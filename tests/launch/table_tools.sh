@@ -162,6 +162,30 @@ good convert fewer --output fewer.safetensors
 good convert model --output left.safetensors --remap prune.json --fill least-loaded
 check "tables of pruned folders" same_data fewer.safetensors left.safetensors
 
+# A table for experts that are placed: odd ones on rank 1.
+odd='{"format": "hashep placement 1", "num_layers": 1, "num_experts": 8, "ranks": 2, "layers": [
+  {"experts": [[0, 2, 4, 6], [1, 3, 5, 7]]}]}'
+echo "$odd" >odd.json
+placed=(build --tokens ids.bin --vocab-size 64 --num-experts 8 --top-k 1 --method balanced --ranks 2
+  --progress off)
+good "${placed[@]}" --output near.safetensors
+good "${placed[@]}" --placement odd.json --output odd.safetensors
+check "even ranks are told" says '^  balanced +4\.0[0-9]+ +1\.00'
+good inspect --table odd.safetensors --tokens ids.bin --ranks 2 --placement odd.json
+check "even where it was built for" says '^    2 ranks +1\.00[0-9]+ +1\.00'
+check "the placement is recorded" says '^  placement +"odd.json"$'
+good inspect --table near.safetensors --tokens ids.bin --ranks 2 --placement odd.json
+check "a table for another placement is not" says '^    2 ranks +1\.[1-9]'
+bad 'the placement is for 2 ranks, the job has 4' "${placed[@]/2/4}" --placement odd.json \
+  --output out/t.safetensors
+bad 'the placement is for 1 layers, the job has 2' inspect --table layers.safetensors \
+  --tokens ids.bin --ranks 2 --placement odd.json
+bad '--placement FILE.json goes with one number of --ranks' inspect --table odd.safetensors \
+  --tokens ids.bin --placement odd.json
+bad '--placement needs --ranks N' build --tokens ids.bin --vocab-size 64 --num-experts 8 \
+  --method balanced --placement odd.json --output out/t.safetensors
+bad '--placement balanced: contiguous or a placement file' "${placed[@]}" --placement balanced \
+  --output out/t.safetensors
 
 # Spread rows: below the bound, the same on any number of ranks, and only for models trained so.
 spread=(build --tokens ids.bin --vocab-size 64 --num-experts 8 --method balanced --ranks 4
