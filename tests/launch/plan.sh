@@ -141,6 +141,8 @@ bad "none.bin" plan --tokens none.bin "${out[@]}"
 bad "transport" plan --transport nccl "${out[@]}"
 bad "--tokens" placement --output out/p.json
 bad "*.json" placement --tokens ids.bin --output out/p.txt
+printf '\xff\xff\xff\xff' >padding.bin
+bad "nothing but padding" placement --tokens padding.bin --token-dtype i32 --output out/p.json
 bad "id " placement --tokens ids.bin --vocab-size 7 --output out/p.json
 ranks 2 "${run[@]}" --placement p3.json
 check "run: exit code $code" [ "$code" = 2 ]

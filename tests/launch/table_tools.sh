@@ -220,6 +220,9 @@ good convert s2.safetensors --into model
 ranks 2 "${run_model[@]}"
 check "a model trained with runs" [ "$code" = 0 ]
 bad '--spread: must be a number' "${spread[@]/0.5/0.01}"
+printf '\xff\xff\xff\xff' >padding.bin
+bad 'nothing but padding' build --tokens padding.bin --token-dtype i32 --vocab-size 64 \
+  --num-experts 8 --method random --spread 1 --output out/s.safetensors
 bad '--spread goes with --tokens' build --vocab-size 64 --num-experts 8 --method random --spread 1 \
   --output out/s.safetensors
 
