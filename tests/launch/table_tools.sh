@@ -78,6 +78,16 @@ for word in '"program": "hashep table inspect"' '"expert_max_over_mean": 4\.0' '
   '"load_over_mean": 4\.'; do
   check "JSON: $word" grep -qE -- "$word" r.json
 done
+# All ids alike, but for one that occurs once more.
+for ((i = 0; i < 64; i++)); do printf '%b' "\\x$(printf %02x $i)\\x00"; done >even.bin
+for _ in {1..10}; do
+  cat even.bin even.bin >twice.bin
+  mv twice.bin even.bin
+done
+printf '\0\0' >>even.bin
+good build --tokens even.bin --vocab-size 64 --num-experts 8 --method balanced --output even.safetensors
+good inspect --table even.safetensors --tokens even.bin
+check "loads that are nearly equal are one bar" [ "$(grep -cE '^ +1\.000 to +1\.000 \|#+ 8$' stdout.txt)" = 1 ]
 good inspect --table layers.safetensors --tokens ids.bin ids.bin --num-experts 8 --top 1
 check "each layer" says '^  layer 1 +max/mean +bound$'
 check "the heaviest token of all" says '^  5 +50\.'
