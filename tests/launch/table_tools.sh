@@ -94,6 +94,12 @@ check "the heaviest token of all" says '^  5 +50\.'
 check "all files" says '8192 tokens of 2 files'
 good inspect --table layers.safetensors --tokens ids.bin --layer 1
 check "one layer" [ "$(grep -c 'max/mean  ' stdout.txt)" = 1 ]
+echo 'abc cab bca' >text.txt
+if spm_train --input=text.txt --model_prefix=tok --model_type=char --vocab_size=7 >/dev/null 2>&1; then
+  good inspect --table one.safetensors --tokens ids.bin --tokenizer tok.model --json r.json
+  check "the heaviest token by name" says '^  5 +"[abc]" +50\.[0-9]+ % +4\.'
+  check "JSON: the name" grep -qE '"piece": "[abc]",' r.json
+fi
 bad 'token 1 has id 64, outside [0, 64)' inspect --table t.safetensors --tokens beyond.bin --json out/r.json
 bad 'has expert' inspect --table t.safetensors --tokens ids.bin --num-experts 7
 bad 'no table of layer 2' inspect --table layers.safetensors --tokens ids.bin --layer 2
@@ -242,11 +248,21 @@ for command in inspect convert; do
 done
 
 # A plot, where matplotlib is installed.
-if python3 -c 'import matplotlib' 2>/dev/null; then
-  code=0
-  python3 "$here/../../launch/plot_table.py" r.json r.json --output plot.svg >stdout.txt 2>stderr.txt || code=$?
-  check "a plot is made" succeeds
+if python=$(python_with matplotlib); then
+  plot=("$python" "$here/../../launch/plot_table.py")
+  for suffix in svg png; do
+    on_ranks 1 "${plot[@]}" r.json r.json --output plot.$suffix
+    check "a plot is made: $suffix" succeeds
+  done
   check "it is an SVG with the bound" grep -q 'bound 4.0' plot.svg
+  check "it is a PNG" grep -aq PNG plot.png
+  on_ranks 1 "${plot[@]}" t.safetensors --output out/plot.svg
+  check "a plot of another file: exit code $code" [ "$code" = 2 ]
+  check "a plot of another file" grep -q 'no result of hashep table inspect' stderr.txt
+  check "a plot of another file: left $(ls -A out)" nothing_left
+  on_ranks 1 "${plot[@]}" r.json --output no/plot.svg
+  check "a plot that cannot be written: exit code $code" [ "$code" = 2 ]
+  check "a plot that cannot be written" grep -q "plot_table.py: error: .*'no/plot.svg.tmp'" stderr.txt
 fi
 
 finish
