@@ -27,14 +27,28 @@ void validate_common(const RankOptions& options) {
   require_between("--hidden-size", options.hidden_size, 1, kMaxModelSize);
   require_between("--num-experts", options.num_experts, 1, kMaxModelSize);
   require_between("--top-k", options.top_k, 1, options.num_experts);
+  require_between("--num-layers", options.num_layers, 1, kMaxModelSize);
   require_between("--vocab-size", options.vocab_size, 1, kMaxVocabSize);
   require_between("--threads", options.threads, 1, kMaxThreads);
   if (!std::isfinite(options.deadline) || options.deadline <= 0.0) {
     throw InputError("--deadline: must be a positive number of seconds");
   }
+  workload_kind(workload_options(options));
 }
 
 }  // namespace
+
+WorkloadOptions workload_options(const RankOptions& options) {
+  return {.name = options.workload,
+          .num_layers = options.num_layers,
+          .num_experts = options.num_experts,
+          .top_k = options.top_k,
+          .vocab_size = options.vocab_size,
+          .tokens = options.tokens,
+          .router = options.router,
+          .table = options.table,
+          .seed = static_cast<uint64_t>(options.seed)};
+}
 
 std::vector<int64_t> ExchangeOptions::sizes() const {
   if (min_tokens == 0) return {common.tokens_per_rank};
