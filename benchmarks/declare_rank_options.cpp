@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/declare_rank_options.hpp"
 
+#include <algorithm>
 #include <map>
 
 #include "benchmarks/exchange_table.hpp"
+#include "benchmarks/layer_table.hpp"
 #include "benchmarks/option_types.hpp"
+#include "core/error.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -47,6 +50,25 @@ CLI::Option* declare_common(CLI::App& command, RankOptions& options) {
   return tokens_per_rank;
 }
 
+/// ahead, inline, or both; in the order in which they are named, each once.
+std::vector<PlanWhen> parse_planning(const std::vector<std::string>& words) {
+  std::vector<PlanWhen> planning;
+  for (const std::string& word : words) {
+    std::vector<PlanWhen> named;
+    if (word != "inline") named.push_back(PlanWhen::ahead);
+    if (word != "ahead") named.push_back(PlanWhen::in_layer);
+    if (word != "ahead" && word != "inline" && word != "both") {
+      throw InputError("--planning " + word + ": known are ahead, inline, both");
+    }
+    for (const PlanWhen when : named) {
+      if (std::find(planning.begin(), planning.end(), when) == planning.end()) {
+        planning.push_back(when);
+      }
+    }
+  }
+  return planning;
+}
+
 }  // namespace
 
 void declare_exchange(CLI::App& command, ExchangeOptions& options) {
@@ -87,6 +109,7 @@ void declare_exchange(CLI::App& command, ExchangeOptions& options) {
 }
 
 void declare_layer(CLI::App& command, LayerOptions& options) {
+  command.footer(std::string("Columns:\n") + kLayerColumns);
   declare_common(command, options.common);
   add_counts(command, "--ffn-size", options.ffn_sizes, "Widths of the experts [4096,1024]");
   const std::map<std::string, Activation> activations{
@@ -98,8 +121,29 @@ void declare_layer(CLI::App& command, LayerOptions& options) {
   command
       .add_option("--score", options.score, "Weight of a choice: none (1/k) or sqrtsoftplus [none]")
       ->transform(CLI::CheckedTransformer(scores));
-  command.add_option("--transport", options.transport, "auto, mpi, shm, hier, nccl or ipc")
+  command
+      .add_option("--transport", options.transports,
+                  "mpi, shm, hier, auto, or all that are to be had [auto]")
+      ->delimiter(',');
+  add_count(command, "--num-layers", options.common.num_layers,
+            "Layers of a batch; times are of all of them [1]");
+  command
+      .add_option("--num-shared-experts", options.num_shared_experts,
+                  "Experts on every rank for every token")
       ->capture_default_str();
+  command
+      .add_option("--placement", options.common.placement,
+                  "Experts on ranks: contiguous, or balanced by the ids' counts")
+      ->check(CLI::IsMember({"contiguous", "balanced"}))
+      ->capture_default_str();
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--planning",
+          [&options](const std::vector<std::string>& words) {
+            options.planning = parse_planning(words);
+          },
+          "Plans made ahead, or inline (exchanged and made in each layer), or both in turn [ahead]")
+      ->delimiter(',');
 }
 
 }  // namespace hashep::bench

@@ -14,6 +14,7 @@ namespace {
 // With kMaxModelSize, and rows of a batch bounded (see Workload), bytes stay within int64.
 constexpr int64_t kMaxTokens = int64_t{1} << 30;  // of a rank
 constexpr int64_t kMaxThreads = 4096;
+constexpr int64_t kMaxLayers = 256;  // PhaseLog keeps the phases of a burst of batches
 
 void require_between(const std::string& option, int64_t value, int64_t least, int64_t most) {
   if (value < least || value > most) {
@@ -34,6 +35,14 @@ void validate_common(const RankOptions& options) {
     throw InputError("--deadline: must be a positive number of seconds");
   }
   workload_kind(workload_options(options));
+}
+
+void validate_transports(const std::vector<std::string>& names) {
+  const bool all = std::find(names.begin(), names.end(), "all") != names.end();
+  if (all && names.size() > 1) throw InputError("--transport all goes with no other name");
+  for (const std::string& name : names) {
+    if (!all) require_transport(name);
+  }
 }
 
 }  // namespace
@@ -70,14 +79,7 @@ void validate(const ExchangeOptions& options) {
                        std::to_string(options.min_tokens));
     }
   }
-  const bool all = std::find(options.transports.begin(), options.transports.end(), "all") !=
-                   options.transports.end();
-  if (all && options.transports.size() > 1) {
-    throw InputError("--transport all goes with no other name");
-  }
-  for (const std::string& name : options.transports) {
-    if (!all) require_transport(name);
-  }
+  validate_transports(options.transports);
 }
 
 void validate(const LayerOptions& options) {
@@ -85,7 +87,9 @@ void validate(const LayerOptions& options) {
   for (const int64_t ffn_size : options.ffn_sizes) {
     require_between("--ffn-size", ffn_size, 1, kMaxModelSize);
   }
-  require_transport(options.transport);
+  require_between("--num-layers", options.common.num_layers, 1, kMaxLayers);
+  require_between("--num-shared-experts", options.num_shared_experts, 0, kMaxModelSize);
+  validate_transports(options.transports);
 }
 
 }  // namespace hashep::bench

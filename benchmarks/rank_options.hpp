@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "benchmarks/harness.hpp"
+#include "benchmarks/plan_when.hpp"
 #include "benchmarks/workloads/make_workload.hpp"
 #include "core/dtype.hpp"
 #include "runtime/model/model_config.hpp"
@@ -27,6 +28,7 @@ struct RankOptions {
   std::string table;
   int64_t seed = 1;
   int64_t vocab_size = 32768;
+  std::string placement = "contiguous";  // of experts; or balanced
   int64_t threads = 1;
   double deadline = 120.0;  // seconds
   Sampling sampling;
@@ -61,13 +63,16 @@ struct ExchangeOptions {
   std::vector<int64_t> sizes() const;
 };
 
-/// What `hashep-bench layer` measures: all combinations of ffn_sizes and dtypes.
+/// What `hashep-bench layer` measures: all combinations of transports, ffn_sizes and dtypes, each
+/// with all ways of planning.
 struct LayerOptions {
   RankOptions common;
   std::vector<int64_t> ffn_sizes{4096, 1024};
+  int64_t num_shared_experts = 0;
   Activation activation = Activation::silu;
   Score score = Score::none;
-  std::string transport = "auto";
+  std::vector<std::string> transports{"auto"};
+  std::vector<PlanWhen> planning{PlanWhen::ahead};
 };
 
 /// Checks what the options alone can tell. Local. Throw InputError.

@@ -17,7 +17,12 @@ constexpr int64_t kComparedIds = int64_t{1} << 16;   // of an endless stream
 Workload::Workload(const RankOptions& options, const NodeMap& nodes, int ep_rank)
     : made_(make_workload(workload_options(options), nodes, options.tokens_per_rank)),
       ep_size_(nodes.ep_size()),
-      ep_rank_(ep_rank) {}
+      ep_rank_(ep_rank) {
+  if (options.placement == "contiguous") return;  // as it was made
+  made_.routing.placements =
+      make_placements(parse_placement(options.placement), made_.routing.routers, *made_.stream,
+                      made_.seq_len, nodes);
+}
 
 std::vector<Setting> Workload::settings() const {
   const TokenStream& stream = *made_.stream;
@@ -25,7 +30,8 @@ std::vector<Setting> Workload::settings() const {
   return {
       {"the length of the token file", std::to_string(size.value_or(-1)) + " tokens"},
       {"the token ids", "digest " + std::to_string(id_digest(stream, size.value_or(kComparedIds)))},
-      {"the routing tables", "digest " + std::to_string(table_digest(made_.routing.routers))}};
+      {"the routing tables", "digest " + std::to_string(table_digest(made_.routing.routers))},
+      {"the placements", "digest " + std::to_string(placement_digest(made_.routing.placements))}};
 }
 
 BatchSplit Workload::split(int64_t tokens_per_rank) const {

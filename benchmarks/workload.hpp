@@ -39,6 +39,8 @@ class Workload {
   /// and without a plan: [batch_tokens, top_k]. Local.
   std::vector<int32_t> all_experts(const BatchSplit& split) const;
 
+  const StackRouting& routing() const { return made_.routing; }
+  const TokenStream& stream() const { return *made_.stream; }
   std::span<const Placement> placements() const { return made_.routing.placements; }
   std::span<const int32_t> local_experts() const {
     return made_.routing.placements.front().local_experts(ep_rank_);
