@@ -92,6 +92,7 @@ void LayerCase::make_input() {
 }
 
 void LayerCase::next_batch() {
+  if (before_batch_) before_batch_();
   plan_ = &pipeline_.finish(log_);
   stack_.prepare(*plan_);
   pipeline_.start(plan_->step + 1, log_);
@@ -121,12 +122,17 @@ void LayerCase::check() {
   wrong_in_gemms_ += gemms_.wrong_rows();
 }
 
-std::vector<double> LayerCase::phase(Phase phase) const {
+std::vector<double> LayerCase::own_samples(Phase phase) const {
   std::vector<double> samples = log_.samples(phase);
   const auto wanted = static_cast<size_t>(options_.common.sampling.samples);
   if (samples.size() < wanted) return {};
   samples.erase(samples.begin(), samples.end() - static_cast<std::ptrdiff_t>(wanted));
-  return reduce_max(comm_, watch_, std::move(samples));
+  return samples;
+}
+
+std::vector<double> LayerCase::phase(Phase phase) const {
+  std::vector<double> samples = own_samples(phase);
+  return samples.empty() ? samples : reduce_max(comm_, watch_, std::move(samples));
 }
 
 std::vector<MeasuredRow> LayerCase::rows(const std::vector<double>& layer,

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "benchmarks/expert_gemms.hpp"
@@ -14,6 +16,7 @@
 #include "comm/transport/transport.hpp"
 #include "comm/watch.hpp"
 #include "core/buffer.hpp"
+#include "core/phase.hpp"
 #include "core/result_json.hpp"
 #include "runtime/exec/layer_stack.hpp"
 #include "runtime/exec/phase_log.hpp"
@@ -41,6 +44,13 @@ class LayerCase {
   /// Checks, times, and checks again. All rows: `plan` (routing the next batch and completing the
   /// plan of this one, beside the layer), the layer's phases, `layer`, `gemm_alone`. Collective.
   std::vector<MeasuredRow> measure();
+
+  /// After `measure`: this rank's own newest samples of a phase, in microseconds, one for each of
+  /// `layer`; empty where this rank has not so many. Local.
+  std::vector<double> own_samples(Phase phase) const;
+
+  /// `sign` is called before each batch, which is not timed: for a sign of life to ranks that wait.
+  void before_batches(std::function<void()> sign) { before_batch_ = std::move(sign); }
 
  private:
   int threads() const { return static_cast<int>(options_.common.threads); }
@@ -75,9 +85,10 @@ class LayerCase {
   ExpertGemms gemms_;
   PhaseLog log_;
   PlanPipeline pipeline_;
-  const BatchPlan* plan_ = nullptr;  // of the newest batch
-  Buffer input_;                     // [tokens, hidden_size]
-  Buffer state_;                     // the same, what the layer works on
+  const BatchPlan* plan_ = nullptr;     // of the newest batch
+  Buffer input_;                        // [tokens, hidden_size]
+  Buffer state_;                        // the same, what the layer works on
+  std::function<void()> before_batch_;  // may be empty
   int64_t wrong_in_layer_ = 0;
   int64_t wrong_in_gemms_ = 0;
 };
