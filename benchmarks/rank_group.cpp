@@ -35,10 +35,14 @@ std::vector<int> first_ranks(const NodeMap& nodes, int size) {
   return ranks;
 }
 
+/// "0, 2, 4", or "0, 1, 2 ... 511".
 std::string list(const std::vector<int>& ranks) {
+  constexpr size_t kMostNamed = 8;
+  constexpr size_t kNamedOfMany = 3;
+  const size_t named = ranks.size() <= kMostNamed ? ranks.size() : kNamedOfMany;
   std::string text;
-  for (const int rank : ranks) text += (text.empty() ? "" : ", ") + std::to_string(rank);
-  return text;
+  for (size_t i = 0; i < named; ++i) text += (i == 0 ? "" : ", ") + std::to_string(ranks[i]);
+  return named == ranks.size() ? text : text + " ... " + std::to_string(ranks.back());
 }
 
 }  // namespace
@@ -153,7 +157,7 @@ void RankGroup::sleep_until_done() {
           sign = next_sign();
           return sign != 0;
         },
-        [this] { return ", sleeping while ranks " + list(members_) + " are measured"; });
+        [this] { return ", asleep until the group of ranks " + list(members_) + " is done"; });
   }
 }
 

@@ -38,8 +38,8 @@ class RankGroup {
   void run(const std::function<void()>& work);
 
   /// A sign of life to the ranks that sleep: they give up where none has come for twice the
-  /// deadline, members that wait for each other having given up before. Rank 0 is to call it more
-  /// often than once in the deadline; others may.
+  /// deadline, members that wait for each other having given up before. Rank 0 is to call it at
+  /// least once in a deadline; others may. Local.
   void show_life();
 
  private:

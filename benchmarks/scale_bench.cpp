@@ -101,9 +101,10 @@ class ScaleRun {
   void print_progress(int repeat, const MeasuredRow& row, int ranks) const {
     std::array<char, 160> line{};
     std::snprintf(line.data(), line.size(),
-                  "# repeat %d of %d: %s, %d ranks, %lld tokens per rank: layer %.1f us\n",
+                  "# repeat %d of %d: %s, %d rank%s, %lld tokens per rank: layer %.1f us\n",
                   repeat + 1, options_.repeats, row.dtype.value_or("").c_str(), ranks,
-                  static_cast<long long>(row.tokens_per_rank.value_or(0)), median(row.samples_us));
+                  ranks == 1 ? "" : "s", static_cast<long long>(row.tokens_per_rank.value_or(0)),
+                  median(row.samples_us));
     job_.print(line.data());
   }
 
