@@ -7,6 +7,7 @@
 #include "benchmarks/exchange_table.hpp"
 #include "benchmarks/layer_table.hpp"
 #include "benchmarks/option_types.hpp"
+#include "benchmarks/scale_table.hpp"
 #include "core/error.hpp"
 
 namespace hashep::bench {
@@ -69,6 +70,19 @@ std::vector<PlanWhen> parse_planning(const std::vector<std::string>& words) {
   return planning;
 }
 
+/// What the experts compute.
+void declare_experts_kind(CLI::App& command, LayerOptions& options) {
+  const std::map<std::string, Activation> activations{
+      {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};
+  command.add_option("--activation", options.activation, "relu, gelu or silu (SwiGLU) [silu]")
+      ->transform(CLI::CheckedTransformer(activations));
+  const std::map<std::string, Score> scores{{"none", Score::none},
+                                            {"sqrtsoftplus", Score::sqrtsoftplus}};
+  command
+      .add_option("--score", options.score, "Weight of a choice: none (1/k) or sqrtsoftplus [none]")
+      ->transform(CLI::CheckedTransformer(scores));
+}
+
 }  // namespace
 
 void declare_exchange(CLI::App& command, ExchangeOptions& options) {
@@ -112,15 +126,7 @@ void declare_layer(CLI::App& command, LayerOptions& options) {
   command.footer(std::string("Columns:\n") + kLayerColumns);
   declare_common(command, options.common);
   add_counts(command, "--ffn-size", options.ffn_sizes, "Widths of the experts [4096,1024]");
-  const std::map<std::string, Activation> activations{
-      {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};
-  command.add_option("--activation", options.activation, "relu, gelu or silu (SwiGLU) [silu]")
-      ->transform(CLI::CheckedTransformer(activations));
-  const std::map<std::string, Score> scores{{"none", Score::none},
-                                            {"sqrtsoftplus", Score::sqrtsoftplus}};
-  command
-      .add_option("--score", options.score, "Weight of a choice: none (1/k) or sqrtsoftplus [none]")
-      ->transform(CLI::CheckedTransformer(scores));
+  declare_experts_kind(command, options);
   command
       .add_option("--transport", options.transports,
                   "mpi, shm, hier, auto, or all that are to be had [auto]")
@@ -144,6 +150,28 @@ void declare_layer(CLI::App& command, LayerOptions& options) {
           },
           "Plans made ahead, or inline (exchanged and made in each layer), or both in turn [ahead]")
       ->delimiter(',');
+}
+
+void declare_scale(CLI::App& command, ScaleOptions& options) {
+  command.footer(std::string("Columns:\n") + kScaleColumns);
+  declare_common(command, options.layer.common);
+  add_count(command, "--ffn-size", options.ffn_size, "Width of the experts [4096]");
+  declare_experts_kind(command, options.layer);
+  command.add_option("--transport", options.transport, "auto, mpi, shm or hier")
+      ->capture_default_str();
+  command
+      .add_option("--mode", options.modes,
+                  "strong (one batch over more ranks), weak (the same tokens for each) [both]")
+      ->check(CLI::IsMember({"strong", "weak"}))
+      ->delimiter(',');
+  add_counts(command, "--ranks", options.ranks, "Sizes [1, 2, 4 ... and all]");
+  add_count(command, "--batch-tokens", options.batch_tokens,
+            "strong: tokens of a batch, over all ranks [--tokens-per-rank x the largest size]");
+  add_count(command, "--experts-per-rank", options.experts_per_rank,
+            "weak: experts grow with ranks [--num-experts over all ranks]");
+  command.add_option("--repeats", options.repeats, "How often all sizes are measured in turn")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
 }
 
 }  // namespace hashep::bench

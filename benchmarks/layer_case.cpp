@@ -84,7 +84,11 @@ std::vector<LayerRow> LayerCase::measure() {
   std::vector<RankTimed> things;
   for (const Way& way : ways_) {
     LayerSteps& steps = *way.steps;
-    things.push_back({.prepare = [&steps] { steps.begin_sample(); },
+    things.push_back({.prepare =
+                          [this, &steps] {
+                            if (before_sample_) before_sample_();
+                            steps.begin_sample();
+                          },
                       .steps = {[&steps] { steps.run(); }},
                       .short_us = kShortBatch,
                       .burst_of = 0});

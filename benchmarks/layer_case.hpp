@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "benchmarks/layer_steps.hpp"
@@ -15,6 +17,7 @@
 #include "comm/transport/transport.hpp"
 #include "comm/watch.hpp"
 #include "core/buffer.hpp"
+#include "core/phase.hpp"
 #include "runtime/exec/layer_stack.hpp"
 #include "runtime/model/weight_source.hpp"
 
@@ -40,6 +43,15 @@ class LayerCase {
   /// `layer`; with several ways a `layer` with its plans at hand too; `gemm_alone`, `copy_bound`.
   /// Collective.
   std::vector<LayerRow> measure();
+
+  /// After `measure`: what the phase took on this rank with the first way of planning, in
+  /// microseconds, one for each sample of `layer`; empty where it never came. Local.
+  std::vector<double> own_samples(Phase phase) const {
+    return ways_.front().steps->newest(phase, options_.common.sampling.samples);
+  }
+
+  /// `sign` is called before each sample, untimed: a sign of life to ranks that wait.
+  void before_samples(std::function<void()> sign) { before_sample_ = std::move(sign); }
 
  private:
   /// One way of planning.
@@ -91,6 +103,7 @@ class LayerCase {
   Buffer state_;   // the same, what the layers work on
   Buffer output_;  // the same, of one layer, where there are several
   std::vector<Way> ways_;
+  std::function<void()> before_sample_;  // may be empty
 };
 
 }  // namespace hashep::bench

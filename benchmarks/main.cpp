@@ -7,6 +7,7 @@
 #include "benchmarks/exchange_bench.hpp"
 #include "benchmarks/layer_bench.hpp"
 #include "benchmarks/options.hpp"
+#include "benchmarks/scale_bench.hpp"
 #include "comm/rank_program.hpp"
 #include "core/error.hpp"
 #include "core/exit_code.hpp"
@@ -40,12 +41,13 @@ int run_with_mpi(const std::vector<std::string>& args, int argc, char** argv) {
   program.parse = [&](bool speaks) -> std::optional<double> {
     options = parse_options(argc, argv, speaks);
     if (!options) return std::nullopt;
-    const bool layer = options->command == "layer";
-    return (layer ? options->layer.common : options->exchange.common).deadline;
+    return options->on_ranks().deadline;
   };
   program.work = [&](const Communicator& comm, Watch& watch) {
     if (options->command == "layer") {
       measure_layer(options->layer, args, comm, watch);
+    } else if (options->command == "scale") {
+      measure_scale(options->scale, args, comm, watch);
     } else if (options->exchange.device == "cuda") {
       measure_device_exchange(options->exchange, args, comm, watch);
     } else {

@@ -47,9 +47,15 @@ void complete(Options& options) {
   if (exchange.max_tokens == 0) exchange.max_tokens = exchange.min_tokens;
   if (options.command == "exchange") validate(exchange);
   if (options.command == "layer") validate(options.layer);
+  if (options.command == "scale") validate(options.scale);
 }
 
 }  // namespace
+
+const RankOptions& Options::on_ranks() const {
+  if (command == "scale") return scale.layer.common;
+  return command == "layer" ? layer.common : exchange.common;
+}
 
 bool runs_on_ranks(const std::string& first_word) {
   return first_word != "experts" && first_word != "plan" && !first_word.starts_with('-');
@@ -64,6 +70,7 @@ std::optional<Options> parse_options(int argc, const char* const* argv, bool spe
   Options options;
   options.exchange.common.sampling = kExchangeSampling;
   options.layer.common.sampling = kLayerSampling;
+  options.scale.layer.common.sampling = kLayerSampling;
   CLI::App& experts = *app.add_subcommand(
       "experts", "Experts (GEMM -> activation -> GEMM) beside oneDNN's GEMMs alone");
   CLI::App& plan =
@@ -72,6 +79,8 @@ std::optional<Options> parse_options(int argc, const char* const* argv, bool spe
       "exchange", "Dispatch and combine beside MPI_Alltoallv and a copy; start it with mpirun");
   CLI::App& layer = *app.add_subcommand(
       "layer", "An MoE layer and its phases beside its GEMMs alone; start it with mpirun");
+  CLI::App& scale = *app.add_subcommand(
+      "scale", "Strong and weak scaling of a layer over more and more ranks; start it with mpirun");
   declare_experts(experts, options.experts);
   declare_plan(plan, options.plan);
   add_sampling(experts, options.experts.sampling);
@@ -79,6 +88,7 @@ std::optional<Options> parse_options(int argc, const char* const* argv, bool spe
   for (CLI::App* command : {&experts, &plan}) add_json(*command, options.json_path);
   declare_exchange(exchange, options.exchange);
   declare_layer(layer, options.layer);
+  declare_scale(scale, options.scale);
 
   try {
     app.parse(argc, argv);

@@ -7,17 +7,22 @@
 #include "benchmarks/experts_bench.hpp"
 #include "benchmarks/plan_bench.hpp"
 #include "benchmarks/rank_options.hpp"
+#include "benchmarks/scale_plan.hpp"
 
 namespace hashep::bench {
 
 /// The command line of hashep-bench: the subcommand and its options.
 struct Options {
-  std::string command;    // experts, plan, exchange or layer
+  std::string command;    // experts, plan, exchange, layer or scale
   std::string json_path;  // of experts and plan, which run on one rank
   ExpertsOptions experts;
   PlanOptions plan;
   ExchangeOptions exchange;
   LayerOptions layer;
+  ScaleOptions scale;
+
+  /// What the subcommand shares with others that run on ranks.
+  const RankOptions& on_ranks() const;
 };
 
 /// Whether a command line that begins with this word runs on ranks, and so begins by initialising

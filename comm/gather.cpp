@@ -39,6 +39,19 @@ int64_t reduce_max(const Communicator& comm, Watch& watch, int64_t value) {
   return value;
 }
 
+std::vector<double> gather_values(const Communicator& comm, Watch& watch,
+                                  std::span<const double> values) {
+  std::vector<double> all(values.size() * static_cast<size_t>(comm.size()));
+  const int count = narrow<int>(std::ssize(values), "number of values to gather");
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Iallgather(values.data(), count, MPI_DOUBLE, all.data(), count, MPI_DOUBLE,
+                           comm.get(), &request),
+            "MPI_Iallgather");
+  watch.count_collective();
+  watch.wait(request);
+  return all;
+}
+
 std::vector<std::string> gather_texts(const Communicator& comm, Watch& watch,
                                       const std::string& text) {
   const auto longest =

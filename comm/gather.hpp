@@ -18,6 +18,11 @@ std::vector<double> reduce_min(const Communicator& comm, Watch& watch, std::vect
 int64_t reduce_sum(const Communicator& comm, Watch& watch, int64_t value);
 int64_t reduce_max(const Communicator& comm, Watch& watch, int64_t value);
 
+/// All ranks' values, one rank's after the other's, on all of them: [comm.size(), values.size()].
+/// All ranks pass the same length. Collective.
+std::vector<double> gather_values(const Communicator& comm, Watch& watch,
+                                  std::span<const double> values);
+
 /// The texts of all ranks in rank order on rank 0, nothing elsewhere. Collective.
 std::vector<std::string> gather_texts(const Communicator& comm, Watch& watch,
                                       const std::string& text);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // check_json result FILE RANKS: FILE is a result of `hashep run` as DESIGN.md has it ("Result
 // JSON"). check_json trace FILE RANKS: FILE is a Chrome trace with one thread per rank. check_json
-// exchange FILE RANKS and check_json layer FILE RANKS: FILE is a result of that hashep-bench, in
-// which nothing is wrong.
+// exchange FILE RANKS, check_json layer FILE RANKS and check_json scale FILE RANKS: FILE is a
+// result of that hashep-bench, in which nothing is wrong.
+#include <cmath>
 #include <cstdio>
 #include <exception>
 #include <fstream>
@@ -174,6 +175,47 @@ void check_layer(const Json& result, int ranks) {
   require(rows["layer \"at_hand\""] == compared && rows["gain"] == compared, "planning compared");
 }
 
+/// The four parts of a time or a loss, added up.
+double sum_of(const Json& parts, const char* gemm) {
+  double sum = 0.0;
+  for (const char* part : {"imbalance", "exchange", gemm, "other"}) {
+    sum += parts.at(part).get<double>();
+  }
+  return sum;
+}
+
+/// Rows of one mode and dtype come together, by rising size.
+void check_scale(const Json& result, int ranks) {
+  check_bench_head(result, ranks);
+  Json first;  // of the mode and dtype
+  for (const Json& row : result["results"]) {
+    check_row(row);
+    const std::string name = row["name"];
+    require(name == "strong" || name == "weak", "name " + name);
+    require(row["wrong"] == 0, name + ": wrong");
+    if (first.is_null() || first["name"] != name || first["dtype"] != row["dtype"]) {
+      first = row;
+      require(row["efficiency"] == 1.0, name + ": efficiency of the first size");
+    }
+    require(row["ranks"] <= ranks && row["ranks"] >= first["ranks"], name + ": ranks");
+    require(
+        row["efficiency_min"] <= row["efficiency"] && row["efficiency"] <= row["efficiency_max"],
+        name + ": efficiencies");
+    const double efficiency = row["efficiency"];
+    require(std::abs(sum_of(row["loss"], "gemm_shape") - (1.0 - efficiency)) < 1e-9,
+            name + ": losses do not add up to 1 - efficiency");
+    const size_t repeat = row["median_repeat"];
+    const double then = sum_of(first["parts_us"].at(repeat), "gemm");
+    const double now = sum_of(row["parts_us"].at(repeat), "gemm");
+    const double ideal = name == "weak" ? then
+                                        : then * static_cast<double>(first["ranks"]) /
+                                              static_cast<double>(row["ranks"]);
+    require(std::abs(ideal / now - efficiency) < 1e-9, name + ": efficiency");
+    require(row["samples_us"].size() % row["parts_us"].size() == 0, name + ": samples of repeats");
+    require_keys(row, {"nodes", "shares_cores", "runs_per_sample"});
+  }
+}
+
 void check_trace(const Json& trace, int ranks) {
   std::map<int, int> events;  // by thread
   std::set<std::string> threads;
@@ -201,7 +243,7 @@ void check_trace(const Json& trace, int ranks) {
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    std::fprintf(stderr, "Usage: check_json result|trace|exchange|layer FILE RANKS\n");
+    std::fprintf(stderr, "Usage: check_json result|trace|exchange|layer|scale FILE RANKS\n");
     return 1;
   }
   try {
@@ -211,7 +253,8 @@ int main(int argc, char** argv) {
     const std::map<std::string, void (*)(const Json&, int)> checks = {{"result", check_result},
                                                                       {"trace", check_trace},
                                                                       {"exchange", check_exchange},
-                                                                      {"layer", check_layer}};
+                                                                      {"layer", check_layer},
+                                                                      {"scale", check_scale}};
     checks.at(argv[1])(document, ranks);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "check_json: %s: %s\n", argv[2], error.what());
