@@ -48,7 +48,7 @@ def parse(words):
                         help="--compare: of the intervals (default 0.99)")
     parser.add_argument("--fail-on-slower", action="store_true",
                         help="--compare: exit code 1 where a row is slower")
-    return parser.parse_args(words)
+    return parser.parse_intermixed_args(words)
 
 
 def kind_of(documents):

@@ -5,6 +5,7 @@ import os
 
 from . import figure as fig
 from .results import BadInput, numbers
+from .text import in_words
 
 
 def fits(document):
@@ -27,10 +28,10 @@ def worst_row(path, rows):
         found = [row for row in rows if "loads" in row]
         if found:
             row = max(found, key=lambda row: row["expert_max_over_mean"])
-            row["rank_max_over_mean"].values(), row["bound"], sum(row["loads"])
+            [int(count) for count in row["rank_max_over_mean"]], row["bound"], sum(row["loads"])
         else:
             row = of_run(rows[0]["_document"])
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{path}: no result of hashep table inspect: {error!r}") from error
     if row is None:
         raise BadInput(f"{path}: no result of hashep table inspect or hashep run: no load in it")
@@ -62,7 +63,7 @@ def draw_experts(axis, rows, labels):
 
 def draw_maxima(axis, rows, labels):
     counts = list(dict.fromkeys(count for row in rows for count in row["rank_max_over_mean"]))
-    names = ["experts"] + [f"{count} ranks" for count in counts]
+    names = ["experts"] + [in_words("ranks", int(count)) for count in counts]
     width = 0.8 / len(rows)
     for i, (row, label) in enumerate(zip(rows, labels)):
         values = [row["expert_max_over_mean"],

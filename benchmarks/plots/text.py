@@ -2,8 +2,11 @@
 """Numbers and rows in words, as axes and legends have them."""
 
 SHORT = {
-    "hidden_size": "d", "ffn_size": "f", "num_experts": "E", "top_k": "top-", "ranks": "ranks",
-    "tokens_per_rank": "tokens a rank", "num_layers": "layers", "ranks_per_node": "ranks a node",
+    "hidden_size": "d", "ffn_size": "f", "num_experts": "E",
+}
+COUNTED = {
+    "ranks": "ranks", "tokens_per_rank": "tokens a rank", "num_layers": "layers",
+    "ranks_per_node": "ranks a node",
 }
 
 
@@ -21,9 +24,9 @@ def in_words(field, value):
         return str(value)
     if field == "top_k":
         return f"top-{value}"
-    if field in ("ranks", "tokens_per_rank", "num_layers", "ranks_per_node"):
-        number = short_number(value) if field == "tokens_per_rank" else value
-        return f"{number} {SHORT[field]}"
+    if field in COUNTED:
+        words = COUNTED[field] if value != 1 else COUNTED[field].replace("s", "", 1)
+        return f"{short_number(value)} {words}"
     return f"{SHORT.get(field, field)} {value}"
 
 
