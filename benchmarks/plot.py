@@ -76,7 +76,11 @@ def plot(arguments):
     module = KINDS[kind or kind_of(documents)]
     options = types.SimpleNamespace(title=arguments.title, labels=arguments.labels,
                                     dedup=arguments.dedup, say=say)
-    figure.save(module.draw(rows_of(documents, where), options), arguments.output)
+    try:
+        drawn = module.draw(rows_of(documents, where), options)
+    except KeyError as error:
+        raise BadInput(f"a row has no {error}, which the plot needs") from error
+    figure.save(drawn, arguments.output)
     return 0
 
 

@@ -3,7 +3,7 @@
 
 from . import figure as fig
 from .results import BadInput, numbers, one_setting
-from .text import byte_scale, describe, microseconds, short_number
+from .text import byte_scale, describe, short_number
 
 SETTING = ["ranks", "device", "dtype", "workload", "hidden_size", "num_experts", "top_k"]
 YARDSTICKS = {"alltoallv": "alltoallv (raw, equal bytes)",
@@ -68,10 +68,9 @@ def draw(rows, options):
     for column, direction in enumerate(("dispatch", "combine")):
         draw_lines(axes[0][column], axes[1][column], rows, direction)
         axes[0][column].set_title(direction)
-        axes[0][column].set_yscale("log")
+        fig.log_time_axis(axes[0][column])
         fig.power_of_two_axis(axes[1][column], sizes, [short_number(size) for size in sizes])
         axes[1][column].set_xlabel(f"tokens a rank (rows of {row_bytes / scale:g} {unit})")
-    axes[0][0].yaxis.set_major_formatter(lambda value, _: microseconds(value))
     axes[0][0].set_ylabel("time, median (shaded: least to p90)")
     axes[1][0].set_ylabel("bytes a rank / time, GB/s")
     axes[1][0].set_ylim(bottom=0)

@@ -4,6 +4,7 @@
 import os
 
 from .results import BadInput
+from .text import microseconds
 
 # Okabe and Ito's colours: told apart with any kind of colour vision. Marks and dashes differ too.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -34,6 +35,16 @@ def power_of_two_axis(axis, values, labels):
     axis.set_xscale("log", base=2)
     axis.set_xticks(values, labels)
     axis.minorticks_off()
+
+
+def log_time_axis(axis):
+    """A logarithmic y axis of microseconds; within a decade or so, 2 and 5 are marked as well."""
+    def between(value, _):
+        low, high = axis.get_ylim()
+        return microseconds(value) if high < 20 * low and f"{value:e}"[0] in "25" else ""
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter(lambda value, _: microseconds(value))
+    axis.yaxis.set_minor_formatter(between)
 
 
 def legend_below(figure, axes, columns):

@@ -72,11 +72,9 @@ def draw_times(axis, measured, predicted):
                   [max(row["samples_us"]) - row["median_us"] for row in measured]]
         axis.errorbar([row["ranks"] for row in measured], medians, yerr=spread, color=fig.BLUE,
                       marker="o", markersize=5, capsize=3, label="measured, least to most")
-    axis.set_yscale("log")
-    axis.yaxis.set_major_formatter(lambda value, _: microseconds(value))
-    axis.yaxis.set_minor_formatter(lambda value, _: "")
+    fig.log_time_axis(axis)
     low, high = axis.get_ylim()
-    if high < 20 * low:  # few powers of ten: mark a few values between as well
+    if high < 20 * low:
         axis.set_yscale("linear")
         axis.yaxis.set_major_formatter(lambda value, _: microseconds(value))
         axis.set_ylim(bottom=0)
