@@ -84,17 +84,18 @@ def plot(arguments):
     return 0
 
 
-def main():
+def main(words):
     try:
-        arguments = parse(sys.argv[1:])
+        arguments = parse(words)
         if not arguments.compare:
             return plot(arguments)
         if arguments.files or arguments.output:
             raise BadInput("--compare takes two files and draws nothing")
         if not arguments.threshold >= 0 or not 0 < arguments.confidence < 1:
             raise BadInput("--threshold has to be 0 or more, --confidence between 0 and 1")
-        lines, slower = compare(*map(read_document, arguments.compare), split_where(arguments.where),
-                                arguments.threshold, arguments.confidence)
+        lines, slower = compare(*map(read_document, arguments.compare),
+                                split_where(arguments.where), arguments.threshold,
+                                arguments.confidence)
         print("\n".join(lines))
         return 1 if slower and arguments.fail_on_slower else 0
     except BadInput as error:
@@ -103,4 +104,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

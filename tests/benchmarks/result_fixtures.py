@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small results in the shape that HashEP's programs write, for the tests of plots and comparisons."""
+"""Small results in the shape that HashEP's programs write, and plot.py at work on them in this process."""
 
+import contextlib
+import io
 import json
+import pathlib
 import random
+import sys
+import types
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "benchmarks"))
+sys.dont_write_bytecode = True
+import plot  # noqa: E402, the path has to be set first
 
 PHASES = {"route": 20, "plan": 30, "gate": 15, "dispatch": 200, "experts": 5000,
           "shared_experts": 900, "combine": 180, "layer": 6400, "gemm_alone": 5700,
@@ -131,3 +140,18 @@ def write_all(folder):
     files["traffic"] = [folder / "traffic.csv"]
     files["traffic"][0].write_text(traffic())
     return files
+
+
+def run_plot(*words):
+    """What `plot.py WORDS...` does: returncode, stdout, stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = plot.main([str(word) for word in words])
+    return types.SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+def check_refused(test, done, text):
+    """It was bad input, told in one line that holds the text."""
+    test.assertEqual(done.returncode, 2, done)
+    test.assertRegex(done.stderr, r"\Aplot.py: error: [^\n]*\n\Z")
+    test.assertIn(text, done.stderr)
