@@ -5,7 +5,7 @@
 
 # fail TEXT: bad input, in one line.
 fail() {
-  echo "${0##*/}: error: $1" >&2
+  echo "${0##*/}: error: ${1//$'\n'/ }" >&2
   exit 2
 }
 

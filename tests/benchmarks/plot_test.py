@@ -57,7 +57,7 @@ class PlotTest(unittest.TestCase):
                 self.assertFalse(re.search("dc:date|Matplotlib v", output.read_text()))
 
     def test_the_same_bytes_in_another_process(self):
-        words = ["scaling", *map(str, self.files["scaling"]), "--output"]
+        words = ["peers", *map(str, self.files["peers"]), "--output"]
         one, two = self.folder / "one.svg", self.folder / "two.svg"
         self.assertEqual(fixtures.run_plot(*words, one).returncode, 0)
         subprocess.run([sys.executable, "-B", fixtures.plot.__file__, *words, two], check=True,
@@ -73,13 +73,15 @@ class PlotTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("left out: dtype=bf16", done.stderr)
         self.assertTrue((self.folder / "e.png").read_bytes().startswith(b"\x89PNG"))
-        done = fixtures.run_plot("exchange", path, "--where", "dtype=bf16", "--output", self.folder / "b.svg")
+        peers = self.files["peers"][0]
+        done = fixtures.run_plot(peers, "--where", "dtype=bf16", "--output", self.folder / "b.svg")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn("bf16", texts_of(self.folder / "b.svg"))
+        self.assertNotIn("4096", texts_of(self.folder / "b.svg"))
 
     def test_a_run_has_phases_and_load(self):
         run = self.files["load"][1]
-        for words in ([run], ["phases", run], ["load", run]):
+        for words in ([run], ["load", run]):
             output = self.folder / "run.svg"
             done = fixtures.run_plot(*words, "--output", output)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
