@@ -22,6 +22,9 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
+if read -r last _ < <(tail -n 1 starts.txt 2>/dev/null) && kill -0 "$last" 2>/dev/null; then
+  echo "$last $$" >>overlaps.txt
+fi
 echo "$$ $size" >>starts.txt
 case $mode in
   slow) echo waiting; for ((i = 0; i < 600; i++)); do [ -e go ] && break; sleep 0.1; done ;;
@@ -138,14 +141,21 @@ class SweepTest(unittest.TestCase):
 
     def test_failures_are_told_and_leave_no_result(self):
         for mode, text in (("fail", "failed: exit code 3: it is broken"), ("none", "it wrote no result"),
-                           ("half", "it wrote no result"), ("hang", "failed: not done within 0.3 s")):
+                           ("half", "it wrote no result"), ("hang", "failed: not done within 0.5 s")):
             with self.subTest(mode=mode):
-                done = self.sweep("--timeout", "0.3" if mode == "hang" else "60", mode=mode, sizes="1")
+                done = self.sweep("--timeout", "0.5" if mode == "hang" else "60", mode=mode,
+                                  sizes="1")
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(text, done.stdout)
                 self.assertIn("0 of 1 points complete", done.stdout)
                 self.assertEqual(self.results(), [])
                 self.assertEqual(list((self.folder / "out").glob("*.tmp")), [])
+
+    def test_points_never_overlap(self):
+        done = self.sweep("--timeout", "0.5", mode="hang", sizes="1,2")
+        self.assertIn("0 of 2 points complete", done.stdout)
+        self.assertEqual(self.sizes(), ["1", "2"])
+        self.assertFalse((self.folder / "overlaps.txt").exists())
 
     def test_retries_are_never_silent(self):
         self.assertEqual(self.sweep(mode="flaky", sizes="1").returncode, 1)
