@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# mpirun.sh [OPTIONS] RANKS PROGRAM [ARGS...]: runs a program with the flags that the installed MPI needs
-# (Open MPI 4 or 5, or MPICH). The one place that knows them. Under Slurm: launch/slurm.sh.
+# mpirun.sh [OPTIONS] RANKS PROGRAM [ARGS...]: runs a program with the flags that the installed MPI
+# needs (Open MPI 4 or 5, or MPICH). The one place that knows them. Under Slurm: launch/slurm.sh.
 set -euo pipefail
 program=${0##*/}
 # shellcheck source=launch/options.sh

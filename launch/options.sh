@@ -16,7 +16,7 @@ need_count() {
 
 # need_word NAME VALUE: one word, as names of hosts and partitions are.
 need_word() {
-  [[ $2 =~ ^[A-Za-z0-9_.,:@/+-]+$ ]] || fail "$1 '$2': one word of letters, digits and _.,:@/+- is expected"
+  [[ $2 =~ ^[A-Za-z0-9_.,:@/+-]+$ ]] || fail "$1 '$2': letters, digits and _.,:@/+- are expected"
 }
 
 # need_variable VALUE: NAME or NAME=VALUE of an environment variable; leaves $variable and $value.
@@ -35,7 +35,8 @@ need_variable() {
 quoted() {
   local word line=''
   for word in "$@"; do
-    if [[ $word =~ ^[A-Za-z0-9_.,:@%/=+-]+$ ]]; then line+=" $word"; else line+=" $(printf '%q' "$word")"; fi
+    if [[ ! $word =~ ^[A-Za-z0-9_.,:@%/=+-]+$ ]]; then word=$(printf '%q' "$word"); fi
+    line+=" $word"
   done
   printf '%s' "${line# }"
 }

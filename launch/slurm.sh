@@ -56,8 +56,8 @@ done
 [ -n "$nodes" ] || fail "--nodes is missing"
 [ -n "$ranks_per_node" ] || fail "--ranks-per-node is missing"
 [ $# -gt 0 ] || fail "-- PROGRAM is missing"
-if [ -n "$gpus_per_node" ] && [ "$ranks_per_node" -gt "$gpus_per_node" ] && [[ " $* " != *" --share-gpu "* ]]; then
-  fail "--ranks-per-node $ranks_per_node: more than the $gpus_per_node GPUs; a rank takes one (or tell hashep --share-gpu)"
+if [ "$ranks_per_node" -gt "${gpus_per_node:-$ranks_per_node}" ] && [[ " $* " != *" --share-gpu "* ]]; then
+  fail "--ranks-per-node $ranks_per_node: more than $gpus_per_node GPUs; a rank takes one, unless told --share-gpu"
 fi
 
 binding=--cpu-bind=cores
@@ -95,7 +95,7 @@ if [ -n "$dry_run" ]; then
   exit 0
 fi
 if ! command -v sbatch >/dev/null; then
-  echo "$program: error: there is no sbatch here; --output FILE writes the job for a machine that has one" >&2
+  echo "$program: error: there is no sbatch here; --output FILE writes the job for where there is" >&2
   exit 1
 fi
 exec sbatch <<<"$job"

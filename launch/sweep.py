@@ -8,11 +8,11 @@
         -- launch/mpirun.sh {ranks} build/cpu-release/bin/hashep-bench exchange
     launch/sweep.py --file sweep.toml
 
-A value of the grid goes where {NAME} stands in the command, else to its end as --NAME VALUE; the end
-also gets --json FILE. A result appears in the folder when its point is complete, beside a .log of what
-the point printed, and holds its own command under "sweep". A point whose result is there, of the same
-command, is not run again; one of another command is an error. Exit code 0: all points are there; 1:
-some failed, or it was stopped; 2: bad input.
+A value of the grid goes where {NAME} stands in the command, else to its end as --NAME VALUE; the
+end also gets --json FILE. A result appears in the folder when its point is complete, beside a .log
+of what the point printed, and holds its own command under "sweep". A point whose result is there, of
+the same command, is not run again; one of another command is an error. Exit code 0: all points are
+there; 1: some failed, or it was stopped; 2: bad input.
 """
 
 import argparse

@@ -9,6 +9,7 @@ from .text import microseconds
 
 # What makes two rows the same measurement.
 KEY = ["name", "of", "transport", "direction", "device", "dtype", "workload", "router", "planning",
+       "placement", "case",
        "num_layers", "tokens_per_rank", "hidden_size", "ffn_size", "num_experts", "top_k", "ranks",
        "ranks_per_node", "ep_size", "landing", "overlap", "simulated"]
 ROUNDING_US = 0.005  # samples are written to 0.01 us: none is taken to be less than this
@@ -19,7 +20,8 @@ def measured_rows(document, where):
     rows = [row for row in rows_of([document], where) if row.get("samples_us")]
     for row in rows:
         if not all(isinstance(value, (int, float)) for value in row["samples_us"]):
-            raise BadInput(f"{document['path']}: row '{row.get('name')}': samples_us are no numbers")
+            raise BadInput(f"{document['path']}: row '{row.get('name')}': samples_us: numbers are "
+                           "expected")
         if row.get("wrong"):
             raise BadInput(f"{document['path']}: row '{row.get('name')}' failed its check: "
                            f"{row['wrong']} wrong")

@@ -2,7 +2,7 @@
 """Time and bandwidth of dispatch and combine over size, beside the yardsticks of the same run."""
 
 from . import figure as fig
-from .results import BadInput, numbers, one_setting
+from .results import BadInput, numbers, one_setting, with_plain_workload
 from .text import byte_scale, describe, short_number
 
 SETTING = ["ranks", "device", "dtype", "workload", "hidden_size", "num_experts", "top_k"]
@@ -54,10 +54,7 @@ def draw(rows, options):
     rows = [row for row in rows if row.get("name") in ("dispatch", "combine", *YARDSTICKS)]
     if not rows:
         raise BadInput("no row of hashep-bench exchange")
-    # A copy's workload also tells how it copies, which may change with the size.
-    rows = [{**row, "workload": row["workload"].rsplit(", ", 1)[0]} if row["name"] == "copy_bound"
-            else row for row in rows]
-    rows = one_setting(rows, SETTING, options.say)
+    rows = one_setting([with_plain_workload(row) for row in rows], SETTING, options.say)
     for row in rows:
         numbers(row, "tokens_per_rank", "median_us", "min_us", "p90_us", "bytes")
     sizes = sorted({row["tokens_per_rank"] for row in rows})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load of experts and ranks over the mean: `hashep table inspect --json` and `hashep run --json`."""
+"""Load of experts and ranks over the mean: `hashep table inspect --json`, `hashep run --json`."""
 
 import os
 

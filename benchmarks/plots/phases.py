@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the time of a layer, or of a step, goes: rows of `hashep-bench layer` and of `hashep run`."""
+"""Where the time of a layer or a step goes: rows of `hashep-bench layer` and of `hashep run`."""
 
 from . import figure as fig
-from .results import BadInput, distinct, numbers, varying
+from .results import BadInput, distinct, numbers, varying, with_plain_workload
 from .text import describe, microseconds
 
 # In the order of a batch. The sums are of `layer` or `step`; the bounds are measured beside them.
@@ -13,7 +13,8 @@ PART_COLOURS = {"route": fig.YELLOW, "plan": fig.SKY, "gate": fig.PURPLE, "dispa
 WHOLE = ["layer", "step"]
 BOUNDS = ["gemm_alone", "copy_bound"]
 SETTING = ["ranks", "transport", "planning", "device", "dtype", "router", "workload",
-           "tokens_per_rank", "hidden_size", "ffn_size", "num_experts", "top_k", "num_layers"]
+           "placement", "tokens_per_rank", "hidden_size", "ffn_size", "num_experts", "top_k",
+           "num_layers"]
 
 
 def fits(document):
@@ -22,7 +23,7 @@ def fits(document):
 
 
 def cases_of(rows):
-    """[(setting's first row, {phase: row})]; a bound without a transport is one of all transports."""
+    """[(setting, {phase: row})]; a bound without a transport is that of all."""
     cases = []
     for setting in distinct([row for row in rows if row["name"] in WHOLE], SETTING):
         phases = {}
@@ -33,7 +34,8 @@ def cases_of(rows):
                     break
             else:
                 if row["name"] in phases:
-                    raise BadInput(f"two rows '{row['name']}' of one setting (--where KEY=VALUE picks)")
+                    raise BadInput(f"two rows '{row['name']}' of one setting "
+                                   "(--where KEY=VALUE picks)")
                 phases[row["name"]] = row
         cases.append((dict(zip(SETTING, setting)), phases))
     return cases
@@ -80,7 +82,11 @@ def share_of(phases, name):
 
 
 def draw_shares(axis, cases, labels):
-    """The parts of a whole, each by its share; what the parts leave is named other."""
+    """The parts of a whole, each by its share; what the parts leave is named other. A case that has
+    a whole alone is left out."""
+    chosen = [(case, label) for case, label in zip(cases, labels)
+              if set(case[1]) & set(PART_COLOURS)]
+    cases, labels = zip(*chosen)
     left = [0.0] * len(cases)
     for name, colour in PART_COLOURS.items():
         # Routing and planning are a part only where they are not done ahead.
@@ -95,6 +101,7 @@ def draw_shares(axis, cases, labels):
     axis.axvline(100, color="black", linewidth=0.8, linestyle=":")
     axis.set_yticks(range(len(cases)), labels)
     axis.set_ylim(len(cases) - 0.5, -0.5)
+    axis.set_xlim(0, 1.05 * max(100.0, *left))
     axis.grid(axis="y", visible=False)
     # Each phase is that of its own slowest rank.
     axis.set_xlabel("phase / whole, medians of the slowest rank, % (may add up to over 100)")
@@ -103,14 +110,15 @@ def draw_shares(axis, cases, labels):
 
 def draw(rows, options):
     known = [*PART_COLOURS, *WHOLE, *BOUNDS]
-    rows = [row for row in rows if row.get("name") in known and row.get("median_us") is not None]
+    rows = [with_plain_workload(row) for row in rows
+            if row.get("name") in known and row.get("median_us") is not None]
     for row in rows:
         numbers(row, "median_us", "min_us", "p90_us")
         if not row.get("samples_us"):
             raise BadInput(f"row '{row['name']}': no samples_us")
     cases = cases_of(rows)
-    if not cases:
-        raise BadInput("no row 'layer' or 'step': no result of hashep-bench layer or hashep run")
+    if not any(set(phases) & set(PART_COLOURS) for _, phases in cases):
+        raise BadInput("no row 'layer' or 'step' with phases (hashep-bench layer, hashep run)")
     if len(cases) > len(fig.COLOURS):
         raise BadInput(f"{len(cases)} settings are too many for one plot (--where KEY=VALUE picks)")
     settings = [case for case, _ in cases]

@@ -2,8 +2,8 @@
 """How much larger the values of one sample are than those of another, with an interval.
 
 The interval belongs to the Mann-Whitney test: it holds each ratio by which one sample can be scaled
-without the test telling the two apart (Hodges and Lehmann 1963; Hollander and Wolfe, section 4.3). It
-assumes no distribution, and few samples give a wide interval, or none.
+without the test telling the two apart (Hodges and Lehmann 1963; Hollander and Wolfe, section 4.3).
+It assumes no distribution, and few samples give a wide interval, or none.
 """
 
 import functools
@@ -15,7 +15,7 @@ MOST_EXACT = 4000  # products of sample sizes; beyond it the normal approximatio
 
 @functools.lru_cache(maxsize=None)
 def critical_value(n, m, level):
-    """The largest k with P(U <= k) <= level for the Mann-Whitney statistic U of sizes n and m, or -1."""
+    """The largest k with P(U <= k) <= level for Mann and Whitney's U of sizes n and m, or -1."""
     if n * m > MOST_EXACT:
         middle, deviation = n * m / 2, math.sqrt(n * m * (n + m + 1) / 12)
         return math.floor(middle + statistics.NormalDist().inv_cdf(level) * deviation - 0.5)

@@ -10,7 +10,7 @@ class BadInput(Exception):
 
 
 def read_document(path):
-    """A result: the JSON of any HashEP program, or the CSV of `hashep plan --csv` as such a result."""
+    """A result: the JSON of any program, or the CSV of `hashep plan --csv` as such a result."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
             text = file.read()
@@ -53,11 +53,19 @@ def rows_of(documents, where=()):
     return rows
 
 
+def with_plain_workload(row):
+    """A copy's workload also tells how it copies ("uniform, memcpy"): it changes with the size."""
+    if row.get("name") != "copy_bound" or not isinstance(row.get("workload"), str):
+        return row
+    return {**row, "workload": row["workload"].rsplit(", ", 1)[0]}
+
+
 def numbers(row, *keys):
     """The row's values of these keys, which have to be numbers."""
     for key in keys:
         if not isinstance(row.get(key), (int, float)) or isinstance(row.get(key), bool):
-            raise BadInput(f"row '{row.get('name')}': {key} has to be a number, not {row.get(key)!r}")
+            raise BadInput(f"row '{row.get('name')}': {key} has to be a number, "
+                           f"not {row.get(key)!r}")
     return [row[key] for key in keys]
 
 
@@ -74,6 +82,8 @@ def varying(rows, fields):
 def one_setting(rows, fields, say):
     """The rows that agree with the first one in these fields; says what is left out."""
     settings = distinct(rows, fields)
+    if not settings:
+        return []
     for other in settings[1:]:
         differing = [f"{field}={value}" for field, value, first in zip(fields, other, settings[0])
                      if value != first]

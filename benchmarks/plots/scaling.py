@@ -2,11 +2,12 @@
 """Time and efficiency over ranks: `hashep-bench scale`, with predictions as a band."""
 
 from . import figure as fig
-from .results import BadInput, distinct, numbers, one_setting
+from .results import BadInput, numbers, one_setting
 from .text import describe, microseconds
 
 SETTING = ["device", "dtype", "workload", "hidden_size", "ffn_size", "num_experts", "top_k"]
-PREDICTED_SETTING = ["of", "ranks_per_node", "transport"]
+# Transport, node size and experts may change with the ranks.
+PREDICTED_SETTING = ["of", "machine", "dtype", "workload", "hidden_size", "ffn_size", "top_k"]
 TITLES = {"strong": "strong: the same tokens on more ranks",
           "weak": "weak: the same tokens a rank"}
 LOSSES = {"imbalance": fig.PURPLE, "exchange": fig.SKY, "gemm_shape": fig.GREEN, "other": "#bbbbbb"}
@@ -16,46 +17,54 @@ def fits(document):
     return any(row.get("name") in ("strong", "weak", "predicted") for row in document["results"])
 
 
-def mode_of(predicted):
-    """Which way of scaling these predictions are of: one total of tokens is strong, else weak."""
-    totals = {row["ranks"] * row["tokens_per_rank"] for row in predicted}
-    return "strong" if len(totals) == 1 < len(predicted) else "weak"
+def measured_of(rows, mode, say):
+    found = [row for row in rows if row.get("name") == mode]
+    for row in found:
+        numbers(row, "ranks", "median_us", "efficiency", "efficiency_min", "efficiency_max")
+        if not isinstance(row.get("samples_us"), list) or not row["samples_us"]:
+            raise BadInput(f"row '{mode}': no samples_us")
+    return sorted(one_setting(found, [*SETTING, "transport"], say), key=lambda row: row["ranks"])
 
 
-def checked(rows, options):
-    """{mode: {"measured": rows, "predicted": rows}}, rows by ranks."""
+def predicted_of(rows, mode, measured, say):
+    """Predictions of this way of scaling, of the job that was measured if there is one."""
+    found = [row for row in rows if row.get("name") == "predicted" and row.get("of") == "layer"
+             and row.get("scaling", "weak") == mode]
+    for row in found:
+        numbers(row, "ranks", "predicted_us", "low_us", "high_us")
+    shared = [field for field in PREDICTED_SETTING
+              if measured and measured[0].get(field) is not None]
+    fitting = [row for row in found
+               if all(row.get(field) in (None, measured[0][field]) for field in shared)]
+    if len(fitting) < len(found):
+        say(f"left out: {len(found) - len(fitting)} predictions of other settings than is measured")
+    fitting = sorted(one_setting(fitting, PREDICTED_SETTING, say), key=lambda row: row["ranks"])
+    ranks = [row["ranks"] for row in fitting]
+    if len(set(ranks)) < len(ranks):
+        raise BadInput("several predictions for one number of ranks (--where KEY=VALUE picks)")
+    return fitting
+
+
+def checked(rows, say):
+    """{mode: {"measured": rows, "predicted": rows}} of the modes that there are, rows by ranks."""
     found = {}
     for mode in TITLES:
-        measured = [row for row in rows if row.get("name") == mode]
-        if measured:
-            for row in measured:
-                numbers(row, "ranks", "median_us", "efficiency", "efficiency_min", "efficiency_max")
-                if not isinstance(row.get("samples_us"), list) or not row["samples_us"]:
-                    raise BadInput(f"row '{mode}': no samples_us")
-            chosen = one_setting(measured, SETTING + ["transport"], options.say)
-            found[mode] = {"measured": chosen, "predicted": []}
-    predicted = [row for row in rows if row.get("name") == "predicted"]
-    whole = [row for row in predicted if row.get("of") == "layer"] or predicted
-    for row in whole:
-        numbers(row, "ranks", "tokens_per_rank", "predicted_us", "low_us", "high_us")
-    # Predictions of several ways: each set of one total, or of one size a rank, is one.
-    groups = [[row for row in whole if row["tokens_per_rank"] == size[0]]
-              for size in distinct(whole, ["tokens_per_rank"])]
-    if len(groups) > 1 and all(len(group) == 1 for group in groups):
-        groups = [whole]
-    for group in groups:
-        mode = mode_of(group)
-        place = found.setdefault(mode, {"measured": [], "predicted": []})
-        if place["predicted"]:
-            options.say(f"left out: predictions of {group[0]['tokens_per_rank']} tokens a rank")
-            continue
-        place["predicted"] = one_setting(group, PREDICTED_SETTING, options.say)
+        measured = measured_of(rows, mode, say)
+        predicted = predicted_of(rows, mode, measured, say)
+        if measured or predicted:
+            found[mode] = {"measured": measured, "predicted": predicted}
     if not found:
         raise BadInput("no row 'strong', 'weak' or 'predicted'")
-    for mode in found.values():
-        for key in mode:
-            mode[key].sort(key=lambda row: row["ranks"])
     return found
+
+
+def mark_shared_cores(axis, measured, values):
+    """Hollow marks where ranks outnumber the cores, so that no machine could have scaled."""
+    shared = [(row["ranks"], value) for row, value in zip(measured, values)
+              if row.get("shares_cores")]
+    if shared:
+        axis.plot(*zip(*shared), color=fig.BLUE, marker="o", markersize=5, linestyle="",
+                  markerfacecolor="white", zorder=4, label="ranks share cores")
 
 
 def draw_times(axis, measured, predicted):
@@ -72,6 +81,7 @@ def draw_times(axis, measured, predicted):
                   [max(row["samples_us"]) - row["median_us"] for row in measured]]
         axis.errorbar([row["ranks"] for row in measured], medians, yerr=spread, color=fig.BLUE,
                       marker="o", markersize=5, capsize=3, label="measured, least to most")
+        mark_shared_cores(axis, measured, medians)
     fig.log_time_axis(axis)
     low, high = axis.get_ylim()
     if high < 20 * low:
@@ -102,6 +112,7 @@ def draw_efficiency(axis, measured, predicted):
                    for value, row in zip(values, measured)]]
         axis.errorbar([row["ranks"] for row in measured], values, yerr=spread, color=fig.BLUE,
                       marker="o", markersize=5, capsize=3)
+        mark_shared_cores(axis, measured, values)
     axis.set_ylim(bottom=0)
     axis.set_ylabel("efficiency, %")
 
@@ -125,7 +136,7 @@ def draw_losses(axis, measured):
 
 
 def draw(rows, options):
-    found = checked(rows, options)
+    found = checked(rows, options.say)
     losses = any(isinstance(row.get("loss"), dict) for mode in found.values()
                  for row in mode["measured"])
     figure, axes = fig.subplots(len(found), 3 if losses else 2, 11 if losses else 8.5,
@@ -145,7 +156,7 @@ def draw(rows, options):
         for axis in line:
             axis.set_xlabel("ranks")
     first = next(kind[0] for mode in found.values() for kind in mode.values() if kind)
-    figure.suptitle(options.title or "Scaling: " + describe(first, SETTING))
-    room = fig.legend_below(figure, [axis for line in axes for axis in line], 7)
+    figure.suptitle(options.title or "Scaling: " + describe(first, ["machine", *SETTING]))
+    room = fig.legend_below(figure, [axis for line in axes for axis in line], 4)
     figure.tight_layout(rect=(0, room, 1, 1))
     return figure

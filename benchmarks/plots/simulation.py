@@ -27,8 +27,8 @@ def draw_panel(axis, rows):
     for count, time in by_transport.get("hier", {}).items():
         flat = by_transport.get("mpi", {}).get(count)
         if flat:
-            axis.annotate(f"{flat / time:.1f} x", (count, max(time, flat)), ha="center", va="bottom",
-                          xytext=(0, 5), textcoords="offset points", fontsize=8)
+            axis.annotate(f"{flat / time:.1f} x", (count, max(time, flat)), ha="center",
+                          va="bottom", xytext=(0, 5), textcoords="offset points", fontsize=8)
     fig.power_of_two_axis(axis, ranks, [str(count) for count in ranks])
     axis.yaxis.set_major_formatter(lambda value, _: microseconds(value))
     axis.margins(x=0.12, y=0.12)

@@ -20,6 +20,8 @@ def short_number(value):
 
 def in_words(field, value):
     """A field's value for a person: `d 1024`, `top-6`, `bf16`."""
+    if field in ("router", "placement"):
+        return f"{field} {value}"
     if isinstance(value, bool) or not isinstance(value, int):
         return str(value)
     if field == "top_k":

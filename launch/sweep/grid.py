@@ -79,7 +79,8 @@ def points_of(command, grid, output):
         name = ",".join(f"{key}={value}" for key, value in values.items()) or "result"
         name = re.sub(r"[^A-Za-z0-9=.,+-]", "_", name)
         if name in names:
-            raise BadInput(f"two points would have the result {name}.json: {names[name]} and {values}")
+            raise BadInput(f"two points would have the result {name}.json: {names[name]} and "
+                           f"{values}")
         names[name] = values
         points.append(Point(values, command_of(command, values),
                             os.path.join(output, f"{name}.json")))

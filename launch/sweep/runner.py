@@ -69,8 +69,8 @@ class Runner:
             raise BadInput(f"{point.path}: no result of a sweep; remove it, or take another folder")
         before = (document.get("sweep") or {}).get("command")
         if before != point.command:
-            raise BadInput(f"{point.path}: is of another command ({shlex.join(before or ['unknown'])}); "
-                           "remove it, or take another folder")
+            raise BadInput(f"{point.path}: is of another command "
+                           f"({shlex.join(before or ['unknown'])}); remove it, or take another folder")
         point.state = "kept"
         point.seconds = document["sweep"].get("seconds", 0.0)
 
@@ -114,7 +114,8 @@ class Runner:
         point.state = "stopped"
         try:
             with open(point.log, "w", encoding="utf-8") as log:
-                code = process.run([*point.command, "--json", point.partial], log, self.settings.timeout)
+                code = process.run([*point.command, "--json", point.partial], log,
+                                   self.settings.timeout)
             point.seconds = round(time.monotonic() - start, 3)
             document = read_json(point.partial)
             if code is None:

@@ -79,7 +79,8 @@ class CompareTest(unittest.TestCase):
         return fixtures.document([measured("dispatch", values, transport="shm", **fields)])
 
     def test_planted_differences_are_found(self):
-        for factor, verdict in ((1.3, "slower"), (1 / 1.3, "faster"), (1.0, "same"), (1.02, "same")):
+        for factor, verdict in ((1.3, "slower"), (1 / 1.3, "faster"), (1.0, "same"),
+                                (1.02, "same")):
             done = self.compare(self.of(samples(500, 0.03, 25, 1)),
                                 self.of(samples(500 * factor, 0.03, 25, 2)))
             self.assertEqual(self.verdict(done), verdict, done.stdout)

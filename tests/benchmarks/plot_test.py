@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""benchmarks/plot.py draws each kind of plot from small results, the same file each time. Exit code 77:
-skipped, as there is no matplotlib."""
+"""benchmarks/plot.py draws each kind of plot from small results, the same file each time.
+
+Exit code 77: skipped, as there is no matplotlib.
+"""
 
 import importlib.util
 import json
@@ -19,11 +21,13 @@ import result_fixtures as fixtures
 WORDS = {
     "exchange": ["HashEP, shm", "HashEP, mpi", "pack + alltoallv + unpack", "local copy (bound)",
                  "alltoallv (raw, equal bytes)", "tokens a rank (rows of 4 KiB)", "GB/s", "4K"],
-    "phases": ["dispatch", "shared_experts", "gemm_alone", "ahead", "inline", "other", "ms"],
+    "phases": ["dispatch", "shared_experts", "gemm_alone", "copy_bound", "ahead", "inline",
+               "other", "ms"],
     "load": ["bound 4.00", "balanced, both", "experts by falling load", "2.50", "run"],
     "plan": ["between nodes, a row once a node", "bound of any table", "64"],
-    "scaling": ["strong: the same tokens on more ranks", "weak: the same tokens a rank", "predicted",
-                "predicted, low to high", "imbalance", "gemm_shape", "efficiency, %", "512"],
+    "scaling": ["strong: the same tokens on more ranks", "weak: the same tokens a rank",
+                "predicted", "predicted, low to high", "ranks share cores", "imbalance",
+                "gemm_shape", "efficiency, %", "512"],
     "simulation": ["mpi (flat)", "hier (once a node)", "combine, top-6", "3.3 x", "512"],
     "peers": ["HashEP", "PyTorch", "fp32, f 4096", "bf16, f 1024"],
     "traffic": ["4 ranks, 2 a node", "source rank", "target node", "KiB a step"],
@@ -69,7 +73,7 @@ class PlotTest(unittest.TestCase):
         both["results"] += [{**row, "dtype": "bf16"} for row in both["results"]]
         path = self.folder / "both.json"
         path.write_text(json.dumps(both))
-        done = fixtures.run_plot("exchange", "--output", self.folder / "e.png", "--title", "A title", path)
+        done = fixtures.run_plot("exchange", "--output", self.folder / "e.png", path)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("left out: dtype=bf16", done.stderr)
         self.assertTrue((self.folder / "e.png").read_bytes().startswith(b"\x89PNG"))
@@ -114,7 +118,7 @@ class PlotTest(unittest.TestCase):
                             ([traffic, "--dedup", "--output", output], "--dedup is for traffic"),
                             (["load", layer, "--output", output], "no load in it"),
                             ([layer, "--where", "f=1", "--output", output], "no row has f=1"),
-                            ([layer, "--output", self.folder / "no" / "x.svg"], "cannot be written"),
+                            ([layer, "--output", self.folder / "no/x.svg"], "cannot be written"),
                             ([layer, "--bogus"], "--bogus")):
             with self.subTest(words=words):
                 fixtures.check_refused(self, fixtures.run_plot(*words), text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small results in the shape that HashEP's programs write, and plot.py at work on them in this process."""
+"""Small results in the shape that HashEP's programs write, and plot.py at work in this process."""
 
 import contextlib
 import io
@@ -16,6 +16,7 @@ import plot  # noqa: E402, the path has to be set first
 PHASES = {"route": 20, "plan": 30, "gate": 15, "dispatch": 200, "experts": 5000,
           "shared_experts": 900, "combine": 180, "layer": 6400, "gemm_alone": 5700,
           "copy_bound": 150}
+BOUNDS = ["gemm_alone", "copy_bound"]
 
 
 def row(name, median, **fields):
@@ -51,14 +52,17 @@ def exchange():
 
 
 def layer():
-    return document([row(name, median * scale, transport="shm", ffn_size=4096, planning=planning)
-                     for planning, scale in (("ahead", 1), ("inline", 1.2))
-                     for name, median in PHASES.items()])
+    rows = [row(name, median * scale, transport="shm", ffn_size=4096, planning=planning)
+            for planning, scale in (("ahead", 1), ("inline", 1.2))
+            for name, median in PHASES.items() if name not in BOUNDS]
+    bounds = [row(name, PHASES[name], ffn_size=4096) for name in BOUNDS]
+    bounds[-1]["workload"] += ", memcpy"
+    return document(rows + bounds)
 
 
 def run():
     rows = [row("step" if name == "layer" else name, median, transport="shm")
-            for name, median in PHASES.items() if name not in ("gemm_alone", "copy_bound")]
+            for name, median in PHASES.items() if name not in BOUNDS]
     return document(rows, "hashep run", phases={each["name"]: each for each in rows},
                     load={"expert_max_over_mean": 1.9, "rank_max_over_mean": 1.1})
 
@@ -95,7 +99,8 @@ def scale():
             lost = 1 - efficiency
             rows.append(row(mode, time, ranks=ranks, transport="shm", ffn_size=4096,
                             tokens_per_rank=4096 // (ranks if mode == "strong" else 1),
-                            efficiency=efficiency, efficiency_min=efficiency - 0.04,
+                            shares_cores=ranks == 4, efficiency=efficiency,
+                            efficiency_min=efficiency - 0.04,
                             efficiency_max=min(1.0, efficiency + 0.02),
                             loss={"imbalance": lost / 2, "exchange": lost, "gemm_shape": -lost / 2,
                                   "other": 0.0}))
@@ -103,8 +108,8 @@ def scale():
 
 
 def predicted():
-    return document([{"name": "predicted", "of": of, "ranks": ranks, "ranks_per_node": 8,
-                      "transport": "hier", "tokens_per_rank": 4096, "predicted_us": time,
+    return document([{"name": "predicted", "of": of, "scaling": "weak", "ranks": ranks,
+                      "ranks_per_node": 8, "transport": "hier", "tokens_per_rank": 4096, "predicted_us": time,
                       "low_us": time * 0.9, "high_us": time * 1.2, "efficiency": 8000 / time,
                       "parts_us": {"experts": 8000, "dispatch": time - 8000}}
                      for of in ("layer", "dispatch")
@@ -129,7 +134,7 @@ def peers():
 
 
 def write_all(folder):
-    """A file for each kind of plot: {kind: [files]}, the kind being found by what is in the first."""
+    """Files for each kind of plot: {kind: [files]}; what is in the first tells the kind."""
     kinds = {"exchange": [exchange], "phases": [layer], "load": [table, run], "plan": [plan],
              "scaling": [scale, predicted], "simulation": [simulation], "peers": [peers]}
     files = {}

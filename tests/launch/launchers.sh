@@ -174,7 +174,7 @@ refused "-- is expected before the program" "${slurm[@]}" ./p
 refused "--nodes 'many'" "$launch/slurm.sh" --nodes many -- ./p
 refused "--partition 'a b'" "${slurm[@]}" --partition 'a b' -- ./p
 refused "--name '" "${slurm[@]}" --name $'x\n#SBATCH --nodes=9' -- ./p
-refused "more than the 4 GPUs" "${slurm[@]}" --gpus-per-node 4 -- ./p
+refused "more than 4 GPUs" "${slurm[@]}" --gpus-per-node 4 -- ./p
 refused "unknown option --bogus" "${slurm[@]}" --bogus x -- ./p
 refused "none/job: cannot be written" "${slurm[@]}" --output none/job -- ./p
 same "nothing is left" "$(ls -d ./*.tmp none 2>/dev/null)" ""

@@ -56,8 +56,8 @@ class SweepTest(unittest.TestCase):
         program.chmod(0o755)
 
     def words(self, *options, mode="good", sizes="1,2,3"):
-        return [sys.executable, "-B", str(sweep), "--output", "out", "--grid", f"size={sizes}", *options,
-                "--", "./program", "--mode", mode]
+        return [sys.executable, "-B", str(sweep), "--output", "out", "--grid", f"size={sizes}",
+                *options, "--", "./program", "--mode", mode]
 
     def run_words(self, words):
         return subprocess.run(words, cwd=self.folder, capture_output=True, text=True, timeout=60,
@@ -76,6 +76,9 @@ class SweepTest(unittest.TestCase):
 
     def results(self):
         return sorted(path.name for path in (self.folder / "out").glob("*.json"))
+
+    def contents(self):
+        return [(self.folder / "out" / name).read_bytes() for name in self.results()]
 
     def until(self, condition):
         end = time.monotonic() + 30
@@ -97,7 +100,7 @@ class SweepTest(unittest.TestCase):
         return process.returncode, out, err
 
     def go_on(self):
-        """After a stop: what was complete is not run again, what was not is run, nothing is lost."""
+        """After a stop: what was complete is not run again, what was not is, nothing is lost."""
         complete, started = self.results(), self.sizes()
         self.assertLess(len(complete), 3)
         (self.folder / "go").touch()
@@ -124,15 +127,14 @@ class SweepTest(unittest.TestCase):
 
     def test_a_second_time_does_nothing(self):
         self.assertEqual(self.sweep("--show", "layer").returncode, 0)
-        before = [path.read_bytes() for path in sorted((self.folder / "out").glob("*.json"))]
+        before = self.contents()
         self.assertEqual(json.loads(before[0])["sweep"]["command"],
                          ["./program", "--mode", "good", "--size", "1"])
         done = self.sweep("--show", "layer")
         self.assertEqual(done.returncode, 0, done)
         self.assertEqual(self.sizes(), ["1", "2", "3"])
         self.assertRegex(done.stdout, r"(?m)^2 +0 +[0-9.]+ +2\.0 +kept$")
-        self.assertEqual(before,
-                         [path.read_bytes() for path in sorted((self.folder / "out").glob("*.json"))])
+        self.assertEqual(before, self.contents())
 
     def test_more_points_later(self):
         self.sweep(sizes="1,2")
@@ -140,8 +142,9 @@ class SweepTest(unittest.TestCase):
         self.assertEqual(self.sizes(), ["1", "2", "0", "3"])
 
     def test_failures_are_told_and_leave_no_result(self):
-        for mode, text in (("fail", "failed: exit code 3: it is broken"), ("none", "it wrote no result"),
-                           ("half", "it wrote no result"), ("hang", "failed: not done within 0.5 s")):
+        for mode, text in (("fail", "failed: exit code 3: it is broken"),
+                           ("none", "it wrote no result"), ("half", "it wrote no result"),
+                           ("hang", "failed: not done within 0.5 s")):
             with self.subTest(mode=mode):
                 done = self.sweep("--timeout", "0.5" if mode == "hang" else "60", mode=mode,
                                   sizes="1")
@@ -165,8 +168,7 @@ class SweepTest(unittest.TestCase):
         self.assertIn("failed: exit code 1", done.stdout)
         self.assertIn("--size 1, try 2", done.stdout)
         self.assertRegex(done.stdout, r"(?m)^1 +2 +[0-9.]+ +done$")
-        self.assertEqual(json.loads((self.folder / "out/size=1.json").read_text())["sweep"]["attempts"],
-                         2)
+        self.assertEqual(json.loads(self.contents()[0])["sweep"]["attempts"], 2)
 
     def test_dry_run_and_places_in_the_command(self):
         words = self.words("--grid", "ranks=1,2", "--dry-run", sizes="4")
@@ -180,7 +182,8 @@ class SweepTest(unittest.TestCase):
 
     def test_files(self):
         (self.folder / "s.json").write_text(json.dumps(
-            {"command": ["./program", "--mode", "good"], "grid": {"size": [7, 8]}, "output": "out"}))
+            {"command": ["./program", "--mode", "good"], "grid": {"size": [7, 8]},
+             "output": "out"}))
         (self.folder / "s.toml").write_text(
             'command = ["./program", "--mode", "good"]\noutput = "out"\n[grid]\nsize = [8, "9"]\n')
         names = ["s.json"] + (["s.toml"] if sys.version_info >= (3, 11) else [])
