@@ -42,6 +42,9 @@ def parse(words):
                         help="traffic: rows that cross to a node once")
     parser.add_argument("--compare", nargs=2, metavar=("A.json", "B.json"),
                         help="tell how much slower or faster B is, row by row")
+    parser.add_argument("--again", action="append", default=[], metavar="A2.json",
+                        help="--compare: another run of what A is of; differences not above that "
+                             "between them do not count; may be given again")
     parser.add_argument("--threshold", type=float, default=0.1, metavar="SHARE",
                         help="--compare: differences below it do not count (default 0.1)")
     parser.add_argument("--confidence", type=float, default=0.99, metavar="SHARE",
@@ -66,6 +69,8 @@ def say(text):
 
 def plot(arguments):
     kind = arguments.files.pop(0) if arguments.files and arguments.files[0] in KINDS else None
+    if arguments.again:
+        raise BadInput("--again goes with --compare")
     if not arguments.files:
         raise BadInput("FILE... is missing (--help tells how)")
     if not arguments.output:
@@ -94,6 +99,7 @@ def main(words):
         if not arguments.threshold >= 0 or not 0 < arguments.confidence < 1:
             raise BadInput("--threshold has to be 0 or more, --confidence between 0 and 1")
         lines, slower = compare(*map(read_document, arguments.compare),
+                                [read_document(path) for path in arguments.again],
                                 split_where(arguments.where), arguments.threshold,
                                 arguments.confidence)
         print("\n".join(lines))

@@ -4,7 +4,7 @@
 import statistics
 
 from .rank_test import ratio_interval
-from .results import BadInput, rows_of, varying
+from .results import BadInput, rows_of, varying, with_plain_workload
 from .text import microseconds
 
 # What makes two rows the same measurement.
@@ -12,12 +12,14 @@ KEY = ["name", "of", "transport", "direction", "device", "dtype", "workload", "r
        "placement", "case",
        "num_layers", "tokens_per_rank", "hidden_size", "ffn_size", "num_experts", "top_k", "ranks",
        "ranks_per_node", "ep_size", "landing", "overlap", "simulated"]
+ROUNDING = 1e-9  # of ratios
 ROUNDING_US = 0.005  # samples are written to 0.01 us: none is taken to be less than this
 
 
 def measured_rows(document, where):
-    """{key: row} of rows with samples."""
-    rows = [row for row in rows_of([document], where) if row.get("samples_us")]
+    """The rows with samples, all of which have passed their checks."""
+    rows = [with_plain_workload(row) for row in rows_of([document], where)
+            if row.get("samples_us")]
     for row in rows:
         if not all(isinstance(value, (int, float)) for value in row["samples_us"]):
             raise BadInput(f"{document['path']}: row '{row.get('name')}': samples_us: numbers are "
@@ -46,12 +48,25 @@ def by_key(path, rows, fields):
     return found
 
 
-def verdict_of(ratio, interval, threshold):
+def samples_of(row):
+    return [max(ROUNDING_US, value) for value in row["samples_us"]]
+
+
+def drift_of(row, others):
+    """The largest ratio, one way or the other, of the row's median and those of the other runs."""
+    median = statistics.median(samples_of(row))
+    ratios = [statistics.median(samples_of(other)) / median for other in others]
+    return max((max(ratio, 1 / ratio) for ratio in ratios), default=1.0)
+
+
+def verdict_of(ratio, interval, threshold, drift):
     """What the times of B are, beside those of A."""
     low, high = interval
-    if low > 1 and ratio >= 1 + threshold:
+    apart = max(ratio, 1 / ratio)
+    counts = apart >= 1 + threshold and apart > drift * (1 + ROUNDING)
+    if low > 1 and ratio > 1 and counts:
         return "slower"
-    if high < 1 and ratio <= 1 / (1 + threshold):
+    if high < 1 and ratio < 1 and counts:
         return "faster"
     if low >= 1 / (1 + threshold) and high <= 1 + threshold:
         return "same"
@@ -69,36 +84,39 @@ def notes(a, b, ignored):
     return lines
 
 
-def table_lines(cases, fields):
+def table_lines(cases, fields, with_drift):
     """The cases as aligned columns; fields that never differ are left to the head."""
     shown = [field for field in fields
              if field == "name" or field in varying([row for row, *_ in cases], fields)]
-    lines = [[*shown, "A", "B", "B/A", "interval", "verdict"]]
-    for row, median_a, median_b, ratio, (low, high), verdict in cases:
+    lines = [[*shown, "A", "B", "B/A", "interval", *["drift"] * with_drift, "verdict"]]
+    for row, median_a, median_b, ratio, (low, high), drift, verdict in cases:
         cells = ["-" if row.get(field) is None else str(row[field]) for field in shown]
         lines.append([*cells, microseconds(median_a), microseconds(median_b), f"{ratio:.3f}",
-                      f"{low:.3f} to {high:.3f}", verdict])
+                      f"{low:.3f} to {high:.3f}", *[f"{drift:.3f}"] * with_drift, verdict])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
             for line in lines]
 
 
-def compare(a, b, where, threshold, confidence):
-    """(lines to print, number of rows that are slower in B)."""
+def compare(a, b, again, where, threshold, confidence):
+    """(lines to print, number of rows that are slower in B). `again`: more runs of what A is of."""
     rows_a, rows_b = (measured_rows(document, where) for document in (a, b))
     fields, ignored = common_fields(rows_a, rows_b)
     keyed_a = by_key(a["path"], rows_a, fields)
     keyed_b = by_key(b["path"], rows_b, fields)
+    keyed_again = [by_key(document["path"], measured_rows(document, where), fields)
+                   for document in again]
     cases = []
     for key, row in keyed_a.items():
         if key not in keyed_b:
             continue
-        times = [[max(ROUNDING_US, value) for value in each["samples_us"]]
-                 for each in (row, keyed_b[key])]
+        times = [samples_of(row), samples_of(keyed_b[key])]
         medians = [statistics.median(each) for each in times]
         ratio = medians[1] / medians[0]
         interval = ratio_interval(*times, confidence)
-        cases.append((row, *medians, ratio, interval, verdict_of(ratio, interval, threshold)))
+        drift = drift_of(row, [rows[key] for rows in keyed_again if key in rows])
+        verdict = verdict_of(ratio, interval, threshold, drift)
+        cases.append((row, *medians, ratio, interval, drift, verdict))
     if not cases:
         raise BadInput(f"{a['path']} and {b['path']} have no measured row in common")
 
@@ -106,14 +124,16 @@ def compare(a, b, where, threshold, confidence):
     count = {word: verdicts.count(word) for word in ("faster", "slower", "same", "unsure")}
     lines = [f"{name}: {document['path']}, {document.get('date')}, commit {document.get('commit')}"
              for name, document in (("A", a), ("B", b))]
-    lines += [*notes(a, b, ignored), "", *table_lines(cases, fields), ""]
+    lines += [*notes(a, b, ignored), "", *table_lines(cases, fields, bool(again)), ""]
     lines.append(f"B beside A, {len(cases)} rows: "
                  + ", ".join(f"{number} {word}" for word, number in count.items())
                  + f"; rows only in A: {len(keyed_a) - len(cases)}, only in B: "
                  + str(len(keyed_b) - len(cases)))
     lines.append(f"B/A: ratio of medians, with its {100 * confidence:g} % Mann-Whitney interval. "
-                 "slower, faster: the interval has not 1,")
-    lines.append(f"and the ratio is {100 * threshold:g} % or more; same: the interval is within "
-                 f"{100 * threshold:g} %; else unsure. Samples of one run")
-    lines.append("do not show what differs between runs: repeat what matters.")
+                 "slower, faster: the interval has not 1, and")
+    lines.append(f"the ratio is {100 * threshold:g} % off or more"
+                 + (", and more than drift" if again else "")
+                 + f"; same: the interval is within {100 * threshold:g} %; else unsure.")
+    lines.append("drift: how far the medians of A and of --again are apart." if again else
+                 "Samples of one run do not show what changes between runs: --again A2.json does.")
     return lines, count["slower"]

@@ -97,6 +97,16 @@ class CompareTest(unittest.TestCase):
         self.assertEqual(self.verdict(self.compare(a, b)), "same")
         self.assertEqual(self.verdict(self.compare(a, b, "--threshold", "0.05")), "slower")
 
+    def test_what_changes_between_runs_does_not_count(self):
+        a, b = self.of(samples(500, 0.02, 25, 1)), self.of(samples(650, 0.02, 25, 2))
+        again = self.folder / "again.json"
+        for median, verdict in ((500, "slower"), (600, "slower"), (700, "unsure"), (350, "unsure")):
+            again.write_text(json.dumps(self.of(samples(median, 0.02, 25, 3))))
+            self.assertEqual(self.verdict(self.compare(a, b, "--again", again)), verdict, median)
+        again.write_text(json.dumps(b))
+        self.assertEqual(self.verdict(self.compare(a, b, "--again", again)), "unsure")
+        self.assertEqual(self.verdict(self.compare(a, a, "--again", again)), "same")
+
     def test_equal_data_is_never_slower_or_faster(self):
         done = self.compare(fixtures.exchange(), fixtures.exchange(), "--fail-on-slower")
         self.assertEqual(done.returncode, 0)
@@ -117,6 +127,9 @@ class CompareTest(unittest.TestCase):
         done = self.compare(a, b)
         self.assertIn("3 rows: 0 faster, 0 slower, 3 same", done.stdout)
         self.assertIn("only in A: 1, only in B: 1", done.stdout)
+        copies = [fixtures.document([measured("copy_bound", values, workload=f"uniform, {way}")])
+                  for way in ("memcpy", "non-temporal")]
+        self.assertIn("1 rows", self.compare(*copies).stdout)
         one = self.compare(a, b, "--where", "transport=shm")
         self.assertIn("2 rows", one.stdout)
 
