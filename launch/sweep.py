@@ -10,8 +10,8 @@
 
 A value of the grid goes where {NAME} stands in the command, else to its end as --NAME VALUE; the
 end also gets --json FILE. A result appears in the folder when its point is complete, beside a .log
-of what the point printed, and holds its own command under "sweep". A point whose result is there, of
-the same command, is not run again; one of another command is an error. Exit code 0: all points are
+of what the point printed, and holds its own command under "sweep". A point whose result is there is
+not run again; a result of another command in its place is an error. Exit code 0: all points are
 there; 1: some failed, or it was stopped; 2: bad input.
 """
 

@@ -54,8 +54,13 @@ def draw(rows, options):
     most = max((value for matrix in matrices for row in matrix for value in row
                 if not math.isnan(value)), default=0.0)
     scale, unit_name = byte_scale(most)
-    figure, axes = fig.subplots(1, len(jobs), 5.2 * len(jobs), 4.6)
-    for axis, (ranks, per_node, unit), matrix in zip(axes[0], jobs, matrices):
+    columns = len(jobs) if len(jobs) <= 3 else -(-len(jobs) // 2)
+    lines = -(-len(jobs) // columns)
+    figure, axes = fig.subplots(lines, columns, 5.2 * columns, 4.6 * lines)
+    places = [axis for line in axes for axis in line]
+    for axis in places[len(jobs):]:
+        axis.set_visible(False)
+    for axis, (ranks, per_node, unit), matrix in zip(places, jobs, matrices):
         image = axis.imshow([[value / scale for value in row] for row in matrix], vmin=0,
                             interpolation="nearest", cmap="cividis")
         axis.grid(visible=False)

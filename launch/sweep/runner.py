@@ -69,8 +69,9 @@ class Runner:
             raise BadInput(f"{point.path}: no result of a sweep; remove it, or take another folder")
         before = (document.get("sweep") or {}).get("command")
         if before != point.command:
-            raise BadInput(f"{point.path}: is of another command "
-                           f"({shlex.join(before or ['unknown'])}); remove it, or take another folder")
+            told = shlex.join(before or ["unknown"])
+            raise BadInput(f"{point.path}: is of another command ({told}); remove it, or take "
+                           "another folder")
         point.state = "kept"
         point.seconds = document["sweep"].get("seconds", 0.0)
 

@@ -110,7 +110,8 @@ def scale():
 def predicted():
     return document([{"name": "predicted", "of": of, "scaling": "weak", "ranks": ranks,
                       "ranks_per_node": 8, "transport": "hier", "tokens_per_rank": 4096,
-                      "predicted_us": time, "low_us": time * 0.9, "high_us": time * 1.2, "efficiency": 8000 / time,
+                      "predicted_us": time, "low_us": time * 0.9, "high_us": time * 1.2,
+                      "efficiency": 8000 / time,
                       "parts_us": {"experts": 8000, "dispatch": time - 8000}}
                      for of in ("layer", "dispatch")
                      for ranks, time in ((1, 8000), (8, 9000), (64, 11000), (512, 15000))])
