@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -45,7 +47,14 @@ class Workload {
   }
 
  private:
+  const TokenStream& ids(const BatchSplit& split) const;
+
+  WorkloadOptions options_;
+  bool is_dealt_;
   MadeWorkload made_;
+  // Of a workload that is dealt out, by tokens_per_rank: the ids follow from that, and a sweep has
+  // many. Made when they are first asked for.
+  mutable std::map<int64_t, std::unique_ptr<TokenStream>> dealt_ids_;
   int ep_size_;
   int ep_rank_;
 };

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "benchmarks/workloads/dealt_rules.hpp"
 #include "benchmarks/workloads/workload_names.hpp"
 #include "runtime/exec/batch_plan.hpp"
 #include "runtime/routing/token_stream.hpp"
@@ -37,6 +38,9 @@ struct MadeWorkload {
   int64_t seq_len = 1;
   StackRouting routing;  // placements are contiguous
 };
+
+/// The rules of a workload that is dealt out. Throws InputError.
+DealtRules dealt_rules(const WorkloadOptions& options, int ep_size, int64_t tokens_per_rank);
 
 /// Makes a workload for the ranks of `nodes`, which hold tokens_per_rank tokens each in a batch.
 /// Local; the same on all ranks. No MPI. Throws InputError on bad options or files.
