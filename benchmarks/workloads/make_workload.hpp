@@ -19,11 +19,11 @@ struct WorkloadOptions {
   int64_t num_experts = 16;
   int64_t top_k = 1;
   int64_t vocab_size = 32768;
-  TokenFile tokens;
-  std::string router;  // token, position, previous, bigram, table or balanced; empty: table where
-                       // there is a table file, else token
-  std::string table;   // tid2eid file
-  uint64_t seed = 1;   // of ids and of routers
+  TokenFile tokens = {};
+  std::string router = {};  // token, position, previous, bigram, table or balanced; empty: table
+                            // where there is a table file, else token
+  std::string table = {};  // tid2eid file
+  uint64_t seed = 1;       // of ids and of routers
 };
 
 /// Which workload it is. Throws InputError where the options do not go together, which they tell
