@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "benchmarks/experts_bench.hpp"
 #include "benchmarks/plan_bench.hpp"
@@ -13,16 +14,16 @@ namespace hashep::bench {
 /// The command line of hashep-bench: the subcommand and its options.
 struct Options {
   std::string command;    // experts, plan, exchange or layer
-  std::string json_path;  // of experts and plan, which run on one rank
+  std::string json_path;  // of experts and plan
   ExpertsOptions experts;
   PlanOptions plan;
   ExchangeOptions exchange;
   LayerOptions layer;
 };
 
-/// Whether a command line that begins with this word runs on ranks, and so begins by initialising
-/// MPI. So does what is no subcommand: of all ranks one complains.
-bool runs_on_ranks(const std::string& first_word);
+/// Whether a command line runs on ranks, and so begins by initialising MPI. So does what is no
+/// subcommand: of all ranks one complains.
+bool runs_on_ranks(const std::vector<std::string>& args);
 
 /// Parses and checks the command line. Returns nothing where --help or --version was asked for,
 /// which is answered where this process `speaks`. Throws InputError.

@@ -52,7 +52,8 @@ int64_t wrong_in_plan(const ExchangePlan& plan, const CountMatrix& counts,
       const int64_t rows = counts(source, expert);
       rank_rows[static_cast<size_t>(owner)] += rows;
       if (owner == plan.ep_rank) recv_counts[static_cast<size_t>(source)] += rows;
-      landing += rows_before(counts, placement, source, expert) + (source < plan.ep_rank ? rows : 0);
+      landing +=
+          rows_before(counts, placement, source, expert) + (source < plan.ep_rank ? rows : 0);
     }
     expect(plan.landing_rows[static_cast<size_t>(expert)], landing);
   }

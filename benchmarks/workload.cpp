@@ -17,6 +17,7 @@ constexpr int64_t kComparedIds = int64_t{1} << 16;   // of an endless stream
 
 Workload::Workload(const RankOptions& options, const NodeMap& nodes, int ep_rank)
     : options_(workload_options(options)),
+      tokens_per_rank_(options.tokens_per_rank),
       is_dealt_(is_dealt(workload_kind(options_))),
       made_(make_workload(options_, nodes, options.tokens_per_rank)),
       ep_size_(nodes.ep_size()),
@@ -45,8 +46,8 @@ BatchSplit Workload::split(int64_t tokens_per_rank) const {
 }
 
 const TokenStream& Workload::ids(const BatchSplit& split) const {
-  if (!is_dealt_) return *made_.stream;
   const int64_t tokens_per_rank = split.batch_tokens / split.ep_size;
+  if (!is_dealt_ || tokens_per_rank == tokens_per_rank_) return *made_.stream;
   std::unique_ptr<TokenStream>& stream = dealt_ids_[tokens_per_rank];
   if (!stream) stream = make_dealt_stream(dealt_rules(options_, ep_size_, tokens_per_rank));
   return *stream;

@@ -50,10 +50,11 @@ class Workload {
   const TokenStream& ids(const BatchSplit& split) const;
 
   WorkloadOptions options_;
+  int64_t tokens_per_rank_;
   bool is_dealt_;
-  MadeWorkload made_;
-  // Of a workload that is dealt out, by tokens_per_rank: the ids follow from that, and a sweep has
-  // many. Made when they are first asked for.
+  MadeWorkload made_;  // for tokens_per_rank_
+  // The ids of a workload that is dealt out follow from tokens_per_rank, of which a sweep has many:
+  // those of others, made when they are first asked for.
   mutable std::map<int64_t, std::unique_ptr<TokenStream>> dealt_ids_;
   int ep_size_;
   int ep_rank_;

@@ -22,8 +22,8 @@ struct WorkloadOptions {
   TokenFile tokens = {};
   std::string router = {};  // token, position, previous, bigram, table or balanced; empty: table
                             // where there is a table file, else token
-  std::string table = {};  // tid2eid file
-  uint64_t seed = 1;       // of ids and of routers
+  std::string table = {};   // tid2eid file
+  uint64_t seed = 1;        // of ids and of routers
 };
 
 /// Which workload it is. Throws InputError where the options do not go together, which they tell
