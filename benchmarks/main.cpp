@@ -7,6 +7,7 @@
 #include "benchmarks/exchange_bench.hpp"
 #include "benchmarks/layer_bench.hpp"
 #include "benchmarks/options.hpp"
+#include "benchmarks/plan_exchange_bench.hpp"
 #include "benchmarks/scale_bench.hpp"
 #include "comm/rank_program.hpp"
 #include "core/error.hpp"
@@ -41,10 +42,12 @@ int run_with_mpi(const std::vector<std::string>& args, int argc, char** argv) {
   program.parse = [&](bool speaks) -> std::optional<double> {
     options = parse_options(argc, argv, speaks);
     if (!options) return std::nullopt;
-    return options->on_ranks().deadline;
+    return options->deadline();
   };
   program.work = [&](const Communicator& comm, Watch& watch) {
-    if (options->command == "layer") {
+    if (options->command == "plan") {
+      measure_plan_exchange(options->plan, options->json_path, args, comm, watch);
+    } else if (options->command == "layer") {
       measure_layer(options->layer, args, comm, watch);
     } else if (options->command == "scale") {
       measure_scale(options->scale, args, comm, watch);
@@ -60,7 +63,7 @@ int run_with_mpi(const std::vector<std::string>& args, int argc, char** argv) {
 int run(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
   try {
-    if (!args.empty() && runs_on_ranks(args.front())) return run_with_mpi(args, argc, argv);
+    if (runs_on_ranks(args)) return run_with_mpi(args, argc, argv);
     return run_here(args, argc, argv);
   } catch (const InputError& error) {
     print_error(kProgram, error.what());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/options.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 
@@ -32,19 +33,35 @@ void declare_experts(CLI::App& command, ExpertsOptions& options) {
 }
 
 void declare_plan(CLI::App& command, PlanOptions& options) {
-  command.add_option("--router", options.routers, "table, token, position, previous, bigram [all]")
+  add_counts(command, "--num-experts", options.num_experts, "Experts [256]");
+  command
+      .add_option("--router", options.routers,
+                  "table (random), token, position, previous, bigram [all], or balanced")
       ->delimiter(',');
   add_counts(command, "--top-k", options.top_k, "Experts of a token [1,6]");
+  add_counts(command, "--ep-size", options.ep_sizes, "Ranks of the plan [8]");
   add_count(command, "--tokens-per-rank", options.tokens, "Tokens to plan [1M]");
-  add_count(command, "--num-experts", options.num_experts, "Experts [256]");
-  add_count(command, "--vocab-size", options.vocab_size, "Rows of the table [129280]");
-  add_count(command, "--ep-size", options.ep_size, "Ranks of the plan [8]");
+  add_count(command, "--vocab-size", options.vocab_size, "Token ids are in [0, this) [129280]");
+  CLI::Option* exchange = command.add_flag(
+      "--exchange", options.exchange,
+      "Measure the planning exchange over the ranks at hand instead; start it with mpirun");
+  for (const char* alone : {"--router", "--top-k", "--ep-size", "--tokens-per-rank"}) {
+    exchange->excludes(command.get_option(alone));
+  }
+  add_counts(command, "--num-layers", options.num_layers, "--exchange: layers of a batch [1]")
+      ->needs(exchange);
+  command
+      .add_option("--deadline", options.deadline,
+                  "--exchange: seconds that a wait for other ranks may take")
+      ->needs(exchange)
+      ->capture_default_str();
 }
 
 /// What depends on more than one option, or on the defaults of others.
 void complete(Options& options) {
   ExchangeOptions& exchange = options.exchange;
   if (exchange.max_tokens == 0) exchange.max_tokens = exchange.min_tokens;
+  if (options.command == "plan") validate(options.plan);
   if (options.command == "exchange") validate(exchange);
   if (options.command == "layer") validate(options.layer);
   if (options.command == "scale") validate(options.scale);
@@ -52,13 +69,15 @@ void complete(Options& options) {
 
 }  // namespace
 
-const RankOptions& Options::on_ranks() const {
-  if (command == "scale") return scale.layer.common;
-  return command == "layer" ? layer.common : exchange.common;
+double Options::deadline() const {
+  if (command == "plan") return plan.deadline;
+  if (command == "scale") return scale.layer.common.deadline;
+  return (command == "layer" ? layer.common : exchange.common).deadline;
 }
 
-bool runs_on_ranks(const std::string& first_word) {
-  return first_word != "experts" && first_word != "plan" && !first_word.starts_with('-');
+bool runs_on_ranks(const std::vector<std::string>& args) {
+  if (args.empty() || args.front() == "experts" || args.front().starts_with('-')) return false;
+  return args.front() != "plan" || std::find(args.begin(), args.end(), "--exchange") != args.end();
 }
 
 std::optional<Options> parse_options(int argc, const char* const* argv, bool speaks) {
@@ -73,8 +92,9 @@ std::optional<Options> parse_options(int argc, const char* const* argv, bool spe
   options.scale.layer.common.sampling = kLayerSampling;
   CLI::App& experts = *app.add_subcommand(
       "experts", "Experts (GEMM -> activation -> GEMM) beside oneDNN's GEMMs alone");
-  CLI::App& plan =
-      *app.add_subcommand("plan", "Static routing and exchange plans, ns per token, one core");
+  CLI::App& plan = *app.add_subcommand(
+      "plan",
+      "Static routing and exchange plans, ns per token, one core; or the planning exchange");
   CLI::App& exchange = *app.add_subcommand(
       "exchange", "Dispatch and combine beside MPI_Alltoallv and a copy; start it with mpirun");
   CLI::App& layer = *app.add_subcommand(

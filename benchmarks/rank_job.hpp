@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "benchmarks/rank_report.hpp"
 #include "benchmarks/workload.hpp"
 #include "comm/communicator.hpp"
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
-#include "core/atomic_file.hpp"
 
 namespace hashep::bench {
 
@@ -27,7 +27,7 @@ class RankJob {
 
   /// Print on rank 0; `print_head` what all tables begin with, and then `text`.
   void print_head(const std::string& text) const;
-  void print(const std::string& text) const;
+  void print(const std::string& text) const { report_.print(text); }
 
   /// For work on GPUs: what this rank's GPU is, and which rank has which, for the JSON.
   void set_gpus(std::string gpu, nlohmann::ordered_json binding);
@@ -40,11 +40,10 @@ class RankJob {
   std::string nodes_text() const;
 
   const RankOptions& options_;
-  const std::vector<std::string>& args_;
   const Communicator& comm_;
+  RankReport report_;
   Topology topology_;
   std::optional<Workload> workload_;
-  std::optional<AtomicFile> json_;  // on rank 0
   std::optional<std::string> gpu_;
   nlohmann::ordered_json binding_;  // null where there are no GPUs
 };

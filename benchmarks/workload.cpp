@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "benchmarks/workloads/dealt_stream.hpp"
 #include "core/error.hpp"
 #include "runtime/exec/stack_routing.hpp"
 
@@ -15,7 +16,10 @@ constexpr int64_t kComparedIds = int64_t{1} << 16;   // of an endless stream
 }  // namespace
 
 Workload::Workload(const RankOptions& options, const NodeMap& nodes, int ep_rank)
-    : made_(make_workload(workload_options(options), nodes, options.tokens_per_rank)),
+    : options_(workload_options(options)),
+      tokens_per_rank_(options.tokens_per_rank),
+      is_dealt_(is_dealt(workload_kind(options_))),
+      made_(make_workload(options_, nodes, options.tokens_per_rank)),
       ep_size_(nodes.ep_size()),
       ep_rank_(ep_rank) {
   if (options.placement == "contiguous") return;  // as it was made
@@ -47,9 +51,17 @@ BatchSplit Workload::split(int64_t tokens_per_rank) const {
           .ep_rank = ep_rank_};
 }
 
+const TokenStream& Workload::ids(const BatchSplit& split) const {
+  const int64_t tokens_per_rank = split.batch_tokens / split.ep_size;
+  if (!is_dealt_ || tokens_per_rank == tokens_per_rank_) return *made_.stream;
+  std::unique_ptr<TokenStream>& stream = dealt_ids_[tokens_per_rank];
+  if (!stream) stream = make_dealt_stream(dealt_rules(options_, ep_size_, tokens_per_rank));
+  return *stream;
+}
+
 PlanPipeline Workload::pipeline(const BatchSplit& split, const Communicator& comm,
                                 Watch& watch) const {
-  return {made_.routing, *made_.stream, split, {.planning = Planning::exchange}, &comm, &watch};
+  return {made_.routing, ids(split), split, {.planning = Planning::exchange}, &comm, &watch};
 }
 
 BatchPlan Workload::plan(const BatchSplit& split, const Communicator& comm, Watch& watch) const {
@@ -61,8 +73,7 @@ BatchPlan Workload::plan(const BatchSplit& split, const Communicator& comm, Watc
 
 std::vector<int32_t> Workload::all_experts(const BatchSplit& split) const {
   TokenBatch batch;
-  read_batch(*made_.stream, {.batch_tokens = split.batch_tokens, .seq_len = split.seq_len}, 0,
-             batch);
+  read_batch(ids(split), {.batch_tokens = split.batch_tokens, .seq_len = split.seq_len}, 0, batch);
   const Router& router = *made_.routing.routers.front();
   std::vector<int32_t> experts(batch.ids.size() * static_cast<size_t>(router.top_k()));
   router.route(batch, experts);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,7 +49,15 @@ class Workload {
   }
 
  private:
-  MadeWorkload made_;
+  const TokenStream& ids(const BatchSplit& split) const;
+
+  WorkloadOptions options_;
+  int64_t tokens_per_rank_;
+  bool is_dealt_;
+  MadeWorkload made_;  // for tokens_per_rank_
+  // The ids of a workload that is dealt out follow from tokens_per_rank, of which a sweep has many:
+  // those of others, made when they are first asked for.
+  mutable std::map<int64_t, std::unique_ptr<TokenStream>> dealt_ids_;
   int ep_size_;
   int ep_rank_;
 };

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/workloads/make_workload.hpp"
 
+#include "benchmarks/workloads/dealt_stream.hpp"
 #include "core/error.hpp"
 #include "core/narrow.hpp"
 #include "runtime/exec/stack_routing.hpp"
+#include "runtime/routing/table_router.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -23,6 +25,13 @@ void require_table(const WorkloadOptions& options) {
   if (!by_table && !options.table.empty()) {
     throw InputError("--table goes with --router table, not with --router " + options.router);
   }
+}
+
+/// The words that a workload with its own ids, or with its own routing, leaves no room for.
+void require_alone(const WorkloadOptions& options, const std::string& option,
+                   const std::string& value, const std::string& why) {
+  if (value.empty()) return;
+  throw InputError(option + " does not go with --workload " + options.name + ", which " + why);
 }
 
 std::unique_ptr<TokenStream> open_stream(WorkloadKind kind, const WorkloadOptions& options) {
@@ -51,28 +60,49 @@ WorkloadKind workload_kind(const WorkloadOptions& options) {
   require_table(options);
   if (options.name.empty()) return has_file ? WorkloadKind::tokens : WorkloadKind::uniform;
   const WorkloadKind kind = parse_workload(options.name);
-  if (kind == WorkloadKind::text && !has_file) {
-    throw InputError("--workload " + options.name + " needs --tokens FILE");
+  if (kind == WorkloadKind::text) {
+    if (!has_file) throw InputError("--workload " + options.name + " needs --tokens FILE");
+    return kind;
   }
-  if (kind != WorkloadKind::text && has_file) {
-    throw InputError("--tokens does not go with --workload " + options.name +
-                     ", which has ids of its own");
+  require_alone(options, "--tokens", options.tokens.path, "has ids of its own");
+  if (is_dealt(kind)) {
+    require_alone(options, "--router", options.router, "has routing of its own");
+    require_alone(options, "--table", options.table, "has routing of its own");
   }
   return kind;
+}
+
+DealtRules dealt_rules(const WorkloadOptions& options, int ep_size, int64_t tokens_per_rank) {
+  return DealtRules({.kind = workload_kind(options),
+                     .ep_size = ep_size,
+                     .tokens_per_rank = tokens_per_rank,
+                     .num_experts = options.num_experts,
+                     .top_k = narrow<int>(options.top_k, "--top-k"),
+                     .seed = options.seed});
 }
 
 MadeWorkload make_workload(const WorkloadOptions& options, const NodeMap& nodes,
                            int64_t tokens_per_rank) {
   const WorkloadKind kind = workload_kind(options);
-  (void)tokens_per_rank;
   MadeWorkload made;
   made.name = workload_name(kind);
-  made.router = router_name(router_kind(options));
-  made.stream = open_stream(kind, options);
-  made.seq_len = made.stream->natural_seq_len().value_or(kDefaultSeqLen);
-  made.routing.routers = open_routers(options, *made.stream);
-  made.routing.placements = make_placements(PlacementKind::contiguous, made.routing.routers,
-                                            *made.stream, made.seq_len, nodes.ep_size());
+  made.seq_len = kDefaultSeqLen;
+  if (is_dealt(kind)) {
+    const DealtRules rules = dealt_rules(options, nodes.ep_size(), tokens_per_rank);
+    made.router = router_name(RouterKind::table);
+    made.stream = make_dealt_stream(rules);
+    for (int64_t layer = 0; layer < options.num_layers; ++layer) {
+      made.routing.routers.push_back(
+          std::make_unique<TableRouter>(dealt_table(rules, layer), options.num_experts));
+    }
+  } else {
+    made.router = router_name(router_kind(options));
+    made.stream = open_stream(kind, options);
+    made.seq_len = made.stream->natural_seq_len().value_or(kDefaultSeqLen);
+    made.routing.routers = open_routers(options, *made.stream);
+  }
+  made.routing.placements.assign(static_cast<size_t>(options.num_layers),
+                                 contiguous_placement(options.num_experts, nodes.ep_size()));
   made.routing.nodes = nodes;
   return made;
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "benchmarks/workloads/dealt_rules.hpp"
 #include "benchmarks/workloads/workload_names.hpp"
 #include "runtime/exec/batch_plan.hpp"
 #include "runtime/routing/token_stream.hpp"
@@ -18,11 +19,11 @@ struct WorkloadOptions {
   int64_t num_experts = 16;
   int64_t top_k = 1;
   int64_t vocab_size = 32768;
-  TokenFile tokens;
-  std::string router;  // token, position, previous, bigram, table or balanced; empty: table where
-                       // there is a table file, else token
-  std::string table;   // tid2eid file
-  uint64_t seed = 1;   // of ids and of routers
+  TokenFile tokens = {};
+  std::string router = {};  // token, position, previous, bigram, table or balanced; empty: table
+                            // where there is a table file, else token
+  std::string table = {};   // tid2eid file
+  uint64_t seed = 1;        // of ids and of routers
 };
 
 /// Which workload it is. Throws InputError where the options do not go together, which they tell
@@ -37,6 +38,9 @@ struct MadeWorkload {
   int64_t seq_len = 1;
   StackRouting routing;  // placements are contiguous
 };
+
+/// The rules of a workload that is dealt out. Throws InputError.
+DealtRules dealt_rules(const WorkloadOptions& options, int ep_size, int64_t tokens_per_rank);
 
 /// Makes a workload for the ranks of `nodes`, which hold tokens_per_rank tokens each in a batch.
 /// Local; the same on all ranks. No MPI. Throws InputError on bad options or files.

@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "core/error.hpp"
-#include "core/quote.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -20,10 +19,21 @@ struct Entry {
 constexpr std::array kEntries = {
     Entry{WorkloadKind::uniform, "", "uniform"},
     Entry{WorkloadKind::zipf, "", "zipf"},
+    Entry{WorkloadKind::balanced, "W0", "balanced"},
+    Entry{WorkloadKind::hot_experts, "W1", "hot-experts"},
+    Entry{WorkloadKind::hot_rank, "W2", "hot-rank"},
+    Entry{WorkloadKind::ragged_source, "W3", "ragged-source"},
+    Entry{WorkloadKind::zero_load, "W4", "zero-load"},
+    Entry{WorkloadKind::rotating, "W5", "rotating"},
+    Entry{WorkloadKind::burst, "W6", "burst"},
     Entry{WorkloadKind::text, "W7", "text"},
 };
 
 }  // namespace
+
+bool is_dealt(WorkloadKind kind) {
+  return kind >= WorkloadKind::balanced && kind <= WorkloadKind::burst;
+}
 
 WorkloadKind parse_workload(const std::string& text) {
   std::string number = text;

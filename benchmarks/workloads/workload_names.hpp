@@ -7,11 +7,24 @@ namespace hashep::bench {
 
 /// Token ids, and how they are routed, by name (docs/workloads.md).
 enum class WorkloadKind {
-  uniform,  // seeded ids through a router
+  // Seeded ids through a router.
+  uniform,
   zipf,
-  tokens,  // a token file through a router, --workload not being given
-  text,    // W7: the same, by its name
+  // Tokens dealt out to experts by rules of their own: W0 to W6.
+  balanced,
+  hot_experts,
+  hot_rank,
+  ragged_source,
+  zero_load,
+  rotating,
+  burst,
+  // A token file through a router: W7, and the same where --workload is not given.
+  text,
+  tokens,
 };
+
+/// Whether it is one of W0 to W6, which need no router.
+bool is_dealt(WorkloadKind kind);
 
 /// From the word of a command line: a name (uniform, zipf, balanced ...) or a number (W0 ... W7,
 /// w0 ... w7). Throws InputError, naming --workload.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# hashep-bench exchange and layer on some ranks: every element is checked, every column and field is
-# there, bad input is refused.
+# hashep-bench exchange, layer and plan --exchange on some ranks: every element is checked, every
+# column and field is there, bad input is refused.
 # shellcheck disable=SC2154 # set by the library
 # shellcheck source=tests/launch/lib.sh
 . "$(dirname "$0")/../launch/lib.sh"
@@ -53,6 +53,16 @@ on_ranks 2 "$bench" exchange "${tiny[@]}" --tokens padding.bin --token-dtype i32
   --tokens-per-rank 8
 check "nothing but padding: exit code $code" [ "$code" = 0 ]
 
+# Workloads by name and by number, of routing that is their own; a size that is not the default one.
+for workload in W0 hot-rank W3 w4; do
+  bench_on 3 exchange "${tiny[@]}" -b 8 -e 37 -f 4 --workload $workload --top-k 2 --transport mpi
+  check "$workload: #wrong is $(column 12)" [ "$(column 12)" = 0 ]
+done
+check "name of w4" grep -q 'workload zero-load$' stdout.txt
+bench_on 2 exchange "${tiny[@]}" --workload text --tokens ids.bin --token-dtype i32 --router bigram \
+  --seed 7 --tokens-per-rank 31 --transport mpi
+check "name of text" grep -q 'workload text$' stdout.txt
+
 # Without checks nothing is claimed.
 on_ranks 2 "$bench" exchange "${tiny[@]}" --tokens-per-rank 8 -c 0
 check "-c 0: #wrong is $(column 12)" [ "$(column 12)" = N/A ]
@@ -76,6 +86,25 @@ check "planned $(column 2)" [ "$(column 2)" = "- ahead at_hand inline" ]
 check "rows are $(column 1)" [ "$(column 1)" = \
   "combine copy_bound dispatch experts gate gemm_alone layer plan route shared_experts" ]
 check "planning compared" [ "$(grep -c '^# planning on the critical path, by' stdout.txt)" = 6 ]
+
+for workload in rotating burst; do
+  bench_on 2 layer "${tiny[@]}" --tokens-per-rank 20 --ffn-size 16 --workload $workload \
+    --score sqrtsoftplus
+done
+
+# What planning costs: of one process, and the exchange over ranks.
+plan=(plan --num-experts "8,16" -n 2 -w 0 -J out/r.json)
+on_ranks 1 "$bench" "${plan[@]}" --router table,previous --top-k 1,3 --ep-size 1,5 \
+  --tokens-per-rank 1K --vocab-size 100
+check "plan: exit code $code" [ "$code" = 0 ]
+check "plan: result JSON" "$check_json" plan out/r.json 1
+check "plan: lines" [ "$(grep -c '^planning .* E 16 R 5 ' stdout.txt)" = 4 ]
+for np in 1 3; do
+  on_ranks $np "$bench" "${plan[@]}" --exchange --num-layers 1,4 --deadline 60
+  check "np=$np: plan --exchange: exit code $code" [ "$code" = 0 ]
+  check "np=$np: plan --exchange: result JSON" "$check_json" plan out/r.json $np
+  check "np=$np: plan --exchange: lines" [ "$(grep -c '^exchange ' stdout.txt)" = 4 ]
+done
 
 # bad N TEXT ARGS...: refused with one line that holds TEXT, and nothing left behind.
 bad() {
@@ -111,6 +140,14 @@ bad 2 "at most" exchange --tokens-per-rank 1G --top-k 64 --num-experts 64
 bad 1 "--dtype" exchange --dtype fp16
 bad 1 "--device" exchange --device tpu
 bad 1 "--workload" exchange --workload normal
+bad 2 "W7 needs --tokens" exchange --workload W7
+bad 1 "has ids of its own" layer --workload W0 --tokens beyond.bin
+bad 1 "has routing of its own" exchange --workload W5 --router token
+bad 1 "--router table needs --table" exchange --router table
+bad 2 "ranks with load" exchange --workload W4 --num-experts 2 --top-k 2
+bad 1 "--top-k 9" plan --top-k 9 --num-experts 8
+bad 1 "--num-layers" plan --num-layers 2
+bad 2 "--top-k" plan --exchange --top-k 2
 bad 1 "--deadline" exchange --deadline 0
 bad 1 "-c" exchange -c 2
 bad 1 "--ffn-size" layer --ffn-size 0

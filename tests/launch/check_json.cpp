@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // check_json result FILE RANKS: FILE is a result of `hashep run` as DESIGN.md has it ("Result
 // JSON"). check_json trace FILE RANKS: FILE is a Chrome trace with one thread per rank. check_json
-// exchange FILE RANKS, check_json layer FILE RANKS and check_json scale FILE RANKS: FILE is a
-// result of that hashep-bench, in which nothing is wrong.
+// exchange|layer|scale|plan FILE RANKS: FILE is a result of that hashep-bench, in which nothing is
+// wrong.
 #include <cmath>
 #include <cstdio>
 #include <exception>
@@ -216,6 +216,38 @@ void check_scale(const Json& result, int ranks) {
   }
 }
 
+/// Of routing and planning on one process, or of the planning exchange on ranks.
+void check_plan(const Json& result, int ranks) {
+  require(result.at("program") == "hashep-bench", "program");
+  require(result.at("ranks") == ranks, "ranks");
+  require(!result.at("results").empty(), "results");
+  const bool exchange = result["results"].at(0).at("name") == "exchange";
+  std::map<std::string, int> rows;  // by name
+  for (const Json& row : result["results"]) {
+    check_row(row);
+    const std::string name = row["name"];
+    ++rows[name];
+    require(row["wrong"] == 0, name + ": wrong");
+    const int64_t count_words =
+        row.at("ep_size").get<int64_t>() * row["num_experts"].get<int64_t>();
+    require(row.at("count_bytes").get<int64_t>() >= 8 * count_words, name + ": count_bytes");
+    if (exchange) {
+      require(row["ep_size"] == ranks, name + ": ep_size");
+      require_keys(row,
+                   {"num_layers", "rank_median_min_us", "rank_median_max_us", "runs_per_sample"});
+      require((row["bytes_off_rank"] > 0) == (ranks > 1), name + ": bytes_off_rank");
+      continue;
+    }
+    require(row.at("router").is_string(), name + ": router");
+    require(row.at("ns_per_token") > 0.0, name + ": ns_per_token");
+    const double assignments = row["tokens_per_rank"].get<double>() * row["top_k"].get<double>();
+    require(row.at("plan_bytes").get<double>() >= 12.0 * assignments, name + ": plan_bytes");
+    require(row.at("plan_bytes_per_assignment") >= 12.0, name + ": plan_bytes_per_assignment");
+  }
+  require(rows["route"] == rows["plan"] && rows["plan"] == rows["planning"], "rows of a case");
+  require((rows["exchange"] > 0) == exchange && (rows["route"] > 0) == !exchange, "rows");
+}
+
 void check_trace(const Json& trace, int ranks) {
   std::map<int, int> events;  // by thread
   std::set<std::string> threads;
@@ -243,18 +275,18 @@ void check_trace(const Json& trace, int ranks) {
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    std::fprintf(stderr, "Usage: check_json result|trace|exchange|layer|scale FILE RANKS\n");
+    std::fprintf(stderr, "Usage: check_json result|trace|exchange|layer|scale|plan FILE RANKS\n");
     return 1;
   }
   try {
     std::ifstream file(argv[2]);
     const Json document = Json::parse(file);
     const int ranks = std::stoi(argv[3]);
-    const std::map<std::string, void (*)(const Json&, int)> checks = {{"result", check_result},
-                                                                      {"trace", check_trace},
-                                                                      {"exchange", check_exchange},
-                                                                      {"layer", check_layer},
-                                                                      {"scale", check_scale}};
+    const std::map<std::string, void (*)(const Json&, int)> checks = {
+        {"result", check_result}, {"trace", check_trace}, {"exchange", check_exchange},
+        {"layer", check_layer},   {"scale", check_scale},
+
+        {"plan", check_plan}};
     checks.at(argv[1])(document, ranks);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "check_json: %s: %s\n", argv[2], error.what());

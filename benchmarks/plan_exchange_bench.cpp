@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/plan_exchange_bench.hpp"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "benchmarks/rank_harness.hpp"
+#include "benchmarks/rank_report.hpp"
+#include "comm/agreement.hpp"
+#include "comm/count_exchange.hpp"
+#include "comm/gather.hpp"
+#include "core/result_json.hpp"
+
+namespace hashep::bench {
+namespace {
+
+/// One size of exchange. Words carry their address, so that one out of place shows.
+class ExchangeCase {
+ public:
+  ExchangeCase(const Communicator& comm, Watch& watch, int64_t words)
+      : comm_(comm), watch_(watch), exchange_(comm, words), own_(static_cast<size_t>(words)) {
+    for (int64_t i = 0; i < words; ++i) own_[static_cast<size_t>(i)] = word(comm.rank(), i);
+  }
+
+  void run() {
+    exchange_.start(own_, watch_);
+    gathered_ = exchange_.finish(watch_);
+  }
+
+  /// Of the newest exchange, on this rank.
+  int64_t wrong() const {
+    int64_t wrong = 0;
+    const auto words = static_cast<int64_t>(own_.size());
+    for (int64_t at = 0; at < comm_.size() * words; ++at) {
+      const bool right = gathered_[static_cast<size_t>(at)] == word(at / words, at % words);
+      wrong += right ? 0 : 1;
+    }
+    return wrong;
+  }
+
+ private:
+  static int64_t word(int64_t rank, int64_t index) { return (rank << 40) + index; }
+
+  const Communicator& comm_;
+  Watch& watch_;
+  CountExchange exchange_;
+  std::vector<int64_t> own_;
+  std::span<const int64_t> gathered_;
+};
+
+MeasuredRow blank_row(const Communicator& comm, int64_t num_experts, int64_t words) {
+  MeasuredRow row;
+  row.name = "exchange";
+  row.transport = "mpi";
+  row.device = "cpu";
+  row.num_experts = num_experts;
+  row.bytes_off_rank = (comm.size() - 1) * words * static_cast<int64_t>(sizeof(int64_t));
+  return row;
+}
+
+}  // namespace
+
+void measure_plan_exchange(const PlanOptions& options, const std::string& json_path,
+                           const std::vector<std::string>& args, const Communicator& comm,
+                           Watch& watch) {
+  RankReport report(args, comm, watch);
+  agree(comm, watch, [&] { report.open(json_path); });
+  report.print("# hashep-bench " + std::string(version()) + " (" + std::string(commit()) +
+               "): " + report.args_text() + "\n# ranks " + std::to_string(comm.size()) + ", " +
+               MpiSession::library_version() +
+               "\n# times are the slowest rank's, from its own counts to those of all ranks\n");
+  nlohmann::ordered_json results = nlohmann::ordered_json::array();
+  int64_t wrong_in_all = 0;
+  for (const int64_t num_experts : options.num_experts) {
+    for (const int64_t num_layers : options.num_layers) {
+      // Counts of all layers, and a word of status, as PlanPipeline has it.
+      const int64_t words = 1 + num_layers * num_experts;
+      ExchangeCase exchanged(comm, watch, words);
+      exchanged.run();
+      int64_t wrong = exchanged.wrong();
+      const std::array<RankTimed, 1> things = {{{nullptr, {[&] { exchanged.run(); }}}}};
+      const auto samples = time_in_turn_on_ranks(comm, watch, options.sampling, things);
+      const RankSamples& own = samples[0][0];
+      wrong = reduce_sum(comm, watch, wrong + exchanged.wrong());
+      wrong_in_all += wrong;
+      MeasuredRow row = blank_row(comm, num_experts, words);
+      row.samples_us = own.max_us;
+      row.wrong = wrong;
+      nlohmann::ordered_json json = row_json(row);
+      json["ep_size"] = comm.size();
+      json["num_layers"] = num_layers;
+      json["count_bytes"] = comm.size() * words * static_cast<int64_t>(sizeof(int64_t));
+      json["rank_median_min_us"] = own.rank_median_min;
+      json["rank_median_max_us"] = own.rank_median_max;
+      json["runs_per_sample"] = own.burst;
+      results.push_back(std::move(json));
+      row.workload = "E " + std::to_string(num_experts) + " layers " + std::to_string(num_layers) +
+                     " R " + std::to_string(comm.size());
+      if (comm.rank() == 0) print_row(row, std::to_string(wrong) + " wrong");
+    }
+  }
+  report.finish(std::move(results), wrong_in_all);
+}
+
+}  // namespace hashep::bench
