@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/declare_rank_options.hpp"
 
+#include <algorithm>
 #include <map>
 
 #include "benchmarks/exchange_table.hpp"
+#include "benchmarks/layer_table.hpp"
 #include "benchmarks/option_types.hpp"
 #include "benchmarks/scale_table.hpp"
+#include "core/error.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -18,21 +21,27 @@ CLI::Option* declare_common(CLI::App& command, RankOptions& options) {
   add_count(command, "--num-experts", options.num_experts, "Experts, over all ranks [16]");
   add_count(command, "--top-k", options.top_k, "Experts of a token [1]");
   add_dtypes(command, options.dtypes, "fp32, bf16 [fp32]");
-  CLI::Option* workload =
-      command.add_option("--workload", options.workload, "Seeded token ids: uniform or zipf")
-          ->check(CLI::IsMember({"uniform", "zipf"}))
-          ->capture_default_str();
+  command.add_option("--workload", options.workload,
+                     "Token ids and their routing: " + known_workloads() +
+                         " [uniform, or with --tokens the file]");
   command
       .add_option("--tokens", options.tokens.path,
-                  "Token ids (.npy, .bin) or text (with --tokenizer) instead")
-      ->type_name("FILE")
-      ->excludes(workload);
+                  "Token ids (.npy, .bin) or text (with --tokenizer)")
+      ->type_name("FILE");
   command.add_option("--token-dtype", options.tokens.bin_dtype, "Of a .bin file: u16, u32 or i32")
       ->check(CLI::IsMember({"u16", "u32", "i32"}))
       ->capture_default_str();
   command.add_option("--tokenizer", options.tokens.tokenizer, "SentencePiece model for text")
       ->type_name("FILE");
   add_count(command, "--vocab-size", options.vocab_size, "Token ids are in [0, this) [32K]");
+  command.add_option(
+      "--router", options.router,
+      "Of uniform, zipf and text: token, position, previous, bigram (hashes), table, "
+      "or balanced (a greedy table from the ids) [token]");
+  command
+      .add_option("--table", options.table, "tid2eid table (.safetensors, .npy) for --router table")
+      ->type_name("FILE");
+  add_count(command, "--seed", options.seed, "Seed of ids and routers [1]");
   add_count(command, "--threads", options.threads, "Threads of a rank [1]");
   command
       .add_option("--deadline", options.deadline, "Seconds that a wait for other ranks may take")
@@ -42,7 +51,7 @@ CLI::Option* declare_common(CLI::App& command, RankOptions& options) {
   return tokens_per_rank;
 }
 
-/// What the experts compute.
+/// What the experts compute, and where they are.
 void declare_experts_kind(CLI::App& command, LayerOptions& options) {
   const std::map<std::string, Activation> activations{
       {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};
@@ -53,6 +62,34 @@ void declare_experts_kind(CLI::App& command, LayerOptions& options) {
   command
       .add_option("--score", options.score, "Weight of a choice: none (1/k) or sqrtsoftplus [none]")
       ->transform(CLI::CheckedTransformer(scores));
+  command
+      .add_option("--num-shared-experts", options.num_shared_experts,
+                  "Experts on every rank for every token")
+      ->capture_default_str();
+  command
+      .add_option("--placement", options.common.placement,
+                  "Experts on ranks: contiguous, or balanced by the ids' counts")
+      ->check(CLI::IsMember({"contiguous", "balanced"}))
+      ->capture_default_str();
+}
+
+/// ahead, inline, or both; in the order in which they are named, each once.
+std::vector<PlanWhen> parse_planning(const std::vector<std::string>& words) {
+  std::vector<PlanWhen> planning;
+  for (const std::string& word : words) {
+    std::vector<PlanWhen> named;
+    if (word != "inline") named.push_back(PlanWhen::ahead);
+    if (word != "ahead") named.push_back(PlanWhen::in_layer);
+    if (word != "ahead" && word != "inline" && word != "both") {
+      throw InputError("--planning " + word + ": known are ahead, inline, both");
+    }
+    for (const PlanWhen when : named) {
+      if (std::find(planning.begin(), planning.end(), when) == planning.end()) {
+        planning.push_back(when);
+      }
+    }
+  }
+  return planning;
 }
 
 }  // namespace
@@ -95,11 +132,24 @@ void declare_exchange(CLI::App& command, ExchangeOptions& options) {
 }
 
 void declare_layer(CLI::App& command, LayerOptions& options) {
+  command.footer(std::string("Columns:\n") + kLayerColumns);
   declare_common(command, options.common);
   add_counts(command, "--ffn-size", options.ffn_sizes, "Widths of the experts [4096,1024]");
   declare_experts_kind(command, options);
-  command.add_option("--transport", options.transport, "auto, mpi, shm, hier, nccl or ipc")
-      ->capture_default_str();
+  command
+      .add_option("--transport", options.transports,
+                  "mpi, shm, hier, auto, or all that are to be had [auto]")
+      ->delimiter(',');
+  add_count(command, "--num-layers", options.common.num_layers,
+            "Layers of a batch; times are of all of them [1]");
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--planning",
+          [&options](const std::vector<std::string>& words) {
+            options.planning = parse_planning(words);
+          },
+          "Plans made ahead, or inline (exchanged and made in each layer), or both in turn [ahead]")
+      ->delimiter(',');
 }
 
 void declare_scale(CLI::App& command, ScaleOptions& options) {

@@ -2,10 +2,10 @@
 #include "benchmarks/exchange_bench.hpp"
 
 #include <array>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "benchmarks/bench_transports.hpp"
+#include "benchmarks/cache_scrubber.hpp"
 #include "benchmarks/exchange_baseline.hpp"
 #include "benchmarks/exchange_check.hpp"
 #include "benchmarks/exchange_table.hpp"
@@ -16,7 +16,6 @@
 #include "comm/plan/plan_stats.hpp"
 #include "comm/rank_program.hpp"
 #include "core/random.hpp"
-#include "kernels/stream_copy.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -123,21 +122,8 @@ class ExchangeBench {
     things.push_back({nullptr, {[this] { raw_.forward(); }, [this] { raw_.backward(); }}});
     things.push_back({nullptr, {[this] { raw_.copy_plain(); }}});
     things.push_back({nullptr, {[this] { raw_.copy_streaming(); }}});
-    for (RankTimed& thing : things) thing.prepare = [this] { clear_caches(); };
+    for (RankTimed& thing : things) thing.prepare = [this] { scrubber_.run(); };
     return things;
-  }
-
-  /// Fills the last-level cache with other lines, none of them to be written back: otherwise what
-  /// happens to run after its like finds its rows there.
-  void clear_caches() {
-    if (scrub_.capacity() == 0) {
-      scrub_.reserve(last_level_cache_bytes());
-      std::memset(scrub_.data(), 1, static_cast<size_t>(scrub_.capacity()));  // pages of its own
-    }
-    int64_t sum = 0;
-    for (int64_t i = 0; i < scrub_.capacity(); i += 64)
-      sum += static_cast<int64_t>(scrub_.data()[i]);
-    scrub_.data()[0] = static_cast<std::byte>(sum);
   }
 
   void check_all(const ExchangePlan& plan, DType dtype, const ExchangeCheck& check,
@@ -232,7 +218,7 @@ class ExchangeBench {
   Buffer x_;                            // [tokens, hidden_size]
   std::vector<Buffer> outputs_;         // by transport, [tokens, hidden_size]
   std::vector<float> weights_;          // [tokens, top_k]
-  Buffer scrub_;                        // of the size of the last-level cache
+  CacheScrubber scrubber_;
 };
 
 }  // namespace

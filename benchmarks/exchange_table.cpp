@@ -1,26 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/exchange_table.hpp"
 
-#include <array>
-#include <cstdio>
 #include <nlohmann/json.hpp>
+
+#include "benchmarks/text_format.hpp"
 
 namespace hashep::bench {
 namespace {
 
-template <typename... Values>
-std::string format(const char* pattern, Values... values) {
-  std::array<char, 320> line{};
-  std::snprintf(line.data(), line.size(), pattern, values...);
-  return line.data();
-}
-
 std::string ratio_text(const std::optional<double>& ratio) {
   return ratio ? format("%.3f", *ratio) : "-";
-}
-
-nlohmann::ordered_json or_null(const std::optional<double>& value) {
-  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
 }
 
 }  // namespace

@@ -14,42 +14,67 @@ namespace {
 constexpr int64_t kDistinctRows =
     251;  // of the inputs, which repeat: a prime, so that no tile does
 constexpr uint64_t kRowsTag = 4;
-constexpr int64_t kRowsToCheck = 4;  // each takes the oracle milliseconds
+constexpr size_t kRowsToCheck = 4;  // each takes the oracle milliseconds
+
+int64_t count_local_experts(std::span<const Placement> placements, int ep_rank) {
+  int64_t count = 0;
+  for (const Placement& placement : placements) {
+    count += std::ssize(placement.local_experts(ep_rank));
+  }
+  return count;
+}
 
 }  // namespace
 
 ExpertGemms::ExpertGemms(const ModelConfig& config, const WeightSource& weights,
-                         std::span<const int32_t> local_experts, DType dtype, int threads)
+                         std::span<const Placement> placements, int ep_rank, DType dtype,
+                         int threads)
     : config_(config),
       weights_(weights),
-      local_experts_(local_experts),
       dtype_(dtype),
-      ffn_(config.routed_shape(), dtype, std::ssize(local_experts), threads),
+      ffn_(config.routed_shape(), dtype, count_local_experts(placements, ep_rank), threads),
       inputs_(static_cast<size_t>(kDistinctRows * config.hidden_size)),
       distinct_(kDistinctRows * config.hidden_size * dtype_size(dtype)) {
-  for (size_t i = 0; i < local_experts.size(); ++i) {
-    const LoadedFfn expert = weights.routed_expert(0, local_experts[i]);
-    ffn_.set_expert(static_cast<int64_t>(i), expert.weights);
+  int64_t place = 0;
+  for (size_t layer = 0; layer < placements.size(); ++layer) {
+    for (const int32_t expert : placements[layer].local_experts(ep_rank)) {
+      ffn_.set_expert(place, weights.routed_expert(static_cast<int64_t>(layer), expert).weights);
+      ++place;
+    }
   }
   fill_normal(kRowsTag, 0, inputs_);
   convert_from_float(inputs_.data(), std::ssize(inputs_), dtype, distinct_.data());
   convert_to_float(dtype, distinct_.data(), std::ssize(inputs_), inputs_.data());
 }
 
-void ExpertGemms::prepare(std::span<const int64_t> expert_offsets) {
-  expert_offsets_ = expert_offsets;
-  ffn_.prepare(expert_offsets);
+int64_t ExpertGemms::num_rows() const {
+  int64_t rows = 0;
+  for (const ExchangePlan& layer : layers_) rows += layer.total_recv();
+  return rows;
+}
+
+void ExpertGemms::prepare(std::span<const ExchangePlan> layers) {
+  layers_ = layers;
+  for (const ExchangePlan& layer : layers) ffn_.prepare(layer.expert_offsets);
   const int64_t row_bytes = config_.hidden_size * dtype_size(dtype_);
-  rows_.reserve(expert_offsets.back() * row_bytes);
-  for (int64_t row = 0; row < expert_offsets.back(); row += kDistinctRows) {
-    const int64_t count = std::min(kDistinctRows, expert_offsets.back() - row);
+  const int64_t rows = num_rows();
+  rows_.reserve(rows * row_bytes);
+  for (int64_t row = 0; row < rows; row += kDistinctRows) {
+    const int64_t count = std::min(kDistinctRows, rows - row);
     std::memcpy(rows_.data() + row * row_bytes, distinct_.data(),
                 static_cast<size_t>(count * row_bytes));
   }
 }
 
 void ExpertGemms::run() {
-  ffn_.run(expert_offsets_, rows_.matrix(dtype_, expert_offsets_.back(), config_.hidden_size));
+  const MatrixView rows = rows_.matrix(dtype_, num_rows(), config_.hidden_size);
+  int64_t first_row = 0;
+  int64_t first_expert = 0;
+  for (const ExchangePlan& layer : layers_) {
+    ffn_.run(layer.expert_offsets, rows.slice(first_row, layer.total_recv()), first_expert);
+    first_row += layer.total_recv();
+    first_expert += layer.num_local_experts();
+  }
 }
 
 std::span<const float> ExpertGemms::input(int64_t row) const {
@@ -57,18 +82,33 @@ std::span<const float> ExpertGemms::input(int64_t row) const {
   return std::span(inputs_).subspan(static_cast<size_t>(row % kDistinctRows) * width, width);
 }
 
+std::vector<ExpertGemms::ExpertRows> ExpertGemms::experts_with_rows() const {
+  std::vector<ExpertRows> found;
+  int64_t first_row = 0;
+  for (size_t layer = 0; layer < layers_.size(); ++layer) {
+    const ExchangePlan& plan = layers_[layer];
+    for (size_t i = 0; i < plan.local_experts.size(); ++i) {
+      if (plan.expert_offsets[i] == plan.expert_offsets[i + 1]) continue;
+      found.push_back(
+          {static_cast<int64_t>(layer), plan.local_experts[i], first_row + plan.expert_offsets[i]});
+    }
+    first_row += plan.total_recv();
+  }
+  return found;
+}
+
 int64_t ExpertGemms::wrong_rows() const {
   std::vector<float> got(static_cast<size_t>(config_.hidden_size));
-  const ConstMatrixView rows = rows_.matrix(dtype_, expert_offsets_.back(), config_.hidden_size);
+  const ConstMatrixView rows = rows_.matrix(dtype_, num_rows(), config_.hidden_size);
+  const std::vector<ExpertRows> experts = experts_with_rows();
+  const size_t count = std::min(kRowsToCheck, experts.size());
   int64_t wrong = 0;
-  int64_t checked = 0;
-  for (size_t i = 0; i < local_experts_.size() && checked < kRowsToCheck; ++i) {
-    const int64_t row = expert_offsets_[i];
-    if (row == expert_offsets_[i + 1]) continue;
-    ++checked;
-    const LoadedFfn expert = weights_.routed_expert(0, local_experts_[i]);
-    const auto want = oracle_expert(config_.routed_shape(), dtype_, expert.weights, input(row));
-    convert_to_float(dtype_, rows.row(row), rows.cols, got.data());
+  for (size_t i = 0; i < count; ++i) {  // over all layers
+    const ExpertRows& each = experts[i * experts.size() / count];
+    const LoadedFfn expert = weights_.routed_expert(each.layer, each.expert);
+    const auto want =
+        oracle_expert(config_.routed_shape(), dtype_, expert.weights, input(each.first_row));
+    convert_to_float(dtype_, rows.row(each.first_row), rows.cols, got.data());
     wrong += max_relative_error(got, want, rows.cols) < error_bound(dtype_) ? 0 : 1;
   }
   return wrong;

@@ -1,19 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/layer_bench.hpp"
 
-#include <array>
-#include <cstdio>
+#include <algorithm>
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "benchmarks/bench_transports.hpp"
 #include "benchmarks/layer_case.hpp"
+#include "benchmarks/planning_gain.hpp"
 #include "benchmarks/rank_harness.hpp"
 #include "benchmarks/rank_job.hpp"
+#include "benchmarks/text_format.hpp"
 #include "comm/rank_program.hpp"
 
 namespace hashep::bench {
 namespace {
+
+std::string head(const LayerOptions& options, const BenchTransports& made) {
+  std::string names;
+  for (const auto& transport : made.transports) names += " " + std::string(transport->name());
+  std::string lines = "# transports:" + names + "\n";
+  for (const std::string& reason : made.left_out) lines += "# left out: " + reason + "\n";
+  return lines + "# layers " + std::to_string(options.common.num_layers) + ", " +
+         std::string(activation_name(options.activation)) + ", score " +
+         std::string(score_name(options.score)) + ", shared experts " +
+         std::to_string(options.num_shared_experts) + ", placement " + options.common.placement +
+         "\n#\n" + kLayerColumns + "#\n" + layer_titles();
+}
 
 /// The layer's time over that of its GEMMs alone.
 struct LayerRatio {
@@ -21,18 +33,43 @@ struct LayerRatio {
   double median = 0.0;  // of the ratios of each round
 };
 
-LayerRatio layer_ratio(std::span<const MeasuredRow> rows) {
-  const std::vector<double>& layer = rows[rows.size() - 2].samples_us;
-  const std::vector<double>& gemm_alone = rows.back().samples_us;
-  return {median(layer) / median(gemm_alone), median_ratio(layer, gemm_alone)};
+LayerRatio layer_ratio(const LayerRow& layer, const LayerRow& gemm_alone) {
+  return {median(layer.samples_us) / median(gemm_alone.samples_us),
+          median_ratio(layer.samples_us, gemm_alone.samples_us)};
 }
 
-std::string ratio_line(const LayerRatio& ratio) {
-  std::array<char, 128> line{};
-  std::snprintf(line.data(), line.size(),
-                "# layer / gemm_alone: %.4f (of the medians), %.4f (median over rounds)\n",
-                ratio.of_medians, ratio.median);
-  return line.data();
+/// Prints and collects the rows of one case.
+void report(const RankJob& job, const std::vector<LayerRow>& rows,
+            nlohmann::ordered_json& results) {
+  const LayerRow& gemm_alone = *std::find_if(
+      rows.begin(), rows.end(), [](const LayerRow& row) { return row.name == "gemm_alone"; });
+  const std::optional<PlanningGain> gain = planning_gain(rows);
+  std::string ratios;
+  for (const LayerRow& row : rows) {
+    job.print(layer_line(row));
+    nlohmann::ordered_json json = layer_json(row);
+    if (row.name == "layer") {
+      const LayerRatio ratio = layer_ratio(row, gemm_alone);
+      json["ratio_to"] = {{"gemm_alone", ratio.median},
+                          {"gemm_alone_of_medians", ratio.of_medians}};
+      if (gain && row.when == PlanWhen::ahead) json["planning_gain"] = planning_gain_json(*gain);
+      ratios += format(
+          "# layer / gemm_alone: %.4f (of the medians), %.4f (median over rounds), planning %s\n",
+          ratio.of_medians, ratio.median, plan_when_name(*row.when));
+    }
+    results.push_back(std::move(json));
+  }
+  job.print(ratios);
+  if (gain) job.print(planning_gain_lines(*gain));
+}
+
+int64_t total_wrong(const std::vector<LayerRow>& rows) {
+  int64_t wrong = 0;
+  for (const LayerRow& row : rows) {
+    const bool repeats = row.when && row.name != "layer";  // phases have their layer's
+    if (!repeats) wrong += row.wrong.value_or(0);
+  }
+  return wrong;
 }
 
 }  // namespace
@@ -40,40 +77,26 @@ std::string ratio_line(const LayerRatio& ratio) {
 void measure_layer(const LayerOptions& options, const std::vector<std::string>& args,
                    const Communicator& comm, Watch& watch) {
   RankJob job(options.common, options.common.tokens_per_rank, args, comm, watch);
-  const BenchTransports made = make_transports({options.transport}, comm, job.topology(), watch,
+  const BenchTransports made = make_transports(options.transports, comm, job.topology(), watch,
                                                static_cast<int>(options.common.threads));
-  Transport& transport = *made.transports.front();
-  job.print_head(
-      "# transport " + std::string(transport.name()) + ", " +
-      std::string(activation_name(options.activation)) + ", score " +
-      std::string(score_name(options.score)) +
-      "\n# times are the slowest rank's; plan: route the next batch, complete this one's "
-      "plan, beside the layer\n");
+  job.print_head(head(options, made));
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   int64_t wrong = 0;
-  for (const DType dtype : options.common.dtypes) {
-    for (const int64_t ffn_size : options.ffn_sizes) {
-      const ModelConfig config = layer_config(options, ffn_size);
-      std::optional<LayerCase> bench;
-      settle_reporter(watch, [&] {
-        bench.emplace(options, config, dtype, job.workload(), transport, comm, watch);
-        job.print("# ffn size " + std::to_string(ffn_size) + ": " + bench->implementation() + "\n");
-        const std::vector<MeasuredRow> rows = bench->measure();
-        const LayerRatio ratio = layer_ratio(rows);
-        for (const MeasuredRow& row : rows) {
-          if (comm.rank() == 0) print_row(row, std::to_string(*row.wrong) + " wrong");
-          if (row.name == "layer" || row.name == "gemm_alone") wrong += *row.wrong;
-          nlohmann::ordered_json json = row_json(row);
-          if (row.name == "layer") {
-            json["ratio_to"] = {{"gemm_alone", ratio.median},
-                                {"gemm_alone_of_medians", ratio.of_medians}};
-          }
-          results.push_back(std::move(json));
+  settle_reporter(watch, [&] {
+    for (const DType dtype : options.common.dtypes) {
+      for (const int64_t ffn_size : options.ffn_sizes) {
+        const ModelConfig config = layer_config(options, ffn_size);
+        for (const auto& transport : made.transports) {
+          LayerCase bench(options, config, dtype, job.workload(), *transport, comm, watch);
+          job.print("# ffn size " + std::to_string(ffn_size) + ": " + bench.implementation() +
+                    "\n");
+          const std::vector<LayerRow> rows = bench.measure();
+          report(job, rows, results);
+          wrong += total_wrong(rows);
         }
-        job.print(ratio_line(ratio));
-      });
+      }
     }
-  }
+  });
   job.finish(std::move(results), wrong);
 }
 

@@ -10,12 +10,11 @@
 
 namespace hashep::bench {
 
-/// Measures one MoE layer on all ranks, batch after batch, beside the GEMMs of the same rows with
-/// nothing else (`gemm_alone`), in turn, sample by sample; checks tokens of the first and the last
-/// batch against the naive oracle. Rows: `plan` (routing the next batch and completing the plan of
-/// this one, beside the layer), the layer's phases, `layer`, `gemm_alone`. Prints on rank 0 and
-/// writes the JSON there. Throws CollectiveRunError where a token is wrong, and writes no JSON
-/// then. Collective.
+/// Measures MoE layers on all ranks, batch after batch, with all that is asked for: each dtype,
+/// size and transport by itself, ways of planning and yardsticks in turn, sample by sample. Checks
+/// tokens of the first and the last batch against the naive oracle, and that all ways of planning
+/// give the same bits. Rows: see kLayerColumns. Prints on rank 0 and writes the JSON there. Throws
+/// CollectiveRunError where a token is wrong, and writes no JSON then. Collective.
 void measure_layer(const LayerOptions& options, const std::vector<std::string>& args,
                    const Communicator& comm, Watch& watch);
 

@@ -4,32 +4,29 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "benchmarks/expert_gemms.hpp"
+#include "benchmarks/layer_steps.hpp"
+#include "benchmarks/layer_table.hpp"
+#include "benchmarks/layer_yardsticks.hpp"
 #include "benchmarks/rank_options.hpp"
 #include "benchmarks/workload.hpp"
 #include "comm/communicator.hpp"
 #include "comm/transport/transport.hpp"
 #include "comm/watch.hpp"
 #include "core/buffer.hpp"
-#include "core/phase.hpp"
-#include "core/result_json.hpp"
 #include "runtime/exec/layer_stack.hpp"
-#include "runtime/exec/phase_log.hpp"
-#include "runtime/exec/plan_pipeline.hpp"
 #include "runtime/model/weight_source.hpp"
 
 namespace hashep::bench {
 
-/// The model of a layer of this width. Throws InputError.
+/// The model of layers of this width. Throws InputError.
 ModelConfig layer_config(const LayerOptions& options, int64_t ffn_size);
 
-/// One MoE layer of one size and dtype on the ranks of `comm`, with seeded weights and hidden
-/// states, beside the GEMMs of the same rows with nothing else.
+/// MoE layers of one size and dtype on the ranks of `comm`, with seeded weights and hidden states,
+/// planned in one way or several, beside their yardsticks (see LayerYardsticks).
 class LayerCase {
  public:
   /// References must outlive the case. Reads weights; collective (duplicates `comm`).
@@ -41,37 +38,56 @@ class LayerCase {
   /// What the experts' GEMMs run on, one line.
   std::string implementation() const { return std::string(stack_.implementation()); }
 
-  /// Checks, times, and checks again. All rows: `plan` (routing the next batch and completing the
-  /// plan of this one, beside the layer), the layer's phases, `layer`, `gemm_alone`. Collective.
-  std::vector<MeasuredRow> measure();
+  /// Checks, times all in turn, and checks again. Rows: for each way of planning its phases and
+  /// `layer`; with several ways a `layer` with its plans at hand too; `gemm_alone`, `copy_bound`.
+  /// Collective.
+  std::vector<LayerRow> measure();
 
-  /// After `measure`: this rank's own newest samples of a phase, in microseconds, one for each of
-  /// `layer`; empty where this rank has not so many. Local.
-  std::vector<double> own_samples(Phase phase) const;
+  /// After `measure`: what a phase took on this rank in each sample of the first way of planning,
+  /// in microseconds; empty where it never came. Local.
+  std::vector<double> own_samples(Phase phase) const {
+    return ways_.front().steps->newest(phase, options_.common.sampling.samples);
+  }
 
-  /// `sign` is called before each batch, which is not timed: for a sign of life to ranks that wait.
-  void before_batches(std::function<void()> sign) { before_batch_ = std::move(sign); }
+  /// `sign` is called before each sample, which is not timed: for a sign of life to ranks that
+  /// wait.
+  void before_samples(std::function<void()> sign) { before_sample_ = std::move(sign); }
 
  private:
+  /// One way of planning.
+  struct Way {
+    std::unique_ptr<LayerSteps> steps;
+    int64_t wrong = 0;  // tokens of this rank
+  };
+  /// [thing][step], as time_in_turn_on_ranks gives them: the ways', then the yardsticks'.
+  using Samples = std::vector<std::vector<RankSamples>>;
+
   int threads() const { return static_cast<int>(options_.common.threads); }
   int64_t tokens() const { return options_.common.tokens_per_rank; }
-  int64_t rounds() const {
-    return int64_t{1} + options_.common.sampling.warmup + options_.common.sampling.samples;
+  bool residual() const { return config_.num_layers > 1; }
+  MatrixView view(Buffer& buffer) const {
+    return buffer.matrix(dtype_, tokens(), config_.hidden_size);
   }
-  MatrixView input() { return input_.matrix(dtype_, tokens(), config_.hidden_size); }
-  MatrixView state() { return state_.matrix(dtype_, tokens(), config_.hidden_size); }
 
   void make_input();
-  /// As a run does between two steps: the plan of this batch comes, the exchange for the next one
-  /// begins. And fresh hidden states, as the layer works in place.
-  void next_batch();
-  /// Adds what is wrong in the newest results, tokens of the layer and rows of the experts alone.
-  void check();
-  /// The newest samples of a phase, each the slowest rank's.
-  std::vector<double> phase(Phase phase) const;
-  std::vector<MeasuredRow> rows(const std::vector<double>& layer,
-                                const std::vector<double>& gemm_alone);
-  MeasuredRow blank() const;
+  /// The batch of step 0: the first way's result against the naive oracle, the others' against that
+  /// bit for bit.
+  void check_first_batch();
+  /// The next batch of each way that plans by itself, against the oracle.
+  void check_next_batch();
+  /// Of a sample of this rank's tokens, those that are not what the oracle makes of them.
+  int64_t wrong_tokens(const BatchPlan& plan);
+
+  const RankSamples& yardstick(const Samples& samples, LayerYardsticks::Thing thing) const {
+    return samples[ways_.size() + thing].front();
+  }
+  const RankSamples& copy_bound(const Samples& samples) const;
+
+  std::vector<LayerRow> make_rows(const Samples& samples);
+  std::vector<LayerRow> step_rows(const Way& way, const RankSamples& layer);
+  LayerRow make_row(const std::string& name, const RankSamples& samples) const;
+  /// Fills in rates, shares of the bounds and bytes.
+  void complete_rows(const Samples& samples, std::vector<LayerRow>& rows);
 
   const LayerOptions& options_;
   const ModelConfig& config_;
@@ -82,15 +98,12 @@ class LayerCase {
   Watch& watch_;
   std::unique_ptr<WeightSource> weights_;
   LayerStack stack_;
-  ExpertGemms gemms_;
-  PhaseLog log_;
-  PlanPipeline pipeline_;
-  const BatchPlan* plan_ = nullptr;     // of the newest batch
-  Buffer input_;                        // [tokens, hidden_size]
-  Buffer state_;                        // the same, what the layer works on
-  std::function<void()> before_batch_;  // may be empty
-  int64_t wrong_in_layer_ = 0;
-  int64_t wrong_in_gemms_ = 0;
+  LayerYardsticks yardsticks_;
+  Buffer input_;   // [tokens, hidden_size]
+  Buffer state_;   // the same, what the layers work on
+  Buffer output_;  // the same, of one layer, where there are several
+  std::vector<Way> ways_;
+  std::function<void()> before_sample_;  // may be empty
 };
 
 }  // namespace hashep::bench

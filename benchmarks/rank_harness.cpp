@@ -10,9 +10,7 @@
 namespace hashep::bench {
 namespace {
 
-constexpr double kShortStep = 100.0;    // microseconds: shorter steps are run in bursts
-constexpr double kBurstLength = 200.0;  // microseconds of each step in a burst
-constexpr int kLongestBurst = 64;       // runs
+constexpr int kLongestBurst = 64;  // runs
 
 class HostClock final : public StepClock {
  public:
@@ -65,20 +63,19 @@ class Meter {
     }
     fastest = reduce_max(comm, watch, std::move(fastest));
     const double shortest = *std::min_element(fastest.begin(), fastest.end());
-    if (!thing_.repeatable || shortest >= kShortStep) return;
-    const double runs = std::ceil(kBurstLength / std::max(shortest, kBurstLength / kLongestBurst));
+    if (!thing_.repeatable || shortest >= thing_.short_us) return;
+    const double length = 2.0 * thing_.short_us;
+    const double runs = std::ceil(length / std::max(shortest, length / kLongestBurst));
     burst_ = static_cast<int>(runs);
   }
+
+  int burst() const { return burst_; }
+  void set_burst(int burst) { burst_ = burst; }
 
   std::vector<RankSamples> results(const Communicator& comm, Watch& watch) const {
     std::vector<RankSamples> results;
     for (const std::vector<double>& own : samples_) {
-      RankSamples result;
-      result.max_us = reduce_max(comm, watch, own);
-      result.rank_median_min = reduce_min(comm, watch, {median(own)}).front();
-      result.rank_median_max = reduce_max(comm, watch, std::vector<double>{median(own)}).front();
-      result.burst = burst_;
-      results.push_back(std::move(result));
+      results.push_back(reduce_samples(comm, watch, own, burst_));
     }
     return results;
   }
@@ -109,6 +106,16 @@ class Meter {
 
 }  // namespace
 
+RankSamples reduce_samples(const Communicator& comm, Watch& watch, std::span<const double> own,
+                           int burst) {
+  RankSamples samples;
+  samples.max_us = reduce_max(comm, watch, {own.begin(), own.end()});
+  samples.rank_median_min = reduce_min(comm, watch, {median(own)}).front();
+  samples.rank_median_max = reduce_max(comm, watch, std::vector<double>{median(own)}).front();
+  samples.burst = burst;
+  return samples;
+}
+
 std::vector<std::vector<RankSamples>> time_in_turn_on_ranks(const Communicator& comm, Watch& watch,
                                                             const Sampling& sampling,
                                                             std::span<const RankTimed> things) {
@@ -127,6 +134,9 @@ std::vector<std::vector<RankSamples>> time_in_turn_on_ranks(const Communicator& 
     for (Meter& meter : meters) meter.take(watch);
   }
   for (Meter& meter : meters) meter.end_warmup(comm, watch);
+  for (size_t i = 0; i < meters.size(); ++i) {
+    if (things[i].burst_of) meters[i].set_burst(meters[*things[i].burst_of].burst());
+  }
   for (int round = 0; round < sampling.samples; ++round) {
     for (Meter& meter : meters) meter.take(watch);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,7 +17,10 @@ namespace hashep::bench {
 struct RankTimed {
   std::function<void()> prepare;  // untimed, before each sample; may be empty
   std::vector<std::function<void()>> steps;
-  bool repeatable = true;  // false: `prepare` must come before each run of the steps
+  bool repeatable = true;   // false: `prepare` must come before each run of the steps
+  double short_us = 100.0;  // steps shorter than this are run in bursts
+  // The thing that this one is compared with: its bursts have as many runs.
+  std::optional<size_t> burst_of = std::nullopt;
 };
 
 /// The samples of one step, in microseconds.
@@ -26,6 +30,10 @@ struct RankSamples {
   double rank_median_max = 0.0;  // ... and the largest
   int burst = 1;                 // runs that a sample is the mean of
 };
+
+/// From each rank's own samples, the mean of `burst` runs each. Collective.
+RankSamples reduce_samples(const Communicator& comm, Watch& watch, std::span<const double> own,
+                           int burst);
 
 /// What tells how long steps took: by default the host's clock, read when a step's call returns.
 class StepClock {
@@ -41,10 +49,10 @@ class StepClock {
 /// no clock that ranks share: each rank's own clock runs from where it leaves a barrier to where
 /// its call returns, and a sample is the maximum over ranks. A rank that leaves the barrier late
 /// makes the others' samples longer by as much, which only matters where a step takes a few
-/// microseconds; so steps shorter than 100 us are run in bursts of up to 64 after one barrier, and
-/// a sample is their mean: there a step also holds the time that a rank waits for peers which are
-/// still in the step before. The length of a burst is found in the warm-up and is the same on all
-/// ranks. Returns [thing][step]. Collective.
+/// microseconds; so steps shorter than their `short_us` are run in bursts of twice that, up to 64
+/// after one barrier, and a sample is their mean: there a step also holds the time that a rank
+/// waits for peers which are still in the step before. The length of a burst is found in the
+/// warm-up and is the same on all ranks. Returns [thing][step]. Collective.
 std::vector<std::vector<RankSamples>> time_in_turn_on_ranks(const Communicator& comm, Watch& watch,
                                                             const Sampling& sampling,
                                                             std::span<const RankTimed> things);

@@ -14,6 +14,7 @@ namespace {
 // With kMaxModelSize, and rows of a batch bounded (see Workload), bytes stay within int64.
 constexpr int64_t kMaxTokens = int64_t{1} << 30;  // of a rank
 constexpr int64_t kMaxThreads = 4096;
+constexpr int64_t kMaxLayers = 256;  // PhaseLog keeps the phases of a burst of batches
 
 void require_between(const std::string& option, int64_t value, int64_t least, int64_t most) {
   if (value < least || value > most) {
@@ -27,14 +28,36 @@ void validate_common(const RankOptions& options) {
   require_between("--hidden-size", options.hidden_size, 1, kMaxModelSize);
   require_between("--num-experts", options.num_experts, 1, kMaxModelSize);
   require_between("--top-k", options.top_k, 1, options.num_experts);
+  require_between("--num-layers", options.num_layers, 1, kMaxModelSize);
   require_between("--vocab-size", options.vocab_size, 1, kMaxVocabSize);
   require_between("--threads", options.threads, 1, kMaxThreads);
   if (!std::isfinite(options.deadline) || options.deadline <= 0.0) {
     throw InputError("--deadline: must be a positive number of seconds");
   }
+  workload_kind(workload_options(options));
+}
+
+void validate_transports(const std::vector<std::string>& names) {
+  const bool all = std::find(names.begin(), names.end(), "all") != names.end();
+  if (all && names.size() > 1) throw InputError("--transport all goes with no other name");
+  for (const std::string& name : names) {
+    if (!all) require_transport(name);
+  }
 }
 
 }  // namespace
+
+WorkloadOptions workload_options(const RankOptions& options) {
+  return {.name = options.workload,
+          .num_layers = options.num_layers,
+          .num_experts = options.num_experts,
+          .top_k = options.top_k,
+          .vocab_size = options.vocab_size,
+          .tokens = options.tokens,
+          .router = options.router,
+          .table = options.table,
+          .seed = static_cast<uint64_t>(options.seed)};
+}
 
 std::vector<int64_t> ExchangeOptions::sizes() const {
   if (min_tokens == 0) return {common.tokens_per_rank};
@@ -56,14 +79,7 @@ void validate(const ExchangeOptions& options) {
                        std::to_string(options.min_tokens));
     }
   }
-  const bool all = std::find(options.transports.begin(), options.transports.end(), "all") !=
-                   options.transports.end();
-  if (all && options.transports.size() > 1) {
-    throw InputError("--transport all goes with no other name");
-  }
-  for (const std::string& name : options.transports) {
-    if (!all) require_transport(name);
-  }
+  validate_transports(options.transports);
 }
 
 void validate(const LayerOptions& options) {
@@ -71,7 +87,9 @@ void validate(const LayerOptions& options) {
   for (const int64_t ffn_size : options.ffn_sizes) {
     require_between("--ffn-size", ffn_size, 1, kMaxModelSize);
   }
-  require_transport(options.transport);
+  require_between("--num-layers", options.common.num_layers, 1, kMaxLayers);
+  require_between("--num-shared-experts", options.num_shared_experts, 0, kMaxModelSize);
+  validate_transports(options.transports);
 }
 
 }  // namespace hashep::bench

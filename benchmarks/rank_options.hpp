@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "benchmarks/harness.hpp"
+#include "benchmarks/plan_when.hpp"
+#include "benchmarks/workloads/make_workload.hpp"
 #include "core/dtype.hpp"
 #include "runtime/model/model_config.hpp"
 #include "runtime/routing/token_stream.hpp"
@@ -19,14 +21,22 @@ struct RankOptions {
   int64_t num_experts = 16;
   int64_t top_k = 1;
   std::vector<DType> dtypes{DType::f32};
-  std::string workload = "uniform";  // of the seeded ids, where there is no token file
+  int64_t num_layers = 1;
+  std::string workload;  // see WorkloadOptions, as of all that follows
   TokenFile tokens;
+  std::string router;
+  std::string table;
+  int64_t seed = 1;
   int64_t vocab_size = 32768;
+  std::string placement = "contiguous";  // of experts; or balanced
   int64_t threads = 1;
   double deadline = 120.0;  // seconds
   Sampling sampling;
   std::string json_path;
 };
+
+/// What of them the workload is made from.
+WorkloadOptions workload_options(const RankOptions& options);
 
 /// How ranks exchange on GPUs, in the words of `hashep run`.
 struct GpuExchangeOptions {
@@ -53,13 +63,16 @@ struct ExchangeOptions {
   std::vector<int64_t> sizes() const;
 };
 
-/// What `hashep-bench layer` measures: all combinations of ffn_sizes and dtypes.
+/// What `hashep-bench layer` measures: all combinations of transports, ffn_sizes and dtypes, each
+/// with all ways of planning.
 struct LayerOptions {
   RankOptions common;
   std::vector<int64_t> ffn_sizes{4096, 1024};
+  int64_t num_shared_experts = 0;
   Activation activation = Activation::silu;
   Score score = Score::none;
-  std::string transport = "auto";
+  std::vector<std::string> transports{"auto"};
+  std::vector<PlanWhen> planning{PlanWhen::ahead};
 };
 
 /// Checks what the options alone can tell. Local. Throw InputError.

@@ -57,10 +57,10 @@ ScaleMeasurement measure_point(const ScaleOptions& options, const ScalePoint& po
   ScaleMeasurement result;
   settle_reporter(watch, [&] {
     bench.emplace(layer, config, dtype, *workload, *made.transports.front(), comm, watch);
-    bench->before_batches([&group] { group.show_life(); });
-    for (MeasuredRow& row : bench->measure()) {
+    bench->before_samples([&group] { group.show_life(); });
+    for (LayerRow& row : bench->measure()) {
       const bool is_layer = row.name == "layer";
-      if (is_layer || row.name == "gemm_alone") result.wrong += *row.wrong;
+      if (is_layer || !row.when) result.wrong += *row.wrong;
       if (is_layer) result.row = std::move(row);
     }
     result.row.wrong = result.wrong;

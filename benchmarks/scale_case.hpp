@@ -3,18 +3,18 @@
 
 #include <cstdint>
 
+#include "benchmarks/layer_table.hpp"
 #include "benchmarks/rank_group.hpp"
 #include "benchmarks/scale_loss.hpp"
 #include "benchmarks/scale_plan.hpp"
-#include "core/result_json.hpp"
 
 namespace hashep::bench {
 
 /// One measurement of a point.
 struct ScaleMeasurement {
-  MeasuredRow row;  // that of the layer
+  LayerRow row;  // that of the layer
   ScaleParts parts;
-  int64_t wrong = 0;  // tokens of the layer and rows of the GEMMs alone
+  int64_t wrong = 0;  // tokens of the layer, rows of the yardsticks
 };
 
 /// Makes the layer of `point` on the members of `group`, which are as many, checks and times it.

@@ -2,29 +2,30 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "benchmarks/rank_options.hpp"
+#include "benchmarks/workloads/make_workload.hpp"
 #include "comm/agreement.hpp"
-#include "runtime/exec/batch_plan.hpp"
 #include "runtime/exec/plan_pipeline.hpp"
 
 namespace hashep::bench {
 
-/// The token ids of a benchmark on ranks and their static routing in one layer: uniform or Zipf
-/// ids, or a token file, through the hash of the id.
+/// The token ids of a benchmark on ranks and their static routing in all its layers: a workload by
+/// name (workloads/make_workload.hpp), planned over the ranks.
 class Workload {
  public:
-  /// Reads the token file. Local. Throws InputError.
+  /// Reads token and table files. Local. Throws InputError.
   Workload(const RankOptions& options, const NodeMap& nodes, int ep_rank);
   Workload(const Workload&) = delete;  // pipelines refer to it
   Workload& operator=(const Workload&) = delete;
 
-  /// uniform, zipf or tokens.
-  const std::string& name() const { return name_; }
+  /// balanced, zipf, tokens ... (see workload_name).
+  const std::string& name() const { return made_.name; }
+  const std::string& router() const { return made_.router; }
+  int64_t num_layers() const { return made_.routing.num_layers(); }
   /// What must be the same on all ranks, beside the command line.
   std::vector<Setting> settings() const;
 
@@ -34,22 +35,21 @@ class Workload {
   PlanPipeline pipeline(const BatchSplit& split, const Communicator& comm, Watch& watch) const;
   /// The plan of the batch of step 0. Collective.
   BatchPlan plan(const BatchSplit& split, const Communicator& comm, Watch& watch) const;
-  /// The experts of the whole batch of step 0, all ranks' tokens, routed here and without a plan:
-  /// [batch_tokens, top_k]. Local.
+  /// The experts in the first layer of the whole batch of step 0, all ranks' tokens, routed here
+  /// and without a plan: [batch_tokens, top_k]. Local.
   std::vector<int32_t> all_experts(const BatchSplit& split) const;
 
-  std::span<const Placement> placements() const { return routing_.placements; }
+  const StackRouting& routing() const { return made_.routing; }
+  const TokenStream& stream() const { return *made_.stream; }
+  std::span<const Placement> placements() const { return made_.routing.placements; }
   std::span<const int32_t> local_experts() const {
-    return routing_.placements.front().local_experts(ep_rank_);
+    return made_.routing.placements.front().local_experts(ep_rank_);
   }
 
  private:
-  std::string name_;
+  MadeWorkload made_;
   int ep_size_;
   int ep_rank_;
-  int64_t seq_len_;
-  std::unique_ptr<TokenStream> stream_;
-  StackRouting routing_;
 };
 
 }  // namespace hashep::bench

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "core/error.hpp"
@@ -51,6 +52,14 @@ nlohmann::json parse_json_object(std::string_view text, const std::string& sourc
   }
   if (!value.is_object()) throw InputError(source + ": not a JSON object");
   return value;
+}
+
+std::optional<int64_t> whole_number(const nlohmann::json& value) {
+  if (!value.is_number_integer()) return std::nullopt;
+  if (value.is_number_unsigned() && !std::in_range<int64_t>(value.get<uint64_t>())) {
+    return std::nullopt;
+  }
+  return value.get<int64_t>();
 }
 
 }  // namespace hashep

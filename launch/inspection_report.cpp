@@ -19,7 +19,8 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr int kHistogramBins = 12;
-constexpr int kBarWidth = 48;  // characters
+constexpr double kLeastBinWidth = 0.001;  // of the mean
+constexpr int kBarWidth = 48;             // characters
 
 template <typename... Values>
 std::string format(const char* pattern, Values... values) {
@@ -139,7 +140,10 @@ void name_tokens(const std::string& tokenizer, std::vector<HeavyToken>& tokens) 
 std::string histogram_text(const std::vector<int64_t>& loads, int num_bins) {
   const auto [least, largest] = std::minmax_element(loads.begin(), loads.end());
   const int64_t width = *largest - *least;
-  const auto bins = static_cast<size_t>(width == 0 ? 1 : num_bins);
+  const double mean = mean_of(loads);
+  // No narrower than what is printed of their ends.
+  const double most_bins = static_cast<double>(width) / mean / kLeastBinWidth;
+  const auto bins = static_cast<size_t>(std::clamp<double>(most_bins, 1.0, num_bins));
   std::vector<int64_t> counts(bins);
   for (const int64_t load : loads) {
     const double place = width == 0 ? 0.0
@@ -147,7 +151,6 @@ std::string histogram_text(const std::vector<int64_t>& loads, int num_bins) {
                                           static_cast<double>(width) * static_cast<double>(bins);
     ++counts[std::min(static_cast<size_t>(place), bins - 1)];
   }
-  const double mean = mean_of(loads);
   const auto most = static_cast<double>(*std::max_element(counts.begin(), counts.end()));
   const double step = static_cast<double>(width) / static_cast<double>(bins);
   std::string text;

@@ -13,7 +13,7 @@
 
 namespace hashep {
 
-/// The load that experts put on `ranks` ranks of contiguous placement.
+/// The load that experts put on `ranks` ranks.
 struct RankLoad {
   int ranks = 1;
   double max_over_mean = 1.0;
@@ -55,9 +55,9 @@ std::vector<HeavyToken> heaviest_tokens(const TokenCounts& counts, const Routing
                                         int64_t num_experts, int64_t limit);
 void name_tokens(const std::string& tokenizer, std::vector<HeavyToken>& tokens);
 
-/// How many loads stand in each of at most `num_bins` equal parts of [least, largest] (one where
-/// all are equal), as lines of at most 80 characters: "0.93 to 1.40 |####  12". Loads are given as
-/// multiples of their mean.
+/// How many loads stand in each of at most `num_bins` equal parts of [least, largest] (fewer
+/// where these would be narrower than 0.001 of the mean), as lines of at most 80 characters: "0.93
+/// to 1.40 |####  12". Loads are given as multiples of their mean.
 std::string histogram_text(const std::vector<int64_t>& loads, int num_bins);
 
 /// For people, at most 80 characters a line but for names in the metadata.

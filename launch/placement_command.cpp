@@ -59,6 +59,7 @@ void make_placement_file(int argc, char** argv) {
 
   const StaticRouting routing = open_static_routing(app, options);
   const TokenCounts corpus = count_tokens({&options.tokens, 1}, routing.config.vocab_size);
+  if (corpus.total == 0) throw InputError("--tokens: nothing but padding in them");
   const NodeMap nodes = nodes_of_equal_size(narrow<int>(ranks, "--ranks"), ranks_per_node);
   PlacementRecord record{
       .method = "balanced",

@@ -17,9 +17,15 @@ import sys
 try:
     import matplotlib
 except ImportError:
-    sys.exit("plot_table.py: error: matplotlib is missing (Debian: python3-matplotlib)")
+    print("plot_table.py: error: matplotlib is missing (Debian: python3-matplotlib)", file=sys.stderr)
+    sys.exit(2)
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402, the backend has to be chosen first
+
+
+def fail(reason):
+    print(f"plot_table.py: error: {reason}", file=sys.stderr)
+    sys.exit(2)
 
 
 def worst_row(path):
@@ -32,7 +38,7 @@ def worst_row(path):
         row["loads"], row["rank_max_over_mean"]  # what is plotted
         return row, document.get("metadata", {})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        sys.exit(f"plot_table.py: error: {path}: no result of hashep table inspect: {error!r}")
+        fail(f"{path}: no result of hashep table inspect: {error!r}")
 
 
 def default_label(path, metadata):
@@ -99,8 +105,11 @@ def main():
     figure.tight_layout()
     metadata = {"Date": None} if arguments.output.endswith(".svg") else {}
     temporary = arguments.output + ".tmp"
-    figure.savefig(temporary, format=arguments.output[-3:], metadata=metadata)
-    os.replace(temporary, arguments.output)
+    try:
+        figure.savefig(temporary, format=arguments.output[-3:], metadata=metadata)
+        os.replace(temporary, arguments.output)
+    except OSError as error:
+        fail(error)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@
 #include "core/narrow.hpp"
 #include "launch/progress.hpp"
 #include "launch/table_build_options.hpp"
+#include "launch/table_placements.hpp"
 #include "launch/table_summary.hpp"
 #include "runtime/routing/clustered_table.hpp"
 #include "runtime/routing/kmeans.hpp"
@@ -44,10 +45,11 @@ class LayerBuilder {
     }
   }
 
-  RoutingTable build(int64_t layer) {
+  /// `placement`: of this layer's experts.
+  RoutingTable build(int64_t layer, const Placement& placement) {
     const uint64_t seed = static_cast<uint64_t>(options_.seed) + static_cast<uint64_t>(layer);
-    if (options_.spread > 0.0) return build_spread(layer, seed);
-    if (options_.method == "balanced") return build_balanced(counts_.counts, seed);
+    if (options_.spread > 0.0) return build_spread(layer, placement, seed);
+    if (options_.method == "balanced") return build_balanced(counts_.counts, placement, seed);
     if (options_.method == "clustered") {
       return build_clustered_table(nearest_clusters(seed, top_k_), options_.num_experts, top_k_);
     }
@@ -59,19 +61,18 @@ class LayerBuilder {
   }
 
  private:
-  RoutingTable build_balanced(std::span<const int64_t> counts, uint64_t seed) const {
-    const int ep_size = narrow<int>(std::max<int64_t>(options_.ranks, 1), "--ranks");
-    const Placement placement = contiguous_placement(options_.num_experts, ep_size);
+  RoutingTable build_balanced(std::span<const int64_t> counts, const Placement& placement,
+                              uint64_t seed) const {
     return build_targeted_table(counts, placement, top_k_, options_.target, seed);
   }
 
   /// Each row of a hot id is an id of its own to the builder.
-  RoutingTable build_spread(int64_t layer, uint64_t seed) const {
+  RoutingTable build_spread(int64_t layer, const Placement& placement, uint64_t seed) const {
     const SpreadCounts rows =
         spread_counts(counts_.counts, options_.num_experts, top_k_, options_.spread);
     const RoutingTable built =
         options_.method == "balanced"
-            ? build_balanced(rows.counts, seed)
+            ? build_balanced(rows.counts, placement, seed)
             : build_random_table(std::ssize(rows.counts), options_.num_experts, top_k_, seed);
     RoutingTable table = fold_spread_rows(built, rows);
     table.spread->seed = static_cast<uint64_t>(layer);
@@ -101,19 +102,22 @@ void table_build(int argc, char** argv) {
   const auto options = parse_table_build(argc, argv);
   if (!options) return;
   const AtomicFile place(options->output);  // tells before the work whether it can be written to
+  const std::vector<Placement> placements =
+      table_placements(options->placement, options->num_layers, options->num_experts,
+                       narrow<int>(std::max<int64_t>(options->ranks, 1), "--ranks"));
   BuildTimes times;
   const auto begin = std::chrono::steady_clock::now();
   const TokenCounts counts = count_corpus(*options);
   times.counting = seconds_since(begin);
-  if (options->method == "balanced" && counts.total == 0) {
+  if ((options->method == "balanced" || options->spread > 0.0) && counts.total == 0) {
     throw InputError("--tokens: nothing but padding in them");
   }
   const auto counted = std::chrono::steady_clock::now();
   LayerBuilder builder(*options, counts);
   std::vector<NamedTable> tables;
   for (int64_t layer = 0; layer < options->num_layers; ++layer) {
-    tables.push_back(
-        {options->has_layers ? layer_table_name(layer) : "tid2eid", builder.build(layer)});
+    tables.push_back({options->has_layers ? layer_table_name(layer) : "tid2eid",
+                      builder.build(layer, placements[static_cast<size_t>(layer)])});
   }
   times.building = seconds_since(counted);
   std::vector<const RoutingTable*> table_of_layer;
@@ -121,7 +125,7 @@ void table_build(int argc, char** argv) {
     validate_table(named.table, options->num_experts, "table build");
     table_of_layer.push_back(&named.table);
   }
-  const TableSummary summary = summarise_tables(*options, counts, table_of_layer);
+  const TableSummary summary = summarise_tables(*options, counts, table_of_layer, placements);
   save_tables(options->output, tables, provenance(*options, counts, summary), options->dtype);
   std::fputs(summary_text(*options, counts, summary, times).c_str(), stdout);
 }

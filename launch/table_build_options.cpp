@@ -44,7 +44,9 @@ void declare(CLI::App& app, TableBuildOptions& options, Words& words) {
   app.add_option("--target", words.target,
                  "Loads that balanced evens: expert, rank or both; default: both with --ranks, "
                  "else expert");
-  add_count(app, "--ranks", options.ranks, "Ranks, each with its contiguous share of the experts");
+  add_count(app, "--ranks", options.ranks, "Ranks, whose loads are told and evened");
+  app.add_option("--placement", options.placement,
+                 "Experts on these ranks: contiguous, or a file of `hashep placement` (*.json)");
   app.add_option("--spread", options.spread,
                  "Give ids that would load an expert with more than LIMIT times the mean several "
                  "rows, one of which is picked by position (docs/routing-tables.md). This changes "
@@ -85,6 +87,9 @@ void require_together(const TableBuildOptions& options, const Words& words, bool
   }
   if ((words.target == "rank" || words.target == "both") && options.ranks == 0) {
     throw InputError("--target " + words.target + " needs --ranks N");
+  }
+  if (options.placement != "contiguous" && options.ranks == 0) {
+    throw InputError("--placement needs --ranks N");
   }
 }
 

@@ -21,8 +21,9 @@ struct TableBuildOptions {
   int64_t num_layers = 1;
   std::string method;  // random, balanced, dispersed or clustered
   BalanceTarget target = BalanceTarget::expert;
-  int64_t ranks = 0;    // 0: not given
-  double spread = 0.0;  // limit of spread_counts; 0: no spread rows
+  int64_t ranks = 0;                     // 0: not given
+  std::string placement = "contiguous";  // or a placement file, *.json
+  double spread = 0.0;                   // limit of spread_counts; 0: no spread rows
   std::string embeddings;
   int64_t threads = 0;  // 0: the machine's
   int64_t seed = 0;

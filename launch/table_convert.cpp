@@ -96,8 +96,17 @@ std::vector<int64_t> counts_for(const ConvertOptions& options, int64_t vocab_siz
   return count_tokens(files, vocab_size).counts;
 }
 
-void remap(const ConvertOptions& options, TableSet& set) {
-  const ExpertRemap remap = load_expert_remap(options.remap);
+TableSet read_input(const ConvertOptions& options, const std::optional<ExpertRemap>& remap) {
+  if (!remap) return read_tables(options.input, options.num_experts);
+  const int64_t old_experts = std::ssize(remap->new_of);
+  if (options.num_experts > 0 && options.num_experts != old_experts) {
+    throw InputError("the remap is for " + std::to_string(old_experts) +
+                     " experts, --num-experts is " + std::to_string(options.num_experts));
+  }
+  return read_tables_to_remap(options.input, *remap);
+}
+
+void apply(const ExpertRemap& remap, const ConvertOptions& options, TableSet& set) {
   const PrunedChoice pruned =
       options.fill == "none" ? PrunedChoice::refuse : PrunedChoice::least_loaded;
   std::vector<int64_t> counts;
@@ -157,9 +166,11 @@ void table_convert(int argc, char** argv) {
   const bool layer_given = app.count("--layer") > 0;
   validate(options, layer_given);
 
-  TableSet set = read_tables(options.input, options.num_experts);
+  std::optional<ExpertRemap> remap;
+  if (!options.remap.empty()) remap = load_expert_remap(options.remap);
+  TableSet set = read_input(options, remap);
   if (layer_given) set = select_layer(std::move(set), options.layer, options.input);
-  if (!options.remap.empty()) remap(options, set);
+  if (remap) apply(*remap, options, set);
   set.metadata.try_emplace("producer", version_text());
   if (options.into.empty()) {
     save(options, set);

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/atomic_file.hpp"
@@ -14,6 +15,7 @@
 #include "launch/option_checks.hpp"
 #include "launch/progress.hpp"
 #include "launch/single_process.hpp"
+#include "launch/table_placements.hpp"
 #include "launch/table_source.hpp"
 #include "runtime/model/model_config.hpp"
 #include "runtime/routing/routed_loads.hpp"
@@ -37,6 +39,7 @@ struct InspectOptions {
   std::string tokenizer;
   int64_t num_experts = 0;
   std::vector<std::string> rank_counts = {"2", "4", "8"};
+  std::string placement = "contiguous";
   int64_t seq_len = 0;  // 0: rows of a 2-D token file, else kDefaultSeqLen
   int64_t top = 10;
   std::string json;
@@ -63,11 +66,13 @@ void declare(CLI::App& app, InspectOptions& options) {
   add_count(app, "--num-experts", options.num_experts,
             "Routed experts of a layer; a model folder knows");
   app.get_option("--num-experts")->default_str("");
-  app.add_option("--ranks", options.rank_counts,
-                 "Numbers of ranks, each with its contiguous share of the experts")
+  app.add_option("--ranks", options.rank_counts, "Numbers of ranks")
       ->type_name("N,...")
       ->delimiter(',')
       ->default_str("2,4,8");
+  app.add_option("--placement", options.placement,
+                 "Experts on ranks: contiguous, or a file of `hashep placement` (*.json) for one "
+                 "number of ranks");
   add_count(app, "--seq-len", options.seq_len,
             "Tokens of a sequence, for tables with spread rows; 0: rows of a 2-D token file, else "
             "1024");
@@ -90,6 +95,9 @@ void validate(InspectOptions& options, bool layer_given) {
     const int64_t count = parse_count(text, "--ranks");
     require_between("--ranks", count, 1, kMaxRanks);
     options.ranks.push_back(static_cast<int>(count));
+  }
+  if (options.placement != "contiguous" && options.ranks.size() != 1) {
+    throw InputError("--placement FILE.json goes with one number of --ranks");
   }
 }
 
@@ -128,8 +136,10 @@ TokenCounts count_corpus(const InspectOptions& options, int64_t vocab_size) {
   return counts;
 }
 
+/// `placements`: of this layer's experts, for each number of ranks.
 LayerLoads inspect_layer(const InspectOptions& options, const NamedTable& named,
-                         const TokenCounts& counts, int64_t num_experts) {
+                         const TokenCounts& counts, const std::vector<Placement>& placements) {
+  const int64_t num_experts = placements.front().num_experts();
   const RoutingTable& table = named.table;
   LayerLoads layer{.name = named.name,
                    .top_k = table.top_k,
@@ -141,11 +151,10 @@ LayerLoads inspect_layer(const InspectOptions& options, const NamedTable& named,
     layer.spread_bound =
         load_bound(counts_of_rows(table, counts.counts).counts, num_experts, table.top_k);
   }
-  for (const int count : options.ranks) {
-    const Placement placement = contiguous_placement(num_experts, count);
-    layer.ranks.push_back({.ranks = count,
+  for (const Placement& placement : placements) {
+    layer.ranks.push_back({.ranks = placement.ep_size(),
                            .max_over_mean = load_factors(layer.loads, placement).rank_max_over_mean,
-                           .bound = load_bound(counts.counts, count, table.top_k)});
+                           .bound = rank_load_bound(counts.counts, placement, table.top_k)});
   }
   return layer;
 }
@@ -181,9 +190,18 @@ void table_inspect(int argc, char** argv) {
     throw InputError(options.table + ": " + name + " has " + std::to_string(table.vocab_size) +
                      " rows, others have " + std::to_string(inspection.vocab_size));
   }
+  std::vector<std::vector<Placement>> placements(set.tables.size());  // by layer
+  for (const int count : options.ranks) {
+    auto of_layers =
+        table_placements(options.placement, std::ssize(set.tables), num_experts, count);
+    for (size_t layer = 0; layer < placements.size(); ++layer) {
+      placements[layer].push_back(std::move(of_layers[layer]));
+    }
+  }
   inspection.counts = count_corpus(options, inspection.vocab_size);
-  for (const NamedTable& named : set.tables) {
-    inspection.layers.push_back(inspect_layer(options, named, inspection.counts, num_experts));
+  for (size_t layer = 0; layer < set.tables.size(); ++layer) {
+    inspection.layers.push_back(
+        inspect_layer(options, set.tables[layer], inspection.counts, placements[layer]));
   }
   inspection.heaviest =
       heaviest_tokens(inspection.counts, set.tables[0].table, num_experts, options.top);
@@ -197,6 +215,7 @@ void table_inspect(int argc, char** argv) {
                   .gpu = {},
                   .mpi = {}};
   nlohmann::ordered_json document = result_document(head, inspection_rows(inspection));
+  document["placement"] = options.placement;
   document["metadata"] = inspection.metadata;
   document["heaviest"] = heaviest_rows(inspection);
   json->write(document.dump(1) + "\n");

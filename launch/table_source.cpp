@@ -9,10 +9,17 @@
 #include "runtime/model/model_tables.hpp"
 
 namespace hashep {
+namespace {
+
+bool is_folder(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+
+}  // namespace
 
 TableSet read_tables(const std::string& path, int64_t num_experts) {
-  std::error_code ignored;
-  if (!std::filesystem::is_directory(path, ignored)) {
+  if (!is_folder(path)) {
     return load_tables(path, num_experts > 0 ? num_experts : kManyExperts);
   }
   const int64_t model_experts = read_model_config(path).num_experts;
@@ -21,6 +28,25 @@ TableSet read_tables(const std::string& path, int64_t num_experts) {
                      std::to_string(model_experts));
   }
   return load_model_tables(path);
+}
+
+TableSet read_tables_to_remap(const std::string& path, const ExpertRemap& remap) {
+  const int64_t old_experts = std::ssize(remap.new_of);
+  const std::string what = "the remap is for " + std::to_string(old_experts) + " experts, ";
+  if (is_folder(path)) {
+    const int64_t model_experts = read_model_config(path).num_experts;
+    if (model_experts != old_experts && model_experts != remap.num_experts) {
+      throw InputError(what + "of which " + std::to_string(remap.num_experts) + " are left, " +
+                       path + " has " + std::to_string(model_experts));
+    }
+    return load_model_tables(path, old_experts);
+  }
+  TableSet set = load_tables(path, old_experts);
+  const auto recorded = set.metadata.find("num_experts");
+  if (recorded != set.metadata.end() && recorded->second != std::to_string(old_experts)) {
+    throw InputError(what + "the tables are for " + recorded->second);
+  }
+  return set;
 }
 
 TableSet select_layer(TableSet set, int64_t layer, const std::string& source) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "runtime/routing/expert_remap.hpp"
 #include "runtime/routing/table_set.hpp"
 
 namespace hashep {
@@ -12,6 +13,11 @@ namespace hashep {
 /// The tables of a file (.safetensors, .npy), or of all hash-routed layers of a model folder.
 /// num_experts: 0 where it is not known; a folder has its own. Throws InputError.
 TableSet read_tables(const std::string& path, int64_t num_experts);
+
+/// The same tables, which name the experts that `remap` knows: those of before. The config.json of
+/// a folder may tell either number of experts. Throws InputError, also where the tables are known
+/// to be for another number.
+TableSet read_tables_to_remap(const std::string& path, const ExpertRemap& remap);
 
 /// The set with the table of this layer alone: its own, or the one that serves all layers. Throws
 /// InputError naming `source` where there is neither.

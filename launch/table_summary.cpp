@@ -27,10 +27,6 @@ LoadFactors worst_of(const LoadFactors& a, const LoadFactors& b) {
           std::max(a.rank_max_over_mean, b.rank_max_over_mean)};
 }
 
-int ep_size_of(const TableBuildOptions& options) {
-  return narrow<int>(std::max<int64_t>(options.ranks, 1), "--ranks");
-}
-
 std::string row(const TableBuildOptions& options, const char* name, double of_experts,
                 double of_ranks) {
   const std::string ranks = options.ranks > 0 ? format("%14.4f", of_ranks) : "";
@@ -61,18 +57,21 @@ std::string spread_text(const TableBuildOptions& options, const TableSummary& su
 }  // namespace
 
 TableSummary summarise_tables(const TableBuildOptions& options, const TokenCounts& counts,
-                              std::span<const RoutingTable* const> table_of_layer) {
+                              std::span<const RoutingTable* const> table_of_layer,
+                              std::span<const Placement> placements) {
   const int top_k = narrow<int>(options.top_k, "--top-k");
-  const Placement placement = contiguous_placement(options.num_experts, ep_size_of(options));
   TableSummary summary;
   summary.expert_bound = load_bound(counts.counts, options.num_experts, top_k);
-  summary.rank_bound = load_bound(counts.counts, placement.ep_size(), top_k);
   auto seed = static_cast<uint64_t>(options.seed);
   if (const auto& spread = table_of_layer.front()->spread) {
     summary.spread_ids = std::ssize(spread->ids);
     summary.spread_rows = spread->offsets.back();
   }
-  for (const RoutingTable* table : table_of_layer) {
+  for (size_t layer = 0; layer < table_of_layer.size(); ++layer) {
+    const RoutingTable* const table = table_of_layer[layer];
+    const Placement& placement = placements[layer];
+    const double bound = rank_load_bound(counts.counts, placement, top_k);
+    summary.rank_bound = layer == 0 ? bound : std::min(summary.rank_bound, bound);
     summary.built = worst_of(summary.built, table_load_factors(*table, counts.counts, placement));
     const RoutingTable random =
         build_random_table(options.vocab_size, options.num_experts, top_k, seed++);
@@ -100,6 +99,8 @@ std::string summary_text(const TableBuildOptions& options, const TokenCounts& co
              summary.random.rank_max_over_mean) +
          row(options, options.method == "random" ? "this table" : options.method.c_str(),
              summary.built.expert_max_over_mean, summary.built.rank_max_over_mean) +
+         row(options, "times the bound", summary.built.expert_max_over_mean / summary.expert_bound,
+             summary.built.rank_max_over_mean / summary.rank_bound) +
          spread_text(options, summary);
 }
 
@@ -114,7 +115,10 @@ std::map<std::string, std::string> provenance(const TableBuildOptions& options,
       {"num_layers", std::to_string(options.num_layers)},
       {"seed", std::to_string(options.seed)}};
   if (options.method == "balanced") metadata["target"] = target_name(options.target);
-  if (options.ranks > 0) metadata["ranks"] = std::to_string(options.ranks);
+  if (options.ranks > 0) {
+    metadata["ranks"] = std::to_string(options.ranks);
+    metadata["placement"] = options.placement;
+  }
   if (options.spread > 0.0) {
     metadata["spread"] = format("%g", options.spread);
     metadata["spread_ids"] = std::to_string(summary.spread_ids);

@@ -16,16 +16,17 @@ namespace hashep {
 /// worst layer.
 struct TableSummary {
   double expert_bound = 1.0;
-  double rank_bound = 1.0;
+  double rank_bound = 1.0;  // of the layer that can be evened best
   LoadFactors built;
   LoadFactors random;  // of random tables with the same seeds
   int64_t spread_ids = 0;
   int64_t spread_rows = 0;
 };
 
-/// `table_of_layer`: the built table of each layer.
+/// `table_of_layer`: the built table of each layer; `placements`: where its experts stand.
 TableSummary summarise_tables(const TableBuildOptions& options, const TokenCounts& counts,
-                              std::span<const RoutingTable* const> table_of_layer);
+                              std::span<const RoutingTable* const> table_of_layer,
+                              std::span<const Placement> placements);
 
 /// What took how long, in seconds.
 struct BuildTimes {

@@ -31,15 +31,6 @@ nlohmann::ordered_json layer_json(const Placement& placement, const std::vector<
           {"experts", std::move(experts)}};
 }
 
-/// A whole number of a file that is not to be trusted.
-std::optional<int64_t> whole_number(const nlohmann::json& value) {
-  if (!value.is_number_integer() && !value.is_number_unsigned()) return std::nullopt;
-  if (value.is_number_unsigned() && !std::in_range<int64_t>(value.get<uint64_t>())) {
-    return std::nullopt;
-  }
-  return value.get<int64_t>();
-}
-
 /// Throws unless the file's `key` is what the job has.
 void require_size(const nlohmann::json& root, const std::string& path, const char* key,
                   int64_t wanted, const char* what) {

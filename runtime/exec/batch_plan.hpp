@@ -48,6 +48,10 @@ struct BatchPlan {
 /// and rows for nodes: counts [num_layers, layer_words]. Local.
 void route_batch(const StackRouting& routing, BatchPlan& plan, std::span<int64_t> counts);
 
+/// The same for one of its layers. counts: [layer_words].
+void route_layer(const StackRouting& routing, int64_t layer, BatchPlan& plan,
+                 std::span<int64_t> counts);
+
 /// All ranks' counts for all layers, as they are gathered: rank s's counts [num_layers,
 /// layer_words] stand at words[s * row_stride + first].
 struct GatheredCounts {
@@ -60,6 +64,11 @@ struct GatheredCounts {
 /// placements. Allocates nothing where the plan has held these sizes before. Local.
 void complete_batch(const StackRouting& routing, const GatheredCounts& counts, int ep_rank,
                     BatchPlan& plan);
+
+/// Completes the plan of one of its layers from that layer's counts, [ep_size, layer_words]:
+/// nothing else of `plan` changes. Local.
+void complete_layer(const StackRouting& routing, int64_t layer, const CountMatrix& counts,
+                    int ep_rank, BatchPlan& plan);
 
 /// The plans of rank `ep_rank` as a pure function of all ranks' tokens: no exchange.
 std::vector<ExchangePlan> plan_batch(const StackRouting& routing,

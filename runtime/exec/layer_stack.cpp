@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/exec/layer_stack.hpp"
 
+#include <iterator>
+
 #include "kernels/combine.hpp"
 
 namespace hashep {
@@ -58,10 +60,22 @@ void LayerStack::prepare(const BatchPlan& plan) {
 
 void LayerStack::run(const BatchPlan& plan, MatrixView x, PhaseLog& log) {
   const MatrixView y = residual_ ? output_.matrix(x.dtype, x.rows, x.cols) : x;
-  for (size_t layer = 0; layer < layers_.size(); ++layer) {
-    layers_[layer].forward(plan.layers[layer], place_of(plan), x, y, workspace_, transport_, log);
+  for (int64_t layer = 0; layer < std::ssize(layers_); ++layer) {
+    run_layer(plan, layer, x, y, log);
     if (residual_) add_rows(y, x, options_.threads);
   }
+}
+
+void LayerStack::prepare_layer(const BatchPlan& plan, int64_t layer) {
+  const auto index = static_cast<size_t>(layer);
+  layers_[index].prepare(plan.layers[index], place_of(plan), workspace_);
+  transport_.reserve(std::span(plan.layers).subspan(index, 1), options_.dtype, hidden_size_);
+}
+
+void LayerStack::run_layer(const BatchPlan& plan, int64_t layer, ConstMatrixView x, MatrixView y,
+                           PhaseLog& log) {
+  const auto index = static_cast<size_t>(layer);
+  layers_[index].forward(plan.layers[index], place_of(plan), x, y, workspace_, transport_, log);
 }
 
 StackMemory LayerStack::memory() const {

@@ -34,6 +34,13 @@ class LayerStack {
   /// One step. x: [tokens, hidden_size], in place. Allocates nothing. Collective.
   void run(const BatchPlan& plan, MatrixView x, PhaseLog& log);
 
+  /// `prepare` for one layer: for one whose plan comes when the layers before it have run.
+  /// Collective.
+  void prepare_layer(const BatchPlan& plan, int64_t layer);
+  /// One layer by itself: y <- layer(x), both [tokens, hidden_size]; y may be x. Collective.
+  void run_layer(const BatchPlan& plan, int64_t layer, ConstMatrixView x, MatrixView y,
+                 PhaseLog& log);
+
   StackMemory memory() const;
   /// What the experts' GEMMs run on, one line.
   std::string_view implementation() const { return experts_.routed.implementation(); }

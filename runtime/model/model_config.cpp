@@ -73,10 +73,9 @@ class Reader {
       if (!otherwise) fail(key, "missing");
       return *otherwise;
     }
-    const bool fits = value->is_number_unsigned() ? std::in_range<int64_t>(value->get<uint64_t>())
-                                                  : value->is_number_integer();
-    if (!fits) fail(key, "not a 64-bit integer");
-    return value->get<int64_t>();
+    const std::optional<int64_t> number = whole_number(*value);
+    if (!number) fail(key, "not a 64-bit integer");
+    return *number;
   }
 
   uint64_t seed(const std::string& key) const {

@@ -62,8 +62,9 @@ RoutingTable read_model_table(const ModelFiles& files, const ModelConfig& config
   return table;
 }
 
-TableSet load_model_tables(const std::string& folder) {
-  const ModelConfig config = read_model_config(folder);
+TableSet load_model_tables(const std::string& folder, std::optional<int64_t> num_experts) {
+  ModelConfig config = read_model_config(folder);
+  config.num_experts = num_experts.value_or(config.num_experts);
   const ModelFiles files(folder, config.num_layers);
   TableSet set;
   set.metadata["num_experts"] = std::to_string(config.num_experts);

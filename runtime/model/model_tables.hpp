@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "runtime/model/model_config.hpp"
@@ -23,7 +25,9 @@ const SafeTensor& model_table_tensor(const ModelFiles& files, const ModelConfig&
 RoutingTable read_model_table(const ModelFiles& files, const ModelConfig& config, int64_t layer);
 
 /// The tables of all hash-routed layers of a folder, named as in it without a leading "model.".
-/// The weights need not be there, nor of a dtype that could be run.
-TableSet load_model_tables(const std::string& folder);
+/// The weights need not be there, nor of a dtype that could be run. num_experts: of the tables,
+/// where config.json tells another number, since experts were pruned.
+TableSet load_model_tables(const std::string& folder,
+                           std::optional<int64_t> num_experts = std::nullopt);
 
 }  // namespace hashep

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
-#include <numeric>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/mapped_file.hpp"
 #include "core/quote.hpp"
+#include "core/strict_json.hpp"
 #include "runtime/routing/spread_builder.hpp"
 
 namespace hashep {
@@ -22,12 +24,12 @@ std::vector<int32_t> parse_array(std::string_view text, const std::string& sourc
   if (!root.is_array()) throw InputError(source + ": not a JSON array of whole numbers");
   std::vector<int32_t> numbers;
   for (const nlohmann::json& element : root) {
-    const bool fits = element.is_number_integer() && std::in_range<int32_t>(element.get<int64_t>());
-    if (!fits) {
+    const std::optional<int64_t> number = whole_number(element);
+    if (!number || !std::in_range<int32_t>(*number)) {
       throw InputError(source + ": element " + std::to_string(numbers.size()) +
                        " is not a whole number of 32 bits");
     }
-    numbers.push_back(element.get<int32_t>());
+    numbers.push_back(static_cast<int32_t>(*number));
   }
   return numbers;
 }

@@ -76,8 +76,13 @@ RoutingTable load_npy_table(const std::string& path, int64_t num_experts) {
   if (array.kind != 'i' && array.kind != 'u') {
     throw InputError(path + ": a table of integers expected, found floating point");
   }
-  return make_table(array.shape, num_experts, path,
-                    [&](int64_t index) { return array.integer_at(index); });
+  return make_table(array.shape, num_experts, path, [&](int64_t index) {
+    try {
+      return array.integer_at(index);
+    } catch (const InputError& error) {
+      throw InputError(path + ": " + error.what());
+    }
+  });
 }
 
 }  // namespace

@@ -39,6 +39,16 @@ double load_bound(std::span<const int64_t> counts, int64_t num_parts, int top_k)
   return std::max(1.0, share * choices * static_cast<double>(num_parts));
 }
 
+double rank_load_bound(std::span<const int64_t> counts, const Placement& placement, int top_k) {
+  const bool is_empty = std::all_of(counts.begin(), counts.end(), [](int64_t n) { return n == 0; });
+  if (is_empty) return 1.0;
+  int64_t owners = 0;
+  for (int rank = 0; rank < placement.ep_size(); ++rank) {
+    if (!placement.local_experts(rank).empty()) ++owners;
+  }
+  return load_bound(counts, owners, top_k) * placement.ep_size() / static_cast<double>(owners);
+}
+
 LoadFactors table_load_factors(const RoutingTable& table, std::span<const int64_t> counts,
                                const Placement& placement) {
   return load_factors(table_loads(table, counts, placement.num_experts()), placement);

@@ -22,6 +22,9 @@ std::vector<int64_t> table_loads(const RoutingTable& table, std::span<const int6
 /// the share of the most frequent id. For experts this is max(1, p_max * E / k).
 double load_bound(std::span<const int64_t> counts, int64_t num_parts, int top_k);
 
+/// load_bound of ranks: those without an expert have no load, whatever the table.
+double rank_load_bound(std::span<const int64_t> counts, const Placement& placement, int top_k);
+
 /// The load factors of a table on a corpus, with experts placed on ranks.
 LoadFactors table_load_factors(const RoutingTable& table, std::span<const int64_t> counts,
                                const Placement& placement);

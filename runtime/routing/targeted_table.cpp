@@ -140,7 +140,7 @@ RoutingTable build_targeted_table(std::span<const int64_t> counts, const Placeme
   require_router_sizes(std::ssize(counts), placement.num_experts(), top_k, "balanced table");
   require_counts(counts);
   const double expert_bound = load_bound(counts, placement.num_experts(), top_k);
-  const double rank_bound = load_bound(counts, placement.ep_size(), top_k);
+  const double rank_bound = rank_load_bound(counts, placement, top_k);
   // The targeted load factors as multiples of their bounds.
   struct Excess {
     double experts = 1.0;

@@ -58,13 +58,24 @@ on_ranks 2 "$bench" exchange "${tiny[@]}" --tokens-per-rank 8 -c 0
 check "-c 0: #wrong is $(column 12)" [ "$(column 12)" = N/A ]
 check "-c 0: footer" grep -qx '# Out of bounds values : not checked' stdout.txt
 
+# Layers: names and ways of planning are columns 1 and 2, 3 is the transport.
 for np in 1 2; do
   bench_on $np layer "${tiny[@]}" --tokens-per-rank 64 --ffn-size 40,24 --top-k 2 \
     --dtype fp32,bf16 --score sqrtsoftplus
   check "np=$np: ratios" [ "$(grep -c '^# layer / gemm_alone: [0-9.]* ' stdout.txt)" = 4 ]
+  check "np=$np: planned $(column 2)" [ "$(column 2)" = "- ahead" ]
 done
 bench_on 3 layer --num-experts 2 --hidden-size 24 -n 3 -w 0 --tokens-per-rank 5 --ffn-size 16 \
-  --activation relu --score sqrtsoftplus --workload zipf
+  --activation relu --score sqrtsoftplus --workload zipf --planning inline
+check "planned $(column 2)" [ "$(column 2)" = "- inline" ]
+bench_on 2 layer "${tiny[@]}" --tokens-per-rank 24 --ffn-size 16 --score sqrtsoftplus \
+  --num-layers 3 --num-shared-experts 1 --transport all --planning both --placement balanced \
+  --router bigram --workload zipf
+check "transports are $(column 3)" [ "$(column 3)" = "- hier mpi shm" ]
+check "planned $(column 2)" [ "$(column 2)" = "- ahead at_hand inline" ]
+check "rows are $(column 1)" [ "$(column 1)" = \
+  "combine copy_bound dispatch experts gate gemm_alone layer plan route shared_experts" ]
+check "planning compared" [ "$(grep -c '^# planning on the critical path, by' stdout.txt)" = 6 ]
 
 # bad N TEXT ARGS...: refused with one line that holds TEXT, and nothing left behind.
 bad() {
@@ -85,6 +96,10 @@ for np in 1 2; do
   bad $np "-e 4 is less than -b 8" exchange -b 8 -e 4
   bad $np "nosuch.bin" layer --tokens nosuch.bin
   bad $np "known transports are" layer --transport udp
+  for planning in ahead inline; do
+    bad $np "id 32767" layer "${tiny[@]}" --tokens beyond.bin --vocab-size 100 --ffn-size 16 \
+      --tokens-per-rank 4 --planning $planning
+  done
 done
 bad 1 "-f" exchange -b 8 -e 16 -f 1
 bad 1 "min-tokens" exchange -e 8
@@ -100,6 +115,13 @@ bad 1 "--deadline" exchange --deadline 0
 bad 1 "-c" exchange -c 2
 bad 1 "--ffn-size" layer --ffn-size 0
 bad 1 "--activation" layer --activation tanh
+bad 1 "--planning later: known are ahead, inline, both" layer --planning ahead,later
+bad 1 "--placement" layer --placement random
+bad 1 "--num-layers" layer --num-layers 257
+bad 1 "all goes with no other" layer --transport all,mpi
+bad 2 "--router table needs --table" layer --router table
+bad 1 "--table goes with --router table" layer --router bigram --table t.npy
+bad 2 "nosuch.npy" layer --table nosuch.npy
 bad 2 "--bogus" exchange --bogus 3
 on_ranks 2 "$bench" walk
 check "unknown command: exit code $code" [ "$code" = 2 ]
@@ -112,5 +134,7 @@ check "no folder for the JSON: one line" one_error_with "out/no/r.json"
 on_ranks 2 "$bench" exchange --help
 check "--help: exit code $code" [ "$code" = 0 ]
 check "--help: columns" [ "$(grep -c '^# busbw' stdout.txt)" = 1 ]
+on_ranks 1 "$bench" layer --help
+check "layer --help: columns" [ "$(grep -c '^# planning ' stdout.txt)" = 1 ]
 
 finish

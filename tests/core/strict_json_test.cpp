@@ -31,6 +31,15 @@ TEST_CASE("what is no strict JSON object is an input error") {
   CHECK(error_of(R"({"x": {"a": 1, "a": 1}})") == "the file: key \"a\" occurs twice");
 }
 
+TEST_CASE("whole numbers are those that fit 64 signed bits") {
+  const auto of = [](const char* text) { return whole_number(nlohmann::json::parse(text)); };
+  CHECK(of("9223372036854775807") == INT64_MAX);
+  CHECK(of("-9223372036854775808") == INT64_MIN);
+  for (const char* text : {"9223372036854775808", "18446744073709551615", "1.0", "\"1\"", "true"}) {
+    CHECK_FALSE(of(text).has_value());
+  }
+}
+
 TEST_CASE("deep nesting is refused and not a stack overflow") {
   const int depth = 2'000'000;
   CHECK_THROWS_WITH(parse_json_object("{\"a\":" + std::string(depth, '['), "f"),

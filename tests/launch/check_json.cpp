@@ -118,19 +118,61 @@ void check_exchange(const Json& result, int ranks) {
   require(rows["dispatch"] >= sizes && rows["dispatch"] == rows["combine"], "transports");
 }
 
+/// What the rows of a layer and its yardsticks have beside those of others.
+void check_layer_row(const Json& row, int ranks) {
+  const std::string name = row["name"];
+  require_keys(row, {"planning", "router", "placement", "num_layers", "runs_per_sample",
+                     "rank_median_min_us", "rank_median_max_us", "tokens_per_s", "gflops",
+                     "share_of_gemm_bound", "share_of_copy_bound"});
+  require(row["rank_median_min_us"] <= row["rank_median_max_us"], name + ": medians of ranks");
+  require(row["router"].is_string() && row["num_layers"] > 0, name + ": what was run");
+  const bool is_yardstick = name == "gemm_alone" || name == "copy_bound";
+  require(row["planning"].is_null() == is_yardstick, name + ": planning");
+  require(row["transport"].is_null() == is_yardstick, name + ": transport");
+  const bool computes = name == "layer" || name == "experts";
+  const bool moves = name == "dispatch" || name == "combine";
+  const auto is_there = [&](const char* key, bool expected) {
+    require(expected ? row[key] > 0.0 : row[key].is_null(), name + ": " + key);
+  };
+  is_there("tokens_per_s", name == "layer");
+  is_there("gflops", computes || name == "gemm_alone");
+  is_there("share_of_gemm_bound", computes);
+  is_there("share_of_copy_bound", moves);
+  if (moves) require((row["bytes_off_rank"] > 0) == (ranks > 1), name + ": bytes_off_rank");
+}
+
+/// Each case has all phases and the layer in each way of planning, and the yardsticks once.
 void check_layer(const Json& result, int ranks) {
   check_bench_head(result, ranks);
-  std::map<std::string, int> rows;  // by name
+  std::map<std::string, int> rows;  // by name and planning
   for (const Json& row : result["results"]) {
     check_row(row);
+    check_layer_row(row, ranks);
     const std::string name = row["name"];
-    ++rows[name];
+    ++rows[name + " " + row["planning"].dump()];
     require(row["wrong"] == 0, name + ": wrong");
     if (name == "layer") require(row["ratio_to"].at("gemm_alone") > 0.0, "ratio to gemm_alone");
+    if (!row.contains("planning_gain")) continue;
+    ++rows["gain"];
+    for (const char* measure : {"by_phases", "by_steps"}) {
+      require_keys(row["planning_gain"].at(measure), {"ahead_us", "inline_us", "hidden"});
+    }
+    require(row["planning_gain"]["by_phases"]["inline_us"] > 0.0, "planning costs time");
   }
-  for (const char* name : {"plan", "gate", "dispatch", "experts", "combine", "gemm_alone"}) {
-    require(rows[name] > 0 && rows[name] == rows["layer"], std::string("rows of ") + name);
+  const int cases = rows["gemm_alone null"];
+  require(cases > 0 && rows["copy_bound null"] == cases, "yardsticks");
+  int ways = 0;
+  for (const std::string planning : {"\"ahead\"", "\"inline\""}) {
+    if (rows["layer " + planning] == 0) continue;
+    ++ways;
+    for (const char* name :
+         {"route ", "plan ", "gate ", "dispatch ", "experts ", "combine ", "layer "}) {
+      require(rows[name + planning] == cases, "rows of " + (name + planning));
+    }
   }
+  require(ways > 0, "no layer");
+  const int compared = ways > 1 ? cases : 0;
+  require(rows["layer \"at_hand\""] == compared && rows["gain"] == compared, "planning compared");
 }
 
 /// The four parts of a time or a loss, added up.
@@ -170,7 +212,8 @@ void check_scale(const Json& result, int ranks) {
                                               static_cast<double>(row["ranks"]);
     require(std::abs(ideal / now - efficiency) < 1e-9, name + ": efficiency");
     require(row["samples_us"].size() % row["parts_us"].size() == 0, name + ": samples of repeats");
-    require_keys(row, {"nodes", "shares_cores", "runs_per_sample"});
+    require_keys(row, {"nodes", "shares_cores", "runs_per_sample", "rank_median_min_us",
+                       "rank_median_max_us"});
   }
 }
 

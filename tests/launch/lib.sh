@@ -106,6 +106,18 @@ within() {
   done
 }
 
+# python_with MODULE: prints the name of a Python that has it: the first in PATH, or the system's.
+python_with() {
+  local candidate
+  for candidate in python3 /usr/bin/python3; do
+    if "$candidate" -c "import $1" 2>/dev/null; then
+      echo "$candidate"
+      return 0
+    fi
+  done
+  return 1
+}
+
 nothing_left() {
   [ -z "$(ls -A out)" ]
 }

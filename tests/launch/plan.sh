@@ -100,9 +100,9 @@ on_ranks 1 "$plot" plan.json --output out/t.svg
 check "plot of another file: exit code $code" [ "$code" = 2 ]
 check "plot of another file" grep -q "not a file of hashep plan --csv" stderr.txt
 check "plot of another file: left $(ls -A out)" nothing_left
-if python3 -c "import matplotlib" 2>/dev/null; then
+if python=$(python_with matplotlib); then
   for suffix in svg png; do
-    on_ranks 1 "$plot" traffic.csv --dedup --output traffic.$suffix
+    on_ranks 1 "$python" "$plot" traffic.csv --dedup --output traffic.$suffix
     check "plot: exit code $code" [ "$code" = 0 ]
     check "plot: nothing drawn" [ "$(wc -c <traffic.$suffix)" -gt 5000 ]
   done
@@ -141,6 +141,8 @@ bad "none.bin" plan --tokens none.bin "${out[@]}"
 bad "transport" plan --transport nccl "${out[@]}"
 bad "--tokens" placement --output out/p.json
 bad "*.json" placement --tokens ids.bin --output out/p.txt
+printf '\xff\xff\xff\xff' >padding.bin
+bad "nothing but padding" placement --tokens padding.bin --token-dtype i32 --output out/p.json
 bad "id " placement --tokens ids.bin --vocab-size 7 --output out/p.json
 ranks 2 "${run[@]}" --placement p3.json
 check "run: exit code $code" [ "$code" = 2 ]

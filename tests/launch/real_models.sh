@@ -8,11 +8,7 @@
 
 reference=$here/../reference
 export PYTHONDONTWRITEBYTECODE=1
-python=''
-for candidate in python3 /usr/bin/python3; do
-  if "$candidate" -c 'import numpy' 2>/dev/null; then python=$candidate && break; fi
-done
-if [ -z "$python" ]; then
+if ! python=$(python_with numpy); then
   echo "real_models: skipped: there is no Python with numpy (package python3-numpy)"
   exit 77
 fi

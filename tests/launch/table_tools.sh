@@ -78,12 +78,28 @@ for word in '"program": "hashep table inspect"' '"expert_max_over_mean": 4\.0' '
   '"load_over_mean": 4\.'; do
   check "JSON: $word" grep -qE -- "$word" r.json
 done
+# All ids alike, but for one that occurs once more.
+for ((i = 0; i < 64; i++)); do printf '%b' "\\x$(printf %02x $i)\\x00"; done >even.bin
+for _ in {1..10}; do
+  cat even.bin even.bin >twice.bin
+  mv twice.bin even.bin
+done
+printf '\0\0' >>even.bin
+good build --tokens even.bin --vocab-size 64 --num-experts 8 --method balanced --output even.safetensors
+good inspect --table even.safetensors --tokens even.bin
+check "loads that are nearly equal are one bar" [ "$(grep -cE '^ +1\.000 to +1\.000 \|#+ 8$' stdout.txt)" = 1 ]
 good inspect --table layers.safetensors --tokens ids.bin ids.bin --num-experts 8 --top 1
 check "each layer" says '^  layer 1 +max/mean +bound$'
 check "the heaviest token of all" says '^  5 +50\.'
 check "all files" says '8192 tokens of 2 files'
 good inspect --table layers.safetensors --tokens ids.bin --layer 1
 check "one layer" [ "$(grep -c 'max/mean  ' stdout.txt)" = 1 ]
+echo 'abc cab bca' >text.txt
+if spm_train --input=text.txt --model_prefix=tok --model_type=char --vocab_size=7 >/dev/null 2>&1; then
+  good inspect --table one.safetensors --tokens ids.bin --tokenizer tok.model --json r.json
+  check "the heaviest token by name" says '^  5 +"[abc]" +50\.[0-9]+ % +4\.'
+  check "JSON: the name" grep -qE '"piece": "[abc]",' r.json
+fi
 bad 'token 1 has id 64, outside [0, 64)' inspect --table t.safetensors --tokens beyond.bin --json out/r.json
 bad 'has expert' inspect --table t.safetensors --tokens ids.bin --num-experts 7
 bad 'no table of layer 2' inspect --table layers.safetensors --tokens ids.bin --layer 2
@@ -136,6 +152,7 @@ check "refused tables left the folder alone" cmp -s model/config.json model.befo
 # Experts renumbered and pruned.
 echo '7 6 5 4 3 2 1 0' >reverse.txt
 echo '[0, 1, 2, 3, 4, 5, -1, -1]' >prune.json
+echo '[0, 1, 2, 3, 4, 5, 6, 7, 8]' >nine.json
 good convert t.safetensors --output reversed.safetensors --remap reverse.txt
 good convert reversed.safetensors --output there.safetensors --remap reverse.txt
 check "reversed twice" same_data t.safetensors there.safetensors
@@ -145,7 +162,46 @@ good convert t.safetensors --output pruned.safetensors --remap prune.json --fill
 good inspect --table pruned.safetensors --tokens ids.bin --num-experts 6
 check "loads of the old experts are not" [ "$(grep -c 'max_over_mean' stdout.txt)" = 0 ]
 check "the remap is recorded" says 'remapped +"8 experts to 6, fill least-loaded"'
+bad 'the remap is for 9 experts, the tables are for 8' convert t.safetensors --output out/t.npy \
+  --remap nine.json
+bad 'the remap is for 8 experts, --num-experts is 9' convert t32.npy --output out/t.npy \
+  --remap reverse.txt --num-experts 9
+bad 'the remap is for 9 experts, of which 9 are left, model has 8' convert model --output out/t.npy \
+  --remap nine.json
 bad '--fill goes with --remap' convert t.safetensors --output out/t.npy --fill least-loaded
+# A folder whose config.json tells the experts that are left, and whose tables name the old ones.
+cp -r model fewer
+sed -i 's/"n_routed_experts": *8/"n_routed_experts": 6/' fewer/config.json
+bad 'outside [0, 6)' inspect --table fewer --tokens ids.bin
+good convert fewer --into fewer --remap prune.json --fill least-loaded
+good convert fewer --output fewer.safetensors
+good convert model --output left.safetensors --remap prune.json --fill least-loaded
+check "tables of pruned folders" same_data fewer.safetensors left.safetensors
+
+# A table for experts that are placed: odd ones on rank 1.
+odd='{"format": "hashep placement 1", "num_layers": 1, "num_experts": 8, "ranks": 2, "layers": [
+  {"experts": [[0, 2, 4, 6], [1, 3, 5, 7]]}]}'
+echo "$odd" >odd.json
+placed=(build --tokens ids.bin --vocab-size 64 --num-experts 8 --top-k 1 --method balanced --ranks 2
+  --progress off)
+good "${placed[@]}" --output near.safetensors
+good "${placed[@]}" --placement odd.json --output odd.safetensors
+check "even ranks are told" says '^  balanced +4\.0[0-9]+ +1\.00'
+good inspect --table odd.safetensors --tokens ids.bin --ranks 2 --placement odd.json
+check "even where it was built for" says '^    2 ranks +1\.00[0-9]+ +1\.00'
+check "the placement is recorded" says '^  placement +"odd.json"$'
+good inspect --table near.safetensors --tokens ids.bin --ranks 2 --placement odd.json
+check "a table for another placement is not" says '^    2 ranks +1\.[1-9]'
+bad 'the placement is for 2 ranks, the job has 4' "${placed[@]/2/4}" --placement odd.json \
+  --output out/t.safetensors
+bad 'the placement is for 1 layers, the job has 2' inspect --table layers.safetensors \
+  --tokens ids.bin --ranks 2 --placement odd.json
+bad '--placement FILE.json goes with one number of --ranks' inspect --table odd.safetensors \
+  --tokens ids.bin --placement odd.json
+bad '--placement needs --ranks N' build --tokens ids.bin --vocab-size 64 --num-experts 8 \
+  --method balanced --placement odd.json --output out/t.safetensors
+bad '--placement balanced: contiguous or a placement file' "${placed[@]}" --placement balanced \
+  --output out/t.safetensors
 
 # Spread rows: below the bound, the same on any number of ranks, and only for models trained so.
 spread=(build --tokens ids.bin --vocab-size 64 --num-experts 8 --method balanced --ranks 4
@@ -180,6 +236,9 @@ good convert s2.safetensors --into model
 ranks 2 "${run_model[@]}"
 check "a model trained with runs" [ "$code" = 0 ]
 bad '--spread: must be a number' "${spread[@]/0.5/0.01}"
+printf '\xff\xff\xff\xff' >padding.bin
+bad 'nothing but padding' build --tokens padding.bin --token-dtype i32 --vocab-size 64 \
+  --num-experts 8 --method random --spread 1 --output out/s.safetensors
 bad '--spread goes with --tokens' build --vocab-size 64 --num-experts 8 --method random --spread 1 \
   --output out/s.safetensors
 
@@ -189,11 +248,21 @@ for command in inspect convert; do
 done
 
 # A plot, where matplotlib is installed.
-if python3 -c 'import matplotlib' 2>/dev/null; then
-  code=0
-  python3 "$here/../../launch/plot_table.py" r.json r.json --output plot.svg >stdout.txt 2>stderr.txt || code=$?
-  check "a plot is made" succeeds
+if python=$(python_with matplotlib); then
+  plot=("$python" "$here/../../launch/plot_table.py")
+  for suffix in svg png; do
+    on_ranks 1 "${plot[@]}" r.json r.json --output plot.$suffix
+    check "a plot is made: $suffix" succeeds
+  done
   check "it is an SVG with the bound" grep -q 'bound 4.0' plot.svg
+  check "it is a PNG" grep -aq PNG plot.png
+  on_ranks 1 "${plot[@]}" t.safetensors --output out/plot.svg
+  check "a plot of another file: exit code $code" [ "$code" = 2 ]
+  check "a plot of another file" grep -q 'no result of hashep table inspect' stderr.txt
+  check "a plot of another file: left $(ls -A out)" nothing_left
+  on_ranks 1 "${plot[@]}" r.json --output no/plot.svg
+  check "a plot that cannot be written: exit code $code" [ "$code" = 2 ]
+  check "a plot that cannot be written" grep -q "plot_table.py: error: .*'no/plot.svg.tmp'" stderr.txt
 fi
 
 finish

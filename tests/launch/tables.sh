@@ -54,6 +54,7 @@ check "a balanced table is built" succeeds
 check "the bound is told" says 'bound of any table'
 check "random is told beside it" says '^  random '
 check "balanced is told" says '^  balanced '
+check "the distance from the bound is told" says '^  times the bound  *1\.[0-9]*  *1\.[0-9]*$'
 check "with ranks both loads are the target" holds '"target":"both"'
 check "the corpus is told" holds '"corpus_tokens":"4000"'
 check "the digest is told" holds '"corpus_digest":"xxh64:'
@@ -69,6 +70,8 @@ check "a table for each layer is built" succeeds
 check "layers have tables" holds 'layers.1.ffn.gate.tid2eid'
 check "of i64" holds '"dtype":"I64"'
 check "seeds take suffixes" holds '"seed":"1024"'
+build --ranks 16
+check "ranks without experts count in the bound" says '^  bound of any table  *1\.6670  *3\.3340$'
 build without tokens --method random
 check "a random table needs no tokens" succeeds
 check "a run takes a random table" runs 1

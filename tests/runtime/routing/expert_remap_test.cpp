@@ -22,8 +22,8 @@ TEST_CASE("a remap is read from JSON and from text") {
   CHECK(load_expert_remap(dir.file("r.json")) == expected);
   write_bytes(dir.file("r.txt"), "2\n-1 0\t1\n\n");
   CHECK(load_expert_remap(dir.file("r.txt")) == expected);
-  for (const std::string text :
-       {"{\"0\": 1}", "[0, 1.5]", "[0, \"1\"]", "[0, 4294967296]", "[0,"}) {
+  for (const std::string text : {"{\"0\": 1}", "[0, 1.5]", "[0, \"1\"]", "[0, 4294967296]",
+                                 "[0, 18446744073709551615]", "[0,"}) {
     write_bytes(dir.file("r.json"), text);
     CHECK_THROWS_AS(load_expert_remap(dir.file("r.json")), InputError);
   }

@@ -105,6 +105,10 @@ TEST_CASE("files that are no tables are refused") {
                     ContainsSubstring(".safetensors or .npy"));
   write_bytes(dir.file("t.npy"), npy_bytes("<i4", "(6,)", table_bytes<int32_t>()));
   CHECK_THROWS_WITH(load_table(dir.file("t.npy"), "", 4), ContainsSubstring("shape [6]"));
+  write_bytes(dir.file("t.npy"), npy_bytes("<u8", "(1, 1)", std::string(8, '\xff')));
+  CHECK_THROWS_WITH(
+      load_table(dir.file("t.npy"), "", 4),
+      dir.file("t.npy") + ": the integer 18446744073709551615 does not fit 64 signed bits");
 }
 
 }  // namespace

@@ -32,5 +32,13 @@ TEST_CASE("the bound is the share of the heaviest id, as few of its choices to a
   CHECK(load_bound(std::vector<int64_t>{0, 0}, 64, 1) == 1.0);
 }
 
+TEST_CASE("ranks without experts are part of the mean that others are above") {
+  CHECK(rank_load_bound(kCounts, contiguous_placement(4, 4), 2) == load_bound(kCounts, 4, 2));
+  CHECK(rank_load_bound(kCounts, contiguous_placement(4, 10), 2) ==
+        Approx(5.0 / 8.0 * 4.0 / 2.0 * 10.0 / 4.0));
+  CHECK(rank_load_bound(kCounts, Placement({2, 2, 0}, 3), 3) == Approx(3.0 / 2.0));
+  CHECK(rank_load_bound(std::vector<int64_t>{0, 0}, contiguous_placement(1, 2), 1) == 1.0);
+}
+
 }  // namespace
 }  // namespace hashep::test

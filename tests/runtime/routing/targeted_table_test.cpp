@@ -69,7 +69,7 @@ TEST_CASE("a targeted table is a valid one, never worse than the random one of i
       }
       if (target != BalanceTarget::expert) {
         CHECK(factors.rank_max_over_mean <= of_random.rank_max_over_mean);
-        CHECK(factors.rank_max_over_mean >= load_bound(counts, ep_size, top_k) * (1 - 1e-9));
+        CHECK(factors.rank_max_over_mean >= rank_load_bound(counts, placement, top_k) * (1 - 1e-9));
       }
     }
   }

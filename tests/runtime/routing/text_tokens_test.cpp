@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "runtime/routing/token_counts.hpp"
+#include "runtime/routing/token_pieces.hpp"
 #include "runtime/routing/token_stream.hpp"
 #include "tests/runtime/routing/test_files.hpp"
 #include "tests/support/catch.hpp"
@@ -61,6 +62,18 @@ TEST_CASE("text is encoded line by line, each line as if alone") {
   write_bytes(text, "\n\n");
   CHECK_THROWS_WITH(tokenize_text_file(text, model), text + ": no token ids in it");
   CHECK_THROWS_AS(tokenize_text_file(dir.file("missing.txt"), model), InputError);
+}
+
+TEST_CASE("ids are named as the tokenizer has them") {
+  const TempDir dir;
+  train_character_model(dir, dir.file("tok"));
+  const std::string model = dir.file("tok.model");
+  sentencepiece::SentencePieceProcessor processor;
+  REQUIRE(processor.Load(model).ok());
+  const std::vector<int32_t> ids = {processor.PieceToId("b"), processor.PieceToId("\xe2\x96\x81"),
+                                    7, -1};
+  CHECK(token_pieces(model, ids) == std::vector<std::string>{"b", "\xe2\x96\x81", "", ""});
+  CHECK_THROWS_AS(token_pieces(dir.file("missing.model"), ids), InputError);
 }
 
 TEST_CASE("text without a usable tokenizer is refused") {

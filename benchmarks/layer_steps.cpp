@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/layer_steps.hpp"
+
+#include "kernels/combine.hpp"
+
+namespace hashep::bench {
+namespace {
+
+constexpr int64_t kMostBatches = 64;  // of a sample, as the longest burst
+constexpr int64_t kMostScopes = 2;    // of one phase, for each layer
+
+}  // namespace
+
+LayerSteps::LayerSteps(PlanWhen when, const Workload& workload, const BatchSplit& split,
+                       LayerStack& stack, const StepRows& rows, int threads,
+                       const Communicator& comm, Watch& watch)
+    : when_(when),
+      stack_(stack),
+      rows_(rows),
+      threads_(threads),
+      num_layers_(workload.num_layers()),
+      phases_(watch, kMostBatches * kMostScopes * (num_layers_ + 1)) {
+  if (when == PlanWhen::in_layer) {
+    planner_.emplace(workload.routing(), workload.stream(), split, comm, watch);
+    plan_ = &planner_->plan();
+  } else {
+    pipeline_.emplace(workload.pipeline(split, comm, watch));
+    pipeline_->start(0, phases_.log());
+  }
+}
+
+void LayerSteps::take_next_plan() {
+  PhaseLog& log = phases_.log();
+  plan_ = &pipeline_->finish(log);
+  {
+    const PhaseLog::Scope scope(log, Phase::plan);
+    stack_.prepare(*plan_);
+  }
+  log.set_step(plan_->step);
+  pipeline_->start(plan_->step + 1, log);
+}
+
+void LayerSteps::begin_sample() {
+  phases_.close();
+  if (when_ != PlanWhen::at_hand) return;
+  take_next_plan();
+  phases_.log().clear();
+}
+
+void LayerSteps::run() {
+  PhaseLog& log = phases_.log();
+  if (when_ == PlanWhen::ahead) take_next_plan();
+  if (when_ == PlanWhen::in_layer) planner_->start(next_step_++, log);
+  for (int64_t layer = 0; layer < num_layers_; ++layer) {
+    if (when_ == PlanWhen::in_layer) {
+      planner_->plan_layer(layer, log);
+      const PhaseLog::Scope scope(log, Phase::plan, layer);
+      stack_.prepare_layer(*plan_, layer);
+    }
+    run_layer(layer);
+  }
+  phases_.count_batch();
+}
+
+void LayerSteps::run_layer(int64_t layer) {
+  const bool first = layer == 0;
+  const ConstMatrixView from = first ? rows_.input : ConstMatrixView(rows_.state);
+  stack_.run_layer(*plan_, layer, from, first ? rows_.state : rows_.output, phases_.log());
+  if (num_layers_ == 1) return;
+  add_rows(first ? rows_.input : ConstMatrixView(rows_.output), rows_.state, threads_);
+}
+
+void LayerSteps::finish() {
+  if (pipeline_) pipeline_->finish(phases_.log());
+}
+
+}  // namespace hashep::bench

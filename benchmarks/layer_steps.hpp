@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "benchmarks/inline_planner.hpp"
+#include "benchmarks/phase_samples.hpp"
+#include "benchmarks/plan_when.hpp"
+#include "benchmarks/workload.hpp"
+#include "runtime/exec/layer_stack.hpp"
+#include "runtime/exec/plan_pipeline.hpp"
+
+namespace hashep::bench {
+
+/// What steps work on, each [tokens, hidden_size].
+struct StepRows {
+  ConstMatrixView input;
+  MatrixView state;   // the result
+  MatrixView output;  // of a layer, where there are several
+};
+
+/// Steps of a layer stack, batch after batch, planned in one of the ways: state <- layer(input)
+/// where there is one layer, and x <- x + layer(x) in each where there are several, x being the
+/// input at first.
+class LayerSteps {
+ public:
+  /// Collective (duplicates `comm`). References must outlive the steps. `threads`: of this rank.
+  LayerSteps(PlanWhen when, const Workload& workload, const BatchSplit& split, LayerStack& stack,
+             const StepRows& rows, int threads, const Communicator& comm, Watch& watch);
+  LayerSteps(const LayerSteps&) = delete;  // pipelines are not copied
+  LayerSteps& operator=(const LayerSteps&) = delete;
+
+  PlanWhen when() const { return when_; }
+
+  /// Untimed, before each sample: with PlanWhen::at_hand the sample's plans. Collective.
+  void begin_sample();
+  /// The next batch: all that a rank does from one batch to the next. With PlanWhen::at_hand the
+  /// batch of the sample, again and again. Collective.
+  void run();
+  /// After the last sample. Local.
+  void end_samples() { phases_.close(); }
+  /// Ends the exchange for a batch that is not run. Collective.
+  void finish();
+
+  /// Of the newest batch, until the next is run.
+  const BatchPlan& plan() const { return *plan_; }
+  /// What the phase took on this rank in each of the newest `count` samples (see PhaseSamples).
+  std::vector<double> newest(Phase phase, int64_t count) const {
+    return phases_.newest(phase, count);
+  }
+
+ private:
+  /// Makes the next batch's plans, by an exchange begun with the batch before it.
+  void take_next_plan();
+  void run_layer(int64_t layer);
+
+  PlanWhen when_;
+  LayerStack& stack_;
+  StepRows rows_;
+  int threads_;
+  int64_t num_layers_;
+  PhaseSamples phases_;
+  std::optional<PlanPipeline> pipeline_;
+  std::optional<InlinePlanner> planner_;
+  int64_t next_step_ = 0;
+  const BatchPlan* plan_ = nullptr;
+};
+
+}  // namespace hashep::bench
