@@ -51,6 +51,25 @@ CLI::Option* declare_common(CLI::App& command, RankOptions& options) {
   return tokens_per_rank;
 }
 
+/// ahead, inline, or both; in the order in which they are named, each once.
+std::vector<PlanWhen> parse_planning(const std::vector<std::string>& words) {
+  std::vector<PlanWhen> planning;
+  for (const std::string& word : words) {
+    std::vector<PlanWhen> named;
+    if (word != "inline") named.push_back(PlanWhen::ahead);
+    if (word != "ahead") named.push_back(PlanWhen::in_layer);
+    if (word != "ahead" && word != "inline" && word != "both") {
+      throw InputError("--planning " + word + ": known are ahead, inline, both");
+    }
+    for (const PlanWhen when : named) {
+      if (std::find(planning.begin(), planning.end(), when) == planning.end()) {
+        planning.push_back(when);
+      }
+    }
+  }
+  return planning;
+}
+
 /// What the experts compute, and where they are.
 void declare_experts_kind(CLI::App& command, LayerOptions& options) {
   const std::map<std::string, Activation> activations{
@@ -71,25 +90,6 @@ void declare_experts_kind(CLI::App& command, LayerOptions& options) {
                   "Experts on ranks: contiguous, or balanced by the ids' counts")
       ->check(CLI::IsMember({"contiguous", "balanced"}))
       ->capture_default_str();
-}
-
-/// ahead, inline, or both; in the order in which they are named, each once.
-std::vector<PlanWhen> parse_planning(const std::vector<std::string>& words) {
-  std::vector<PlanWhen> planning;
-  for (const std::string& word : words) {
-    std::vector<PlanWhen> named;
-    if (word != "inline") named.push_back(PlanWhen::ahead);
-    if (word != "ahead") named.push_back(PlanWhen::in_layer);
-    if (word != "ahead" && word != "inline" && word != "both") {
-      throw InputError("--planning " + word + ": known are ahead, inline, both");
-    }
-    for (const PlanWhen when : named) {
-      if (std::find(planning.begin(), planning.end(), when) == planning.end()) {
-        planning.push_back(when);
-      }
-    }
-  }
-  return planning;
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "comm/transport/transport.hpp"
 #include "comm/watch.hpp"
 #include "core/buffer.hpp"
+#include "core/phase.hpp"
 #include "runtime/exec/layer_stack.hpp"
 #include "runtime/model/weight_source.hpp"
 
@@ -43,14 +44,13 @@ class LayerCase {
   /// Collective.
   std::vector<LayerRow> measure();
 
-  /// After `measure`: what a phase took on this rank in each sample of the first way of planning,
-  /// in microseconds; empty where it never came. Local.
+  /// After `measure`: what the phase took on this rank with the first way of planning, in
+  /// microseconds, one for each sample of `layer`; empty where it never came. Local.
   std::vector<double> own_samples(Phase phase) const {
     return ways_.front().steps->newest(phase, options_.common.sampling.samples);
   }
 
-  /// `sign` is called before each sample, which is not timed: for a sign of life to ranks that
-  /// wait.
+  /// `sign` is called before each sample, untimed: a sign of life to ranks that wait.
   void before_samples(std::function<void()> sign) { before_sample_ = std::move(sign); }
 
  private:

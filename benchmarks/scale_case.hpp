@@ -14,7 +14,7 @@ namespace hashep::bench {
 struct ScaleMeasurement {
   LayerRow row;  // that of the layer
   ScaleParts parts;
-  int64_t wrong = 0;  // tokens of the layer, rows of the yardsticks
+  int64_t wrong = 0;  // tokens of the layer, rows of the GEMMs and copies alone
 };
 
 /// Makes the layer of `point` on the members of `group`, which are as many, checks and times it.

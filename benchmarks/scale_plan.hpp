@@ -12,7 +12,7 @@ namespace hashep::bench {
 
 /// What `hashep-bench scale` measures: one layer on more and more of the ranks at hand.
 struct ScaleOptions {
-  LayerOptions layer;  // its ffn_sizes and transport stay as they are
+  LayerOptions layer;  // its ffn_sizes and transports stay as they are
   int64_t ffn_size = 4096;
   std::string transport = "auto";
   std::vector<std::string> modes{"strong", "weak"};

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes docs/table-balance.svg and the results it is made from: tables of several methods on the King
+# Makes docs/plots/table-balance.svg and the results it is made from: tables of several methods on the King
 # James Bible, counted on one half of it and measured on the other. Run launch/quickstart.sh first,
 # which makes data/kjv.bin. The plot needs matplotlib (Debian: python3-matplotlib).
 set -euo pipefail
@@ -33,6 +33,4 @@ measure expert --method balanced --target expert
 measure both --method balanced --ranks 8
 measure spread --method balanced --ranks 8 --spread 0.5
 
-launch/plot_table.py "$results"/table-kjv-64-{random,expert,both,spread}.json --output docs/table-balance.svg \
-  --labels "random;balanced: expert;balanced: both;balanced: both, --spread 0.5" \
-  --title "64 experts, top-1, King James Bible: counted on one half, measured on the other"
+benchmarks/readme_plots.sh table-balance

@@ -15,7 +15,7 @@ Installs what is missing of the named sets (default: build).
   build  compiler, CMake, Ninja, MPI, hwloc, oneDNN, xxHash, nlohmann-json, CLI11, SentencePiece
   text   the programs spm_train and spm_encode, which make token ids from text
   kjv    the King James Bible, the public-domain text of the quick start
-  plot   matplotlib, for launch/plot_table.py and launch/plot_traffic.py
+  plot   matplotlib, for benchmarks/plot.py
   test   Catch2, numpy for the reference that models are compared with, and iproute2 for the tests on
          several hosts
   ci     clang with libFuzzer, clang-format, git, ccache

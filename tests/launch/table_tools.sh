@@ -258,11 +258,11 @@ if python=$(python_with matplotlib); then
   check "it is a PNG" grep -aq PNG plot.png
   on_ranks 1 "${plot[@]}" t.safetensors --output out/plot.svg
   check "a plot of another file: exit code $code" [ "$code" = 2 ]
-  check "a plot of another file" grep -q 'no result of hashep table inspect' stderr.txt
+  check "a plot of another file" grep -q 'plot.py: error: t.safetensors: ' stderr.txt
   check "a plot of another file: left $(ls -A out)" nothing_left
   on_ranks 1 "${plot[@]}" r.json --output no/plot.svg
   check "a plot that cannot be written: exit code $code" [ "$code" = 2 ]
-  check "a plot that cannot be written" grep -q "plot_table.py: error: .*'no/plot.svg.tmp'" stderr.txt
+  check "a plot that cannot be written" grep -q "plot.py: error: .*'no/plot.svg.tmp'" stderr.txt
 fi
 
 finish

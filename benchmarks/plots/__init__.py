@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What benchmarks/plot.py draws and compares: one kind of plot a file."""
