@@ -70,7 +70,7 @@ std::vector<PlanWhen> parse_planning(const std::vector<std::string>& words) {
   return planning;
 }
 
-/// What the experts compute.
+/// What the experts compute, and where they are.
 void declare_experts_kind(CLI::App& command, LayerOptions& options) {
   const std::map<std::string, Activation> activations{
       {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};
@@ -81,6 +81,15 @@ void declare_experts_kind(CLI::App& command, LayerOptions& options) {
   command
       .add_option("--score", options.score, "Weight of a choice: none (1/k) or sqrtsoftplus [none]")
       ->transform(CLI::CheckedTransformer(scores));
+  command
+      .add_option("--num-shared-experts", options.num_shared_experts,
+                  "Experts on every rank for every token")
+      ->capture_default_str();
+  command
+      .add_option("--placement", options.common.placement,
+                  "Experts on ranks: contiguous, or balanced by the ids' counts")
+      ->check(CLI::IsMember({"contiguous", "balanced"}))
+      ->capture_default_str();
 }
 
 }  // namespace
@@ -133,15 +142,6 @@ void declare_layer(CLI::App& command, LayerOptions& options) {
       ->delimiter(',');
   add_count(command, "--num-layers", options.common.num_layers,
             "Layers of a batch; times are of all of them [1]");
-  command
-      .add_option("--num-shared-experts", options.num_shared_experts,
-                  "Experts on every rank for every token")
-      ->capture_default_str();
-  command
-      .add_option("--placement", options.common.placement,
-                  "Experts on ranks: contiguous, or balanced by the ids' counts")
-      ->check(CLI::IsMember({"contiguous", "balanced"}))
-      ->capture_default_str();
   command
       .add_option_function<std::vector<std::string>>(
           "--planning",

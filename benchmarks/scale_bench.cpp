@@ -33,8 +33,13 @@ struct PointResults {
   void add(const ScaleMeasurement& measured) {
     std::vector<double> samples = std::move(row.samples_us);
     samples.insert(samples.end(), measured.row.samples_us.begin(), measured.row.samples_us.end());
+    const RankSamples before = row.samples;
     row = measured.row;
     row.samples_us = std::move(samples);
+    if (!parts.empty()) {
+      row.samples.rank_median_min = std::min(row.samples.rank_median_min, before.rank_median_min);
+      row.samples.rank_median_max = std::max(row.samples.rank_median_max, before.rank_median_max);
+    }
     parts.push_back(measured.parts);
   }
 };
@@ -119,7 +124,7 @@ class ScaleRun {
     const PointResults& here = results_[i];
     const Scaling scale =
         scaling(results_[first].parts, here.parts, series.ideal_share(plan_.points[first], point));
-    MeasuredRow row = here.row;
+    LayerRow row = here.row;
     row.name = series.name;
     const RankGroup& group = group_of(point);
     job_.print(scale_line(row, point.ranks, scale, shares_cores(group)));
@@ -127,7 +132,9 @@ class ScaleRun {
     json["ranks"] = point.ranks;
     json["nodes"] = group.topology().nodes.num_nodes();
     json["shares_cores"] = shares_cores(group);
-    json["runs_per_sample"] = here.row.samples.burst;
+    json["runs_per_sample"] = row.samples.burst;  // of the last repeat
+    json["rank_median_min_us"] = row.samples.rank_median_min;
+    json["rank_median_max_us"] = row.samples.rank_median_max;
     json["efficiency"] = scale.efficiency;
     json["efficiency_min"] = scale.efficiency_min;
     json["efficiency_max"] = scale.efficiency_max;

@@ -212,7 +212,8 @@ void check_scale(const Json& result, int ranks) {
                                               static_cast<double>(row["ranks"]);
     require(std::abs(ideal / now - efficiency) < 1e-9, name + ": efficiency");
     require(row["samples_us"].size() % row["parts_us"].size() == 0, name + ": samples of repeats");
-    require_keys(row, {"nodes", "shares_cores", "runs_per_sample"});
+    require_keys(row, {"nodes", "shares_cores", "runs_per_sample", "rank_median_min_us",
+                       "rank_median_max_us"});
   }
 }
 
