@@ -17,12 +17,19 @@ namespace {
 
 constexpr const char* kProgram = "hashep-bench";
 
+nlohmann::ordered_json measure_here(const Options& options) {
+  if (options.command == "plan") return measure_plan(options.plan);
+  if (options.command == "fit") return run_fit(options.fit);
+  if (options.command == "check-model") return run_check(options.check);
+  if (options.command == "scale") return run_predict(options.predict);
+  return measure_experts(options.experts);
+}
+
 /// The subcommands of one process, which need no MPI.
 int run_here(const std::vector<std::string>& args, int argc, const char* const* argv) {
   const std::optional<Options> options = parse_options(argc, argv, true);
   if (!options) return kExitSuccess;
-  nlohmann::ordered_json results =
-      options->command == "plan" ? measure_plan(options->plan) : measure_experts(options->experts);
+  nlohmann::ordered_json results = measure_here(*options);
   if (!options->json_path.empty()) {
     write_result(
         options->json_path,
@@ -58,7 +65,7 @@ int run_with_mpi(const std::vector<std::string>& args, int argc, char** argv) {
 int run(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
   try {
-    if (!args.empty() && runs_on_ranks(args.front())) return run_with_mpi(args, argc, argv);
+    if (runs_on_ranks(args)) return run_with_mpi(args, argc, argv);
     return run_here(args, argc, argv);
   } catch (const InputError& error) {
     print_error(kProgram, error.what());

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/options.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <map>
+#include <string_view>
 
+#include "benchmarks/declare_model_options.hpp"
 #include "benchmarks/declare_rank_options.hpp"
 #include "benchmarks/option_types.hpp"
 #include "core/error.hpp"
@@ -47,12 +51,16 @@ void complete(Options& options) {
   if (exchange.max_tokens == 0) exchange.max_tokens = exchange.min_tokens;
   if (options.command == "exchange") validate(exchange);
   if (options.command == "layer") validate(options.layer);
+  if (options.command == "scale") validate(options.predict);
 }
 
 }  // namespace
 
-bool runs_on_ranks(const std::string& first_word) {
-  return first_word != "experts" && first_word != "plan" && !first_word.starts_with('-');
+bool runs_on_ranks(const std::vector<std::string>& args) {
+  constexpr std::array<std::string_view, 5> kHere = {"experts", "plan", "fit", "check-model",
+                                                     "scale"};
+  return !args.empty() && !args.front().starts_with('-') &&
+         std::find(kHere.begin(), kHere.end(), args.front()) == kHere.end();
 }
 
 std::optional<Options> parse_options(int argc, const char* const* argv, bool speaks) {
@@ -72,11 +80,20 @@ std::optional<Options> parse_options(int argc, const char* const* argv, bool spe
       "exchange", "Dispatch and combine beside MPI_Alltoallv and a copy; start it with mpirun");
   CLI::App& layer = *app.add_subcommand(
       "layer", "An MoE layer and its phases beside its GEMMs alone; start it with mpirun");
+  CLI::App& scale = *app.add_subcommand(
+      "scale", "How a layer scales: predicted for jobs of any size, from a machine profile");
+  CLI::App& fit = *app.add_subcommand("fit", "Fits a machine profile to results");
+  CLI::App& check =
+      *app.add_subcommand("check-model", "Predicted times beside measured or published ones");
+  declare_predict(scale, options.predict);
+  declare_fit(fit, options.fit);
+  declare_check(check, options.check);
   declare_experts(experts, options.experts);
   declare_plan(plan, options.plan);
   add_sampling(experts, options.experts.sampling);
   add_sampling(plan, options.plan.sampling);
-  for (CLI::App* command : {&experts, &plan}) add_json(*command, options.json_path);
+  for (CLI::App* command : {&experts, &plan, &scale, &fit, &check})
+    add_json(*command, options.json_path);
   declare_exchange(exchange, options.exchange);
   declare_layer(layer, options.layer);
 

@@ -3,8 +3,10 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "benchmarks/experts_bench.hpp"
+#include "benchmarks/model/model_commands.hpp"
 #include "benchmarks/plan_bench.hpp"
 #include "benchmarks/rank_options.hpp"
 
@@ -12,17 +14,20 @@ namespace hashep::bench {
 
 /// The command line of hashep-bench: the subcommand and its options.
 struct Options {
-  std::string command;    // experts, plan, exchange or layer
-  std::string json_path;  // of experts and plan, which run on one rank
+  std::string command;    // experts, plan, exchange, layer, scale, fit or check-model
+  std::string json_path;  // of those that run in one process
   ExpertsOptions experts;
   PlanOptions plan;
   ExchangeOptions exchange;
   LayerOptions layer;
+  PredictOptions predict;  // of scale
+  FitOptions fit;
+  CheckOptions check;
 };
 
-/// Whether a command line that begins with this word runs on ranks, and so begins by initialising
+/// Whether a command line (without the program's name) runs on ranks, and so begins by initialising
 /// MPI. So does what is no subcommand: of all ranks one complains.
-bool runs_on_ranks(const std::string& first_word);
+bool runs_on_ranks(const std::vector<std::string>& args);
 
 /// Parses and checks the command line. Returns nothing where --help or --version was asked for,
 /// which is answered where this process `speaks`. Throws InputError.
