@@ -66,12 +66,12 @@ class Reader {
     if (command_ == "experts" && name == "experts") return read_gemm(fields);
 
     MeasuredPoint point;
+    point.simulated = fields.flag("simulated", false);
     if (!describe(name, transport, text_of(fields, "direction"), point)) return skip(name);
     point.file = file_;
     point.seconds = kMicrosecond * (timed ? fields.positive("median_us")
                                           : median(samples.get<std::vector<double>>()));
     point.dtype = parse_dtype(fields);
-    point.simulated = fields.flag("simulated", false);
     point.tokens_per_rank = fields.count("tokens_per_rank");
     point.shape.ranks = narrow<int>(count_or(fields, "ranks", ranks_), "ranks");
     point.shape.ranks_per_node = count_or(fields, "ranks_per_node", ranks_per_node_);
@@ -99,7 +99,7 @@ class Reader {
     if (name == "layer" || name == "experts") {
       point.timed = name == "layer" ? TimedThing::layer : TimedThing::experts;
       point.label = name == "layer" ? prefix + name : name;
-      return in_layer;
+      return in_layer || point.simulated;
     }
     // Within a layer combine begins by waiting for the experts of the slowest rank.
     if (in_layer && name != "dispatch") return false;
@@ -124,7 +124,7 @@ class Reader {
 
   /// False where the ids cannot be made again from what the result says.
   bool read_routing(JsonFields& fields, JobRouting& routing) {
-    const std::string workload = fields.text("workload");
+    const std::string workload = text_of(fields, "workload").value_or("uniform");
     routing.workload = workload.substr(0, workload.find(','));  // "uniform, memcpy"
     routing.vocab_size = parse_count(arg("--vocab-size").value_or("32K"), "--vocab-size");
     const std::string router =
