@@ -43,7 +43,7 @@ class Reader {
 
  private:
   std::optional<std::string> arg(std::string_view name) const {
-    for (size_t i = 1; i + 1 < args_.size(); ++i) {
+    for (size_t i = 0; i + 1 < args_.size(); ++i) {
       if (args_[i] == name) return args_[i + 1];
     }
     return std::nullopt;
@@ -126,7 +126,9 @@ class Reader {
   bool read_routing(JsonFields& fields, JobRouting& routing) {
     const std::string workload = text_of(fields, "workload").value_or("uniform");
     routing.workload = workload.substr(0, workload.find(','));  // "uniform, memcpy"
-    routing.vocab_size = parse_count(arg("--vocab-size").value_or("32K"), "--vocab-size");
+    routing.vocab_size =
+        count_or(fields, "vocab_size",
+                 parse_count(arg("--vocab-size").value_or("32K"), file_ + ": --vocab-size"));
     const std::string router =
         text_of(fields, "router").value_or(arg("--router").value_or("token"));
     routing.tokens.path = arg("--tokens").value_or("");

@@ -84,11 +84,13 @@ TEST_CASE("rows of layers, of GEMMs and of simulations are told apart") {
   simulated["simulated"] = true;
   simulated["ranks"] = 64;
   simulated["ranks_per_node"] = 8;
+  simulated["vocab_size"] = 77;
   const Measurements simulation = read(document("simulate", {simulated}));
   REQUIRE(simulation.points.size() == 1);
   CHECK(simulation.points[0].simulated);
   CHECK(simulation.points[0].shape.ranks == 64);
   CHECK(simulation.points[0].shape.ranks_per_node == 8);
+  CHECK(simulation.points[0].routing.vocab_size == 77);
 }
 
 TEST_CASE("files that are no results are refused") {
