@@ -57,10 +57,11 @@ void complete(Options& options) {
 }  // namespace
 
 bool runs_on_ranks(const std::vector<std::string>& args) {
-  constexpr std::array<std::string_view, 5> kHere = {"experts", "plan", "fit", "check-model",
-                                                     "scale"};
-  return !args.empty() && !args.front().starts_with('-') &&
-         std::find(kHere.begin(), kHere.end(), args.front()) == kHere.end();
+  constexpr std::array<std::string_view, 4> kHere = {"experts", "plan", "fit", "check-model"};
+  if (args.empty() || args.front().starts_with('-')) return false;
+  const auto predicts = [](const std::string& arg) { return arg.starts_with("--predict"); };
+  if (args.front() == "scale") return std::none_of(args.begin(), args.end(), predicts);
+  return std::find(kHere.begin(), kHere.end(), args.front()) == kHere.end();
 }
 
 std::optional<Options> parse_options(int argc, const char* const* argv, bool speaks) {

@@ -112,8 +112,8 @@ void require(bool good, const std::string& what) {
 }  // namespace
 
 void validate(const PredictOptions& options) {
+  require(!options.ranks.empty(), "scale needs --predict LIST: numbers of ranks");
   require(!options.machine.empty(), "--predict needs --machine FILE");
-  require(!options.ranks.empty(), "--predict needs a list of numbers of ranks");
   for (const int64_t ranks : options.ranks) {
     require(ranks <= kMostRanks, "--predict " + std::to_string(ranks) + ": at most " +
                                      std::to_string(kMostRanks) + " ranks");

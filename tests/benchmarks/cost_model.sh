@@ -40,7 +40,7 @@ bad "nosuch.json" check-model --machine nosuch.json --results "$exchange"
 bad "either --results" check-model --machine "$profile"
 bad "no GEMM speeds" check-model --machine "$machines/h800-8.json" --results "$layer"
 bad "--machine FILE" scale --predict 4
-bad "--predict needs" scale --machine "$profile"
+bad "needs --predict" scale --machine "$profile"
 bad "do not share a node" scale --predict 4 --machine "$profile" --transport shm -J out/p.json
 bad "nosuch.bin" scale --predict 4 --machine "$profile" --tokens nosuch.bin -J out/p.json
 bad "--top-k 17" scale --predict 4 --machine "$profile" --top-k 17
