@@ -153,7 +153,9 @@ void declare_layer(CLI::App& command, LayerOptions& options) {
 }
 
 void declare_scale(CLI::App& command, ScaleOptions& options) {
-  command.footer(std::string("Columns:\n") + kScaleColumns);
+  command.footer(std::string("Columns:\n") + kScaleColumns +
+                 "Instead of measuring, --predict RANKS --machine FILE predicts jobs of any size; "
+                 "scale --predict 1 --help lists its options.\n");
   declare_common(command, options.layer.common);
   add_count(command, "--ffn-size", options.ffn_size, "Width of the experts [4096]");
   declare_experts_kind(command, options.layer);

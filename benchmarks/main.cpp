@@ -19,12 +19,19 @@ namespace {
 
 constexpr const char* kProgram = "hashep-bench";
 
+nlohmann::ordered_json measure_here(const Options& options) {
+  if (options.command == "plan") return measure_plan(options.plan);
+  if (options.command == "fit") return run_fit(options.fit);
+  if (options.command == "check-model") return run_check(options.check);
+  if (options.command == "scale") return run_predict(options.predict);
+  return measure_experts(options.experts);
+}
+
 /// The subcommands of one process, which need no MPI.
 int run_here(const std::vector<std::string>& args, int argc, const char* const* argv) {
   const std::optional<Options> options = parse_options(argc, argv, true);
   if (!options) return kExitSuccess;
-  nlohmann::ordered_json results =
-      options->command == "plan" ? measure_plan(options->plan) : measure_experts(options->experts);
+  nlohmann::ordered_json results = measure_here(*options);
   if (!options->json_path.empty()) {
     write_result(
         options->json_path,

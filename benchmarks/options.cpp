@@ -2,9 +2,12 @@
 #include "benchmarks/options.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <map>
+#include <string_view>
 
+#include "benchmarks/declare_model_options.hpp"
 #include "benchmarks/declare_rank_options.hpp"
 #include "benchmarks/option_types.hpp"
 #include "core/error.hpp"
@@ -57,6 +60,13 @@ void declare_plan(CLI::App& command, PlanOptions& options) {
       ->capture_default_str();
 }
 
+/// Whether `scale` is to predict rather than to measure: it has other options then.
+bool predicts(const std::vector<std::string>& args) {
+  return std::any_of(args.begin(), args.end(), [](const std::string& arg) {
+    return arg == "--predict" || arg.starts_with("--predict=");
+  });
+}
+
 /// What depends on more than one option, or on the defaults of others.
 void complete(Options& options) {
   ExchangeOptions& exchange = options.exchange;
@@ -64,7 +74,8 @@ void complete(Options& options) {
   if (options.command == "plan") validate(options.plan);
   if (options.command == "exchange") validate(exchange);
   if (options.command == "layer") validate(options.layer);
-  if (options.command == "scale") validate(options.scale);
+  if (options.command == "scale" && !options.predicts) validate(options.scale);
+  if (options.command == "scale" && options.predicts) validate(options.predict);
 }
 
 }  // namespace
@@ -76,8 +87,13 @@ double Options::deadline() const {
 }
 
 bool runs_on_ranks(const std::vector<std::string>& args) {
-  if (args.empty() || args.front() == "experts" || args.front().starts_with('-')) return false;
-  return args.front() != "plan" || std::find(args.begin(), args.end(), "--exchange") != args.end();
+  constexpr std::array<std::string_view, 3> kHere = {"experts", "fit", "check-model"};
+  if (args.empty() || args.front().starts_with('-')) return false;
+  if (args.front() == "scale") return !predicts(args);
+  if (args.front() == "plan") {
+    return std::find(args.begin(), args.end(), "--exchange") != args.end();
+  }
+  return std::find(kHere.begin(), kHere.end(), args.front()) == kHere.end();
 }
 
 std::optional<Options> parse_options(int argc, const char* const* argv, bool speaks) {
@@ -100,15 +116,28 @@ std::optional<Options> parse_options(int argc, const char* const* argv, bool spe
   CLI::App& layer = *app.add_subcommand(
       "layer", "An MoE layer and its phases beside its GEMMs alone; start it with mpirun");
   CLI::App& scale = *app.add_subcommand(
-      "scale", "Strong and weak scaling of a layer over more and more ranks; start it with mpirun");
+      "scale",
+      "Strong and weak scaling of a layer over more and more ranks, start it with mpirun; or "
+      "--predict: of jobs of any size, without");
+  CLI::App& fit = *app.add_subcommand("fit", "Fits a machine profile to results");
+  CLI::App& check =
+      *app.add_subcommand("check-model", "Predicted times beside measured or published ones");
+  declare_fit(fit, options.fit);
+  declare_check(check, options.check);
   declare_experts(experts, options.experts);
   declare_plan(plan, options.plan);
   add_sampling(experts, options.experts.sampling);
   add_sampling(plan, options.plan.sampling);
-  for (CLI::App* command : {&experts, &plan}) add_json(*command, options.json_path);
+  for (CLI::App* command : {&experts, &plan, &fit, &check}) add_json(*command, options.json_path);
   declare_exchange(exchange, options.exchange);
   declare_layer(layer, options.layer);
-  declare_scale(scale, options.scale);
+  options.predicts = predicts(std::vector<std::string>(argv + 1, argv + argc));
+  if (options.predicts) {
+    declare_predict(scale, options.predict);
+    add_json(scale, options.json_path);
+  } else {
+    declare_scale(scale, options.scale);
+  }
 
   try {
     app.parse(argc, argv);

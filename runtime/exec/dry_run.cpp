@@ -2,34 +2,13 @@
 #include "runtime/exec/dry_run.hpp"
 
 #include <algorithm>
-#include <exception>
 
 #include "comm/plan/plan_size.hpp"
 #include "comm/plan/plan_stats.hpp"
-#include "kernels/threads.hpp"
+#include "kernels/parallel_parts.hpp"
 
 namespace hashep {
 namespace {
-
-/// Calls body(begin, end) on parts of [0, count), one a thread; the first part's error is thrown.
-template <typename Body>
-void for_each_part(int64_t count, int threads, Body&& body) {
-  const int64_t parts = std::min<int64_t>(count, threads);
-  std::vector<std::exception_ptr> errors(static_cast<size_t>(parts));
-  parallel_ranges(parts, threads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t part = begin; part < end; ++part) {
-      try {
-        const Range range = split_range(count, parts, part);
-        body(range.begin, range.end);
-      } catch (...) {
-        errors[static_cast<size_t>(part)] = std::current_exception();
-      }
-    }
-  });
-  for (const auto& error : errors) {
-    if (error) std::rethrow_exception(error);
-  }
-}
 
 /// One dry run: sums and largest values over steps.
 class DryRun {
@@ -99,7 +78,7 @@ class DryRun {
  private:
   /// Each rank's counts for all layers.
   void count_step(int64_t step) {
-    for_each_part(ep_size_, options_.threads, [&](int64_t begin, int64_t end) {
+    parallel_parts(ep_size_, options_.threads, [&](int64_t begin, int64_t end) {
       BatchPlan plan;  // of one rank after the other
       for (int64_t rank = begin; rank < end; ++rank) {
         read_batch(stream_,
@@ -123,7 +102,7 @@ class DryRun {
   void size_plans() {
     // Transport mpi knows no nodes.
     const NodeMap planned = options_.exchange == Exchange::messages ? one_node(ep_size_) : nodes_;
-    for_each_part(ep_size_, options_.threads, [&](int64_t begin, int64_t end) {
+    parallel_parts(ep_size_, options_.threads, [&](int64_t begin, int64_t end) {
       for (int64_t rank = begin; rank < end; ++rank) {
         const int64_t tokens = split_range(options_.batch_tokens, ep_size_, rank).size();
         int64_t bytes = 0;

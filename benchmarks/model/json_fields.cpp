@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/model/json_fields.hpp"
+
+#include <cmath>
+#include <utility>
+
+#include "core/error.hpp"
+#include "core/mapped_file.hpp"
+#include "core/quote.hpp"
+#include "core/strict_json.hpp"
+
+namespace hashep::bench {
+
+JsonFields::JsonFields(const nlohmann::json& value, std::string where)
+    : value_(value), where_(std::move(where)) {
+  if (!value.is_object()) throw InputError(where_ + ": must be an object");
+}
+
+void JsonFields::fail(std::string_view key, std::string_view wrong) const {
+  throw InputError(where_ + ": " + std::string(key) + ": " + std::string(wrong));
+}
+
+const nlohmann::json& JsonFields::at(std::string_view key) {
+  const auto found = value_.find(key);
+  if (found == value_.end()) fail(key, "is missing");
+  read_.emplace(key);
+  return *found;
+}
+
+JsonFields JsonFields::object(std::string_view key) {
+  return {at(key), where_ + ": " + std::string(key)};
+}
+
+const nlohmann::json& JsonFields::array(std::string_view key) {
+  const nlohmann::json& list = at(key);
+  if (!list.is_array()) fail(key, "must be a list");
+  return list;
+}
+
+std::string JsonFields::text(std::string_view key) {
+  const nlohmann::json& value = at(key);
+  if (!value.is_string()) fail(key, "must be a text");
+  return value.get<std::string>();
+}
+
+bool JsonFields::flag(std::string_view key, bool otherwise) {
+  if (!has(key)) return otherwise;
+  const nlohmann::json& value = at(key);
+  if (!value.is_boolean()) fail(key, "must be true or false");
+  return value.get<bool>();
+}
+
+double JsonFields::not_negative(std::string_view key) {
+  const nlohmann::json& value = at(key);
+  if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() < 0.0) {
+    fail(key, "must be a number of at least 0");
+  }
+  return value.get<double>();
+}
+
+double JsonFields::positive(std::string_view key) {
+  const nlohmann::json& value = at(key);
+  if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() <= 0.0) {
+    fail(key, "must be a positive number");
+  }
+  return value.get<double>();
+}
+
+int64_t JsonFields::count(std::string_view key) {
+  constexpr int64_t kMost = int64_t{1} << 40;
+  const nlohmann::json& value = at(key);
+  if (!value.is_number_integer() || value.get<double>() < 1.0 ||
+      value.get<double>() > static_cast<double>(kMost)) {
+    fail(key, "must be a whole number of at least 1");
+  }
+  return value.get<int64_t>();
+}
+
+std::vector<std::pair<double, double>> JsonFields::pairs(std::string_view key) {
+  std::vector<std::pair<double, double>> pairs;
+  for (const nlohmann::json& entry : array(key)) {
+    const bool is_pair = entry.is_array() && entry.size() == 2 && entry[0].is_number() &&
+                         entry[1].is_number() && entry[0].get<double>() > 0.0 &&
+                         entry[1].get<double>() > 0.0;
+    if (!is_pair) fail(key, "must hold pairs of positive numbers");
+    const std::pair<double, double> pair{entry[0].get<double>(), entry[1].get<double>()};
+    if (!pairs.empty() && pair.first <= pairs.back().first) {
+      fail(key, "the first numbers of pairs must ascend");
+    }
+    pairs.push_back(pair);
+  }
+  if (pairs.empty()) fail(key, "must not be empty");
+  return pairs;
+}
+
+void JsonFields::finish() const {
+  for (const auto& [key, value] : value_.items()) {
+    if (!read_.contains(key)) throw InputError(where_ + ": unknown key " + quote(key));
+  }
+}
+
+nlohmann::json read_json_file(const std::string& path) {
+  const MappedFile file(path);
+  const auto bytes = file.bytes();
+  return parse_json_object({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+}
+
+}  // namespace hashep::bench
