@@ -94,6 +94,10 @@ void declare_layer(CLI::App& command, LayerOptions& options) {
       ->transform(CLI::CheckedTransformer(scores));
   command.add_option("--transport", options.transport, "auto, mpi, shm, hier, nccl or ipc")
       ->capture_default_str();
+  command
+      .add_option("--dump", options.dump_folder,
+                  "For peers: write ids, inputs, weights and outputs of each rank to this folder")
+      ->type_name("DIR");
 }
 
 }  // namespace hashep::bench

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 
+#include "benchmarks/layer_dump.hpp"
 #include "benchmarks/rank_harness.hpp"
 #include "comm/gather.hpp"
 #include "comm/plan/plan_stats.hpp"
@@ -68,6 +69,9 @@ std::vector<MeasuredRow> LayerCase::measure() {
   gemms_.prepare(plan_->layers.front().expert_offsets);
   gemms_.run();
   check();
+  if (!options_.dump_folder.empty()) {
+    dump_layer({config_, *weights_, *plan_, input(), state()}, options_.dump_folder);
+  }
   log_.clear();
 
   const std::array<RankTimed, 2> things = {

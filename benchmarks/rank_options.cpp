@@ -72,6 +72,10 @@ void validate(const LayerOptions& options) {
     require_between("--ffn-size", ffn_size, 1, kMaxModelSize);
   }
   require_transport(options.transport);
+  if (!options.dump_folder.empty() &&
+      options.ffn_sizes.size() * options.common.dtypes.size() != 1) {
+    throw InputError("--dump takes one --ffn-size and one --dtype");
+  }
 }
 
 }  // namespace hashep::bench

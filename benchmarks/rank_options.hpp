@@ -60,6 +60,7 @@ struct LayerOptions {
   Activation activation = Activation::silu;
   Score score = Score::none;
   std::string transport = "auto";
+  std::string dump_folder;  // where ranks write the first batch and their weights; empty: nowhere
 };
 
 /// Checks what the options alone can tell. Local. Throw InputError.
