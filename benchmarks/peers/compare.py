@@ -9,6 +9,7 @@ Prints a table; writes the result JSON of all HashEP programs. Exit code 1 where
 
 import argparse
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -151,8 +152,12 @@ def main():
                      "cmake --build --preset cpu-release --target hashep-bench")
     if arguments.json and not os.path.isdir(os.path.dirname(os.path.abspath(arguments.json))):
         parser.error(f"--json {arguments.json}: there is no such folder")
+    # Ends as from Ctrl-C, so that programs and folders do not stay.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         compare(arguments)
+    except KeyboardInterrupt:
+        return 130
     except (OSError, PeerError) as error:
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
         return 1
