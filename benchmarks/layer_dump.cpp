@@ -32,16 +32,16 @@ void dump_layer(const LayerDump& dump, const std::string& folder) {
   for (const int32_t expert : plan.local_experts) {
     const std::string ffn = routed_expert_name(0, expert);
     for (const FfnMatrix& matrix : matrices) {
-      specs.push_back(
-          {weight_name(ffn, matrix.name), dump.x.dtype, {matrix.rows, matrix.cols}});
+      specs.push_back({weight_name(ffn, matrix.name), dump.x.dtype, {matrix.rows, matrix.cols}});
     }
   }
 
   AtomicFile file(folder + "/rank-" + std::to_string(plan.ep_rank) + ".safetensors");
-  file.write(safetensors_header(specs, {{"activation", std::string(activation_name(config.activation))},
-                                        {"ep_rank", std::to_string(plan.ep_rank)},
-                                        {"ep_size", std::to_string(plan.ep_size)},
-                                        {"num_experts", std::to_string(plan.num_experts)}}));
+  file.write(
+      safetensors_header(specs, {{"activation", std::string(activation_name(config.activation))},
+                                 {"ep_rank", std::to_string(plan.ep_rank)},
+                                 {"ep_size", std::to_string(plan.ep_size)},
+                                 {"num_experts", std::to_string(plan.num_experts)}}));
   write(file, dump.x);
   write(file, dump.y);
   file.write(std::as_bytes(std::span(dump.plan.batch.ids)));

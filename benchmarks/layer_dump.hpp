@@ -22,8 +22,8 @@ struct LayerDump {
 /// Writes it to the safetensors file `folder`/rank-R.safetensors, for peers to compute the same: x,
 /// y [tokens, d]; token_ids [tokens] i32; experts [tokens, k] i32, -1 for padding; weights [tokens,
 /// k] fp32, per choice; and the local experts' weights, in x's dtype, under the names that a model
-/// folder has for layer 0. Metadata: activation, ep_rank, ep_size, num_experts. Whole or not at all.
-/// Local. Throws InputError where the folder cannot be written to.
+/// folder has for layer 0. Metadata: activation, ep_rank, ep_size, num_experts. Whole or not at
+/// all. Local. Throws InputError where the folder cannot be written to.
 void dump_layer(const LayerDump& dump, const std::string& folder);
 
 }  // namespace hashep::bench

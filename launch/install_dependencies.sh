@@ -16,7 +16,7 @@ Installs what is missing of the named sets (default: build).
   text   the programs spm_train and spm_encode, which make token ids from text
   kjv    the King James Bible, the public-domain text of the quick start
   plot   matplotlib, for launch/plot_table.py and launch/plot_traffic.py
-  peers  PyTorch and OpenBLAS, for benchmarks/peers (about 2 GB, much of it unrelated packages)
+  peers  PyTorch and OpenBLAS, for benchmarks/peers (0.6 GB with what they bring along)
   test   Catch2, numpy for the reference that models are compared with, and iproute2 for the tests on
          several hosts
   ci     clang with libFuzzer, clang-format, git, ccache
