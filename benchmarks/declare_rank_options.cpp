@@ -174,6 +174,10 @@ void declare_scale(CLI::App& command, ScaleOptions& options) {
   command.add_option("--repeats", options.repeats, "How often all sizes are measured in turn")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  command
+      .add_option("--dump", options.dump_folder,
+                  "For peers: write ids, inputs, weights and outputs of each rank to this folder")
+      ->type_name("DIR");
 }
 
 }  // namespace hashep::bench

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "benchmarks/layer_dump.hpp"
 #include "benchmarks/rank_harness.hpp"
 #include "comm/gather.hpp"
 #include "core/narrow.hpp"
@@ -122,6 +123,10 @@ void LayerCase::check_first_batch() {
       std::memcpy(expected.data(), state_.data(), static_cast<size_t>(view(state_).bytes()));
       yardsticks_.set_copied(way.steps->plan().layers.front());
       yardsticks_.check(way.steps->plan().layers);
+      if (!options_.dump_folder.empty()) {
+        dump_layer({config_, *weights_, way.steps->plan(), view(input_), view(state_)},
+                   options_.dump_folder);
+      }
     } else {
       way.wrong += rows_that_differ(view(state_), view(expected));
     }

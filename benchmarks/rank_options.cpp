@@ -90,6 +90,14 @@ void validate(const LayerOptions& options) {
   require_between("--num-layers", options.common.num_layers, 1, kMaxLayers);
   require_between("--num-shared-experts", options.num_shared_experts, 0, kMaxModelSize);
   validate_transports(options.transports);
+  if (!options.dump_folder.empty() &&
+      options.ffn_sizes.size() * options.common.dtypes.size() != 1) {
+    throw InputError("--dump takes one --ffn-size and one --dtype");
+  }
+  if (!options.dump_folder.empty() &&
+      (options.common.num_layers != 1 || options.num_shared_experts != 0)) {
+    throw InputError("--dump takes one layer without shared experts");
+  }
 }
 
 }  // namespace hashep::bench

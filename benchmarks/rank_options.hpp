@@ -73,6 +73,7 @@ struct LayerOptions {
   Score score = Score::none;
   std::vector<std::string> transports{"auto"};
   std::vector<PlanWhen> planning{PlanWhen::ahead};
+  std::string dump_folder;  // where ranks write the first batch and their weights; empty: nowhere
 };
 
 /// Checks what the options alone can tell. Local. Throw InputError.

@@ -13,44 +13,21 @@ maybe swiglu_limit [1] (f32; 0 or none: no limit).
 """
 
 import argparse
-import datetime
-import json
-import math
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 
 import torch
 import torch.nn.functional as F
 
+from peers.result import commit, now, sample_fields, write_json
+from peers.torch_tensors import read_safetensors
+
 TOLERANCE = 1e-2  # relative, in the norm: what DESIGN.md allows bf16
 WARM_UPS = 5
-DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-          "I32": torch.int32, "I64": torch.int64}
 GROUPED_MM = getattr(F, "grouped_mm", None) or getattr(torch, "_grouped_mm", None)
-
-
-def read_safetensors(path):
-    """All tensors of a file, by name, in host memory."""
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        header_bytes = int.from_bytes(file.read(8), "little")
-        if header_bytes > size - 8:
-            raise ValueError("the header is longer than the file")
-        header = json.loads(file.read(header_bytes))
-    storage = torch.UntypedStorage.from_file(path, shared=False, nbytes=size)
-    data = torch.empty(0, dtype=torch.uint8).set_(storage)[8 + header_bytes:]
-    tensors = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        begin, end = entry["data_offsets"]
-        # The copy is aligned for its type, wherever the file has it.
-        tensors[name] = data[begin:end].clone().view(DTYPES[entry["dtype"]]).view(entry["shape"])
-    return tensors
 
 
 class Layer:
@@ -155,10 +132,6 @@ def captured(call):
     return graph.replay, output
 
 
-def percentile(samples, p):
-    return sorted(samples)[max(math.ceil(p * len(samples)), 1) - 1]
-
-
 def row(name, layer, device, samples, flops, **more):
     median = statistics.median(samples)
     return {"name": name, "transport": None, "device": device.type,
@@ -166,10 +139,7 @@ def row(name, layer, device, samples, flops, **more):
             "workload": None, "tokens_per_rank": layer.output_shape[0],
             "hidden_size": layer.hidden_size, "ffn_size": layer.ffn_size,
             "num_experts": layer.num_experts, "top_k": layer.top_k, "bytes_off_rank": None,
-            "median_us": round(median, 2), "p50_us": round(percentile(samples, 0.5), 2),
-            "p90_us": round(percentile(samples, 0.9), 2), "p99_us": round(percentile(samples, 0.99), 2),
-            "min_us": round(min(samples), 2), "samples_us": [round(s, 2) for s in samples],
-            "max_over_ranks": True, "wrong": 0,
+            **sample_fields(samples), "wrong": 0,
             "rows": layer.rows, "tflops": round(flops / median * 1e-6, 3), **more}
 
 
@@ -221,19 +191,10 @@ def measure(layer, expected, device, repeats):
     return rows
 
 
-def commit():
-    named = os.environ.get("HASHEP_COMMIT")
-    if named:
-        return named
-    asked = subprocess.run(["git", "-C", os.path.dirname(os.path.abspath(__file__)), "rev-parse",
-                            "--short=12", "HEAD"], capture_output=True, text=True, check=False)
-    return asked.stdout.strip() or "unknown"
-
-
 def document(results, device):
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {"program": "torch_layer", "version": torch.__version__, "commit": commit(),
-            "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "date": now(),
             "args": sys.argv[1:],
             "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(),
                         "gpu": gpu, "mpi": None, "torch": torch.__version__,
@@ -255,7 +216,7 @@ def main():
         return 1
     device = torch.device(arguments.device)
     try:
-        tensors = read_safetensors(arguments.input)
+        tensors, _ = read_safetensors(arguments.input)
         with torch.inference_mode():
             results = measure(Layer(tensors, device), tensors["y"].to(device), device, arguments.repeats)
     except (KeyError, OSError, ValueError) as error:
@@ -264,11 +225,7 @@ def main():
     for result in results:
         print(f"{result['name']:<22} {result['median_us']:>12.1f} us {result['tflops']:>9.3f} TFLOP/s")
     if arguments.json:
-        part = arguments.json + ".tmp"
-        with open(part, "w", encoding="utf-8") as file:
-            json.dump(document(results, device), file, indent=1)
-            file.write("\n")
-        os.replace(part, arguments.json)
+        write_json(arguments.json, document(results, device))
     return 0
 
 

@@ -16,6 +16,7 @@ Installs what is missing of the named sets (default: build).
   text   the programs spm_train and spm_encode, which make token ids from text
   kjv    the King James Bible, the public-domain text of the quick start
   plot   matplotlib, for benchmarks/plot.py
+  peers  PyTorch and OpenBLAS, for benchmarks/peers (0.6 GB with what they bring along)
   test   Catch2, numpy for the reference that models are compared with, and iproute2 for the tests on
          several hosts
   ci     clang with libFuzzer, clang-format, git, ccache
@@ -54,9 +55,10 @@ LIST
     text) echo sentencepiece spm_train ;;
     kjv) printf '%s\n' 'bible-kjv bible' bible-kjv-text ;;
     plot) echo python3-matplotlib ;;
+    peers) printf '%s\n' python3-torch libopenblas0-pthread ;;
     test) printf '%s\n' catch2 python3-numpy 'iproute2 tc' ;;
     ci) printf '%s\n' 'clang clang++' "$(fuzzer_package)" 'clang-format clang-format' 'git git' 'ccache ccache' ;;
-    *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, test, ci)" >&2; return 2 ;;
+    *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, peers, test, ci)" >&2; return 2 ;;
   esac
 }
 

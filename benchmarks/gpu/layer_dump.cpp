@@ -4,9 +4,9 @@
 #include <array>
 #include <span>
 
+#include "benchmarks/choice_weights.hpp"
 #include "core/atomic_file.hpp"
 #include "core/safetensors.hpp"
-#include "kernels/gate_scores.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -22,15 +22,6 @@ std::span<const std::byte> bytes_of(ConstMatrixView matrix) {
 
 void write_bytes(AtomicFile& file, std::span<const std::byte> bytes) {
   file.write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-}
-
-std::vector<float> choice_weights(const LayerCase& c) {
-  const ExchangePlan& plan = c.plan.layers.front();
-  const LoadedMatrix gate = c.weights.gate(0);
-  std::vector<float> weights(plan.experts.size());
-  gate_weights(c.input(), gate.view, plan.experts, plan.top_k, c.config.routed_scaling_factor,
-               weights, 1);
-  return weights;
 }
 
 }  // namespace
@@ -51,7 +42,8 @@ void dump_layer(const LayerCase& c, const std::vector<std::byte>& y, const std::
   write_bytes(file, bytes_of(c.x));
   write_bytes(file, bytes_of(y));
   write_bytes(file, bytes_of(c.plan.layers.front().experts));
-  write_bytes(file, bytes_of(choice_weights(c)));
+  write_bytes(file,
+              bytes_of(choice_weights(c.config, c.weights, c.plan.layers.front(), c.input())));
   write_bytes(file, bytes_of(std::vector<float>{c.config.swiglu_limit}));
   for (const auto matrix : {&FfnWeights::w1, &FfnWeights::w2, &FfnWeights::w3}) {
     for (int64_t expert = 0; expert < s.num_experts; ++expert) {

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "core/tensor_view.hpp"
+#include "runtime/exec/batch_plan.hpp"
+#include "runtime/model/model_config.hpp"
+#include "runtime/model/weight_source.hpp"
+
+namespace hashep::bench {
+
+/// One rank's share of a layer, of one batch: what went in and what came out.
+struct LayerDump {
+  const ModelConfig& config;
+  const WeightSource& weights;  // of the dtype of x
+  const BatchPlan& plan;
+  ConstMatrixView x;  // [tokens, hidden_size]
+  ConstMatrixView y;  // the same shape and dtype
+};
+
+/// Writes it to the safetensors file `folder`/rank-R.safetensors, for peers to compute the same: x,
+/// y [tokens, d]; token_ids [tokens] i32; experts [tokens, k] i32, -1 for padding; weights [tokens,
+/// k] fp32, per choice; and the local experts' weights, in x's dtype, under the names that a model
+/// folder has for layer 0. Metadata: activation, ep_rank, ep_size, num_experts. Whole or not at
+/// all. Local. Throws InputError where the folder cannot be written to.
+void dump_layer(const LayerDump& dump, const std::string& folder);
+
+}  // namespace hashep::bench
