@@ -45,6 +45,7 @@ void declare_plan(CLI::App& command, PlanOptions& options) {
   CLI::Option* exchange = command.add_flag(
       "--exchange", options.exchange,
       "Measure the planning exchange over the ranks at hand instead; start it with mpirun");
+  exchange->disable_flag_override();  // no --exchange=false: see runs_on_ranks
   for (const char* alone : {"--router", "--top-k", "--ep-size", "--tokens-per-rank"}) {
     exchange->excludes(command.get_option(alone));
   }
@@ -70,7 +71,10 @@ void complete(Options& options) {
 
 bool runs_on_ranks(const std::vector<std::string>& args) {
   if (args.empty() || args.front() == "experts" || args.front().starts_with('-')) return false;
-  return args.front() != "plan" || std::find(args.begin(), args.end(), "--exchange") != args.end();
+  if (args.front() != "plan") return true;
+  return std::any_of(args.begin(), args.end(), [](const std::string& word) {
+    return word.starts_with("--exchange");  // and what follows it with '='
+  });
 }
 
 std::optional<Options> parse_options(int argc, const char* const* argv, bool speaks) {
