@@ -48,6 +48,7 @@ void declare_plan(CLI::App& command, PlanOptions& options) {
   CLI::Option* exchange = command.add_flag(
       "--exchange", options.exchange,
       "Measure the planning exchange over the ranks at hand instead; start it with mpirun");
+  exchange->disable_flag_override();  // no --exchange=false: see runs_on_ranks
   for (const char* alone : {"--router", "--top-k", "--ep-size", "--tokens-per-rank"}) {
     exchange->excludes(command.get_option(alone));
   }
@@ -60,10 +61,10 @@ void declare_plan(CLI::App& command, PlanOptions& options) {
       ->capture_default_str();
 }
 
-/// Whether `scale` is to predict rather than to measure: it has other options then.
-bool predicts(const std::vector<std::string>& args) {
-  return std::any_of(args.begin(), args.end(), [](const std::string& arg) {
-    return arg == "--predict" || arg.starts_with("--predict=");
+/// Whether an option is among the words, a value behind it or after '='.
+bool has_option(const std::vector<std::string>& args, const std::string& name) {
+  return std::any_of(args.begin(), args.end(), [&name](const std::string& word) {
+    return word == name || word.starts_with(name + "=");
   });
 }
 
@@ -89,10 +90,8 @@ double Options::deadline() const {
 bool runs_on_ranks(const std::vector<std::string>& args) {
   constexpr std::array<std::string_view, 3> kHere = {"experts", "fit", "check-model"};
   if (args.empty() || args.front().starts_with('-')) return false;
-  if (args.front() == "scale") return !predicts(args);
-  if (args.front() == "plan") {
-    return std::find(args.begin(), args.end(), "--exchange") != args.end();
-  }
+  if (args.front() == "scale") return !has_option(args, "--predict");
+  if (args.front() == "plan") return has_option(args, "--exchange");
   return std::find(kHere.begin(), kHere.end(), args.front()) == kHere.end();
 }
 
@@ -131,7 +130,8 @@ std::optional<Options> parse_options(int argc, const char* const* argv, bool spe
   for (CLI::App* command : {&experts, &plan, &fit, &check}) add_json(*command, options.json_path);
   declare_exchange(exchange, options.exchange);
   declare_layer(layer, options.layer);
-  options.predicts = predicts(std::vector<std::string>(argv + 1, argv + argc));
+  // `scale` has other options where it predicts.
+  options.predicts = has_option(std::vector<std::string>(argv + 1, argv + argc), "--predict");
   if (options.predicts) {
     declare_predict(scale, options.predict);
     add_json(scale, options.json_path);

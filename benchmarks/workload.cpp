@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/workload.hpp"
 
+#include <algorithm>
 #include <optional>
 
+#include "benchmarks/workloads/dealt_counts.hpp"
 #include "benchmarks/workloads/dealt_stream.hpp"
 #include "core/error.hpp"
 #include "runtime/exec/stack_routing.hpp"
@@ -12,6 +14,24 @@ namespace {
 
 constexpr int64_t kMaxBatchRows = int64_t{1} << 36;  // of all ranks
 constexpr int64_t kComparedIds = int64_t{1} << 16;   // of an endless stream
+
+/// What is measured is the traffic that the workload is named for, or nothing is.
+void require_foretold(const DealtRules& rules, const BatchPlan& plan) {
+  const auto num_experts = static_cast<size_t>(rules.shape().num_experts);
+  for (size_t layer = 0; layer < plan.layers.size(); ++layer) {
+    std::vector<int64_t> left(num_experts);
+    std::copy_n(plan.expert_counts.begin() + static_cast<std::ptrdiff_t>(layer * num_experts),
+                num_experts, left.begin());
+    for (int rank = 0; rank < rules.shape().ep_size; ++rank) {
+      const auto counts = expected_counts(rules, plan.step, rank, static_cast<int64_t>(layer));
+      for (size_t expert = 0; expert < num_experts; ++expert) left[expert] -= counts[expert];
+    }
+    if (std::any_of(left.begin(), left.end(), [](int64_t rows) { return rows != 0; })) {
+      throw RunError("layer " + std::to_string(layer) + ": experts do not get what --workload " +
+                     workload_name(rules.shape().kind) + " deals to them");
+    }
+  }
+}
 
 }  // namespace
 
@@ -68,7 +88,10 @@ BatchPlan Workload::plan(const BatchSplit& split, const Communicator& comm, Watc
   PlanPipeline planning = pipeline(split, comm, watch);
   PhaseLog log(&watch, 1, false);
   planning.start(0, log);
-  return planning.finish(log);
+  BatchPlan plan = planning.finish(log);
+  if (is_dealt_)
+    require_foretold(dealt_rules(options_, ep_size_, plan.global_tokens / ep_size_), plan);
+  return plan;
 }
 
 std::vector<int32_t> Workload::all_experts(const BatchSplit& split) const {

@@ -35,7 +35,8 @@ class Workload {
   BatchSplit split(int64_t tokens_per_rank) const;
   /// Plans these batches. The workload must outlive it. Collective.
   PlanPipeline pipeline(const BatchSplit& split, const Communicator& comm, Watch& watch) const;
-  /// The plan of the batch of step 0. Collective.
+  /// The plan of the batch of step 0. Throws RunError, on all ranks, where a workload that is dealt
+  /// out (W0 to W6) does not load experts as its rules foretell. Collective.
   BatchPlan plan(const BatchSplit& split, const Communicator& comm, Watch& watch) const;
   /// The experts in the first layer of the whole batch of step 0, all ranks' tokens, routed here
   /// and without a plan: [batch_tokens, top_k]. Local.
