@@ -27,7 +27,8 @@ namespace hashep::bench {
 ModelConfig layer_config(const LayerOptions& options, int64_t ffn_size);
 
 /// MoE layers of one size and dtype on the ranks of `comm`, with seeded weights and hidden states,
-/// planned in one way or several, beside their yardsticks (see LayerYardsticks).
+/// planned in one way or several, beside their yardsticks (see LayerYardsticks). As after many
+/// batches, no tile shape is new: all kernels are made beforehand.
 class LayerCase {
  public:
   /// References must outlive the case. Reads weights; collective (duplicates `comm`).

@@ -33,6 +33,10 @@ class ExpertFfn {
   /// and scratch memory. Part of planning, ahead of the step.
   void prepare(std::span<const int64_t> expert_offsets);
 
+  /// Makes the kernels for all tile shapes that there are, so that no batch meets a new one (each
+  /// takes a fraction of a millisecond to make).
+  void prepare_all_tiles();
+
   /// rows [expert_offsets[i], expert_offsets[i+1]) <- expert first_expert + i of them, in place,
   /// for all i (the experts of a layer stack may stand in one ExpertFfn, a layer's in consecutive
   /// places). rows: [expert_offsets.back(), hidden_size]. Allocates nothing of its own.

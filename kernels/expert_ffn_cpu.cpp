@@ -77,6 +77,10 @@ class ExpertFfn::Impl {
     tiles_.reserve(tiles);
   }
 
+  void prepare_all_tiles() {
+    for (int64_t rows = 1; rows <= kExpertTileRows; ++rows) runner_.make_ready(rows);
+  }
+
   void run(std::span<const int64_t> offsets, MatrixView rows, int64_t first_expert) {
     require_offsets(offsets, first_expert);
     require_matrix(rows, offsets.back(), "rows");
@@ -226,6 +230,10 @@ void ExpertFfn::run(std::span<const int64_t> expert_offsets, MatrixView rows,
 void ExpertFfn::run_tiles(std::span<const ExpertTile> tiles, MatrixView rows,
                           int64_t first_expert) {
   impl_->run_tiles(tiles, rows, first_expert);
+}
+
+void ExpertFfn::prepare_all_tiles() {
+  impl_->prepare_all_tiles();
 }
 
 void ExpertFfn::prepare_aligned(int64_t tile_rows) {

@@ -31,6 +31,9 @@ class LayerStack {
   /// Makes all ready for `run` with these plans. Ahead of the step. Collective.
   void prepare(const BatchPlan& plan);
 
+  /// Makes all kernels of the routed experts, as many batches would one by one. Local.
+  void prepare_all_tiles() { experts_.routed.prepare_all_tiles(); }
+
   /// One step. x: [tokens, hidden_size], in place. Allocates nothing. Collective.
   void run(const BatchPlan& plan, MatrixView x, PhaseLog& log);
 

@@ -126,8 +126,8 @@ for np in 1 2; do
   bad $np "nosuch.bin" layer --tokens nosuch.bin
   bad $np "known transports are" layer --transport udp
   for planning in ahead inline; do
-    bad $np "id 32767" layer "${tiny[@]}" --tokens beyond.bin --vocab-size 100 --ffn-size 16 \
-      --tokens-per-rank 4 --planning $planning
+    bad $np "id 32767" layer --tokens beyond.bin --vocab-size 100 --tokens-per-rank 4 \
+      --hidden-size 24 --ffn-size 16 --planning $planning
   done
 done
 bad 1 "-f" exchange -b 8 -e 16 -f 1

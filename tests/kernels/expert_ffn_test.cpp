@@ -138,6 +138,21 @@ TEST_CASE("the number of threads changes no bit and leaves OpenMP's setting alon
   }
 }
 
+TEST_CASE("with all tiles prepared, tiles of any size run, to the same bits") {
+  const Setup setup{{16, 24, Activation::silu, 0.0f}, DType::f32, false};
+  const std::vector<ExpertWeights> experts = make_experts(setup, 2);
+  const std::vector<int64_t> offsets{0, 1 + kExpertTileRows, 1 + kExpertTileRows + 77};
+  ExpertFfn ffn(setup.shape, setup.dtype, 2, setup.threads);
+  for (int64_t e = 0; e < 2; ++e) ffn.set_expert(e, experts[static_cast<size_t>(e)].view(false));
+  std::vector<ExpertTile> tiles;
+  for_each_tile(offsets, [&](const ExpertTile& tile) { tiles.push_back(tile); });
+  Matrix rows = random_matrix(setup.dtype, offsets.back(), setup.shape.hidden_size, 1);
+  CHECK_THROWS_AS(ffn.run_tiles(tiles, rows.view()), RunError);
+  ffn.prepare_all_tiles();
+  ffn.run_tiles(tiles, rows.view());
+  CHECK(same_bits(rows, run_experts(setup, experts, offsets)));
+}
+
 TEST_CASE("an expert's rows do not depend on the other experts of the rank") {
   // 47 columns: the rows start at another alignment in each run.
   const Setup setup{{47, 517, Activation::gelu, 0.0f}, DType::f32, false};
