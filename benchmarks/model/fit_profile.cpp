@@ -165,6 +165,20 @@ MachineProfile fit_levels(const MachineProfile& base, std::vector<FitRow>& rows,
   return profile;
 }
 
+/// Four digits: more say nothing, and the last ones depend on where a fit began.
+void round_levels(MachineProfile& profile) {
+  constexpr double kDigits = 4.0;
+  const auto rounded = [](double& value) {
+    if (value == 0.0) return;
+    const double unit = std::pow(10.0, std::floor(std::log10(value)) - kDigits + 1.0);
+    value = std::round(value / unit) * unit;
+  };
+  for (LevelCost& cost : profile.levels) {
+    for (double* value : {&cost.latency_s, &cost.message_s, &cost.bytes_per_s}) rounded(*value);
+    for (CachedSpeed& step : cost.cached) rounded(step.bytes_per_s);
+  }
+}
+
 std::string sources_text(const Measurements& measurements) {
   std::string text = "fitted to";
   std::set<std::string> names;
@@ -212,6 +226,7 @@ FittedProfile fit_profile(const MachineProfile& base, const Measurements& measur
   const std::string source = sources_text(measurements);
   std::vector<FitRow> rows = rows_to_fit(cached, measurements, jobs);
   FittedProfile fitted{fit_levels(cached, rows, source), {}};
+  round_levels(fitted.profile);
   if (!measurements.gemms.empty()) {
     fitted.profile.gemm = gemm_speeds(measurements.gemms);
     fitted.profile.gemm_source = "medians of hashep-bench experts over activations and ffn sizes";
