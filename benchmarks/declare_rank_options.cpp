@@ -150,6 +150,10 @@ void declare_layer(CLI::App& command, LayerOptions& options) {
           },
           "Plans made ahead, or inline (exchanged and made in each layer), or both in turn [ahead]")
       ->delimiter(',');
+  command
+      .add_option("--dump", options.dump_folder,
+                  "For peers: write ids, inputs, weights and outputs of each rank to this folder")
+      ->type_name("DIR");
 }
 
 void declare_scale(CLI::App& command, ScaleOptions& options) {
@@ -174,10 +178,6 @@ void declare_scale(CLI::App& command, ScaleOptions& options) {
   command.add_option("--repeats", options.repeats, "How often all sizes are measured in turn")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  command
-      .add_option("--dump", options.dump_folder,
-                  "For peers: write ids, inputs, weights and outputs of each rank to this folder")
-      ->type_name("DIR");
 }
 
 }  // namespace hashep::bench
