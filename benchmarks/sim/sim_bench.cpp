@@ -8,7 +8,7 @@
 #include <simgrid/s4u/Actor.hpp>
 
 #include "benchmarks/exchange_check.hpp"
-#include "benchmarks/sim/network_bytes.hpp"
+#include "benchmarks/sim/sent_messages.hpp"
 #include "benchmarks/sim/sim_case.hpp"
 #include "comm/topology.hpp"
 #include "comm/transport/hier_transport.hpp"
@@ -19,13 +19,15 @@
 namespace hashep::bench {
 namespace {
 
+constexpr double kStartDelay = 1.0;  // simulated seconds: longer than telling all ranks takes
+
 /// What one transport did, over all ranks.
 struct Outcome {
   double dispatch_us = 0.0;
   double combine_us = 0.0;
   double layer_us = 0.0;
-  double dispatch_bytes = 0.0;  // between nodes, as the simulated links carried them
-  double combine_bytes = 0.0;
+  SentMessages dispatched;
+  SentMessages combined;
   int64_t wrong_in_dispatch = 0;
   int64_t wrong_in_combine = 0;
 };
@@ -44,7 +46,6 @@ class SimBench {
     x_buffer_.reserve(bytes());
     y_buffer_.reserve(bytes());
     check_.fill(x());
-    if (comm.rank() == 0) network_.emplace(comm.size());
   }
 
   Outcome run(const std::string& name) {
@@ -52,37 +53,42 @@ class SimBench {
     const std::unique_ptr<Transport> transport = make(name);
     transport->reserve({&plan, 1}, options_.dtype, options_.hidden_size);
     Outcome outcome;
-    int64_t wrong_here = 0;
     poison(y());
 
     begin();
     const MatrixView rows = transport->dispatch(plan, x());
-    outcome.dispatch_us = end(outcome.dispatch_bytes);
-    wrong_here = check_.wrong_in_dispatch(rows);
-    outcome.wrong_in_dispatch = sum(wrong_here);
+    outcome.dispatch_us = end();
+    outcome.dispatched = sent_messages();
+    outcome.wrong_in_dispatch = sum(check_.wrong_in_dispatch(rows));
     check_.run_experts(rows);
 
     begin();
     transport->combine(plan, {}, {}, y());
-    outcome.combine_us = end(outcome.combine_bytes);
+    outcome.combine_us = end();
+    outcome.combined = sent_messages();
     outcome.wrong_in_combine = sum(check_.wrong_in_combine(y(), {}, true));
 
     begin();
     run_layer(*transport);
-    double layer_bytes = 0.0;
-    outcome.layer_us = end(layer_bytes);
+    outcome.layer_us = end();
     return outcome;
   }
 
   nlohmann::ordered_json rows_of(const std::string& transport, const Outcome& outcome) const {
     const int64_t row_bytes = options_.hidden_size * dtype_size(options_.dtype);
-    const bool once = transport == "hier";
-    const int64_t out = once ? case_.traffic.rows_inter_dedup : case_.traffic.rows_inter;
+    int64_t out = case_.traffic.rows_inter * row_bytes;
+    const int64_t back = out;
+    if (transport == "hier") {
+      out = case_.traffic.rows_inter_dedup * row_bytes;
+      for (const BufferRows& of_rank : case_.traffic.buffers) {
+        out += of_rank.out_routes * static_cast<int64_t>(sizeof(NodePlan::Route));
+      }
+    }
     nlohmann::ordered_json rows = nlohmann::ordered_json::array();
     rows.push_back(row("dispatch", transport, outcome.dispatch_us, outcome.wrong_in_dispatch));
-    add_bytes(rows.back(), out * row_bytes, outcome.dispatch_bytes);
+    add_messages(rows.back(), out, outcome.dispatched);
     rows.push_back(row("combine", transport, outcome.combine_us, outcome.wrong_in_combine));
-    add_bytes(rows.back(), case_.traffic.rows_inter * row_bytes, outcome.combine_bytes);
+    add_messages(rows.back(), back, outcome.combined);
     rows.push_back(row("layer", transport, outcome.layer_us, std::nullopt));
     return rows;
   }
@@ -103,18 +109,19 @@ class SimBench {
     return std::make_unique<HierTransport>(comm_, topology_, watch_, 1);
   }
 
-  /// Ranks begin together.
+  /// Ranks begin at one instant, however unevenly a barrier lets them go.
   void begin() {
     barrier();
-    if (network_) network_->take();
-    barrier();
-    begin_ = MPI_Wtime();
+    if (comm_.rank() == 0) count_sent_messages(case_.nodes);
+    const double now = MPI_Wtime();
+    check_mpi(MPI_Allreduce(&now, &begin_, 1, MPI_DOUBLE, MPI_MAX, comm_.get()), "MPI_Allreduce");
+    begin_ += kStartDelay;
+    simgrid::s4u::this_actor::sleep_until(begin_);
   }
-  /// Microseconds since, of the slowest rank, on all ranks; the bytes on rank 0.
-  double end(double& network_bytes) {
+  /// Microseconds since, of the slowest rank, on all ranks.
+  double end() {
     const double mine = MPI_Wtime() - begin_;
     barrier();
-    if (network_) network_bytes = network_->take();
     double slowest = 0.0;
     check_mpi(MPI_Allreduce(&mine, &slowest, 1, MPI_DOUBLE, MPI_MAX, comm_.get()), "MPI_Allreduce");
     return 1e6 * slowest;
@@ -189,9 +196,11 @@ class SimBench {
     row["simulated"] = true;
     return row;
   }
-  static void add_bytes(nlohmann::ordered_json& row, int64_t planned, double carried) {
-    row["bytes_inter"] = planned;
-    row["bytes_on_network"] = static_cast<int64_t>(carried + 0.5);
+  /// What the plans of all ranks say that nodes send each other, and what they sent.
+  static void add_messages(nlohmann::ordered_json& row, int64_t planned, SentMessages sent) {
+    row["bytes_inter_planned"] = planned;
+    row["bytes_inter"] = sent.bytes;
+    row["messages_inter"] = sent.messages;
   }
 
   const SimOptions& options_;
@@ -202,7 +211,6 @@ class SimBench {
   ExchangeCheck check_;
   Buffer x_buffer_;
   Buffer y_buffer_;
-  std::optional<NetworkBytes> network_;  // rank 0 alone
   double begin_ = 0.0;
 };
 

@@ -34,6 +34,8 @@ def read_profile(path):
                 value = levels[level][field]
                 if not isinstance(value, (int, float)) or value < 0 or (value == 0 and field == "bytes_per_s"):
                     raise ValueError(f"level {level}: {field} is {value!r}")
+        if not all(rows > 0 and rate > 0 for rows, rate in profile["gemm"]["bf16"]):
+            raise ValueError("gemm: bf16 has rows or rates that are not positive")
         per_node = profile["ranks_per_node"]
         if not isinstance(per_node, int) or per_node < 1:
             raise ValueError(f"ranks_per_node is {per_node!r}")
@@ -133,6 +135,16 @@ def write_hostfile(out, ranks):
     out.writelines(f"rank{rank}\n" for rank in range(ranks))
 
 
+def write_files(folder, profile, ranks, tree):
+    """Writes both into a folder; returns their paths."""
+    platform, hostfile = Path(folder) / "platform.xml", Path(folder) / "hostfile"
+    with open(platform, "w", encoding="utf-8") as out:
+        write_platform(out, profile, ranks, tree)
+    with open(hostfile, "w", encoding="utf-8") as out:
+        write_hostfile(out, ranks)
+    return platform, hostfile
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("profile", help="machine profile (JSON)")
@@ -150,10 +162,7 @@ def main():
                 "oversubscription": args.oversubscription}
         folder = Path(args.output)
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "platform.xml", "w", encoding="utf-8") as out:
-            write_platform(out, profile, args.ranks, tree)
-        with open(folder / "hostfile", "w", encoding="utf-8") as out:
-            write_hostfile(out, args.ranks)
+        write_files(folder, profile, args.ranks, tree)
     except (OSError, ValueError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
