@@ -18,6 +18,7 @@ Installs what is missing of the named sets (default: build).
   plot   matplotlib, for launch/plot_table.py and launch/plot_traffic.py
   test   Catch2, numpy for the reference that models are compared with, and iproute2 for the tests on
          several hosts
+  sim    SimGrid, for benchmarks/sim/run.sh
   ci     clang with libFuzzer, clang-format, git, ccache
 
   --yes   do not ask, even when a person is at the terminal
@@ -54,9 +55,10 @@ LIST
     text) echo sentencepiece spm_train ;;
     kjv) printf '%s\n' 'bible-kjv bible' bible-kjv-text ;;
     plot) echo python3-matplotlib ;;
+    sim) echo libsimgrid-dev smpicxx ;;
     test) printf '%s\n' catch2 python3-numpy 'iproute2 tc' ;;
     ci) printf '%s\n' 'clang clang++' "$(fuzzer_package)" 'clang-format clang-format' 'git git' 'ccache ccache' ;;
-    *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, test, ci)" >&2; return 2 ;;
+    *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, test, sim, ci)" >&2; return 2 ;;
   esac
 }
 

@@ -28,10 +28,8 @@ std::vector<int32_t> route_all(const SimOptions& options, int ep_size) {
 }  // namespace
 
 SimCase make_sim_case(const SimOptions& options, int ep_size, int ep_rank) {
-  SimCase made{nodes_of_equal_size(ep_size, options.ranks_per_node),
-               route_all(options, ep_size),
-               {},
-               {}};
+  SimCase made{
+      nodes_of_equal_size(ep_size, options.ranks_per_node), route_all(options, ep_size), {}, {}};
   const Placement placement = contiguous_placement(options.num_experts, ep_size);
   std::vector<int32_t> expert_nodes;
   for (const int32_t owner : placement.ranks()) expert_nodes.push_back(made.nodes.node_of(owner));
@@ -45,8 +43,8 @@ SimCase make_sim_case(const SimOptions& options, int ep_size, int ep_rank) {
         .subspan(static_cast<size_t>(rank * assignments), static_cast<size_t>(assignments));
   };
   for (int rank = 0; rank < ep_size; ++rank) {
-    const auto of_rank = std::span(counts).subspan(static_cast<size_t>(rank * words),
-                                                   static_cast<size_t>(words));
+    const auto of_rank =
+        std::span(counts).subspan(static_cast<size_t>(rank * words), static_cast<size_t>(words));
     const auto num_experts = static_cast<size_t>(options.num_experts);
     count_assignments(experts_of(rank), of_rank.first(num_experts));
     count_node_rows(experts_of(rank), top_k, expert_nodes, of_rank.subspan(num_experts));

@@ -15,7 +15,8 @@ std::optional<SimOptions> parse_sim_options(int argc, const char* const* argv, b
   add_count(app, "--ranks-per-node", options.ranks_per_node, "Ranks that share a node");
   add_count(app, "--tokens-per-rank", options.tokens_per_rank, "Tokens of each rank");
   add_count(app, "--hidden-size", options.hidden_size, "Elements of a row");
-  add_count(app, "--ffn-size", options.ffn_size, "Of each expert, whose GEMMs are timed by a model");
+  add_count(app, "--ffn-size", options.ffn_size,
+            "Of each expert, whose GEMMs are timed by a model");
   add_count(app, "--num-experts", options.num_experts, "Experts");
   add_count(app, "--top-k", options.top_k, "Experts of a token");
   add_count(app, "--vocab-size", options.vocab_size, "Token ids are drawn evenly from so many");
