@@ -34,6 +34,10 @@ def read_profile(path):
                 value = levels[level][field]
                 if not isinstance(value, (int, float)) or value < 0 or (value == 0 and field == "bytes_per_s"):
                     raise ValueError(f"level {level}: {field} is {value!r}")
+        message = levels["network"].get("message_s")
+        if not isinstance(message, (int, float)) or message <= 0:
+            raise ValueError("level network has no message_s: a simulation needs the time of each message at its "
+                             "sender, and latencies of messages, not of exchanges (docs/simulation.md)")
         if not all(rows > 0 and rate > 0 for rows, rate in profile["gemm"]["bf16"]):
             raise ValueError("gemm: bf16 has rows or rates that are not positive")
         per_node = profile["ranks_per_node"]

@@ -56,7 +56,7 @@ def parse_arguments(argv):
 
 def network_settings(profile):
     """SimGrid's settings: a network that is what the platform file says, and no clock but the simulated one."""
-    message = profile["levels"]["network"].get("message_s", 0.0)
+    message = profile["levels"]["network"]["message_s"]
     return [
         "smpi/simulate-computation:no",  # what a rank computes takes no time of itself
         "network/TCP-gamma:0",  # no TCP windows

@@ -58,5 +58,7 @@ refused() {
 refused "No such file" --machine "$work/nowhere.json"
 echo '{"levels": {}}' >"$work/empty.json"
 refused "no machine profile" --machine "$work/empty.json"
+sed '/"message_s"/d' "${run%/*}/h100-node.json" >"$work/exchange.json"
+refused "has no message_s" --machine "$work/exchange.json"
 refused "top-k exceeds" --num-experts 4 --top-k 6
 exit $failures
