@@ -8,6 +8,7 @@ Started by benchmarks/sim/run.sh, which builds what it runs. See docs/simulation
 import argparse
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -95,8 +96,14 @@ def run_bounded(command, timeout):
             raise
 
 
+def cpu_seconds():
+    """Of all children that have ended. A simulation uses one core."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def simulate(args, profile, binary, ranks, top_k, folder):
-    """One job: both transports. Returns (its result document, wall seconds)."""
+    """One job: both transports. Returns (its result document, what it took of this machine)."""
     tree = {"nodes_per_leaf": args.nodes_per_leaf, "spines": args.spines,
             "oversubscription": args.oversubscription}
     platform, hostfile = platform_file.write_files(folder, profile, ranks, tree)
@@ -110,14 +117,16 @@ def simulate(args, profile, binary, ranks, top_k, folder):
                 "--ffn-size", str(args.ffn_size), "--num-experts", str(args.num_experts),
                 "--top-k", str(top_k), "--transport", args.transport, "--gemm", gemm,
                 "--json", str(result)]
-    begin = time.monotonic()
+    begin, cpu = time.monotonic(), cpu_seconds()
     code, output = run_bounded(command, args.timeout)
     if code != 0 or not result.exists():
         errors = [line for line in output.splitlines() if "error:" in line]
         last = (errors or output.splitlines() or [f"exit code {code}"])[-1]
         bad_input = any(line.startswith("hashep-sim: error:") for line in errors) and code == 2
         raise SimulationError(f"{ranks} ranks, top-{top_k}: {last.strip()}", 2 if bad_input else 1)
-    return json.loads(result.read_text(encoding="utf-8")), time.monotonic() - begin
+    took = {"ranks": ranks, "top_k": top_k, "wall_s": round(time.monotonic() - begin, 1),
+            "cpu_s": round(cpu_seconds() - cpu, 1)}
+    return json.loads(result.read_text(encoding="utf-8")), took
 
 
 class SimulationError(Exception):
@@ -173,28 +182,28 @@ def run(argv, binary):
         profile = platform_file.read_profile(args.machine)
         document = None
         rows = []
-        walls = []
+        runs = []
         print(f"# {profile['name']}: nodes of {profile['ranks_per_node']}, {args.tokens_per_rank} tokens "
               f"a rank, d {args.hidden_size}, {args.num_experts} experts; MB are between nodes")
         print(f"# {'ranks':>4} {'top-k':>6}  {'':9}  {'flat':>10}         MB  {'hier':>10}         MB  flat / hier")
         with tempfile.TemporaryDirectory() as folder:
             for ranks in args.ranks:
                 for top_k in args.top_k:
-                    found, wall = simulate(args, profile, binary, ranks, top_k, Path(folder))
+                    found, took = simulate(args, profile, binary, ranks, top_k, Path(folder))
                     check_rows(found["results"])
                     for line in table_lines(found["results"]):
                         print(line)
-                    print(f"# simulated in {wall:.1f} s", flush=True)
+                    print(f"# simulated in {took['wall_s']} s, {took['cpu_s']} s of them computing", flush=True)
                     document = document or found
                     rows += found["results"]
-                    walls.append({"ranks": ranks, "top_k": top_k, "wall_s": round(wall, 1)})
+                    runs.append(took)
         if args.json:
             document.update(program="hashep-sim", args=argv, ranks=max(args.ranks), results=rows)
             document["simulation"] = {
                 "profile": Path(args.machine).name, "machine": profile,
                 "fat_tree": {"nodes_per_leaf": args.nodes_per_leaf, "spines": args.spines,
                              "oversubscription": args.oversubscription},
-                "simgrid": simgrid_version(), "settings": network_settings(profile), "runs": walls}
+                "simgrid": simgrid_version(), "settings": network_settings(profile), "runs": runs}
             write_whole(args.json, json.dumps(document, indent=1) + "\n")
     except SimulationError as error:
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
