@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/watch.hpp"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -55,11 +53,11 @@ void Watch::wait(MPI_Request& request) {
 Watch::Patience Watch::start_waiting() const {
   const auto now = Clock::now();
   const double grace = std::min(kLongestGrace, deadline_ / 4);
-  return {now + seconds(deadline_ - grace), now + kNoteInterval, grace};
+  return {now + seconds(deadline_ - grace), now + kNoteInterval, grace, 0};
 }
 
 bool Watch::is_patient(Patience& patience) {
-  sched_yield();
+  pause_between_polls(patience.polls++);
   const auto now = Clock::now();
   if (now < patience.next_notes) return true;
   patience.next_notes = now + kNoteInterval;

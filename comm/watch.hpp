@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "comm/pause.hpp"
 #include "core/error.hpp"
 #include "core/phase.hpp"
 
@@ -70,7 +71,7 @@ class Watch {
   /// core between polls. `what()` tells, for the error, what is waited for.
   template <typename Ready, typename What>
   void wait_until(int spins, Ready&& ready, What&& what) {
-    for (int spin = 0; spin < spins; ++spin) {
+    for (int spin = spins_before_pause(spins); spin > 0; --spin) {
       if (ready()) return;
     }
     Patience patience = start_waiting();
@@ -104,6 +105,7 @@ class Watch {
     std::chrono::time_point<Clock, std::chrono::duration<double>> limit;  // may be far away
     Clock::time_point next_notes;
     double grace = 0.0;  // seconds kept for the roll call
+    int64_t polls = 0;
   };
   Patience start_waiting() const;
   /// Yields the core and looks after notes and signals. False past the limit.

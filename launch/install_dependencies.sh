@@ -19,6 +19,7 @@ Installs what is missing of the named sets (default: build).
   peers  PyTorch and OpenBLAS, for benchmarks/peers (0.6 GB with what they bring along)
   test   Catch2, numpy for the reference that models are compared with, and iproute2 for the tests on
          several hosts
+  sim    SimGrid, for benchmarks/sim/run.sh
   ci     clang with libFuzzer, clang-format, git, ccache
 
   --yes   do not ask, even when a person is at the terminal
@@ -56,9 +57,10 @@ LIST
     kjv) printf '%s\n' 'bible-kjv bible' bible-kjv-text ;;
     plot) echo python3-matplotlib ;;
     peers) printf '%s\n' python3-torch libopenblas0-pthread ;;
+    sim) echo libsimgrid-dev smpicxx ;;
     test) printf '%s\n' catch2 python3-numpy 'iproute2 tc' ;;
     ci) printf '%s\n' 'clang clang++' "$(fuzzer_package)" 'clang-format clang-format' 'git git' 'ccache ccache' ;;
-    *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, peers, test, ci)" >&2; return 2 ;;
+    *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, peers, test, sim, ci)" >&2; return 2 ;;
   esac
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "comm/transport/local_work.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/scatter.hpp"
 
@@ -68,6 +69,7 @@ void HierTransport::work_until(const Step& step) {
 }
 
 void HierTransport::scatter_locally(const ExchangePlan& plan, ConstMatrixView x, bool stream) {
+  pass_node_rows(plan, topology_.nodes, x.row_bytes());
   const int64_t slice = slice_tokens(x);
   for (int64_t first = 0; first < x.rows; first += slice) {
     const int64_t count = std::min(slice, x.rows - first);
@@ -170,6 +172,7 @@ void HierTransport::combine_some(const ExchangePlan& plan, int64_t ready, ConstM
        .shared = shared.rows == 0 ? shared : shared.slice(combined_, count),
        .stream = rows_.are_streamed(plan)},
       y.slice(combined_, count), threads_);
+  pass_copy(plan.across.total_returns() * count / std::max<int64_t>(1, plan.tokens), y.row_bytes());
   combined_ += count;
 }
 
@@ -179,6 +182,7 @@ void HierTransport::combine(const ExchangePlan& plan, std::span<const float> wei
   flags_.set(Mark::computed, exchange_);
   flags_.wait(Mark::computed, exchange_, [&] { poll_combine(plan); });
   poll_combine(plan);  // all have computed: results are on their way now
+  pass_node_rows(plan, topology_.nodes, y.row_bytes());
   work_until([&] {
     const bool sent = inbound_.send_results(plan);
     combine_some(plan, outbound_.take_results(plan), shared, y);

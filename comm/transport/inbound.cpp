@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "comm/transport/cross_messages.hpp"
+#include "comm/transport/local_work.hpp"
 #include "core/narrow.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/stream_copy.hpp"
@@ -91,6 +92,7 @@ bool Inbound::land_rows(const ExchangePlan& plan, bool stream) {
       continue;
     }
     while (const auto message = taking.stream.take_arrived()) {
+      const size_t first_route = taking.next_route;
       for (int64_t row = message->begin; row < message->end; ++row) {
         const std::byte* const from = taking.stream.rows().row(row);
         for (bool is_last = false; !is_last;) {
@@ -98,6 +100,7 @@ bool Inbound::land_rows(const ExchangePlan& plan, bool stream) {
           copy_row(next_place(plan, taking), from, row_bytes, stream);
         }
       }
+      pass_spread_rows(static_cast<int64_t>(taking.next_route - first_route), row_bytes);
     }
     all = all && taking.stream.was_complete();
   }
@@ -145,11 +148,13 @@ bool Inbound::send_results(const ExchangePlan& plan) {
     const auto message = taking.stream.unsent();
     if (message && can_sum) {
       const MatrixView rows = taking.stream.rows().slice(message->begin, message->size());
+      const size_t first_route = taking.next_route;
       if (plan.across.reduces) {
         pack_sums(plan, taking, rows);
       } else {
         pack_results(plan, taking, rows);
       }
+      pass_spread_rows(static_cast<int64_t>(taking.next_route - first_route), rows.row_bytes());
       taking.stream.send_next();
     }
     all = taking.stream.is_complete() && all;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "comm/transport/local_work.hpp"
 #include "core/narrow.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/permute.hpp"
@@ -18,18 +19,21 @@ MpiBufferRows mpi_buffer_rows(std::span<const ExchangePlan> plans) {
   return rows;
 }
 
-MpiTransport::MpiTransport(const Communicator& comm, Watch& watch, int threads)
-    : comm_(comm.get()), watch_(watch), threads_(threads) {}
+namespace {
 
-void MpiTransport::Side::set(std::span<const int64_t> row_counts,
-                             std::span<const int64_t> row_displs) {
-  counts.resize(row_counts.size());
-  displs.resize(row_counts.size());
-  for (size_t rank = 0; rank < row_counts.size(); ++rank) {
-    counts[rank] = narrow<int>(row_counts[rank], "rows to one rank");
-    displs[rank] = narrow<int>(row_displs[rank], "row displacement");
+void set_side(std::span<const int64_t> counts, std::span<const int64_t> displs, RowsByRank& side) {
+  side.counts.resize(counts.size());
+  side.displs.resize(counts.size());
+  for (size_t rank = 0; rank < counts.size(); ++rank) {
+    side.counts[rank] = narrow<int>(counts[rank], "rows to one rank");
+    side.displs[rank] = narrow<int>(displs[rank], "row displacement");
   }
 }
+
+}  // namespace
+
+MpiTransport::MpiTransport(const Communicator& comm, Watch& watch, int threads)
+    : comm_(comm.get()), watch_(watch), threads_(threads) {}
 
 void MpiTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) {
   if (!row_type_ || dtype != dtype_ || hidden_size != hidden_size_) {
@@ -45,26 +49,17 @@ void MpiTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int
   for (const ExchangePlan& plan : plans) places_.reserve(static_cast<size_t>(plan.num_experts));
 }
 
-void MpiTransport::exchange(const Side& from, const std::byte* send, const Side& to,
-                            std::byte* recv) {
-  MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(
-      MPI_Ialltoallv(send, from.counts.data(), from.displs.data(), row_type_->get(), recv,
-                     to.counts.data(), to.displs.data(), row_type_->get(), comm_.get(), &request),
-      "MPI_Ialltoallv");
-  watch_.count_collective();
-  watch_.wait(request);
-}
-
 MatrixView MpiTransport::dispatch(const ExchangePlan& plan, ConstMatrixView x) {
   const MatrixView expert_rows = expert_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
   const MatrixView sent = send_buffer_.matrix(dtype_, plan.total_send(), hidden_size_);
   const MatrixView received = recv_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
   permute_rows(x, plan.send_rows, plan.top_k, sent, threads_);
-  source_.set(plan.send_counts, plan.send_displs);
-  owner_.set(plan.recv_counts, plan.recv_displs);
-  exchange(source_, sent.data, owner_, received.data);
+  pass_copy(sent.rows, sent.row_bytes());
+  set_side(plan.send_counts, plan.send_displs, source_);
+  set_side(plan.recv_counts, plan.recv_displs, owner_);
+  all_to_all(comm_, watch_, row_type_->get(), source_, sent.data, owner_, received.data);
   copy_blocks_to_experts(received, plan.landing_blocks, expert_rows, threads_);
+  pass_copy(received.rows, received.row_bytes());
   return expert_rows;
 }
 
@@ -74,9 +69,10 @@ void MpiTransport::combine(const ExchangePlan& plan, std::span<const float> weig
   const MatrixView returned = recv_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
   const MatrixView received = send_buffer_.matrix(dtype_, plan.total_send(), hidden_size_);
   copy_blocks_from_experts(expert_rows, plan.landing_blocks, returned, threads_);
-  source_.set(plan.send_counts, plan.send_displs);
-  owner_.set(plan.recv_counts, plan.recv_displs);
-  exchange(owner_, returned.data, source_, received.data);
+  pass_copy(returned.rows, returned.row_bytes());
+  set_side(plan.send_counts, plan.send_displs, source_);
+  set_side(plan.recv_counts, plan.recv_displs, owner_);
+  all_to_all(comm_, watch_, row_type_->get(), owner_, returned.data, source_, received.data);
   places_.assign(static_cast<size_t>(plan.num_experts), ExpertPlace{received.data, 0});
   combine_rows({.places = places_,
                 .experts = plan.experts,
@@ -85,6 +81,7 @@ void MpiTransport::combine(const ExchangePlan& plan, std::span<const float> weig
                 .weights = weights,
                 .shared = shared},
                y, threads_);
+  pass_copy(received.rows, received.row_bytes());
 }
 
 int64_t MpiTransport::buffer_bytes() const {

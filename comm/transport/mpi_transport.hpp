@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "comm/transport/all_to_all.hpp"
 #include "comm/transport/transport.hpp"
 #include "comm/watch.hpp"
 #include "core/buffer.hpp"
@@ -21,8 +22,7 @@ struct MpiBufferRows {
 MpiBufferRows mpi_buffer_rows(std::span<const ExchangePlan> plans);
 
 /// Transport `mpi`, the baseline: permute, MPI_Ialltoallv on a communicator of its own, with a row
-/// datatype so that counts stay in rows, permute. The non-blocking call is used because only it can
-/// be waited for under a deadline.
+/// datatype so that counts stay in rows, permute.
 class MpiTransport final : public Transport {
  public:
   /// Collective (duplicates `comm`). `watch` must outlive the transport.
@@ -36,16 +36,6 @@ class MpiTransport final : public Transport {
   int64_t buffer_bytes() const override;
 
  private:
-  /// Counts and displacements of one direction, narrowed at the MPI boundary.
-  struct Side {
-    std::vector<int> counts;
-    std::vector<int> displs;
-
-    void set(std::span<const int64_t> row_counts, std::span<const int64_t> row_displs);
-  };
-
-  void exchange(const Side& from, const std::byte* send, const Side& to, std::byte* recv);
-
   Communicator comm_;
   Watch& watch_;
   int threads_;
@@ -56,8 +46,8 @@ class MpiTransport final : public Transport {
   Buffer recv_buffer_;               // rank-major, at the owner
   Buffer expert_buffer_;             // expert-major, at the owner
   std::vector<ExpertPlace> places_;  // all in send_buffer_. [num_experts]
-  Side source_;
-  Side owner_;
+  RowsByRank source_;                // narrowed at the MPI boundary
+  RowsByRank owner_;
 };
 
 }  // namespace hashep

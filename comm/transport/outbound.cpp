@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "comm/transport/cross_messages.hpp"
+#include "comm/transport/local_work.hpp"
 #include "core/narrow.hpp"
 
 namespace hashep {
@@ -53,6 +54,7 @@ bool Outbound::send_next(const ExchangePlan& plan, ConstMatrixView x) {
         std::memcpy(first + static_cast<size_t>(row) * row_bytes,
                     x.row(out.tokens[static_cast<size_t>(row)]), row_bytes);
       }
+      pass_copy(message->size(), x.row_bytes());
       crossings_[i].stream.send_next();
       found = true;
     }
