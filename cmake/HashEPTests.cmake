@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# hashep_add_test(NAME SOURCES ... [DEPENDS ...]): a Catch2 program with its own main.
+# hashep_add_test(NAME SOURCES ... [DEPENDS ...]): a Catch2 program with its own main. Target
+# unit_tests builds them all.
 # hashep_add_mpi_test(NAME RANKS 1 2 3 ... SOURCES ... [DEPENDS ...]): the same under mpirun, run
 # once for each number of ranks; it fails where one rank fails.
 # hashep_add_gpu_test(NAME SOURCES ... [DEPENDS ...]): a Catch2 program on a GPU; skipped, in words,
@@ -27,11 +28,14 @@ hashep_set_flags(hashep_catch_main)
 # of libstdc++'s <regex> in it.
 target_compile_options(hashep_catch_main PRIVATE -O0)
 
+add_custom_target(unit_tests)
+
 function(hashep_add_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE hashep_catch_main hashep_test_support ${ARG_DEPENDS})
   hashep_set_flags(${name})
+  add_dependencies(unit_tests ${name})
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT ${HASHEP_TEST_TIMEOUT})
 endfunction()

@@ -78,6 +78,7 @@ suite() {
       ;;
     cuda-standin) targets=(standin_tests); set -- --label-regex standin "$@" ;;
   esac
+  if [[ " $* " == *" --label-regex unit "* ]]; then targets=(unit_tests); fi
   printf '\n== %s\n' "$preset"
   if ! build "$preset" "${targets[@]}"; then
     note "$preset" 1 "the build failed"
