@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "benchmarks/declare_workload.hpp"
 #include "benchmarks/option_types.hpp"
 
 namespace hashep::bench {
@@ -20,29 +21,7 @@ void add_holdout(CLI::App& command, int64_t& holdout) {
 }
 
 void declare_routing(CLI::App& command, JobRouting& routing) {
-  CLI::Option* workload =
-      command.add_option("--workload", routing.workload, "Seeded token ids: uniform or zipf")
-          ->check(CLI::IsMember({"uniform", "zipf"}))
-          ->capture_default_str();
-  command.add_option("--tokens", routing.tokens.path, "Token ids (.npy, .bin) or text instead")
-      ->type_name("FILE")
-      ->excludes(workload);
-  command.add_option("--token-dtype", routing.tokens.bin_dtype, "Of a .bin file: u16, u32 or i32")
-      ->check(CLI::IsMember({"u16", "u32", "i32"}))
-      ->capture_default_str();
-  command.add_option("--tokenizer", routing.tokens.tokenizer, "SentencePiece model for text")
-      ->type_name("FILE");
-  add_count(command, "--vocab-size", routing.vocab_size, "Token ids are in [0, this) [32K]");
-  const std::map<std::string, RouterKind> routers{
-      {"token", RouterKind::token},       {"position", RouterKind::position},
-      {"previous", RouterKind::previous}, {"bigram", RouterKind::bigram},
-      {"table", RouterKind::table},       {"balanced", RouterKind::balanced}};
-  command
-      .add_option("--router", routing.router,
-                  "token, position, previous, bigram, table or balanced [token]")
-      ->transform(CLI::CheckedTransformer(routers));
-  command.add_option("--table", routing.table, "Of --router table")->type_name("FILE");
-  command.add_option("--seed", routing.seed, "Of ids and routers")->capture_default_str();
+  declare_workload(command, routing.workload);
   command
       .add_option("--placement", routing.placement,
                   "Experts on ranks: contiguous, balanced or a placement file")

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "benchmarks/declare_workload.hpp"
 #include "benchmarks/exchange_table.hpp"
 #include "benchmarks/layer_table.hpp"
 #include "benchmarks/option_types.hpp"
@@ -21,27 +22,7 @@ CLI::Option* declare_common(CLI::App& command, RankOptions& options) {
   add_count(command, "--num-experts", options.num_experts, "Experts, over all ranks [16]");
   add_count(command, "--top-k", options.top_k, "Experts of a token [1]");
   add_dtypes(command, options.dtypes, "fp32, bf16 [fp32]");
-  command.add_option("--workload", options.workload,
-                     "Token ids and their routing: " + known_workloads() +
-                         " [uniform, or with --tokens the file]");
-  command
-      .add_option("--tokens", options.tokens.path,
-                  "Token ids (.npy, .bin) or text (with --tokenizer)")
-      ->type_name("FILE");
-  command.add_option("--token-dtype", options.tokens.bin_dtype, "Of a .bin file: u16, u32 or i32")
-      ->check(CLI::IsMember({"u16", "u32", "i32"}))
-      ->capture_default_str();
-  command.add_option("--tokenizer", options.tokens.tokenizer, "SentencePiece model for text")
-      ->type_name("FILE");
-  add_count(command, "--vocab-size", options.vocab_size, "Token ids are in [0, this) [32K]");
-  command.add_option(
-      "--router", options.router,
-      "Of uniform, zipf and text: token, position, previous, bigram (hashes), table, "
-      "or balanced (a greedy table from the ids) [token]");
-  command
-      .add_option("--table", options.table, "tid2eid table (.safetensors, .npy) for --router table")
-      ->type_name("FILE");
-  add_count(command, "--seed", options.seed, "Seed of ids and routers [1]");
+  declare_workload(command, options.workload);
   add_count(command, "--threads", options.threads, "Threads of a rank [1]");
   command
       .add_option("--deadline", options.deadline, "Seconds that a wait for other ranks may take")

@@ -44,7 +44,7 @@ ModelConfig layer_config(const LayerOptions& options, int64_t ffn_size) {
   config.num_experts = shape.num_experts;
   config.num_shared_experts = options.num_shared_experts;
   config.top_k = narrow<int>(shape.top_k, "--top-k");
-  config.vocab_size = shape.vocab_size;
+  config.vocab_size = shape.workload.vocab_size;
   config.activation = options.activation;
   config.score = options.score;
   config.router = RouterKind::token;

@@ -29,7 +29,7 @@ void validate_common(const RankOptions& options) {
   require_between("--num-experts", options.num_experts, 1, kMaxModelSize);
   require_between("--top-k", options.top_k, 1, options.num_experts);
   require_between("--num-layers", options.num_layers, 1, kMaxModelSize);
-  require_between("--vocab-size", options.vocab_size, 1, kMaxVocabSize);
+  require_between("--vocab-size", options.workload.vocab_size, 1, kMaxVocabSize);
   require_between("--threads", options.threads, 1, kMaxThreads);
   if (!std::isfinite(options.deadline) || options.deadline <= 0.0) {
     throw InputError("--deadline: must be a positive number of seconds");
@@ -48,15 +48,11 @@ void validate_transports(const std::vector<std::string>& names) {
 }  // namespace
 
 WorkloadOptions workload_options(const RankOptions& options) {
-  return {.name = options.workload,
-          .num_layers = options.num_layers,
-          .num_experts = options.num_experts,
-          .top_k = options.top_k,
-          .vocab_size = options.vocab_size,
-          .tokens = options.tokens,
-          .router = options.router,
-          .table = options.table,
-          .seed = static_cast<uint64_t>(options.seed)};
+  WorkloadOptions workload = options.workload;
+  workload.num_layers = options.num_layers;
+  workload.num_experts = options.num_experts;
+  workload.top_k = options.top_k;
+  return workload;
 }
 
 std::vector<int64_t> ExchangeOptions::sizes() const {

@@ -22,12 +22,7 @@ struct RankOptions {
   int64_t top_k = 1;
   std::vector<DType> dtypes{DType::f32};
   int64_t num_layers = 1;
-  std::string workload;  // see WorkloadOptions, as of all that follows
-  TokenFile tokens;
-  std::string router;
-  std::string table;
-  int64_t seed = 1;
-  int64_t vocab_size = 32768;
+  WorkloadOptions workload;              // but for its sizes, which are those above
   std::string placement = "contiguous";  // of experts; or balanced
   int64_t threads = 1;
   double deadline = 120.0;  // seconds
@@ -35,7 +30,7 @@ struct RankOptions {
   std::string json_path;
 };
 
-/// What of them the workload is made from.
+/// The workload of these sizes.
 WorkloadOptions workload_options(const RankOptions& options);
 
 /// How ranks exchange on GPUs, in the words of `hashep run`.

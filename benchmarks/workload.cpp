@@ -42,10 +42,7 @@ Workload::Workload(const RankOptions& options, const NodeMap& nodes, int ep_rank
       made_(make_workload(options_, nodes, options.tokens_per_rank)),
       ep_size_(nodes.ep_size()),
       ep_rank_(ep_rank) {
-  if (options.placement == "contiguous") return;  // as it was made
-  made_.routing.placements =
-      make_placements(parse_placement(options.placement), made_.routing.routers, *made_.stream,
-                      made_.seq_len, nodes);
+  place_experts(made_, options.placement);
 }
 
 std::vector<Setting> Workload::settings() const {

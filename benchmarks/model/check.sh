@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# check.sh [SIMULATED.json...]: fits the profiles of this machine and of the virtual cluster to the
-# recorded measurements, and shows how far the model is from the sizes that were held out, from
-# figures that others published, and from simulated exchanges (MACHINE: the profile they simulate).
-# Writes benchmarks/machines/{amd-epyc-milan,virtual-cluster-1gbit}.json and the errors as
-# benchmarks/results/model-check-*.json. Measures nothing.
+# Fits the profiles of this machine and of the virtual cluster to the recorded measurements, and shows
+# how far the model is from the sizes that were held out, from figures that others published, and from
+# the recorded simulation. Writes benchmarks/machines/{amd-epyc-milan,virtual-cluster-1gbit}.json and
+# the errors as benchmarks/results/model-check-*.json. Measures and simulates nothing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bench=${BENCH:-build/cpu-release/bin/hashep-bench}
@@ -29,8 +28,6 @@ for machine in h800 h100; do
     --published $machines/published-$machine.json -J $results/model-check-$machine.json
 done
 
-if [ $# -gt 0 ]; then
-  echo "== simulated"
-  "$bench" check-model --machine "${MACHINE:-$machines/h100-8.json}" --results "$@" \
-    -J $results/model-check-simulated.json
-fi
+echo "== simulated"
+"$bench" check-model --machine benchmarks/sim/h100-node.json \
+  --results $results/simulation-h100-node.json -J $results/model-check-simulation.json

@@ -88,7 +88,9 @@ class RankCase {
     const int64_t served = flows_.forward_own + flows_.forward_near;
     bytes(work, Level::node) = near_rows(flows_.forward_near) * row;
     messages(work, Level::node) = number(flows_.near_peers);
-    messages(work, Level::network) = number(flows_.far_nodes);
+    // Rows, and beside them their routes, or what results are weighted with before they are summed.
+    const int64_t messages_to_node = is_dispatch() || exchange_.node_reduce ? 2 : 1;
+    messages(work, Level::network) = number(messages_to_node * flows_.far_nodes);
     int64_t copied = flows_.tokens + flows_.own + flows_.forward_own;
     LinkBytes link;
     if (is_dispatch()) {
@@ -147,18 +149,20 @@ std::vector<RankWork> exchange_work(const JobFlows& flows, const NodeMap& nodes,
 
 double work_seconds(const RankWork& work, const MachineProfile& profile) {
   double latency = 0.0;
+  double sending = 0.0;  // what messages take beside their bytes
   double sum = 0.0;
   double longest = 0.0;
   for (const Level level : kLevels) {
     const auto l = static_cast<size_t>(level);
     const LevelCost& cost = profile.at(level);
     if (work.bytes[l] == 0.0 && work.messages[l] == 0.0) continue;
-    latency += cost.latency_s + work.messages[l] * cost.message_s;
+    latency += cost.latency_s;
+    sending += work.messages[l] * cost.message_s;
     const double moving = work.bytes[l] / cost.speed(work.working_set_bytes);
     sum += moving;
     longest = std::max(longest, moving);
   }
-  return latency + (profile.overlap ? longest : sum);
+  return latency + (profile.overlap ? std::max(sending, longest) : sending + sum);
 }
 
 Slowest slowest_rank(const std::vector<RankWork>& work, const MachineProfile& profile) {

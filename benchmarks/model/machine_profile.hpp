@@ -67,8 +67,9 @@ struct MachineProfile {
   std::string name;
   std::string description;
   int64_t ranks_per_node = 1;
-  // Whether levels move rows at the same time (GPUs, whose links work by themselves), so that an
-  // exchange takes as long as the slowest level, or in turn (a core does all), so that times add.
+  // Whether levels move rows at the same time (GPUs, whose links work by themselves), while the
+  // next messages are being sent, so that an exchange takes as long as the slowest level or as all
+  // its messages, or in turn (a core does all), so that times add.
   bool overlap = false;
   bool network_per_node = false;  // the link to other nodes is one for all ranks of a node
   std::array<LevelCost, kNumLevels> levels;

@@ -15,6 +15,9 @@ namespace {
 
 constexpr double kMicrosecond = 1e-6;
 
+// Of benchmarks/sim, whose first results do not name it (sim_options.hpp).
+constexpr int64_t kSimVocabSize = 129280;
+
 /// The rows of one file.
 class Reader {
  public:
@@ -30,6 +33,7 @@ class Reader {
       args_.push_back(arg.get<std::string>());
     }
     command_ = args_.empty() ? "" : args_.front();
+    by_simulator_ = root_.has("program") && root_.text("program") == "hashep-sim";
     ranks_ = root_.count("ranks");
   }
 
@@ -43,10 +47,15 @@ class Reader {
 
  private:
   std::optional<std::string> arg(std::string_view name) const {
-    for (size_t i = 0; i + 1 < args_.size(); ++i) {
-      if (args_[i] == name) return args_[i + 1];
+    for (size_t i = 0; i < args_.size(); ++i) {
+      if (args_[i] == name && i + 1 < args_.size()) return args_[i + 1];
+      if (args_[i].starts_with(std::string(name) + "=")) return args_[i].substr(name.size() + 1);
     }
     return std::nullopt;
+  }
+  int64_t count_arg(std::string_view name, int64_t otherwise) const {
+    const std::optional<std::string> text = arg(name);
+    return text ? parse_count(*text, file_ + ": " + std::string(name)) : otherwise;
   }
 
   static std::optional<std::string> text_of(JsonFields& fields, std::string_view key) {
@@ -84,6 +93,8 @@ class Reader {
       point.ffn.activation = activation_of(arg("--activation").value_or("silu"));
     }
     if (!read_routing(fields, point.routing)) return skip(name + " of another workload");
+    if (command_ == "layer" && !is_predicted(fields, point))
+      return skip(name + " of another kind of layer");
     point.held_out = is_held_out(point);
     into_.points.push_back(std::move(point));
   }
@@ -122,18 +133,33 @@ class Reader {
     return name == "relu" ? Activation::relu : name == "gelu" ? Activation::gelu : Activation::silu;
   }
 
-  /// False where the ids cannot be made again from what the result says.
+  /// False where the ids, or their routing, are of files, which need not be at hand, or unknown.
   bool read_routing(JsonFields& fields, JobRouting& routing) {
-    const std::string workload = text_of(fields, "workload").value_or("uniform");
-    routing.workload = workload.substr(0, workload.find(','));  // "uniform, memcpy"
-    routing.vocab_size =
+    WorkloadOptions& workload = routing.workload;
+    const std::string name = text_of(fields, "workload").value_or("uniform");
+    workload.name = name.substr(0, name.find(','));  // "uniform, memcpy"
+    if (arg("--tokens") || arg("--table")) return false;
+    const std::optional<WorkloadKind> kind = find_workload(workload.name);
+    if (!kind || *kind == WorkloadKind::text) return false;
+    if (!is_dealt(*kind)) {
+      workload.router = text_of(fields, "router").value_or(arg("--router").value_or("token"));
+      if (workload.router == "table") return false;
+    }
+    workload.vocab_size =
         count_or(fields, "vocab_size",
-                 parse_count(arg("--vocab-size").value_or("32K"), file_ + ": --vocab-size"));
-    const std::string router =
-        text_of(fields, "router").value_or(arg("--router").value_or("token"));
-    routing.tokens.path = arg("--tokens").value_or("");
-    return router == "token" && routing.tokens.path.empty() &&
-           (routing.workload == "uniform" || routing.workload == "zipf");
+                 by_simulator_ ? kSimVocabSize : count_arg("--vocab-size", workload.vocab_size));
+    workload.seed = count_arg("--seed", workload.seed);
+    routing.placement = arg("--placement").value_or(routing.placement);
+    return true;
+  }
+
+  /// Whether the model knows such a layer: one, planned ahead, without shared experts, whose
+  /// batches are all as large as the first.
+  bool is_predicted(JsonFields& fields, const MeasuredPoint& point) {
+    return text_of(fields, "planning").value_or("ahead") == "ahead" &&
+           count_or(fields, "num_layers", 1) == 1 &&
+           arg("--num-shared-experts").value_or("0") == "0" &&
+           find_workload(point.routing.workload.name) != WorkloadKind::burst;
   }
 
   bool is_held_out(const MeasuredPoint& point) {
@@ -168,6 +194,7 @@ class Reader {
   Measurements& into_;
   std::vector<std::string> args_;
   std::string command_;
+  bool by_simulator_ = false;
   int64_t ranks_ = 1;
   std::vector<std::string> sizes_;  // seen so far
 };

@@ -50,9 +50,11 @@ double hundredths(double value) {
 
 const JobCache::Job& JobCache::of(const MeasuredPoint& point) {
   const JobShape& shape = point.shape;
-  std::string key = point.routing.workload;
-  for (const int64_t number : {point.routing.vocab_size, shape.batch_tokens, shape.num_experts,
-                               shape.top_k, int64_t{shape.ranks}, shape.ranks_per_node}) {
+  const WorkloadOptions& workload = point.routing.workload;
+  std::string key = workload.name + " " + workload.router + " " + point.routing.placement;
+  for (const int64_t number :
+       {workload.vocab_size, workload.seed, shape.batch_tokens, shape.num_experts, shape.top_k,
+        int64_t{shape.ranks}, shape.ranks_per_node}) {
     key += " " + std::to_string(number);
   }
   std::unique_ptr<Job>& job = jobs_[key];
@@ -97,7 +99,7 @@ PointError point_error(const MeasuredPoint& point, const JobCache::Job& job,
                   {"ranks", point.shape.ranks},
                   {"ranks_per_node", point.shape.ranks_per_node},
                   {"dtype", dtype_name(point.dtype)},
-                  {"workload", point.routing.workload},
+                  {"workload", point.routing.workload.name},
                   {"tokens_per_rank", point.tokens_per_rank},
                   {"hidden_size", point.ffn.hidden_size},
                   {"num_experts", point.shape.num_experts},

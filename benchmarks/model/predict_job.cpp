@@ -124,7 +124,8 @@ void validate(const PredictOptions& options) {
     require(size <= kMaxModelSize,
             "a size of " + std::to_string(size) + ": at most " + std::to_string(kMaxModelSize));
   }
-  require(options.routing.vocab_size <= kMaxVocabSize, "--vocab-size: ids are of 31 bits");
+  require(options.routing.workload.vocab_size <= kMaxVocabSize, "--vocab-size: ids are of 31 bits");
+  workload_kind(options.routing.workload);  // refuses options that do not go together
   const bool known = options.transport == "auto" ||
                      (move_of(options.transport) && options.transport != "copy_bound" &&
                       options.transport != "alltoallv");
@@ -167,24 +168,23 @@ nlohmann::ordered_json prediction_rows(const std::vector<Prediction>& prediction
                                        {"shared_experts", micros(each.cost.shared_experts)},
                                        {"combine", micros(each.cost.combine)}};
     const auto add = [&](const std::string& of, double seconds) {
-      rows.push_back(
-          {{"name", "predicted"},
-           {"of", of},
-           {"scaling", each.scaling},
-           {"machine", profile.name},
-           {"ranks", each.ranks},
-           {"ranks_per_node", each.ranks_per_node},
-           {"transport", each.transport},
-           {"dtype", dtype_name(each.dtype)},
-           {"workload", options.routing.tokens.path.empty() ? options.routing.workload : "tokens"},
-           {"tokens_per_rank", each.batch_tokens / each.ranks},
-           {"hidden_size", options.hidden_size},
-           {"ffn_size", options.ffn_size},
-           {"num_experts", each.num_experts},
-           {"top_k", options.top_k},
-           {"predicted_us", micros(seconds)},
-           {"low_us", micros(seconds * profile.band.low)},
-           {"high_us", micros(seconds * profile.band.high)}});
+      rows.push_back({{"name", "predicted"},
+                      {"of", of},
+                      {"scaling", each.scaling},
+                      {"machine", profile.name},
+                      {"ranks", each.ranks},
+                      {"ranks_per_node", each.ranks_per_node},
+                      {"transport", each.transport},
+                      {"dtype", dtype_name(each.dtype)},
+                      {"workload", workload_name(workload_kind(options.routing.workload))},
+                      {"tokens_per_rank", each.batch_tokens / each.ranks},
+                      {"hidden_size", options.hidden_size},
+                      {"ffn_size", options.ffn_size},
+                      {"num_experts", each.num_experts},
+                      {"top_k", options.top_k},
+                      {"predicted_us", micros(seconds)},
+                      {"low_us", micros(seconds * profile.band.low)},
+                      {"high_us", micros(seconds * profile.band.high)}});
     };
     add("layer", each.cost.layer());
     rows.back()["tokens_per_s"] = static_cast<double>(each.batch_tokens) / each.cost.layer();

@@ -2,24 +2,17 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 
 #include "benchmarks/model/rank_flows.hpp"
+#include "benchmarks/workloads/make_workload.hpp"
 #include "runtime/exec/batch_plan.hpp"
-#include "runtime/exec/stack_routing.hpp"
-#include "runtime/routing/token_stream.hpp"
 
 namespace hashep::bench {
 
 /// The token ids of a job and how they find their experts, in the words of `hashep-bench`.
 struct JobRouting {
-  std::string workload = "uniform";  // of seeded ids: uniform or zipf
-  TokenFile tokens;                  // instead, where a path is given
-  int64_t vocab_size = 32768;
-  RouterKind router = RouterKind::token;
-  std::string table;  // RouterKind::table
-  uint64_t seed = 1;
+  WorkloadOptions workload;              // but for its sizes, which are the job's
   std::string placement = "contiguous";  // as for `hashep run`
 };
 
@@ -36,24 +29,23 @@ struct JobShape {
 /// numbers are those of the same tokens.
 class RoutedJob {
  public:
-  /// Reads the token file or table. Throws InputError.
+  /// Reads the token file or table. Throws InputError; so it does where a workload that is dealt
+  /// out (W0 to W6) cannot have as many tokens on each rank.
   RoutedJob(const JobRouting& routing, const JobShape& shape);
 
   /// Flows of the batch of step 0: each rank's tokens are routed as that rank would. Throws
   /// InputError on ids that the router refuses. The same for any number of threads.
   JobFlows count_flows(int threads) const;
 
-  const NodeMap& nodes() const { return *routing_.nodes; }
-  const Placement& placement() const { return routing_.placements.front(); }
-  const StackRouting& routing() const { return routing_; }
-  const TokenStream& stream() const { return *stream_; }
+  const NodeMap& nodes() const { return *made_.routing.nodes; }
+  const Placement& placement() const { return made_.routing.placements.front(); }
+  const StackRouting& routing() const { return made_.routing; }
+  const TokenStream& stream() const { return *made_.stream; }
   BatchSplit split(int rank) const;
 
  private:
   JobShape shape_;
-  std::unique_ptr<TokenStream> stream_;
-  int64_t seq_len_;
-  StackRouting routing_;
+  MadeWorkload made_;
 };
 
 }  // namespace hashep::bench

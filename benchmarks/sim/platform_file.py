@@ -38,6 +38,8 @@ def read_profile(path):
         if not isinstance(message, (int, float)) or message <= 0:
             raise ValueError("level network has no message_s: a simulation needs the time of each message at its "
                              "sender, and latencies of messages, not of exchanges (docs/simulation.md)")
+        if levels.get("message", levels["network"]).get("message_s") != message:
+            raise ValueError("levels message and network differ in message_s: a simulation has one for all messages")
         if not all(rows > 0 and rate > 0 for rows, rate in profile["gemm"]["bf16"]):
             raise ValueError("gemm: bf16 has rows or rates that are not positive")
         per_node = profile["ranks_per_node"]

@@ -191,6 +191,7 @@ class SimBench {
                                            .bytes_off_rank = std::nullopt,
                                            .samples_us = {us},
                                            .wrong = wrong});
+    row["vocab_size"] = options_.vocab_size;
     row["ranks"] = comm_.size();
     row["ranks_per_node"] = options_.ranks_per_node;
     row["simulated"] = true;

@@ -12,6 +12,10 @@ namespace {
 
 constexpr int64_t kDefaultSeqLen = 1024;  // tokens, as in `hashep run`
 
+uint64_t seed_of(const WorkloadOptions& options) {
+  return static_cast<uint64_t>(options.seed);
+}
+
 RouterKind router_kind(const WorkloadOptions& options) {
   if (options.router.empty()) {
     return options.table.empty() ? RouterKind::token : RouterKind::table;
@@ -36,7 +40,8 @@ void require_alone(const WorkloadOptions& options, const std::string& option,
 
 std::unique_ptr<TokenStream> open_stream(WorkloadKind kind, const WorkloadOptions& options) {
   if (!options.tokens.path.empty()) return open_token_file(options.tokens);
-  return make_zipf_stream(options.vocab_size, kind == WorkloadKind::zipf ? 1.0 : 0.0, options.seed);
+  return make_zipf_stream(options.vocab_size, kind == WorkloadKind::zipf ? 1.0 : 0.0,
+                          seed_of(options));
 }
 
 std::vector<std::unique_ptr<Router>> open_routers(const WorkloadOptions& options,
@@ -48,7 +53,7 @@ std::vector<std::unique_ptr<Router>> open_routers(const WorkloadOptions& options
   config.vocab_size = options.vocab_size;
   RoutingSource source;
   source.kind = router_kind(options);
-  source.seed = options.seed;
+  source.seed = seed_of(options);
   source.table_path = options.table;
   return make_routers(config, source, stream);
 }
@@ -78,7 +83,7 @@ DealtRules dealt_rules(const WorkloadOptions& options, int ep_size, int64_t toke
                      .tokens_per_rank = tokens_per_rank,
                      .num_experts = options.num_experts,
                      .top_k = narrow<int>(options.top_k, "--top-k"),
-                     .seed = options.seed});
+                     .seed = seed_of(options)});
 }
 
 MadeWorkload make_workload(const WorkloadOptions& options, const NodeMap& nodes,
@@ -105,6 +110,12 @@ MadeWorkload make_workload(const WorkloadOptions& options, const NodeMap& nodes,
                                  contiguous_placement(options.num_experts, nodes.ep_size()));
   made.routing.nodes = nodes;
   return made;
+}
+
+void place_experts(MadeWorkload& made, const std::string& placement) {
+  if (placement == "contiguous") return;
+  made.routing.placements = make_placements(parse_placement(placement), made.routing.routers,
+                                            *made.stream, made.seq_len, *made.routing.nodes);
 }
 
 }  // namespace hashep::bench

@@ -23,7 +23,7 @@ struct WorkloadOptions {
   std::string router = {};  // token, position, previous, bigram, table or balanced; empty: table
                             // where there is a table file, else token
   std::string table = {};   // tid2eid file
-  uint64_t seed = 1;        // of ids and of routers
+  int64_t seed = 1;         // of ids and of routers; at least 1
 };
 
 /// Which workload it is. Throws InputError where the options do not go together, which they tell
@@ -46,5 +46,9 @@ DealtRules dealt_rules(const WorkloadOptions& options, int ep_size, int64_t toke
 /// Local; the same on all ranks. No MPI. Throws InputError on bad options or files.
 MadeWorkload make_workload(const WorkloadOptions& options, const NodeMap& nodes,
                            int64_t tokens_per_rank);
+
+/// Places a made workload's experts: contiguous, as they are, balanced by the ids' counts, or by a
+/// placement file. The same on all ranks. Throws InputError.
+void place_experts(MadeWorkload& made, const std::string& placement);
 
 }  // namespace hashep::bench

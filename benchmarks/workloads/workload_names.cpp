@@ -35,13 +35,19 @@ bool is_dealt(WorkloadKind kind) {
   return kind >= WorkloadKind::balanced && kind <= WorkloadKind::burst;
 }
 
-WorkloadKind parse_workload(const std::string& text) {
+std::optional<WorkloadKind> find_workload(const std::string& text) {
   std::string number = text;
   if (!number.empty()) number.front() = static_cast<char>(std::toupper(number.front()));
   for (const Entry& entry : kEntries) {
     if (text == entry.name || (!entry.number.empty() && number == entry.number)) return entry.kind;
   }
-  throw InputError("--workload " + text + ": known are " + known_workloads());
+  return std::nullopt;
+}
+
+WorkloadKind parse_workload(const std::string& text) {
+  const std::optional<WorkloadKind> found = find_workload(text);
+  if (!found) throw InputError("--workload " + text + ": known are " + known_workloads());
+  return *found;
 }
 
 std::string workload_name(WorkloadKind kind) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace hashep::bench {
@@ -26,8 +27,10 @@ enum class WorkloadKind {
 /// Whether it is one of W0 to W6, which need no router.
 bool is_dealt(WorkloadKind kind);
 
-/// From the word of a command line: a name (uniform, zipf, balanced ...) or a number (W0 ... W7,
-/// w0 ... w7). Throws InputError, naming --workload.
+/// From a name (uniform, zipf, balanced ...) or a number (W0 ... W7, w0 ... w7); nothing for
+/// others.
+std::optional<WorkloadKind> find_workload(const std::string& text);
+/// The same for the word of a command line. Throws InputError, naming --workload.
 WorkloadKind parse_workload(const std::string& text);
 
 /// What parse_workload would take; `tokens` for WorkloadKind::tokens.

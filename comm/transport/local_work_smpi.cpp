@@ -18,8 +18,9 @@ double host_property(const char* name) {
   return std::stod(text);
 }
 
+// The machine's bandwidth counts what is read and what is written.
 double copy_time(double bytes) {
-  return bytes / host_property("copy_bytes_per_s");
+  return 2.0 * bytes / host_property("copy_bytes_per_s");
 }
 double node_time(double bytes) {
   return bytes / host_property("node_bytes_per_s");

@@ -40,9 +40,14 @@ bad "nosuch.json" check-model --machine nosuch.json --results "$exchange"
 bad "either --results" check-model --machine "$profile"
 bad "no GEMM speeds" check-model --machine "$machines/h800-8.json" --results "$layer"
 bad "--machine FILE" scale --predict 4
-bad "needs --predict" scale --machine "$profile"
+bad "not expected" scale --machine "$profile"
 bad "do not share a node" scale --predict 4 --machine "$profile" --transport shm -J out/p.json
 bad "nosuch.bin" scale --predict 4 --machine "$profile" --tokens nosuch.bin -J out/p.json
+bad "routing of its own" scale --predict 4 --machine "$profile" --workload W1 --router bigram
+bad "known are uniform" scale --predict 4 --machine "$profile" --workload W9 -J out/p.json
+bad "needs --table" scale --predict 4 --machine "$profile" --router table -J out/p.json
+bad "as many for each of 3" scale --predict 2,3 --machine "$profile" --workload w2 --scaling strong \
+  --tokens-per-rank 2 -J out/p.json
 bad "--top-k 17" scale --predict 4 --machine "$profile" --top-k 17
 
 good fit --base "$profile" --results "$exchange" "$recorded/experts-amd-epyc-milan.json" \
@@ -59,8 +64,17 @@ for machine in h800 h100; do
     awk "BEGIN { exit !($(error_of published) < 10) }"
 done
 
+# And of the simulation that is recorded.
+good check-model --machine "$here/../../benchmarks/sim/h100-node.json" \
+  --results "$recorded/simulation-h100-node.json"
+check "simulated times are off by '$(error_of simulated)' %" \
+  awk "BEGIN { exit !($(error_of simulated) < 10) }"
+
 good scale --predict 8,512 --machine "$machines/h100-8.json" --tokens-per-rank 64 --num-experts 256 \
   --top-k 6 --dtype bf16 -J out/p.json
 check "lines of predictions" [ "$(grep -cE '^ (weak|strong) ' stdout.txt)" = 4 ]
 check "rows of predictions" [ "$(grep -c '"name": "predicted"' out/p.json)" = 16 ]
+good scale --predict 2 --machine "$machines/h100-8.json" --tokens-per-rank 64 --dtype bf16 \
+  --workload W2 --scaling weak -J out/p.json
+check "rows name the workload" [ "$(grep -c '"workload": "hot-rank"' out/p.json)" = 4 ]
 finish

@@ -82,9 +82,9 @@ TEST_CASE("plans made in each layer give the bits of plans made ahead, at an exc
     options.num_layers = num_layers;
     options.num_experts = config.num_experts;
     options.top_k = config.top_k;
-    options.vocab_size = config.vocab_size;
+    options.workload.vocab_size = config.vocab_size;
     options.tokens_per_rank = kTokens;
-    options.workload = "zipf";
+    options.workload.name = "zipf";
     const Workload workload(options, topology.nodes, ranks.comm.rank());
     for (const std::string transport : {"mpi", "shm", "hier"}) {
       INFO(transport << ", " << num_layers << " layers");

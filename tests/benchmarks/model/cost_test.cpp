@@ -59,17 +59,22 @@ TEST_CASE("the cost of an exchange is what its formula says") {
   // Tokens read, 30 rows written; 16 that landed read and written.
   CHECK(both(in_turn, Move::packed).first == Approx(raw + (10 + 30 + 2 * 16) * 2 / 50.0));
   CHECK(both(in_turn, Move::copied).first == Approx(1 + 120 / 100.0));
-  CHECK(both(at_once, Move::direct).first == Approx(2 + 2 * 5 + 40.0));
+  CHECK(both(at_once, Move::direct).first == Approx(2 + 40.0));  // longer than its messages
+  MachineProfile by_message = at_once;
+  by_message.at(Level::network).message_s = 50.0;
+  CHECK(both(by_message, Move::direct).first == Approx(2 + 2 * 50.0));
 
-  // Once: 8 rows and 20 routes out against 3 rows and 6 routes in; 4 near rows for other nodes.
+  // Once: 8 rows and 20 routes out, a message each, against 3 rows and 6 routes in; 4 near rows for
+  // other nodes.
   const double near = 2 + (6 + 4) * 2 / 20.0;
   CHECK(both(in_turn, Move::once).first ==
-        Approx(1 + (10 + 4 + 2 + 2 * 8 + 3) * 2 / 100.0 + near + 5 + (8 * 2 + 20 * 2)));
+        Approx(1 + (10 + 4 + 2 + 2 * 8 + 3) * 2 / 100.0 + near + 2 * 5 + (8 * 2 + 20 * 2)));
   // Back come 20 results against 6 that go.
   CHECK(both(in_turn, Move::once).second ==
         Approx(1 + (10 + 4 + 2 + 6 + 20) * 2 / 100.0 + near + 5 + 20 * 2));
+  // Or 3 sums, and before them 6 weights, against 8 sums and 20 weights.
   CHECK(seconds(in_turn, Move::once, Direction::combine, true) ==
-        Approx(1 + (10 + 4 + 2 + 3 + 8) * 2 / 100.0 + near + 5 + (8 * 2 + 20 * 4)));
+        Approx(1 + (10 + 4 + 2 + 3 + 8) * 2 / 100.0 + near + 2 * 5 + (8 * 2 + 20 * 4)));
 }
 
 TEST_CASE("a link that a node's ranks share carries the bytes of them all") {

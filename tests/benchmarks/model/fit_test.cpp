@@ -37,7 +37,7 @@ MeasuredPoint point_of(Move move, Direction direction, int64_t tokens, int ranks
   point.label = "planted";
   point.move = move;
   point.direction = direction;
-  point.routing.vocab_size = 512;
+  point.routing.workload.vocab_size = 512;
   point.tokens_per_rank = tokens;
   point.shape = {.batch_tokens = tokens * ranks,
                  .num_experts = 8,

@@ -50,8 +50,8 @@ TEST_CASE("rows of an exchange become points, every third size held out") {
   CHECK(first.shape.ranks == 4);
   CHECK(first.shape.ranks_per_node == 2);
   CHECK(first.shape.batch_tokens == 4);
-  CHECK(first.routing.workload == "zipf");
-  CHECK(first.routing.vocab_size == 4096);
+  CHECK(first.routing.workload.name == "zipf");
+  CHECK(first.routing.workload.vocab_size == 4096);
   CHECK(first.seconds == Approx(5e-6));
   CHECK(read_rows.points[1].label == "alltoallv combine");
   CHECK(read_rows.points[1].direction == Direction::combine);
@@ -90,7 +90,57 @@ TEST_CASE("rows of layers, of GEMMs and of simulations are told apart") {
   CHECK(simulation.points[0].simulated);
   CHECK(simulation.points[0].shape.ranks == 64);
   CHECK(simulation.points[0].shape.ranks_per_node == 8);
-  CHECK(simulation.points[0].routing.vocab_size == 77);
+  CHECK(simulation.points[0].routing.workload.vocab_size == 77);
+  simulated.erase("vocab_size");
+  nlohmann::json unnamed = document("64,256", {simulated});
+  unnamed["program"] = "hashep-sim";
+  CHECK(read(unnamed).points[0].routing.workload.vocab_size == 129280);
+}
+
+TEST_CASE("a row's ids and their routing follow from its names and the command line") {
+  nlohmann::json result =
+      document("exchange",
+               {row("dispatch", "mpi", 8), row("dispatch", "mpi", 8), row("dispatch", "mpi", 8)});
+  result["args"] = {"exchange", "--router=bigram", "--seed", "1K", "--placement", "balanced"};
+  result["results"][0]["workload"] = "hot-rank";
+  result["results"][1]["router"] = "position";
+  const Measurements made = read(result);
+  REQUIRE(made.points.size() == 3);
+  for (const MeasuredPoint& point : made.points) {
+    CHECK(point.routing.workload.seed == 1024);
+    CHECK(point.routing.workload.vocab_size == 32768);
+    CHECK(point.routing.placement == "balanced");
+  }
+  CHECK(made.points[0].routing.workload.name == "hot-rank");
+  CHECK(made.points[0].routing.workload.router.empty());
+  CHECK(made.points[1].routing.workload.router == "position");
+  CHECK(made.points[2].routing.workload.router == "bigram");
+
+  for (const auto& args : {nlohmann::json{"exchange", "--tokens", "ids.bin"},
+                           nlohmann::json{"exchange", "--table=t.npy"},
+                           nlohmann::json{"exchange", "--router", "table"}}) {
+    INFO(args);
+    nlohmann::json of_files = document("exchange", {row("dispatch", "mpi", 8)});
+    of_files["args"] = args;
+    CHECK(read(of_files).skipped.at("dispatch of another workload") == 1);
+  }
+  nlohmann::json unknown = row("dispatch", "mpi", 8);
+  unknown["workload"] = "tokens";
+  CHECK(read(document("exchange", {unknown})).points.empty());
+}
+
+TEST_CASE("layers that the model does not know are skipped") {
+  for (const auto& [key, value] : {std::pair<std::string, nlohmann::json>{"planning", "inline"},
+                                   {"num_layers", 2},
+                                   {"workload", "burst"}}) {
+    INFO(key);
+    nlohmann::json other = row("layer", "shm", 8);
+    other[key] = value;
+    CHECK(read(document("layer", {other})).skipped.at("layer of another kind of layer") == 1);
+  }
+  nlohmann::json shared = document("layer", {row("layer", "shm", 8)});
+  shared["args"] = {"layer", "--num-shared-experts", "1"};
+  CHECK(read(shared).points.empty());
 }
 
 TEST_CASE("files that are no results are refused") {

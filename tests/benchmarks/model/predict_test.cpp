@@ -21,8 +21,8 @@ PredictOptions small_job(std::vector<int64_t> ranks) {
   options.ffn_size = 4;
   options.num_experts = 12;
   options.top_k = 3;
-  options.routing.vocab_size = 50;
-  options.routing.workload = "zipf";
+  options.routing.workload.vocab_size = 50;
+  options.routing.workload.name = "zipf";
   return options;
 }
 

@@ -2,6 +2,8 @@
 #include "benchmarks/model/rank_flows.hpp"
 
 #include "benchmarks/model/routed_job.hpp"
+#include "benchmarks/workloads/dealt_counts.hpp"
+#include "core/error.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace hashep;
@@ -71,8 +73,8 @@ TEST_CASE("flows are those of all ranks' plans, for any number of threads") {
         INFO(ranks << " ranks, " << ranks_per_node << " a node, top " << top_k << ", "
                    << placement);
         JobRouting routing;
-        routing.workload = "zipf";
-        routing.vocab_size = 97;
+        routing.workload.name = "zipf";
+        routing.workload.vocab_size = 97;
         routing.placement = placement;
         const RoutedJob job(routing, {.batch_tokens = 203,
                                       .num_experts = 9,
@@ -91,4 +93,48 @@ TEST_CASE("flows are those of all ranks' plans, for any number of threads") {
   }
   CHECK(far > 0);
   CHECK(forwarded > 0);
+}
+
+TEST_CASE("flows of a workload by name are those of its ranks' plans, whatever the router") {
+  const JobShape shape{
+      .batch_tokens = 192, .num_experts = 8, .top_k = 2, .ranks = 4, .ranks_per_node = 2};
+  for (const std::string name : {"W0", "W1", "W2", "W3", "W4", "W5", "W6"}) {
+    INFO(name);
+    JobRouting routing;
+    routing.workload.name = name;
+    const RoutedJob job(routing, shape);
+    const JobFlows flows = job.count_flows(2);
+    CHECK(flows == flows_of_plans(job));
+    WorkloadOptions options = routing.workload;
+    options.num_experts = shape.num_experts;
+    options.top_k = shape.top_k;
+    const DealtRules rules = dealt_rules(options, shape.ranks, 48);
+    std::vector<int64_t> foretold(8);
+    for (int rank = 0; rank < shape.ranks; ++rank) {
+      const auto counts = expected_counts(rules, 0, rank, 0);
+      for (size_t expert = 0; expert < foretold.size(); ++expert) {
+        foretold[expert] += counts[expert];
+      }
+    }
+    CHECK(flows.expert_rows == foretold);
+  }
+  std::vector<JobFlows> others;
+  for (const std::string router : {"token", "position", "previous", "bigram", "balanced"}) {
+    INFO(router);
+    JobRouting routing;
+    routing.workload.vocab_size = 31;
+    routing.workload.router = router;
+    const RoutedJob job(routing, shape);
+    const JobFlows flows = job.count_flows(1);
+    CHECK(flows == flows_of_plans(job));
+    for (const JobFlows& other : others) CHECK_FALSE(flows == other);
+    others.push_back(flows);
+  }
+}
+
+TEST_CASE("a workload that is dealt out needs as many tokens on each rank") {
+  JobRouting routing;
+  routing.workload.name = "W1";
+  CHECK_THROWS_WITH(RoutedJob(routing, {.batch_tokens = 203, .ranks = 4}),
+                    "--workload W1: a batch of 203 tokens is not as many for each of 4 ranks");
 }

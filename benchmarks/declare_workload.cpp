@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/declare_workload.hpp"
+
+#include "benchmarks/option_types.hpp"
+
+namespace hashep::bench {
+
+void declare_workload(CLI::App& command, WorkloadOptions& options) {
+  command.add_option("--workload", options.name,
+                     "Token ids and their routing: " + known_workloads() +
+                         " [uniform, or with --tokens the file]");
+  command
+      .add_option("--tokens", options.tokens.path,
+                  "Token ids (.npy, .bin) or text (with --tokenizer)")
+      ->type_name("FILE");
+  command.add_option("--token-dtype", options.tokens.bin_dtype, "Of a .bin file: u16, u32 or i32")
+      ->check(CLI::IsMember({"u16", "u32", "i32"}))
+      ->capture_default_str();
+  command.add_option("--tokenizer", options.tokens.tokenizer, "SentencePiece model for text")
+      ->type_name("FILE");
+  add_count(command, "--vocab-size", options.vocab_size, "Token ids are in [0, this) [32K]");
+  command.add_option(
+      "--router", options.router,
+      "Of uniform, zipf and text: token, position, previous, bigram (hashes), table, "
+      "or balanced (a greedy table from the ids) [token]");
+  command
+      .add_option("--table", options.table, "tid2eid table (.safetensors, .npy) for --router table")
+      ->type_name("FILE");
+  add_count(command, "--seed", options.seed, "Seed of ids and routers [1]");
+}
+
+}  // namespace hashep::bench
