@@ -102,7 +102,7 @@ def compare(arguments):
     print(f"# {arguments.ranks} ranks x {arguments.threads} threads, {arguments.activation}, "
           f"{arguments.rounds} rounds of {arguments.samples} samples each in turn, medians, times of the "
           f"slowest rank\n# torch/hashep: median over rounds, and the least and most of a round\n"
-          f"# hashep plans beside the layer (its plan is not in its time); torch routes and exchanges "
+          f"# hashep plans ahead (its route and plan are in its time); torch routes and exchanges "
           f"counts in it\n{HEAD}", flush=True)
     for name in names:
         case = CASES[name].quick() if arguments.quick else CASES[name]
@@ -143,7 +143,7 @@ def main():
                         help="bf16 by torch's own GEMMs, however slow here")
     parser.add_argument("--json", help="where the result goes")
     parser.add_argument("--folder", help="for the layers, up to 1 GB [the system's temporary folder]")
-    parser.add_argument("--hashep-bench", required=True, help=argparse.SUPPRESS)
+    parser.set_defaults(hashep_bench=os.environ["HASHEP_BENCH"])  # from run.sh
     parser.add_argument("--python", default=sys.executable, help="with PyTorch [this one]")
     arguments = parser.parse_args()
     arguments.case = arguments.case or ["all"]
