@@ -94,17 +94,17 @@ PublishedJob count_published(const Entry& entry) {
   for (int source = 0; source < entry.ranks; ++source) {
     route_by_groups(entry.routing, source * entry.tokens, chosen);
     for (int32_t& expert : chosen) expert = static_cast<int32_t>(expert / experts_of_rank);
-    if (entry.rows == "rank") {
+    const std::span words(counts);
+    count_node_rows(chosen, narrow<int>(entry.routing.top_k, "top_k"), expert_nodes,
+                    words.subspan(ranks));
+    if (entry.rows == "rank") {  // only now: node rows are counted of whole tokens
       for (auto token = chosen.begin(); token != chosen.end(); token += entry.routing.top_k) {
         for (auto choice = token; choice != token + entry.routing.top_k; ++choice) {
           if (std::find(token, choice, *choice) != choice) *choice = -1;
         }
       }
     }
-    const std::span words(counts);
     count_assignments(chosen, words.first(ranks));
-    count_node_rows(chosen, narrow<int>(entry.routing.top_k, "top_k"), expert_nodes,
-                    words.subspan(ranks));
     for (const int64_t rows : words.first(ranks)) rank_rows += rows;
     for (const int64_t rows : words.subspan(ranks)) node_rows += rows;
     counter.add(source, entry.tokens, words.first(nodes.num_nodes() > 1 ? words.size() : ranks));

@@ -134,12 +134,12 @@ TEST_CASE("a member that is silent is given up by those that sleep") {
 TEST_CASE("members that wait in vain say which ranks of the job they are") {
   if (Communicator(MPI_COMM_WORLD).size() < 3) return;
   const Communicator& job = lasting<Communicator>(MPI_COMM_WORLD);
-  Watch& watch = lasting<Watch>(job, 0.6, nullptr);
+  Watch& watch = lasting<Watch>(job, 2.0, nullptr);
   RankGroup& group = lasting<RankGroup>(job, two_nodes(job.size()), watch, 2);
   std::string text;
   try {
     group.run([&] {
-      if (group.comm().rank() == 1) sleep_seconds(1.2);
+      if (group.comm().rank() == 1) sleep_seconds(4.5);
       group.watch().barrier();
     });
   } catch (const GaveUp& error) {
