@@ -11,7 +11,7 @@
 #include "kernels/omp_threads.hpp"
 #include "kernels/onednn_call.hpp"
 #include "kernels/onednn_compat.hpp"
-#include "kernels/packed_linear.hpp"
+#include "kernels/packed_linear_onednn.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -46,7 +46,7 @@ GemmAlone::GemmAlone(const FfnShape& shape, DType dtype, int64_t num_experts, in
       dtype_(dtype),
       rows_(rows),
       engine_(dnnl::engine::kind::cpu, 0),
-      operand_(PackedLinear::supports(engine_, dtype) ? dtype : DType::f32),
+      operand_(OneDnnLinear::supports(engine_, dtype) ? dtype : DType::f32),
       x_(num_experts * rows * shape.hidden_size * dtype_size(operand_)),
       y_(num_experts * rows * shape.hidden_size * dtype_size(operand_)),
       experts_(static_cast<size_t>(num_experts)),

@@ -3,9 +3,7 @@
 
 #include <array>
 #include <cstdint>
-#include <dnnl.hpp>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,13 +21,7 @@ class PackedExpert {
 
  private:
   friend class FfnTileRunner;
-  struct Linear {
-    Buffer weights_storage;
-    Buffer bias_storage;
-    dnnl::memory weights;
-    dnnl::memory bias;
-  };
-  std::array<Linear, 3> linears_;  // w1, w3 (silu only), w2
+  std::array<std::unique_ptr<const PackedWeights>, 3> linears_;  // w1, w3 (silu only), w2
 };
 
 /// Some rows of a tile: rows [first, first + x.rows) of a GEMM of `gemm_rows` rows, the others
@@ -42,7 +34,7 @@ struct TileRows {
 };
 
 /// Runs GEMM -> activation -> GEMM on one tile of rows with one thread, for several threads at
-/// once. Where oneDNN has no bf16 on a machine, operands are bf16 values held in fp32.
+/// once. Where the GEMMs have no bf16 on a machine, operands are bf16 values held in fp32.
 class FfnTileRunner {
  public:
   FfnTileRunner(const FfnShape& shape, DType dtype, int threads);
@@ -53,7 +45,7 @@ class FfnTileRunner {
   /// Makes GEMMs and memory for tiles of `rows` rows, on all threads.
   void make_ready(int64_t rows);
 
-  /// Rows of the GEMM for a tile of `rows` rows: as many, or more where oneDNN needs it; 0 where
+  /// Rows of the GEMM for a tile of `rows` rows: as many, or more where the GEMMs need it; 0 where
   /// make_ready was not called.
   int64_t gemm_rows(int64_t rows) const { return gemm_rows_[static_cast<size_t>(rows)]; }
 
@@ -67,36 +59,27 @@ class FfnTileRunner {
  private:
   enum Gemm { kGate, kUp, kDown };
 
-  /// oneDNN's handles on the memory of tiles of one row count; addresses are set at each run.
-  struct TileMemory {
-    dnnl::memory rows;    // x, and later the result: [rows, hidden_size] of operand_
-    dnnl::memory gate;    // [rows, ffn_size] of gate_type()
-    dnnl::memory up;      // [rows, ffn_size], fp32; silu only
-    dnnl::memory hidden;  // [rows, ffn_size] of operand_: gate itself, unless the types differ
-    std::array<dnnl::memory, 3> scratchpads;
-  };
   struct Thread {
-    dnnl::stream stream;
-    Buffer rows, gate, up, hidden, scratchpad;
-    std::vector<std::unique_ptr<TileMemory>> memories;  // by GEMM rows
+    Buffer rows;    // x, and later the result: [rows, hidden_size] of operand_
+    Buffer gate;    // [rows, ffn_size] of gate_type()
+    Buffer up;      // [rows, ffn_size], fp32; silu only
+    Buffer hidden;  // [rows, ffn_size] of operand_, where gate itself is not
+    Buffer scratch;
   };
 
   bool gated() const { return shape_.activation == Activation::silu; }
   DType gate_type() const { return gated() ? DType::f32 : operand_; }
   bool emulates_bf16() const { return dtype_ != operand_; }
   bool make_gemms(int64_t rows);
-  void make_memory(Thread& thread, int64_t rows) const;
+  void reserve(Thread& thread, int64_t rows) const;
   std::byte* stage(const TileRows& tile, Buffer& rows) const;
   void activate(Thread& thread, int64_t rows) const;
-  void execute(Thread& thread, Gemm gemm, const PackedExpert& expert, int64_t rows,
-               const dnnl::memory& source, const dnnl::memory& result) const;
 
   FfnShape shape_;
   DType dtype_;
-  dnnl::engine engine_;
   DType operand_;
-  std::array<std::optional<PackedLinear>, 3> gemms_;  // by Gemm; kUp with silu only
-  std::vector<int64_t> gemm_rows_;                    // by rows of a tile
+  std::array<std::unique_ptr<PackedLinear>, 3> gemms_;  // by Gemm; kUp with silu only
+  std::vector<int64_t> gemm_rows_;                      // by rows of a tile
   std::vector<Thread> threads_;
   std::string implementation_;
 };

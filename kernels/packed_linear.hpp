@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <dnnl.hpp>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "core/buffer.hpp"
 #include "core/tensor_view.hpp"
 
 namespace hashep {
 
-/// An element-wise function that a GEMM applies to its fp32 sums before it rounds them.
+/// An element-wise function of fp32 sums, in oneDNN's words.
 struct PostOp {
   dnnl::algorithm algorithm;
   float alpha = 0.0f;
@@ -28,60 +28,46 @@ struct LinearSpec {
   std::vector<PostOp> post_ops;
 };
 
-/// GEMMs of one shape for any number of rows up to kExpertTileRows, all reading the weights in one
-/// packed layout: the one oneDNN chooses for full tiles. Every GEMM runs on one thread. At most
-/// kExpertTileRows primitives are ever kept.
-class PackedLinear {
+/// Weights and bias as the PackedLinear that packed them reads them.
+class PackedWeights {
  public:
-  struct Kernel {
-    dnnl::inner_product_forward primitive;
-    dnnl::memory::desc scratchpad;
-  };
-
-  /// Throws RunError where oneDNN has no such GEMM (see supports).
-  PackedLinear(const dnnl::engine& engine, LinearSpec spec);
-
-  /// Whether oneDNN has inner products with operands of this type on this machine.
-  static bool supports(const dnnl::engine& engine, DType operand);
-
-  /// Bytes of storage for the packed weights.
-  int64_t packed_bytes() const;
-
-  /// Rounds weights [outputs, inputs] of any float type and alignment to `precision` (f32 or bf16)
-  /// and packs them into `storage`, which must outlive the result.
-  dnnl::memory pack(ConstMatrixView weights, DType precision, Buffer& storage) const;
-
-  /// Makes the GEMM of this many rows. False where oneDNN has none as good for these rows in the
-  /// packed layout: then the caller fills up to kExpertTileRows, which always works.
-  bool make_ready(int64_t rows);
-
-  /// The GEMM of this many rows, null where it was not made ready.
-  const Kernel* find(int64_t rows) const { return kernels_[static_cast<size_t>(rows)].get(); }
-
-  /// oneDNN's name of the implementation of full tiles.
-  const std::string& implementation() const { return implementation_; }
-
- private:
-  dnnl::inner_product_forward::primitive_desc describe(int64_t rows,
-                                                       const dnnl::memory::desc& weights) const;
-
-  dnnl::engine engine_;
-  LinearSpec spec_;
-  dnnl::memory::desc weights_desc_;
-  std::string implementation_;
-  std::vector<std::unique_ptr<Kernel>> kernels_;  // by rows
+  virtual ~PackedWeights() = default;
+  virtual int64_t bytes() const = 0;
 };
 
-/// Bytes past an aligned address at which packed weights of this layout should start. Blocked
-/// layouts want none. With plain ones on AVX2, oneDNN's kernels for few rows run at half speed on
-/// aligned weights whose rows are a multiple of 4 KiB apart; it copies misaligned ones first, which
-/// is faster (oneDNN 2.6, Zen 3, 1024 x 1024, 256 rows: 41 against 65-77 GFLOP/s).
-int64_t packed_offset(const dnnl::memory::desc& weights);
+/// GEMMs of one shape for any number of rows up to kExpertTileRows, all reading the weights in one
+/// packed layout. The interface to a library of GEMMs: everything that runs on rows is by one
+/// thread, `thread` of the number it was made for, and several may run at once.
+class PackedLinear {
+ public:
+  /// The rows of one GEMM. x: [rows, inputs], y: [rows, outputs], dense; must not overlap.
+  struct Call {
+    const PackedWeights& weights;
+    int64_t rows = 0;
+    const std::byte* x = nullptr;
+    std::byte* y = nullptr;
+    std::byte* scratch = nullptr;  // scratch_bytes(rows), aligned to a cache line
+  };
 
-/// oneDNN's name of f32 or bf16.
-dnnl::memory::data_type onednn_type(DType dtype);
+  virtual ~PackedLinear() = default;
 
-/// The descriptor of a row-major matrix.
-dnnl::memory::desc onednn_matrix(DType dtype, int64_t rows, int64_t cols);
+  /// Rounds weights [outputs, inputs] of any float type and alignment to `precision` (f32 or bf16)
+  /// and packs them, and the bias [1, outputs]; one of no rows is zeros.
+  virtual std::unique_ptr<const PackedWeights> pack(ConstMatrixView weights, ConstMatrixView bias,
+                                                    DType precision) const = 0;
+
+  /// Makes the GEMM of this many rows, for all threads. False where there is none as good for these
+  /// rows in the packed layout: then the caller fills up to kExpertTileRows, which always works.
+  virtual bool make_ready(int64_t rows) = 0;
+
+  /// Of a GEMM that was made ready.
+  virtual int64_t scratch_bytes(int64_t rows) const = 0;
+
+  /// Runs a GEMM that was made ready. Allocates nothing of its own.
+  virtual void run(int thread, const Call& call) const = 0;
+
+  /// The library, its version and what it picked for full tiles, for people.
+  virtual const std::string& implementation() const = 0;
+};
 
 }  // namespace hashep
