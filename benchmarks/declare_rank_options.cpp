@@ -67,6 +67,10 @@ void declare_experts_kind(CLI::App& command, LayerOptions& options) {
                   "Experts on every rank for every token")
       ->capture_default_str();
   command
+      .add_option("--gemm-library", options.gemm_library,
+                  "onednn, xsmm (LIBXSMM), or auto: the faster one here")
+      ->capture_default_str();
+  command
       .add_option("--placement", options.common.placement,
                   "Experts on ranks: contiguous, or balanced by the ids' counts")
       ->check(CLI::IsMember({"contiguous", "balanced"}))

@@ -27,14 +27,15 @@ int64_t count_local_experts(std::span<const Placement> placements, int ep_rank) 
 }  // namespace
 
 ExpertGemms::ExpertGemms(const ModelConfig& config, const WeightSource& weights,
-                         std::span<const Placement> placements, int ep_rank, DType dtype,
-                         int threads)
+                         std::span<const Placement> placements, int ep_rank,
+                         const ExecOptions& exec)
     : config_(config),
       weights_(weights),
-      dtype_(dtype),
-      ffn_(config.routed_shape(), dtype, count_local_experts(placements, ep_rank), threads),
+      dtype_(exec.dtype),
+      ffn_(config.routed_shape(), exec.dtype, count_local_experts(placements, ep_rank),
+           exec.threads, exec.gemm_library),
       inputs_(static_cast<size_t>(kDistinctRows * config.hidden_size)),
-      distinct_(kDistinctRows * config.hidden_size * dtype_size(dtype)) {
+      distinct_(kDistinctRows * config.hidden_size * dtype_size(exec.dtype)) {
   int64_t place = 0;
   for (size_t layer = 0; layer < placements.size(); ++layer) {
     for (const int32_t expert : placements[layer].local_experts(ep_rank)) {
@@ -43,8 +44,8 @@ ExpertGemms::ExpertGemms(const ModelConfig& config, const WeightSource& weights,
     }
   }
   fill_normal(kRowsTag, 0, inputs_);
-  convert_from_float(inputs_.data(), std::ssize(inputs_), dtype, distinct_.data());
-  convert_to_float(dtype, distinct_.data(), std::ssize(inputs_), inputs_.data());
+  convert_from_float(inputs_.data(), std::ssize(inputs_), dtype_, distinct_.data());
+  convert_to_float(dtype_, distinct_.data(), std::ssize(inputs_), inputs_.data());
 }
 
 int64_t ExpertGemms::num_rows() const {

@@ -9,6 +9,7 @@
 #include "comm/plan/placement.hpp"
 #include "core/buffer.hpp"
 #include "kernels/expert_ffn.hpp"
+#include "runtime/exec/moe_layer.hpp"
 #include "runtime/model/weight_source.hpp"
 
 namespace hashep::bench {
@@ -19,7 +20,7 @@ class ExpertGemms {
  public:
   /// References must outlive the GEMMs. placements: of each layer.
   ExpertGemms(const ModelConfig& config, const WeightSource& weights,
-              std::span<const Placement> placements, int ep_rank, DType dtype, int threads);
+              std::span<const Placement> placements, int ep_rank, const ExecOptions& exec);
 
   /// Makes ready for the row counts of these layers, with fresh rows: experts work in place, and
   /// outputs as inputs would shrink from run to run. The plans must outlive the use.

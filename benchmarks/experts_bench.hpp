@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <vector>
 
 #include "benchmarks/harness.hpp"
@@ -20,6 +21,7 @@ struct ExpertsOptions {
   int64_t hidden_size = 1024;
   int64_t num_experts = 8;
   int threads = 1;
+  std::string gemm_library = "auto";  // of row `experts`
   Sampling sampling;
 };
 

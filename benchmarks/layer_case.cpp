@@ -63,9 +63,9 @@ LayerCase::LayerCase(const LayerOptions& options, const ModelConfig& config, DTy
       comm_(comm),
       watch_(watch),
       weights_(make_synthetic_weights(config, dtype, kSeed)),
-      stack_(config, *weights_, workload.placements(), comm.rank(), false,
-             {.dtype = dtype, .threads = threads(), .watch = &watch}, transport),
-      yardsticks_(config, *weights_, workload.placements(), dtype, threads(), comm) {
+      stack_(config, *weights_, workload.placements(), comm.rank(), false, exec_options(),
+             transport),
+      yardsticks_(config, *weights_, workload.placements(), exec_options(), comm) {
   const int64_t bytes = tokens() * config.hidden_size * dtype_size(dtype);
   input_.reserve(bytes);
   state_.reserve(bytes);

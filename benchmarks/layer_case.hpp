@@ -64,6 +64,12 @@ class LayerCase {
   using Samples = std::vector<std::vector<RankSamples>>;
 
   int threads() const { return static_cast<int>(options_.common.threads); }
+  ExecOptions exec_options() const {
+    return {.dtype = dtype_,
+            .threads = threads(),
+            .watch = &watch_,
+            .gemm_library = gemm_library(options_.gemm_library)};
+  }
   int64_t tokens() const { return options_.common.tokens_per_rank; }
   bool residual() const { return config_.num_layers > 1; }
   MatrixView view(Buffer& buffer) const {

@@ -4,13 +4,13 @@
 namespace hashep::bench {
 
 LayerYardsticks::LayerYardsticks(const ModelConfig& config, const WeightSource& weights,
-                                 std::span<const Placement> placements, DType dtype, int threads,
+                                 std::span<const Placement> placements, const ExecOptions& exec,
                                  const Communicator& comm)
     : hidden_size_(config.hidden_size),
       num_layers_(config.num_layers),
-      dtype_(dtype),
-      gemms_(config, weights, placements, comm.rank(), dtype, threads),
-      raw_(comm, threads) {}
+      dtype_(exec.dtype),
+      gemms_(config, weights, placements, comm.rank(), exec),
+      raw_(comm, exec.threads) {}
 
 void LayerYardsticks::set_copied(const ExchangePlan& plan) {
   copied_ = plan;

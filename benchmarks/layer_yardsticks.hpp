@@ -22,7 +22,7 @@ class LayerYardsticks {
 
   /// References must outlive the yardsticks. Collective (duplicates `comm`).
   LayerYardsticks(const ModelConfig& config, const WeightSource& weights,
-                  std::span<const Placement> placements, DType dtype, int threads,
+                  std::span<const Placement> placements, const ExecOptions& exec,
                   const Communicator& comm);
 
   /// The rows of this layer are copied from now on, as often as there are layers (each sends as

@@ -27,6 +27,10 @@ void declare_experts(CLI::App& command, ExpertsOptions& options) {
   command.add_option("--threads", options.threads, "Threads")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  command
+      .add_option("--gemm-library", options.gemm_library,
+                  "Of the experts: onednn, xsmm (LIBXSMM), or auto: the faster one here")
+      ->capture_default_str();
   add_dtypes(command, options.dtypes, "fp32, bf16 [fp32,bf16]");
   const std::map<std::string, Activation> activations{
       {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};

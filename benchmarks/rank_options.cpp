@@ -6,6 +6,7 @@
 
 #include "core/error.hpp"
 #include "kernels/combine.hpp"
+#include "kernels/gemm_library.hpp"
 #include "runtime/exec/backend_factory.hpp"
 
 namespace hashep::bench {
@@ -86,6 +87,7 @@ void validate(const LayerOptions& options) {
   require_between("--num-layers", options.common.num_layers, 1, kMaxLayers);
   require_between("--num-shared-experts", options.num_shared_experts, 0, kMaxModelSize);
   validate_transports(options.transports);
+  gemm_library(options.gemm_library);
   if (!options.dump_folder.empty() &&
       options.ffn_sizes.size() * options.common.dtypes.size() != 1) {
     throw InputError("--dump takes one --ffn-size and one --dtype");

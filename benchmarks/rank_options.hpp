@@ -66,6 +66,7 @@ struct LayerOptions {
   int64_t num_shared_experts = 0;
   Activation activation = Activation::silu;
   Score score = Score::none;
+  std::string gemm_library = "auto";
   std::vector<std::string> transports{"auto"};
   std::vector<PlanWhen> planning{PlanWhen::ahead};
   std::string dump_folder;  // where ranks write the first batch and their weights; empty: nowhere

@@ -8,6 +8,7 @@
 
 #include "core/tensor_view.hpp"
 #include "kernels/ffn_shape.hpp"
+#include "kernels/gemm_library.hpp"
 #include "kernels/tiles.hpp"
 
 namespace hashep {
@@ -20,7 +21,9 @@ namespace hashep {
 class ExpertFfn {
  public:
   /// Room for `num_experts` experts of one shape; `dtype` is that of the activations, f32 or bf16.
-  ExpertFfn(const FfnShape& shape, DType dtype, int64_t num_experts, int threads);
+  /// Throws InputError on bad sizes, and where this build or machine lacks the library.
+  ExpertFfn(const FfnShape& shape, DType dtype, int64_t num_experts, int threads,
+            GemmLibrary library = GemmLibrary::automatic);
   ~ExpertFfn();
   ExpertFfn(ExpertFfn&&) noexcept;
   ExpertFfn& operator=(ExpertFfn&&) noexcept;

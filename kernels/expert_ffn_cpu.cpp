@@ -50,11 +50,11 @@ std::string shape_text(const ConstMatrixView& matrix) {
 
 class ExpertFfn::Impl {
  public:
-  Impl(const FfnShape& shape, DType dtype, int64_t num_experts, int threads)
+  Impl(const FfnShape& shape, DType dtype, int64_t num_experts, int threads, GemmLibrary library)
       : shape_(checked(shape, dtype, num_experts, threads)),
         dtype_(dtype),
         threads_(threads),
-        runner_(shape, dtype, threads),
+        runner_(shape, dtype, threads, library),
         experts_(static_cast<size_t>(num_experts)) {}
 
   void set_expert(int64_t expert, const FfnWeights& weights) {
@@ -208,8 +208,9 @@ class ExpertFfn::Impl {
   std::vector<ExpertTile> tiles_;
 };
 
-ExpertFfn::ExpertFfn(const FfnShape& shape, DType dtype, int64_t num_experts, int threads)
-    : impl_(std::make_unique<Impl>(shape, dtype, num_experts, threads)) {}
+ExpertFfn::ExpertFfn(const FfnShape& shape, DType dtype, int64_t num_experts, int threads,
+                     GemmLibrary library)
+    : impl_(std::make_unique<Impl>(shape, dtype, num_experts, threads, library)) {}
 ExpertFfn::~ExpertFfn() = default;
 ExpertFfn::ExpertFfn(ExpertFfn&&) noexcept = default;
 ExpertFfn& ExpertFfn::operator=(ExpertFfn&&) noexcept = default;

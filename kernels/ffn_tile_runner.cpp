@@ -8,8 +8,6 @@
 #include <utility>
 
 #include "kernels/activation.hpp"
-#include "kernels/onednn_call.hpp"
-#include "kernels/packed_linear_onednn.hpp"
 #include "kernels/tiles.hpp"
 
 namespace hashep {
@@ -56,19 +54,17 @@ int64_t PackedExpert::bytes() const {
   return sum;
 }
 
-FfnTileRunner::FfnTileRunner(const FfnShape& shape, DType dtype, int threads)
+FfnTileRunner::FfnTileRunner(const FfnShape& shape, DType dtype, int threads, GemmLibrary library)
     : shape_(shape),
       dtype_(dtype),
       operand_(dtype),
       gemm_rows_(kExpertTileRows + 1),
       threads_(static_cast<size_t>(threads)) {
-  const dnnl::engine engine =
-      onednn::call("making a CPU engine", [] { return dnnl::engine(dnnl::engine::kind::cpu, 0); });
-  if (!OneDnnLinear::supports(engine, dtype)) operand_ = DType::f32;
+  const GemmMaker maker(library, dtype, threads);
+  operand_ = maker.operand();
   const auto make = [&](Gemm gemm, int64_t inputs, int64_t outputs, DType result,
                         std::vector<PostOp> post_ops) {
-    gemms_[gemm] = std::make_unique<OneDnnLinear>(
-        engine, LinearSpec{inputs, outputs, operand_, result, std::move(post_ops)}, threads);
+    gemms_[gemm] = maker.make({inputs, outputs, operand_, result, std::move(post_ops)});
   };
   const int64_t d = shape.hidden_size;
   const int64_t f = shape.ffn_size;

@@ -10,6 +10,7 @@
 #include "core/buffer.hpp"
 #include "core/tensor_view.hpp"
 #include "kernels/ffn_shape.hpp"
+#include "kernels/gemm_library.hpp"
 #include "kernels/packed_linear.hpp"
 
 namespace hashep {
@@ -37,7 +38,7 @@ struct TileRows {
 /// once. Where the GEMMs have no bf16 on a machine, operands are bf16 values held in fp32.
 class FfnTileRunner {
  public:
-  FfnTileRunner(const FfnShape& shape, DType dtype, int threads);
+  FfnTileRunner(const FfnShape& shape, DType dtype, int threads, GemmLibrary library);
 
   /// Rounds and packs the weights of one expert, whose shapes the caller has checked.
   PackedExpert pack(const FfnWeights& weights) const;

@@ -29,6 +29,19 @@ inline dnnl::inner_product_forward::primitive_desc inner_product(
 #endif
 }
 
+/// An element-wise function for inference, made for as many threads as OpenMP would use now.
+inline dnnl::eltwise_forward::primitive_desc eltwise(const dnnl::engine& engine,
+                                                     dnnl::algorithm algorithm,
+                                                     const dnnl::memory::desc& values, float alpha,
+                                                     float beta) {
+  constexpr auto kInference = dnnl::prop_kind::forward_inference;
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, kInference, algorithm, values, values, alpha, beta};
+#else
+  return {{kInference, algorithm, values, alpha, beta}, engine};
+#endif
+}
+
 /// Whether a matrix is stored row by row or column by column, not in blocks.
 inline bool is_plain(const dnnl::memory::desc& matrix) {
 #if DNNL_VERSION_MAJOR >= 3

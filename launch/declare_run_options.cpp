@@ -104,6 +104,10 @@ void declare_execution(CLI::App& app, RunOptions& options) {
       ->group(group);
   add_count(app, "--threads", options.threads, "Threads of a rank; 0: cores / ranks on the node");
   app.get_option("--threads")->group(group);
+  app.add_option("--gemm-library", options.gemm_library,
+                 "GEMMs on CPUs: onednn, xsmm (LIBXSMM), or auto (xsmm where there is AVX2 and no "
+                 "AVX-512)")
+      ->group(group);
   app.add_option("--deadline", options.deadline, "Seconds that a wait for other ranks may take")
       ->type_name("SECONDS")
       ->group(group);

@@ -12,7 +12,8 @@ usage() {
 Usage: $program [--yes] [--list] [SET...]
 
 Installs what is missing of the named sets (default: build).
-  build  compiler, CMake, Ninja, MPI, hwloc, oneDNN, xxHash, nlohmann-json, CLI11, SentencePiece
+  build  compiler, CMake, Ninja, MPI, hwloc, oneDNN, LIBXSMM, xxHash, nlohmann-json, CLI11,
+         SentencePiece
   text   the programs spm_train and spm_encode, which make token ids from text
   kjv    the King James Bible, the public-domain text of the quick start
   plot   matplotlib, for benchmarks/plot.py
@@ -52,6 +53,7 @@ nlohmann-json3-dev
 libcli11-dev
 libsentencepiece-dev
 LIST
+      if is_amd64; then echo libxsmm-dev; fi  # faster GEMMs with AVX2; HashEP builds without it too
       ;;
     text) echo sentencepiece spm_train ;;
     kjv) printf '%s\n' 'bible-kjv bible' bible-kjv-text ;;
@@ -63,6 +65,8 @@ LIST
     *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, peers, test, sim, ci)" >&2; return 2 ;;
   esac
 }
+
+is_amd64() { [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; }
 
 # The package with libFuzzer's library is named after the version of clang.
 fuzzer_package() {
@@ -111,7 +115,7 @@ explain_elsewhere() {
 $program: error: this system has no apt, so nothing was installed. Not found: $*
 Install with your own package manager: a C++20 compiler (g++ 12 or later), CMake $min_cmake or later,
 Ninja, an MPI-3 library, hwloc 2, oneDNN 2.x (with its CMake files), xxHash, nlohmann-json, CLI11,
-SentencePiece (library, headers, spm_train and spm_encode), for the tests Catch2, Python with numpy and iproute2. Then run this
+SentencePiece (library, headers, spm_train and spm_encode), on x86 LIBXSMM 1.17 if you can, for the tests Catch2, Python with numpy and iproute2. Then run this
 command again. The quick start's own text is a Debian package: use --text FILE elsewhere.
 TEXT
 }

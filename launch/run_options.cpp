@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "core/result_json.hpp"
+#include "kernels/gemm_library.hpp"
 #include "launch/option_checks.hpp"
 #include "runtime/exec/backend_factory.hpp"
 
@@ -55,6 +56,7 @@ void validate_run_options(const RunOptions& options) {
   require_one_of("--landing", options.landing, {"auto", "direct", "unpack"});
   require_one_of("--graph", options.graph, {"auto", "on", "off"});
   require_one_of("--expert-gemm", options.expert_gemm, {"per-expert", "grouped"});
+  gemm_library(options.gemm_library);
   require_transport(options.transport);
   if (!options.router.empty()) parse_router(options.router);
   parse_activation(options.activation);
@@ -135,6 +137,7 @@ std::vector<Setting> shared_settings(const RunOptions& options) {
           {"--landing", options.landing},
           {"--graph", options.graph},
           {"--expert-gemm", options.expert_gemm},
+          {"--gemm-library", options.gemm_library},
           {"--transport", options.transport},
           {"--node-reduce", options.node_reduce ? "on" : "off"},
           {"--overlap", options.overlap},

@@ -58,6 +58,7 @@ struct RunOptions {
   std::string overlap = "on";
   std::string residual = "on";
   int64_t threads = 0;  // 0: cores of the node / ranks on the node
+  std::string gemm_library = "auto";
   double deadline = 120.0;
 
   // What comes out.

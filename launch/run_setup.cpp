@@ -122,7 +122,8 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
                            .threads = setup.threads,
                            .overlap = options.overlap == "on",
                            .check_finite = options.check,
-                           .watch = &watch};
+                           .watch = &watch,
+                           .gemm_library = gemm_library(options.gemm_library)};
     setup.runner =
         std::make_unique<HostStackRunner>(setup.config, *setup.weights, setup.routing.placements,
                                           comm.rank(), setup.residual, exec, std::move(transport));

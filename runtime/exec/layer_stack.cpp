@@ -18,11 +18,13 @@ StackExperts make_experts(const ModelConfig& config, std::span<const Placement> 
   for (const Placement& placement : placements) {
     num_routed += static_cast<int64_t>(placement.local_experts(ep_rank).size());
   }
-  StackExperts experts{ExpertFfn(config.routed_shape(), options.dtype, num_routed, options.threads),
+  StackExperts experts{ExpertFfn(config.routed_shape(), options.dtype, num_routed, options.threads,
+                                 options.gemm_library),
                        std::nullopt};
   if (config.num_shared_experts > 0) {
     experts.shared.emplace(config.shared_shape(), options.dtype,
-                           static_cast<int64_t>(placements.size()), options.threads);
+                           static_cast<int64_t>(placements.size()), options.threads,
+                           options.gemm_library);
   }
   return experts;
 }

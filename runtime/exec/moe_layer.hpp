@@ -21,6 +21,7 @@ struct ExecOptions {
   bool overlap = true;        // compute tiles while rows of other nodes travel
   bool check_finite = false;  // refuse weights that are NaN or infinite
   Watch* watch = nullptr;     // looked at for stop signals while weights are read; may be null
+  GemmLibrary gemm_library = GemmLibrary::automatic;
 };
 
 /// Memory that layers use one after the other.

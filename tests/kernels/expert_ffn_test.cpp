@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "kernels/oracle.hpp"
+#include "kernels/packed_linear_xsmm.hpp"
 #include "tests/kernels/kernel_inputs.hpp"
 #include "tests/support/catch.hpp"
 
@@ -27,7 +28,15 @@ struct Setup {
   float weight_scale = 1.0f;
   int misaligned_by = 0;
   int threads = 2;
+  GemmLibrary library = GemmLibrary::onednn;
 };
+
+/// Those of this build and machine.
+std::vector<GemmLibrary> libraries() {
+  std::vector<GemmLibrary> found{GemmLibrary::onednn};
+  if (why_no_xsmm().empty()) found.push_back(GemmLibrary::xsmm);
+  return found;
+}
 
 std::vector<ExpertWeights> make_experts(const Setup& setup, int64_t count) {
   std::vector<ExpertWeights> experts;
@@ -40,7 +49,7 @@ std::vector<ExpertWeights> make_experts(const Setup& setup, int64_t count) {
 
 Matrix run_experts(const Setup& setup, const std::vector<ExpertWeights>& experts,
                    const std::vector<int64_t>& offsets) {
-  ExpertFfn ffn(setup.shape, setup.dtype, std::ssize(experts), setup.threads);
+  ExpertFfn ffn(setup.shape, setup.dtype, std::ssize(experts), setup.threads, setup.library);
   for (int64_t e = 0; e < std::ssize(experts); ++e) {
     ffn.set_expert(e, experts[static_cast<size_t>(e)].view(setup.biases));
   }
@@ -66,11 +75,15 @@ double worst_error(const Setup& setup, const std::vector<ExpertWeights>& experts
   return worst;
 }
 
-void check_against_oracle(const Setup& setup, const std::vector<int64_t>& offsets,
-                          int64_t stride = 1) {
+/// With each library.
+void check_against_oracle(Setup setup, const std::vector<int64_t>& offsets, int64_t stride = 1) {
   const std::vector<ExpertWeights> experts = make_experts(setup, std::ssize(offsets) - 1);
-  const Matrix result = run_experts(setup, experts, offsets);
-  CHECK(worst_error(setup, experts, offsets, result, stride) < tolerance(setup.dtype));
+  for (const GemmLibrary library : libraries()) {
+    setup.library = library;
+    INFO("library " << static_cast<int>(library));
+    const Matrix result = run_experts(setup, experts, offsets);
+    CHECK(worst_error(setup, experts, offsets, result, stride) < tolerance(setup.dtype));
+  }
 }
 
 }  // namespace
@@ -111,6 +124,33 @@ TEST_CASE("an expert with several tiles and a rest agrees with the oracle") {
   }
 }
 
+TEST_CASE("sizes at the edges of blocks of rows, inputs and outputs agree with the oracle") {
+  for (const bool biases : {false, true}) {
+    // 31, 32 and 33 outputs; 1,023 to 2,051 inputs; 127 to 513 rows.
+    check_against_oracle({{1023, 31, Activation::relu, 0.0f}, DType::f32, biases}, {0, 128, 129},
+                         5);
+    check_against_oracle({{1025, 32, Activation::gelu, 0.0f}, DType::f32, biases}, {0, 127, 640},
+                         9);
+    check_against_oracle({{33, 2051, Activation::silu, 1.5f}, DType::f32, biases}, {0, 129, 261},
+                         7);
+  }
+}
+
+TEST_CASE("a GEMM library that there is not is refused; auto is one that there is") {
+  CHECK_THROWS_WITH(gemm_library("blas"), "--gemm-library blas: expected auto, onednn or xsmm");
+  CHECK(gemm_library("onednn") == GemmLibrary::onednn);
+  const FfnShape shape{7, 13, Activation::relu, 0.0f};
+  if (why_no_xsmm().empty()) {
+    CHECK(gemm_library("xsmm") == GemmLibrary::xsmm);
+    const ExpertFfn xsmm(shape, DType::f32, 1, 1, GemmLibrary::xsmm);
+    CHECK_THAT(std::string(xsmm.implementation()), ContainsSubstring("LIBXSMM"));
+  } else {
+    CHECK_THROWS_WITH(gemm_library("xsmm"), "--gemm-library xsmm: " + why_no_xsmm());
+    CHECK_THROWS_AS(ExpertFfn(shape, DType::f32, 1, 1, GemmLibrary::xsmm), InputError);
+  }
+  CHECK_NOTHROW(ExpertFfn(shape, DType::f32, 1, 1, gemm_library("auto")));
+}
+
 TEST_CASE("weights may be F32, F16 or BF16, at any alignment, under either dtype") {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const DType weights : {DType::f32, DType::f16, DType::bf16}) {
@@ -125,16 +165,19 @@ TEST_CASE("weights may be F32, F16 or BF16, at any alignment, under either dtype
 TEST_CASE("the number of threads changes no bit and leaves OpenMP's setting alone") {
   const std::vector<int64_t> offsets{0, 300, 300, 317, 900};
   for (const DType dtype : {DType::f32, DType::bf16}) {
-    Setup setup{{48, 80, Activation::silu, 0.0f}, dtype, false};
-    const std::vector<ExpertWeights> experts = make_experts(setup, 4);
-    setup.threads = 1;
-    const int before = omp_get_max_threads();
-    const Matrix one = run_experts(setup, experts, offsets);
-    for (const int threads : {2, 3}) {
-      setup.threads = threads;
-      CHECK(same_bits(run_experts(setup, experts, offsets), one));
+    for (const GemmLibrary library : libraries()) {
+      Setup setup{{48, 80, Activation::silu, 0.0f}, dtype, false};
+      const std::vector<ExpertWeights> experts = make_experts(setup, 4);
+      setup.library = library;
+      setup.threads = 1;
+      const int before = omp_get_max_threads();
+      const Matrix one = run_experts(setup, experts, offsets);
+      for (const int threads : {2, 3}) {
+        setup.threads = threads;
+        CHECK(same_bits(run_experts(setup, experts, offsets), one));
+      }
+      CHECK(omp_get_max_threads() == before);
     }
-    CHECK(omp_get_max_threads() == before);
   }
 }
 
@@ -142,7 +185,7 @@ TEST_CASE("with all tiles prepared, tiles of any size run, to the same bits") {
   const Setup setup{{16, 24, Activation::silu, 0.0f}, DType::f32, false};
   const std::vector<ExpertWeights> experts = make_experts(setup, 2);
   const std::vector<int64_t> offsets{0, 1 + kExpertTileRows, 1 + kExpertTileRows + 77};
-  ExpertFfn ffn(setup.shape, setup.dtype, 2, setup.threads);
+  ExpertFfn ffn(setup.shape, setup.dtype, 2, setup.threads, setup.library);
   for (int64_t e = 0; e < 2; ++e) ffn.set_expert(e, experts[static_cast<size_t>(e)].view(false));
   std::vector<ExpertTile> tiles;
   for_each_tile(offsets, [&](const ExpertTile& tile) { tiles.push_back(tile); });
@@ -155,10 +198,11 @@ TEST_CASE("with all tiles prepared, tiles of any size run, to the same bits") {
 
 TEST_CASE("an expert's rows do not depend on the other experts of the rank") {
   // 47 columns: the rows start at another alignment in each run.
-  const Setup setup{{47, 517, Activation::gelu, 0.0f}, DType::f32, false};
+  Setup setup{{47, 517, Activation::gelu, 0.0f}, DType::f32, false};
+  setup.library = GENERATE(GemmLibrary::onednn, GemmLibrary::automatic);
   const std::vector<ExpertWeights> experts = make_experts(setup, 1);
   const Matrix alone = run_experts(setup, experts, {0, 270});
-  ExpertFfn ffn(setup.shape, setup.dtype, 3, 2);
+  ExpertFfn ffn(setup.shape, setup.dtype, 3, 2, setup.library);
   for (int64_t e = 0; e < 3; ++e) ffn.set_expert(e, experts[0].view(false));
   const std::vector<int64_t> offsets{0, 5, 275, 290};
   ffn.prepare(offsets);
@@ -247,7 +291,8 @@ TEST_CASE("weights and scratch are as large as they must be, and the implementat
   const int64_t scratch = ffn.scratch_bytes();
   ffn.prepare(offsets);
   CHECK(ffn.scratch_bytes() == scratch);
-  CHECK_THAT(std::string(ffn.implementation()), ContainsSubstring("oneDNN"));
+  const ExpertFfn by_onednn(shape, DType::f32, 2, 3, GemmLibrary::onednn);
+  CHECK_THAT(std::string(by_onednn.implementation()), ContainsSubstring("oneDNN"));
 }
 
 }  // namespace hashep::test

@@ -168,6 +168,7 @@ bad 1 "--device cuda" --device cuda
 bad 1 "--device tpu" --device tpu
 bad 1 "--graph" --graph maybe
 bad 2 "--expert-gemm" --expert-gemm all
+bad 2 "--gemm-library blas: expected auto, onednn or xsmm" --gemm-library blas
 bad 1 "--bind-cpu" --bind-cpu yes
 bad 1 "--placement" --placement random
 bad 1 "--planning" --planning none
