@@ -78,7 +78,7 @@ class ExpertFfn::Impl {
   }
 
   void prepare_all_tiles() {
-    for (int64_t rows = 1; rows <= kExpertTileRows; ++rows) runner_.make_ready(rows);
+    for (int64_t rows = 1; rows <= kMostTileRows; ++rows) runner_.make_ready(rows);
   }
 
   void run(std::span<const int64_t> offsets, MatrixView rows, int64_t first_expert) {
@@ -109,9 +109,9 @@ class ExpertFfn::Impl {
   }
 
   void prepare_aligned(int64_t tile_rows) {
-    if (tile_rows < 1 || tile_rows > kExpertTileRows) {
+    if (tile_rows < 1 || tile_rows > kMostTileRows) {
       throw RunError("expert FFN: tiles of " + std::to_string(tile_rows) + " rows, expected 1 to " +
-                     std::to_string(kExpertTileRows));
+                     std::to_string(kMostTileRows));
     }
     runner_.make_ready(tile_rows);
   }
@@ -121,7 +121,7 @@ class ExpertFfn::Impl {
     if (x.rows == 0) return;
     require_matrix(x, out.rows, "x");
     require_matrix(out, x.rows, "out");
-    if (first_row < 0 || tile_rows < 1 || tile_rows > kExpertTileRows || expert < 0 ||
+    if (first_row < 0 || tile_rows < 1 || tile_rows > kMostTileRows || expert < 0 ||
         expert >= std::ssize(experts_)) {
       throw RunError("expert FFN: run_aligned from row " + std::to_string(first_row) +
                      " in tiles of " + std::to_string(tile_rows) + " by expert " +

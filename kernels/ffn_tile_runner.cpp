@@ -58,7 +58,7 @@ FfnTileRunner::FfnTileRunner(const FfnShape& shape, DType dtype, int threads, Ge
     : shape_(shape),
       dtype_(dtype),
       operand_(dtype),
-      gemm_rows_(kExpertTileRows + 1),
+      gemm_rows_(kMostTileRows + 1),
       threads_(static_cast<size_t>(threads)) {
   const GemmMaker maker(library, dtype, threads);
   operand_ = maker.operand();
@@ -87,7 +87,7 @@ void FfnTileRunner::make_ready(int64_t rows) {
   if (gemm_rows != 0) return;
   int64_t wanted = rows;
   if (!make_gemms(rows)) {
-    wanted = kExpertTileRows;
+    wanted = kMostTileRows;
     make_gemms(wanted);
   }
   for (Thread& thread : threads_) reserve(thread, wanted);

@@ -35,7 +35,7 @@ class PackedWeights {
   virtual int64_t bytes() const = 0;
 };
 
-/// GEMMs of one shape for any number of rows up to kExpertTileRows, all reading the weights in one
+/// GEMMs of one shape for any number of rows up to kMostTileRows, all reading the weights in one
 /// packed layout. The interface to a library of GEMMs: everything that runs on rows is by one
 /// thread, `thread` of the number it was made for, and several may run at once.
 class PackedLinear {
@@ -57,7 +57,7 @@ class PackedLinear {
                                                     DType precision) const = 0;
 
   /// Makes the GEMM of this many rows, for all threads. False where there is none as good for these
-  /// rows in the packed layout: then the caller fills up to kExpertTileRows, which always works.
+  /// rows in the packed layout: then the caller fills up to kMostTileRows, which always works.
   virtual bool make_ready(int64_t rows) = 0;
 
   /// Of a GEMM that was made ready.

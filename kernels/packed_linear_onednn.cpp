@@ -63,7 +63,7 @@ dnnl::memory::desc onednn_matrix(DType dtype, int64_t rows, int64_t cols) {
 }
 
 OneDnnLinear::OneDnnLinear(const dnnl::engine& engine, LinearSpec spec, int threads)
-    : engine_(engine), spec_(std::move(spec)), kernels_(kExpertTileRows + 1) {
+    : engine_(engine), spec_(std::move(spec)), kernels_(kMostTileRows + 1) {
   const OmpThreads one_thread(1);
   onednn::call("choosing the layout of packed weights", [&] {
     const dnnl::memory::desc any({spec_.outputs, spec_.inputs}, onednn_type(spec_.operand),
@@ -136,7 +136,7 @@ bool OneDnnLinear::make_ready(int64_t rows) {
     kernel = std::move(made);
     return true;
   } catch (const dnnl::error& error) {
-    if (error.status == dnnl_unimplemented && rows < kExpertTileRows) return false;
+    if (error.status == dnnl_unimplemented && rows < kMostTileRows) return false;
     onednn::check(error.status, "making an inner product of " + std::to_string(rows) + " rows");
     throw;
   }

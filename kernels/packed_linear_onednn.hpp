@@ -12,7 +12,7 @@
 namespace hashep {
 
 /// GEMMs by oneDNN: inner products whose post-ops are fused, on weights in the layout that oneDNN
-/// chooses for full tiles. At most kExpertTileRows primitives are ever kept.
+/// chooses for full tiles. At most kMostTileRows primitives are ever kept.
 class OneDnnLinear final : public PackedLinear {
  public:
   /// Throws RunError where oneDNN has no such GEMM (see supports).

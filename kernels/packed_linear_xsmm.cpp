@@ -52,7 +52,7 @@ class XsmmLinear final : public PackedLinear {
         input_blocks_(spec_.inputs, kBlockInputs),
         post_ops_(engine, spec_.post_ops, threads),
         implementation_(std::string("LIBXSMM " LIBXSMM_VERSION " on ") + libxsmm_get_target_arch()),
-        gemms_(kExpertTileRows + 1) {
+        gemms_(kMostTileRows + 1) {
     if (spec_.operand != DType::f32 || spec_.result != DType::f32) {
       throw RunError("LIBXSMM: GEMMs of experts are in fp32 alone");
     }

@@ -67,7 +67,7 @@ TEST_CASE("run_aligned refuses what does not fit, and takes no rows at all") {
   CHECK_THROWS_WITH(ffn.run_aligned(x.view(), 0, 16, out.view()),
                     ContainsSubstring("not prepared"));
   CHECK_THROWS_AS(ffn.prepare_aligned(0), RunError);
-  CHECK_THROWS_AS(ffn.prepare_aligned(kExpertTileRows + 1), RunError);
+  CHECK_THROWS_AS(ffn.prepare_aligned(kMostTileRows + 1), RunError);
   ffn.prepare_aligned(16);
   CHECK_THROWS_AS(ffn.run_aligned(x.view(), -1, 16, out.view()), RunError);
   CHECK_THROWS_AS(ffn.run_aligned(x.view(), 0, 16, out.view().slice(0, 19)), RunError);
