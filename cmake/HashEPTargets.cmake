@@ -33,8 +33,8 @@ function(hashep_set_flags target)
     hashep_cxx_options(${target} -D_GLIBCXX_ASSERTIONS)  # the standard library checks indices
   endif()
   if(HASHEP_SANITIZE)
-    # -O1 -g1: stack traces with lines at half the compile time of -O2 -g.
-    hashep_cxx_options(${target} -O1 -g1 -fsanitize=address,undefined
+    # -Og -g1: stack traces with lines, and half the compile time of -O1, for as little optimised away.
+    hashep_cxx_options(${target} -Og -g1 -fsanitize=address,undefined
                        -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(${target} PRIVATE -fsanitize=address,undefined)
   endif()

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# hashep_add_test(NAME SOURCES ... [DEPENDS ...]): a Catch2 program with its own main. Target
-# unit_tests builds them all.
+# hashep_add_test(NAME SOURCES ... [DEPENDS ...]): a Catch2 program with its own main.
 # hashep_add_mpi_test(NAME RANKS 1 2 3 ... SOURCES ... [DEPENDS ...]): the same under mpirun, run
 # once for each number of ranks; it fails where one rank fails.
 # hashep_add_gpu_test(NAME SOURCES ... [DEPENDS ...]): a Catch2 program on a GPU; skipped, in words,
@@ -8,6 +7,12 @@
 # to run.
 # hashep_add_cluster_test(NAME SLOTS 2,2 1,1,1 ...): runs an MPI test's program on virtual clusters
 # with so many ranks on each host; skipped where hosts cannot be made.
+# hashep_set_long_tests(NAME SECONDS ...): what takes long begins first, so that no core is left with
+# nothing to do while the last test runs. Roughly; no limit.
+#
+# PROCESSORS is in halves of a core: tests/run.sh has ctest run twice as many as there are cores. A
+# program's test, one half, mostly waits for mpirun to begin and to end; a test that computes takes a
+# core, ranks take two.
 
 set(HASHEP_TEST_TIMEOUT 300)  # seconds: only a hang takes this long
 
@@ -28,28 +33,33 @@ hashep_set_flags(hashep_catch_main)
 # of libstdc++'s <regex> in it.
 target_compile_options(hashep_catch_main PRIVATE -O0)
 
-add_custom_target(unit_tests)
-
-function(hashep_add_test name)
+# hashep_add_test_program(NAME MAIN SOURCES ... [DEPENDS ...]): a Catch2 program whose main is the
+# library MAIN.
+function(hashep_add_test_program name main)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE hashep_catch_main hashep_test_support ${ARG_DEPENDS})
+  target_link_libraries(${name} PRIVATE ${main} hashep_test_support ${ARG_DEPENDS})
   hashep_set_flags(${name})
-  add_dependencies(unit_tests ${name})
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    # What is tested is optimised as ever, its tests less: a third of their compile time.
+    hashep_cxx_options(${name} -O1)
+  endif()
+endfunction()
+
+function(hashep_add_test name)
+  hashep_add_test_program(${name} hashep_catch_main ${ARGN})
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT ${HASHEP_TEST_TIMEOUT})
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT ${HASHEP_TEST_TIMEOUT} PROCESSORS 2)
 endfunction()
 
 function(hashep_add_mpi_test name)
   cmake_parse_arguments(ARG "" "" "RANKS;SOURCES;DEPENDS" ${ARGN})
-  add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE hashep_mpi_main hashep_test_support ${ARG_DEPENDS})
-  hashep_set_flags(${name})
+  hashep_add_test_program(${name} hashep_mpi_main SOURCES ${ARG_SOURCES} DEPENDS ${ARG_DEPENDS})
   foreach(ranks IN LISTS ARG_RANKS)
     add_test(NAME ${name}.np${ranks}
              COMMAND ${PROJECT_SOURCE_DIR}/tests/support/mpirun.sh ${ranks} $<TARGET_FILE:${name}>)
     set_tests_properties(${name}.np${ranks} PROPERTIES LABELS mpi TIMEOUT ${HASHEP_TEST_TIMEOUT}
-                                                       PROCESSORS 2)
+                                                       PROCESSORS 4)
   endforeach()
 endfunction()
 
@@ -62,11 +72,8 @@ if(HASHEP_WITH_CUDA)
 endif()
 
 function(hashep_add_gpu_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
-  add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE hashep_gpu_main hashep_test_support ${ARG_DEPENDS}
-                                        HashEP::cuda_kernels)
-  hashep_set_flags(${name})
+  hashep_add_test_program(${name} hashep_gpu_main ${ARGN})
+  target_link_libraries(${name} PRIVATE HashEP::cuda_kernels)
   add_dependencies(gpu_tests ${name})
   add_test(NAME ${name} COMMAND ${name})
   # One at a time: a GPU's memory is not shared out among tests.
@@ -82,6 +89,13 @@ function(hashep_add_cluster_test name)
              COMMAND ${PROJECT_SOURCE_DIR}/tests/cluster/virtual_cluster.sh --rate none
                      --slots ${slots} -- $<TARGET_FILE:${name}>)
     set_tests_properties(${name}.hosts_${suffix} PROPERTIES LABELS cluster SKIP_RETURN_CODE 77
-                         TIMEOUT ${HASHEP_TEST_TIMEOUT} PROCESSORS 2)
+                         TIMEOUT ${HASHEP_TEST_TIMEOUT} PROCESSORS 4)
   endforeach()
+endfunction()
+
+function(hashep_set_long_tests)
+  while(ARGN)
+    list(POP_FRONT ARGN name seconds)
+    set_tests_properties(${name} PROPERTIES COST ${seconds})
+  endwhile()
 endfunction()

@@ -16,6 +16,7 @@ if ! git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
   exit 1
 fi
 mapfile -t cpp < <(git ls-files -- '*.cpp' '*.hpp' '*.cu' '*.cuh')
+mapfile -t hpp < <(git ls-files -- '*.hpp')
 mapfile -t shell < <(git ls-files -- '*.sh' .ci/run)
 mapfile -t licensed < <(git ls-files -- '*.cpp' '*.hpp' '*.cu' '*.cuh' '*.sh' .ci/run '*.py' '*.cmake' \
   '*.cmake.in' '*CMakeLists.txt' .clang-format)
@@ -31,11 +32,15 @@ else
   "$format" --dry-run -Werror "${cpp[@]}" || complain "run tests/lint.sh --fix"
 fi
 
-for file in "${licensed[@]}"; do
-  if [ "$(head -n 3 "$file" | grep -c 'SPDX-License-Identifier: Apache-2\.0')" != 1 ]; then
-    complain "$file: no 'SPDX-License-Identifier: Apache-2.0' in its first three lines"
-  fi
-done
+while read -r file; do
+  complain "$file: no 'SPDX-License-Identifier: Apache-2.0' in its first three lines"
+done < <(awk '
+  FNR <= 3 && /SPDX-License-Identifier: Apache-2\.0/ { lines[FILENAME]++ }
+  END { for (i = 1; i < ARGC; ++i) if (lines[ARGV[i]] != 1) print ARGV[i] }' "${licensed[@]}")
+
+while read -r file; do
+  complain "$file: no '#pragma once'"
+done < <(grep -L '^#pragma once$' "${hpp[@]}")
 
 # Paths of one machine: home folders and the like, and this checkout's own.
 stray=$(git grep -nIE '(^|[^A-Za-z0-9_.$}/-])/(home|root|Users|work|mnt)/' -- . ':!tests/lint.sh')
