@@ -40,8 +40,11 @@ function(hashep_add_test_program name main)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${main} hashep_test_support ${ARG_DEPENDS})
   hashep_set_flags(${name})
-  if(CMAKE_BUILD_TYPE STREQUAL "Release")
-    # What is tested is optimised as ever, its tests less: a third of their compile time.
+  # What is tested is optimised as ever, its tests less, for their compile time; with sanitizers not at
+  # all, so that there is a build that is not, in which everything in headers has to be defined too.
+  if(HASHEP_SANITIZE)
+    hashep_cxx_options(${name} -O0)
+  elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
     hashep_cxx_options(${name} -O1)
   endif()
 endfunction()

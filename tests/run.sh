@@ -13,8 +13,8 @@ Usage: ./tests/run.sh [--all] [--preset NAME]... [--bare] [--yes] [-- OPTIONS OF
                  tests in cpu-release alone), the proof that the lower layers need no MPI and no
                  oneDNN, each header that no source includes first compiled alone, the fuzzers for a
                  bounded time, the installed package, and where there is a CUDA toolkit the GPU build
-                 for all its architectures and the GPU path on a stand-in. What cpu-debug would find,
-                 minimal (no optimisation) and cpu-asan (the same assertions) do
+                 for all its architectures and the GPU path on a stand-in. What cpu-debug would find
+                 cpu-asan does: it has the same tests and assertions, and tests that are not optimised
   --bare         prove both README commands on a bare Debian 12 (root; see tests/bare_debian.sh)
   --yes          install missing packages without asking
   --             what follows goes to ctest, `-- -R plan` for example
