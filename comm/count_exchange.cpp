@@ -10,6 +10,10 @@ CountExchange::CountExchange(const Communicator& comm, int64_t words)
       words_(words),
       gathered_(static_cast<size_t>(words) * static_cast<size_t>(comm.size())) {}
 
+CountExchange::~CountExchange() {
+  if (watch_ != nullptr) watch_->forget(request_);
+}
+
 void CountExchange::start(std::span<const int64_t> mine, Watch& watch) {
   if (static_cast<int64_t>(mine.size()) != words_) {
     throw RunError("planning exchange: expected " + std::to_string(words_) + " words, got " +
@@ -20,10 +24,13 @@ void CountExchange::start(std::span<const int64_t> mine, Watch& watch) {
                            comm_.get(), &request_),
             "MPI_Iallgather");
   watch.count_collective();
+  watch.look_after(request_);
+  watch_ = &watch;
 }
 
 std::span<const int64_t> CountExchange::finish(Watch& watch) {
   watch.wait(request_);
+  watch.forget(request_);
   return gathered_;
 }
 

@@ -19,8 +19,12 @@ class CountExchange {
  public:
   /// Collective (duplicates `comm`). `words`: integers each rank contributes.
   CountExchange(const Communicator& comm, int64_t words);
+  ~CountExchange();
+  CountExchange(const CountExchange&) = delete;  // MPI and the watch know where it is
+  CountExchange& operator=(const CountExchange&) = delete;
 
-  /// Begins the exchange. `mine`: [words], untouched until `finish`. Collective.
+  /// Begins the exchange, which then goes on in all waits of `watch`, whatever they are for.
+  /// `mine`: [words], untouched until `finish`; `watch` must outlive this. Collective.
   void start(std::span<const int64_t> mine, Watch& watch);
 
   /// Completes it. Returns [ep_size, words], valid until the next start. Collective.
@@ -31,6 +35,7 @@ class CountExchange {
   int64_t words_;
   std::vector<int64_t> gathered_;
   MPI_Request request_ = MPI_REQUEST_NULL;
+  Watch* watch_ = nullptr;  // that looks after the request
 };
 
 }  // namespace hashep

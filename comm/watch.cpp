@@ -33,6 +33,12 @@ std::chrono::duration<double> seconds(double value) {
   return std::chrono::duration<double>(value);
 }
 
+bool is_complete(MPI_Request& request) {
+  int done = 0;
+  check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+  return done != 0;
+}
+
 }  // namespace
 
 Watch::Watch(const Communicator& comm, double deadline, const volatile int* stop_signal)
@@ -42,12 +48,8 @@ Watch::Watch(const Communicator& comm, double deadline, const volatile int* stop
       answers_(static_cast<size_t>(comm.size())) {}
 
 void Watch::wait(MPI_Request& request) {
-  const auto is_complete = [&request] {
-    int done = 0;
-    check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
-    return done != 0;
-  };
-  wait_until(kSpinsBeforeYield, is_complete, [] { return ""; });
+  wait_until(
+      kSpinsBeforeYield, [&request] { return is_complete(request); }, [] { return ""; });
 }
 
 Watch::Patience Watch::start_waiting() const {
@@ -56,7 +58,12 @@ Watch::Patience Watch::start_waiting() const {
   return {now + seconds(deadline_ - grace), now + kNoteInterval, grace, 0};
 }
 
+void Watch::move_on() {
+  std::erase_if(looked_after_, [](MPI_Request* request) { return is_complete(*request); });
+}
+
 bool Watch::is_patient(Patience& patience) {
+  move_on();
   pause_between_polls(patience.polls++);
   const auto now = Clock::now();
   if (now < patience.next_notes) return true;

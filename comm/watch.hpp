@@ -71,14 +71,22 @@ class Watch {
   /// core between polls. `what()` tells, for the error, what is waited for.
   template <typename Ready, typename What>
   void wait_until(int spins, Ready&& ready, What&& what) {
-    for (int spin = spins_before_pause(spins); spin > 0; --spin) {
+    const int before_pause = spins_before_pause(spins);
+    for (int spin = 0; spin < before_pause; ++spin) {
       if (ready()) return;
+      if (spin == 0) move_on();
     }
     Patience patience = start_waiting();
     while (!ready()) {
       if (!is_patient(patience)) give_up(patience.grace, lost_patience() + what());
     }
   }
+
+  /// Moves `request`, which is pending, on in all waits until it is complete: MPI may do nothing
+  /// for it while a rank computes and waits for others in shared memory or for a GPU. It must stay
+  /// where it is until it is forgotten.
+  void look_after(MPI_Request& request) { looked_after_.push_back(&request); }
+  void forget(MPI_Request& request) noexcept { std::erase(looked_after_, &request); }
 
   /// Throws, as a wait would, where a stop signal has come. For loops that do not wait.
   void check_stop();
@@ -108,7 +116,9 @@ class Watch {
     int64_t polls = 0;
   };
   Patience start_waiting() const;
-  /// Yields the core and looks after notes and signals. False past the limit.
+  /// Tests the requests that are looked after.
+  void move_on();
+  /// Yields the core and looks after requests, notes and signals. False past the limit.
   bool is_patient(Patience& patience);
   std::string lost_patience() const;
 
@@ -133,6 +143,7 @@ class Watch {
   std::array<int64_t, 3> note_{};  // what send_note sends: phase, step, layer
   int reporter_ = -1;              // lowest rank that has said it reports; -1: none
   int64_t collectives_ = 0;
+  std::vector<MPI_Request*> looked_after_;  // not found complete yet
 };
 
 }  // namespace hashep
