@@ -42,6 +42,12 @@ while read -r file; do
   complain "$file: no '#pragma once'"
 done < <(grep -L '^#pragma once$' "${hpp[@]}")
 
+# Tests count allocations by operator new and mmap.
+while read -r line; do
+  complain "$line: allocate with new, a container or core/buffer.hpp"
+done < <(git grep -nE '\b(malloc|calloc|realloc|aligned_alloc|posix_memalign) *\(' -- \
+  'core/*.[ch]pp' 'kernels/*.[ch]pp' 'comm/*.[ch]pp' 'runtime/*.[ch]pp')
+
 # Paths of one machine: home folders and the like, and this checkout's own.
 stray=$(git grep -nIE '(^|[^A-Za-z0-9_.$}/-])/(home|root|Users|work|mnt)/' -- . ':!tests/lint.sh')
 stray+=$(git grep -nIF "$PWD/" -- .)

@@ -5,7 +5,7 @@
 
 namespace hashep::test {
 
-/// Calls of operator new, malloc and mmap made by HashEP's own code so far, on all threads.
+/// Calls of operator new and mmap made by HashEP's own code so far, on all threads.
 /// Programs that ask link with the flags of hashep_allocation_count, which wrap these calls in all
 /// that is linked statically; what shared libraries (oneDNN, MPI) do inside is theirs.
 int64_t allocation_count();
