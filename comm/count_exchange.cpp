@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/count_exchange.hpp"
 
+#include <algorithm>
+
 #include "core/narrow.hpp"
 
 namespace hashep {
@@ -8,10 +10,16 @@ namespace hashep {
 CountExchange::CountExchange(const Communicator& comm, int64_t words)
     : comm_(comm.get()),
       words_(words),
-      gathered_(static_cast<size_t>(words) * static_cast<size_t>(comm.size())) {}
+      gathered_words_(words * comm.size()),
+      mine_(std::make_unique<int64_t[]>(static_cast<size_t>(words))),
+      gathered_(std::make_unique<int64_t[]>(static_cast<size_t>(gathered_words_))) {}
 
 CountExchange::~CountExchange() {
   if (watch_ != nullptr) watch_->forget(request_);
+  if (request_ == MPI_REQUEST_NULL) return;
+  // A collective cannot be cancelled, and MPI goes on reading and writing where it was told to.
+  mine_.release();
+  gathered_.release();
 }
 
 void CountExchange::start(std::span<const int64_t> mine, Watch& watch) {
@@ -20,7 +28,8 @@ void CountExchange::start(std::span<const int64_t> mine, Watch& watch) {
                    std::to_string(mine.size()));
   }
   const int count = narrow<int>(words_, "words of the planning exchange");
-  check_mpi(MPI_Iallgather(mine.data(), count, MPI_INT64_T, gathered_.data(), count, MPI_INT64_T,
+  std::copy(mine.begin(), mine.end(), mine_.get());
+  check_mpi(MPI_Iallgather(mine_.get(), count, MPI_INT64_T, gathered_.get(), count, MPI_INT64_T,
                            comm_.get(), &request_),
             "MPI_Iallgather");
   watch.count_collective();
@@ -31,7 +40,7 @@ void CountExchange::start(std::span<const int64_t> mine, Watch& watch) {
 std::span<const int64_t> CountExchange::finish(Watch& watch) {
   watch.wait(request_);
   watch.forget(request_);
-  return gathered_;
+  return {gathered_.get(), static_cast<size_t>(gathered_words_)};
 }
 
 }  // namespace hashep

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
-#include <vector>
 
 #include "comm/communicator.hpp"
 #include "comm/watch.hpp"
@@ -19,12 +19,13 @@ class CountExchange {
  public:
   /// Collective (duplicates `comm`). `words`: integers each rank contributes.
   CountExchange(const Communicator& comm, int64_t words);
+  /// May be pending, as where an error ends a job: MPI keeps the buffers then.
   ~CountExchange();
   CountExchange(const CountExchange&) = delete;  // MPI and the watch know where it is
   CountExchange& operator=(const CountExchange&) = delete;
 
   /// Begins the exchange, which then goes on in all waits of `watch`, whatever they are for.
-  /// `mine`: [words], untouched until `finish`; `watch` must outlive this. Collective.
+  /// `mine`: [words], copied; `watch` must outlive this. Collective.
   void start(std::span<const int64_t> mine, Watch& watch);
 
   /// Completes it. Returns [ep_size, words], valid until the next start. Collective.
@@ -33,7 +34,9 @@ class CountExchange {
  private:
   Communicator comm_;
   int64_t words_;
-  std::vector<int64_t> gathered_;
+  int64_t gathered_words_;
+  std::unique_ptr<int64_t[]> mine_;      // [words]
+  std::unique_ptr<int64_t[]> gathered_;  // [ep_size, words]
   MPI_Request request_ = MPI_REQUEST_NULL;
   Watch* watch_ = nullptr;  // that looks after the request
 };

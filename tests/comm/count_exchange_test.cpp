@@ -5,7 +5,9 @@
 
 #include <mpi.h>
 
+#include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "comm/topology.hpp"
 #include "comm/transport/node_flags.hpp"
@@ -69,6 +71,26 @@ TEST_CASE("an exchange that is pending gets done in waits for other things, long
       CHECK(all[static_cast<size_t>(rank)] == 10 * batch + rank);
     }
   }
+}
+
+TEST_CASE("an exchange that is given up while it is pending leaves MPI its memory") {
+  constexpr int64_t kWords = 1000;
+  test::Ranks ranks;
+  const std::vector<int64_t> mine(kWords, 7);
+  const auto size = static_cast<size_t>(kWords * ranks.comm.size());
+  {
+    CountExchange exchange(ranks.comm, kWords);
+    // The first rank gives up before the others have sent anything.
+    if (ranks.comm.rank() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    exchange.start(mine, ranks.watch);
+  }
+  const std::vector<int64_t> next(size, -1);  // likely where the exchange had its memory
+  for (int i = 0; i < 3; ++i) {
+    MPI_Request barrier = MPI_REQUEST_NULL;  // moves the exchange on
+    check_mpi(MPI_Ibarrier(ranks.comm.get(), &barrier), "MPI_Ibarrier");
+    ranks.watch.wait(barrier);
+  }
+  CHECK(std::count(next.begin(), next.end(), -1) == std::ssize(next));
 }
 
 TEST_CASE("a request that is forgotten is not touched by waits") {
