@@ -66,7 +66,7 @@ class PackedLinear {
   /// Runs a GEMM that was made ready. Allocates nothing of its own.
   virtual void run(int thread, const Call& call) const = 0;
 
-  /// The library, its version and what it picked for full tiles, for people.
+  /// The library, its version and what it picked for the largest tiles, for people.
   virtual const std::string& implementation() const = 0;
 };
 

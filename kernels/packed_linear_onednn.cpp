@@ -68,7 +68,7 @@ OneDnnLinear::OneDnnLinear(const dnnl::engine& engine, LinearSpec spec, int thre
   onednn::call("choosing the layout of packed weights", [&] {
     const dnnl::memory::desc any({spec_.outputs, spec_.inputs}, onednn_type(spec_.operand),
                                  dnnl::memory::format_tag::any);
-    const auto description = describe(kExpertTileRows, any);
+    const auto description = describe(kMostTileRows, any);
     weights_desc_ = description.weights_desc();
     reference_ = is_reference(description.impl_info_str());
     implementation_ = library_text(description.impl_info_str());

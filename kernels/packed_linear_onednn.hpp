@@ -12,7 +12,7 @@
 namespace hashep {
 
 /// GEMMs by oneDNN: inner products whose post-ops are fused, on weights in the layout that oneDNN
-/// chooses for full tiles. At most kMostTileRows primitives are ever kept.
+/// chooses for the largest tiles. At most kMostTileRows primitives are ever kept.
 class OneDnnLinear final : public PackedLinear {
  public:
   /// Throws RunError where oneDNN has no such GEMM (see supports).
@@ -45,7 +45,7 @@ class OneDnnLinear final : public PackedLinear {
   dnnl::engine engine_;
   LinearSpec spec_;
   dnnl::memory::desc weights_desc_;
-  bool reference_ = false;  // oneDNN has no fast GEMM for full tiles
+  bool reference_ = false;  // oneDNN has no fast GEMM for the largest tiles
   std::string implementation_;
   std::vector<dnnl::stream> streams_;             // by thread
   std::vector<std::unique_ptr<Kernel>> kernels_;  // by rows
