@@ -35,7 +35,16 @@ class Dealer {
   std::vector<int64_t> rows_;
 };
 
+WeightOrder order_for(GemmGrouping grouping) {
+  return grouping == GemmGrouping::fused ? WeightOrder::in_blocks : WeightOrder::apart;
+}
+
 }  // namespace
+
+void ExpertWork::lay_out(ArrayLayout& arrays) {
+  uploaded = arrays.add(addresses);
+  fused.lay_out(arrays);
+}
 
 DeviceExpertFfn::DeviceExpertFfn(const FfnShape& shape, DType dtype, int64_t num_experts,
                                  GemmGrouping grouping, const CublasLtHandle& lt, GemmLanes& lanes)
@@ -43,10 +52,12 @@ DeviceExpertFfn::DeviceExpertFfn(const FfnShape& shape, DType dtype, int64_t num
       dtype_(dtype),
       grouping_(grouping),
       lanes_(lanes),
-      weights_(shape, dtype, num_experts),
+      weights_(shape, dtype, num_experts, order_for(grouping)),
       first_gemm_(lt, first_shape(weights_, dtype, DType::f32), kDeviceTileRows,
-                  lanes.workspace_bytes()),
-      second_gemm_(lt, second_shape(weights_, dtype), kDeviceTileRows, lanes.workspace_bytes()) {
+                  lanes.workspace_bytes(), lanes.multiprocessors()),
+      second_gemm_(lt, second_shape(weights_, dtype), kDeviceTileRows, lanes.workspace_bytes(),
+                   lanes.multiprocessors()) {
+  if (grouping == GemmGrouping::fused) fused_.emplace(shape, dtype);
   if (grouping == GemmGrouping::grouped) {
     first_groups_.emplace(first_shape(weights_, dtype, dtype), num_experts,
                           lanes.workspace_bytes());
@@ -56,6 +67,7 @@ DeviceExpertFfn::DeviceExpertFfn(const FfnShape& shape, DType dtype, int64_t num
 
 bool DeviceExpertFfn::reserve(int64_t rows) {
   if (grouping_ == GemmGrouping::per_expert) return false;  // tiles: the lanes' scratch
+  if (fused_) return fused_->reserve(rows, {});
   const bool pre_moved = pre_.reserve(rows * pre_cols() * dtype_size(dtype_));
   return hidden_.reserve(rows * shape_.ffn_size * dtype_size(dtype_)) || pre_moved;
 }
@@ -64,6 +76,10 @@ bool DeviceExpertFfn::prepare(std::span<const int64_t> expert_offsets, int64_t f
                               MatrixView rows, const WorkParts& parts, ExpertWork& work) {
   work.first_expert = first_expert;
   work.num_parts = parts.count;
+  if (fused_) {
+    fused_->prepare(weights_, expert_offsets, first_expert, rows, parts, work.fused);
+    return false;
+  }
   if (grouping_ == GemmGrouping::grouped) {
     prepare_groups(expert_offsets, rows, work);
     return false;
@@ -71,7 +87,7 @@ bool DeviceExpertFfn::prepare(std::span<const int64_t> expert_offsets, int64_t f
   work.tiles.clear();
   for_each_device_tile(expert_offsets, [&](const ExpertTile& tile) {
     const Range rows_of_tile{tile.first_row, tile.first_row + tile.count};
-    work.tiles.push_back({tile, parts.part_of ? parts.part_of(rows_of_tile) : 0, 0});
+    work.tiles.push_back({tile, parts.of(rows_of_tile), 0});
   });
   std::stable_sort(work.tiles.begin(), work.tiles.end(),
                    [](const auto& a, const auto& b) { return a.part < b.part; });
@@ -136,6 +152,7 @@ void DeviceExpertFfn::prepare_groups(std::span<const int64_t> expert_offsets, Ma
 
 void DeviceExpertFfn::run(const ExpertWork& work, int part, MatrixView from, MatrixView to,
                           DeviceStream stream) const {
+  if (fused_) return fused_->run(work.fused, part, stream);
   if (!work.groups.empty()) {
     if (part == work.num_parts - 1) run_groups(work, to, stream);
     return;
@@ -200,6 +217,7 @@ void DeviceExpertFfn::run_groups(const ExpertWork& work, MatrixView to, DeviceSt
 
 int64_t DeviceExpertFfn::scratch_bytes() const {
   int64_t sum = pre_.capacity() + hidden_.capacity();
+  if (fused_) sum += fused_->scratch_bytes();
   if (first_groups_) sum += first_groups_->workspace_bytes() + second_groups_->workspace_bytes();
   return sum;
 }

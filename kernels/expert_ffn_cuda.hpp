@@ -2,29 +2,24 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "kernels/device_tiles.hpp"
 #include "kernels/expert_weights_cuda.hpp"
+#include "kernels/fused_experts_cuda.hpp"
 #include "kernels/gemm_lanes_cuda.hpp"
 #include "kernels/grouped_gemm_cublas.hpp"
 #include "kernels/linear_gemm_cublas.hpp"
 
 namespace hashep {
 
-/// Work that is done part by part, as rows land: the part that expert-major rows belong to.
-struct WorkParts {
-  int count = 1;
-  std::function<int(Range)> part_of;  // empty: all in part 0
-};
-
 /// How the GEMMs of routed experts are asked for.
 enum class GemmGrouping {
   per_expert,  // one GEMM a tile, tiles dealt to lanes; sums stay fp32 up to the activation
-  grouped      // one call for all experts; the first GEMM's result is rounded to the dtype
+  grouped,     // one call for all experts; the first GEMM's result is rounded to the dtype
+  fused  // one launch for all experts, the activation in it, rows read on the GPU (FusedExperts)
 };
 
 /// One layer's work for the experts, as a plan sets it: filled ahead of the step, memory reused.
@@ -46,16 +41,22 @@ struct ExpertWork {
   std::vector<const std::byte*> addresses;  // [6, groups]: x, w1 (and w3), pre-activations, hidden,
                                             // w2, y
   std::span<const std::byte* const> uploaded;  // addresses, in GPU memory
+
+  FusedWork fused;
+
+  /// Adds what the GPU reads. Called twice for each work (see ArrayLayout).
+  void lay_out(ArrayLayout& arrays);
 };
 
 /// Feed-forward experts of one shape on a GPU: GEMM -> activation -> GEMM by cuBLAS. Numbers
 /// (DESIGN.md): fp32 is all fp32, TF32 off; bf16 has bf16 operands, fp32 sums, the hidden
 /// activation and the result rounded to bf16. A row's bits depend on its place among its expert's
 /// rows and on their number alone, never on ep_size (`grouped`: as far as cuBLAS chooses alike for
-/// any group). Local.
+/// any group). Local. `fused`: a row's bits depend on the row and its expert alone.
 class DeviceExpertFfn {
  public:
-  /// `num_experts` of `shape`, in `dtype` (f32 or bf16). `lanes` and `lt` must outlive this.
+  /// `num_experts` of `shape`, in `dtype` (f32 or bf16). `lanes` and `lt` must outlive this. Throws
+  /// InputError where `grouping` is not to be had for them.
   DeviceExpertFfn(const FfnShape& shape, DType dtype, int64_t num_experts, GemmGrouping grouping,
                   const CublasLtHandle& lt, GemmLanes& lanes);
 
@@ -68,7 +69,8 @@ class DeviceExpertFfn {
   /// Plans the experts' work on rows [expert_offsets[i], expert_offsets[i + 1]) by expert
   /// first_expert + i, in place in `rows` [expert_offsets.back(), hidden_size] of GPU memory:
   /// tiles, algorithms, scratch. Host work, ahead of the step. True where scratch has moved. A tile
-  /// is of one part, and its edges depend on no part; `grouped` does all in the last.
+  /// is of one part, and its edges depend on no part; `grouped` does all in the last, `fused` all
+  /// rows of an expert in one.
   bool prepare(std::span<const int64_t> expert_offsets, int64_t first_expert, MatrixView rows,
                const WorkParts& parts, ExpertWork& work);
   /// The same for tokens in `tiles`, all by expert `expert`: for shared experts. Always per_expert.
@@ -97,6 +99,8 @@ class DeviceExpertFfn {
   DeviceExpertWeights weights_;
   LinearGemm first_gemm_;   // [rows, d] -> pre-activations [rows, f or 2 f], fp32
   LinearGemm second_gemm_;  // [rows, f] -> [rows, d]
+
+  std::optional<FusedExperts> fused_;  // where that is the grouping
 
   // grouped
   std::optional<GroupedGemm> first_groups_;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/error.hpp"
+#include "kernels/fused_gemm.hpp"
 
 namespace hashep {
 namespace {
@@ -13,9 +14,11 @@ constexpr int64_t kStagedElements = int64_t{1} << 22;  // converted at once: 8 o
 
 }  // namespace
 
-DeviceExpertWeights::DeviceExpertWeights(const FfnShape& shape, DType dtype, int64_t num_experts)
+DeviceExpertWeights::DeviceExpertWeights(const FfnShape& shape, DType dtype, int64_t num_experts,
+                                         WeightOrder order)
     : shape_(shape),
       dtype_(dtype),
+      order_(order),
       first_cols_(shape.activation == Activation::silu ? 2 * shape.ffn_size : shape.ffn_size),
       experts_(static_cast<size_t>(num_experts)) {
   if (dtype != DType::f32 && dtype != DType::bf16) {
@@ -34,18 +37,21 @@ void DeviceExpertWeights::set(int64_t expert, const FfnWeights& weights) {
   }
   check_weights(shape_, weights, expert);
   auto* const first = const_cast<std::byte*>(this->first(expert));
-  upload(weights.w1, dtype_, first);
-  if (shape_.activation == Activation::silu) {
-    upload(weights.w3, dtype_, first + first_cols_ / 2 * shape_.hidden_size * dtype_size(dtype_));
+  if (shape_.activation == Activation::silu && order_ == WeightOrder::in_blocks) {
+    upload(in_blocks(weights.w1, weights.w3), dtype_, first);
+  } else {
+    upload(rows_of(weights.w1), dtype_, first);
+    const int64_t bytes = shape_.ffn_size * shape_.hidden_size * dtype_size(dtype_);
+    if (weights.w3.rows > 0) upload(rows_of(weights.w3), dtype_, first + bytes);
   }
-  upload(weights.w2, dtype_, const_cast<std::byte*>(second(expert)));
+  upload(rows_of(weights.w2), dtype_, const_cast<std::byte*>(second(expert)));
   const ConstMatrixView biases[] = {weights.bias1, weights.bias3, weights.bias2};
   Expert& entry = experts_[static_cast<size_t>(expert)];
   for (int which = 0; which < 3; ++which) {
     if (biases[which].rows == 0) continue;
     biases_.reserve(std::ssize(experts_) * (2 * shape_.ffn_size + shape_.hidden_size) *
                     dtype_size(DType::f32));
-    upload(biases[which], DType::f32, bias_place(expert, which));
+    upload(rows_of(biases[which]), DType::f32, bias_place(expert, which));
     entry.has_bias[which] = true;
   }
   entry.is_set = true;
@@ -75,21 +81,36 @@ const float* DeviceExpertWeights::bias(int64_t expert, int which) const {
   return reinterpret_cast<const float*>(bias_place(expert, which));
 }
 
-void DeviceExpertWeights::upload(ConstMatrixView matrix, DType dtype, std::byte* to) {
-  const int64_t count = matrix.rows * matrix.cols;
-  const bool is_copy = matrix.dtype == dtype;
-  std::vector<float> values(is_copy ? 0 : static_cast<size_t>(std::min(count, kStagedElements)));
-  staging_.reserve(std::min(count, kStagedElements) * dtype_size(dtype));
-  for (int64_t begin = 0; begin < count; begin += kStagedElements) {
-    const int64_t part = std::min(kStagedElements, count - begin);
-    const std::byte* const from = matrix.data + begin * dtype_size(matrix.dtype);
-    if (is_copy) {
-      std::copy_n(from, part * dtype_size(dtype), staging_.data());
-    } else {
-      convert_to_float(matrix.dtype, from, part, values.data());
-      convert_from_float(values.data(), part, dtype, staging_.data());
+DeviceExpertWeights::Rows DeviceExpertWeights::rows_of(ConstMatrixView matrix) {
+  return {matrix.rows, matrix.cols, [matrix](int64_t i) { return matrix.slice(i, 1); }};
+}
+
+DeviceExpertWeights::Rows DeviceExpertWeights::in_blocks(ConstMatrixView gate, ConstMatrixView up) {
+  return {2 * gate.rows, gate.cols, [gate, up](int64_t i) {
+            const int64_t block = i / kGatedBlock;
+            const int64_t row = block / 2 * kGatedBlock + i % kGatedBlock;
+            return (block % 2 == 0 ? gate : up).slice(row, 1);
+          }};
+}
+
+void DeviceExpertWeights::upload(const Rows& rows, DType dtype, std::byte* to) {
+  const int64_t row_bytes = rows.cols * dtype_size(dtype);
+  const int64_t staged = std::min(rows.count, std::max(int64_t{1}, kStagedElements / rows.cols));
+  std::vector<float> values(static_cast<size_t>(rows.cols));
+  staging_.reserve(staged * row_bytes);
+  for (int64_t begin = 0; begin < rows.count; begin += staged) {
+    const int64_t part = std::min(staged, rows.count - begin);
+    for (int64_t i = 0; i < part; ++i) {
+      const ConstMatrixView from = rows.row(begin + i);
+      std::byte* const row = staging_.data() + i * row_bytes;
+      if (from.dtype == dtype) {
+        std::copy_n(from.data, row_bytes, row);
+      } else {
+        convert_to_float(from.dtype, from.data, rows.cols, values.data());
+        convert_from_float(values.data(), rows.cols, dtype, row);
+      }
     }
-    copy_async(to + begin * dtype_size(dtype), staging_.data(), part * dtype_size(dtype), stream_);
+    copy_async(to + begin * row_bytes, staging_.data(), part * row_bytes, stream_);
     stream_.synchronize();
   }
 }

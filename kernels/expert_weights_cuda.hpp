@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "core/cuda/device_buffer.hpp"
@@ -10,10 +11,17 @@
 
 namespace hashep {
 
+/// How w1 and w3 stand together with silu, so that one GEMM computes gate and up.
+enum class WeightOrder {
+  apart,     // w1, then w3
+  in_blocks  // a block of w1's rows, the same of w3's, and so on (kGatedBlock)
+};
+
 /// The weights of a number of experts in GPU memory, held once, as the GEMMs read them.
 class DeviceExpertWeights {
  public:
-  DeviceExpertWeights(const FfnShape& shape, DType dtype, int64_t num_experts);
+  DeviceExpertWeights(const FfnShape& shape, DType dtype, int64_t num_experts,
+                      WeightOrder order = WeightOrder::apart);
 
   /// Converts weights to the dtype (biases to fp32) and copies them to the GPU; waits for it.
   /// Throws InputError where a shape is not that of FfnShape.
@@ -23,7 +31,7 @@ class DeviceExpertWeights {
   void require(int64_t expert) const;
 
   const FfnShape& shape() const { return shape_; }
-  /// With silu w1 and w3 stand together, so that one GEMM computes gate and up. [first_cols(), d]
+  /// w1, with silu w1 and w3 in their WeightOrder: [first_cols(), d].
   int64_t first_cols() const { return first_cols_; }
   const std::byte* first(int64_t expert) const;
   const std::byte* second(int64_t expert) const;  // w2: [d, ffn_size]
@@ -45,10 +53,19 @@ class DeviceExpertWeights {
 
   const float* bias(int64_t expert, int which) const;
   std::byte* bias_place(int64_t expert, int which) const;
-  void upload(ConstMatrixView matrix, DType dtype, std::byte* to);
+  /// Rows of a matrix in the order in which they are to stand in GPU memory.
+  struct Rows {
+    int64_t count = 0;
+    int64_t cols = 0;
+    std::function<ConstMatrixView(int64_t)> row;  // one, of any float type
+  };
+  static Rows rows_of(ConstMatrixView matrix);
+  static Rows in_blocks(ConstMatrixView gate, ConstMatrixView up);
+  void upload(const Rows& rows, DType dtype, std::byte* to);
 
   FfnShape shape_;
   DType dtype_;
+  WeightOrder order_;
   int64_t first_cols_;
   std::vector<Expert> experts_;
   DeviceBuffer first_;   // [num_experts, first_cols, d]

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/gemm_lanes_cuda.hpp"
 
+#include <algorithm>
 #include <utility>
+
+#include "core/cuda/device.hpp"
 
 namespace hashep {
 
@@ -10,6 +13,7 @@ GemmLanes::GemmLanes(int count, int64_t workspace_bytes, BeforeFree before_free)
       before_free_(std::move(before_free)),
       lanes_(static_cast<size_t>(count)) {
   for (Lane& lane : lanes_) lane.workspace.reserve(workspace_bytes);
+  if (count > 1) multiprocessors_ = std::max(1, hashep::multiprocessors() / count);
 }
 
 bool GemmLanes::reserve(int64_t first_bytes, int64_t second_bytes) {

@@ -20,6 +20,9 @@ class GemmLanes {
 
   int count() const { return static_cast<int>(lanes_.size()); }
   int64_t workspace_bytes() const { return workspace_bytes_; }
+  /// What one lane's GEMM is to take of the GPU, so that those of all lanes fit beside each other;
+  /// 0 where there is one lane: all.
+  int multiprocessors() const { return multiprocessors_; }
 
   /// Makes room in every lane, ahead of a step; true where addresses have changed.
   bool reserve(int64_t first_bytes, int64_t second_bytes);
@@ -49,6 +52,7 @@ class GemmLanes {
   const Lane& at(int lane) const { return lanes_[static_cast<size_t>(lane)]; }
 
   int64_t workspace_bytes_;
+  int multiprocessors_ = 0;
   BeforeFree before_free_;
   CudaEvent forked_;
   std::vector<Lane> lanes_;

@@ -38,7 +38,7 @@ using Desc = std::unique_ptr<cublasLtMatmulDescOpaque_t, DescDelete>;
 using Layout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t, LayoutDelete>;
 using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, PreferenceDelete>;
 
-Desc make_desc() {
+Desc make_desc(int32_t multiprocessors) {
   cublasLtMatmulDesc_t made = nullptr;
   check_cublas(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F),
                "cublasLtMatmulDescCreate");
@@ -47,6 +47,11 @@ Desc make_desc() {
   check_cublas(cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
                                               sizeof(transposed)),
                "cublasLtMatmulDescSetAttribute");
+  if (multiprocessors > 0) {
+    check_cublas(cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET,
+                                                &multiprocessors, sizeof(multiprocessors)),
+                 "cublasLtMatmulDescSetAttribute");
+  }
   return desc;
 }
 
@@ -105,10 +110,11 @@ struct LinearGemm::Choice {
 };
 
 LinearGemm::LinearGemm(const CublasLtHandle& lt, const LinearShape& shape, int64_t max_rows,
-                       int64_t workspace_bytes)
+                       int64_t workspace_bytes, int multiprocessors)
     : lt_(lt),
       shape_(shape),
       workspace_bytes_(workspace_bytes),
+      multiprocessors_(multiprocessors),
       choices_(static_cast<size_t>(max_rows) + 1) {}
 LinearGemm::~LinearGemm() = default;
 LinearGemm::LinearGemm(LinearGemm&&) noexcept = default;
@@ -117,7 +123,7 @@ void LinearGemm::prepare(int64_t rows) {
   std::unique_ptr<Choice>& choice = choices_.at(static_cast<size_t>(rows));
   if (rows == 0 || choice != nullptr) return;
   auto made = std::make_unique<Choice>();
-  made->desc = make_desc();
+  made->desc = make_desc(multiprocessors_);
   made->a = make_layout(shape_.operands, shape_.in_cols, shape_.out_cols);
   made->b = make_layout(shape_.operands, shape_.in_cols, rows);
   made->d = make_layout(shape_.result, shape_.out_cols, rows);

@@ -29,13 +29,14 @@ struct GemmWorkspace {
 };
 
 /// y = x W^T by cuBLASLt. Sums are fp32 (TF32 is off), rounded once. The algorithm is chosen from
-/// the shape, the rows and the alignment that all rows share, never from addresses or timings: so a
-/// number of rows gives the same bits wherever they stand.
+/// the shape, the rows, the multiprocessors and the alignment that all rows share, never from
+/// addresses or timings: so a number of rows gives the same bits wherever they stand.
 class LinearGemm {
  public:
-  /// For up to `max_rows` rows. `lt` must outlive this.
+  /// For up to `max_rows` rows. `lt` must outlive this. `multiprocessors`: that a GEMM is to take,
+  /// as others run beside it; 0: all.
   LinearGemm(const CublasLtHandle& lt, const LinearShape& shape, int64_t max_rows,
-             int64_t workspace_bytes);
+             int64_t workspace_bytes, int multiprocessors = 0);
   ~LinearGemm();
   LinearGemm(LinearGemm&&) noexcept;
 
@@ -57,6 +58,7 @@ class LinearGemm {
   const CublasLtHandle& lt_;
   LinearShape shape_;
   int64_t workspace_bytes_;
+  int multiprocessors_;
   std::vector<std::unique_ptr<Choice>> choices_;  // by rows
 };
 

@@ -21,13 +21,14 @@ Installs what is missing of the named sets (default: build).
   test   Catch2, numpy for the reference that models are compared with, and iproute2 for the tests on
          several hosts
   sim    SimGrid, for benchmarks/sim/run.sh
-  ci     clang with libFuzzer, clang-format, git, ccache
+  ci     clang with libFuzzer, clang-format, git, ccache, pip
 
   --yes   do not ask, even when a person is at the terminal
   --list  print the missing packages, one a line, and install nothing
 
-What NVIDIA hands out is left to you: for GPUs the CUDA toolkit, and NCCL 2.19 or later from NVIDIA's
-package repository or the Python package nvidia-nccl-cu13 (cmake -D NCCL_ROOT=FOLDER/nvidia/nccl).
+What NVIDIA hands out is left to you: for GPUs the CUDA toolkit, NCCL 2.19 or later from NVIDIA's
+package repository or the Python package nvidia-nccl-cu13 (cmake -D NCCL_ROOT=FOLDER/nvidia/nccl), and
+for --expert-gemm fused, if you want it, the Python package nvidia-cutlass.
 
 Debian 12 is tested; Ubuntu has the same package names as far as they could be looked up, and is
 untested. Elsewhere it looks for the
@@ -61,7 +62,7 @@ LIST
     peers) printf '%s\n' python3-torch libopenblas0-pthread ;;
     sim) echo libsimgrid-dev smpicxx ;;
     test) printf '%s\n' catch2 python3-numpy 'iproute2 tc' ;;
-    ci) printf '%s\n' 'clang clang++' "$(fuzzer_package)" 'clang-format clang-format' 'git git' 'ccache ccache' ;;
+    ci) printf '%s\n' 'clang clang++' "$(fuzzer_package)" 'clang-format clang-format' 'git git' 'ccache ccache' 'python3-pip pip3' ;;
     *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, peers, test, sim, ci)" >&2; return 2 ;;
   esac
 }

@@ -55,7 +55,7 @@ void validate_run_options(const RunOptions& options) {
   require_one_of("--bind-cpu", options.bind_cpu, {"auto", "off"});
   require_one_of("--landing", options.landing, {"auto", "direct", "unpack"});
   require_one_of("--graph", options.graph, {"auto", "on", "off"});
-  require_one_of("--expert-gemm", options.expert_gemm, {"per-expert", "grouped"});
+  require_one_of("--expert-gemm", options.expert_gemm, {"per-expert", "grouped", "fused"});
   gemm_library(options.gemm_library);
   require_transport(options.transport);
   if (!options.router.empty()) parse_router(options.router);

@@ -93,6 +93,17 @@ suite() {
   note_skipped "$preset" "$log"
 }
 
+# CUTLASS's headers for the GPU build: those that CUTLASS_ROOT names, else NVIDIA's Python package.
+find_cutlass() {
+  if [ -n "${CUTLASS_ROOT:-}" ]; then return; fi
+  if ! compgen -G '.gpu-deps/cutlass/*.whl' >/dev/null && ! tests/gpu/fetch_dependencies.sh cutlass; then
+    suites+=("skipped fused GEMMs: CUTLASS could not be had")
+    return
+  fi
+  export CUTLASS_ROOT=$PWD/build/gpu-deps/cutlass
+  python3 -m zipfile -e .gpu-deps/cutlass/*.whl "$CUTLASS_ROOT"
+}
+
 # The compiler's own dependency files tell which headers the lower layers really read.
 no_mpi_no_dnnl() {
   local deps forbidden
@@ -120,6 +131,7 @@ all_suites() {
   suite cpu-asan --label-exclude 'slow|cluster'
   if command -v nvcc >/dev/null; then
     suite cuda-standin --label-exclude slow
+    find_cutlass
     suite cuda-release
   else
     suites+=("skipped cuda-release, cuda-standin: there is no CUDA toolkit (nvcc) here")

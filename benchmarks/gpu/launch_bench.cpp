@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/gpu/launch_bench.hpp"
 
-#include <array>
 #include <chrono>
+#include <memory>
+#include <string>
 
 namespace hashep::bench {
 namespace {
@@ -10,10 +11,14 @@ namespace {
 /// Steps of one shape, ready to be asked for again and again.
 class Launches {
  public:
-  Launches(const LayerCase& c, GraphMode graph)
+  Launches(const LayerCase& c, GemmGrouping grouping, GraphMode graph)
       : plan_(c.plan),
         stack_(c.config, c.weights, c.routing.placements, 0,
-               {.dtype = c.sizes.dtype, .residual = true, .graph = graph, .timed = false}) {
+               {.dtype = c.sizes.dtype,
+                .residual = true,
+                .grouping = grouping,
+                .graph = graph,
+                .timed = false}) {
     stack_.set_input(c.input());
   }
 
@@ -39,18 +44,43 @@ class Launches {
   CudaStack stack_;
 };
 
+/// One way to ask for a step.
+struct Way {
+  std::string name;
+  std::string note;
+  std::unique_ptr<Launches> launches;
+  std::vector<double> samples;
+};
+
+/// Each with a graph and without; the results of both must be the same to the bit.
+std::vector<Way> ways_of(const LayerCase& c) {
+  std::vector<Way> ways;
+  const auto add = [&](const std::string& name, GemmGrouping grouping) {
+    ways.push_back(
+        {name, "kernel by kernel", std::make_unique<Launches>(c, grouping, GraphMode::off), {}});
+    ways.push_back(
+        {name + "_graph", "one graph", std::make_unique<Launches>(c, grouping, GraphMode::on), {}});
+  };
+  add("launch", GemmGrouping::per_expert);
+  if (c.sizes.dtype == DType::bf16 && why_no_fused_gemm() == nullptr) {
+    add("launch_fused", GemmGrouping::fused);
+  }
+  return ways;
+}
+
 }  // namespace
 
 std::vector<MeasuredRow> measure_launch(const LayerSizes& sizes, const GpuRun& run) {
   const LayerCase c(sizes);
-  Launches direct(c, GraphMode::off);
-  Launches replayed(c, GraphMode::on);
-  const int64_t wrong = direct.result() == replayed.result() ? 0 : 1;
-  std::array<std::vector<double>, 2> samples;
+  std::vector<Way> ways = ways_of(c);
+  std::vector<int64_t> wrong;  // of each pair of ways
+  for (size_t i = 0; i < ways.size(); i += 2) {
+    wrong.push_back(ways[i].launches->result() == ways[i + 1].launches->result() ? 0 : 1);
+  }
   for (int round = -run.sampling.warmup; round < run.sampling.samples; ++round) {
-    const std::array<double, 2> us = {direct.launch_once(), replayed.launch_once()};
-    for (size_t i = 0; i < us.size(); ++i) {
-      if (round >= 0) samples[i].push_back(us[i]);
+    for (Way& way : ways) {
+      const double us = way.launches->launch_once();
+      if (round >= 0) way.samples.push_back(us);
     }
   }
   GpuRun here = run;
@@ -61,8 +91,11 @@ std::vector<MeasuredRow> measure_launch(const LayerSizes& sizes, const GpuRun& r
   here.row.num_experts = sizes.num_experts;
   here.row.top_k = sizes.top_k;
   here.row.workload = std::to_string(sizes.num_layers) + " layers, host time";
-  return {make_row(here, "launch", samples[0], wrong, "kernel by kernel"),
-          make_row(here, "launch_graph", samples[1], wrong, "one graph")};
+  std::vector<MeasuredRow> rows;
+  for (size_t i = 0; i < ways.size(); ++i) {
+    rows.push_back(make_row(here, ways[i].name, ways[i].samples, wrong[i / 2], ways[i].note));
+  }
+  return rows;
 }
 
 }  // namespace hashep::bench

@@ -28,6 +28,9 @@ std::vector<Variant> variants_of(const LayerOptions& options) {
                         narrow<int>(lanes, "--lanes")});
   }
   variants.push_back({"grouped", GemmGrouping::grouped, 1});
+  if (options.sizes.dtype == DType::bf16 && why_no_fused_gemm() == nullptr) {
+    variants.push_back({"fused", GemmGrouping::fused, 1});
+  }
   return variants;
 }
 

@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "comm/plan/exchange_plan.hpp"
-#include "comm/transport/array_layout.hpp"
+#include "core/array_layout.hpp"
 #include "core/device_stream.hpp"
+#include "core/error.hpp"
 #include "core/tensor_view.hpp"
 
 namespace hashep {
@@ -28,10 +29,14 @@ class DeviceExchange {
   /// Takes a plan, which must stay until the last `lay_out`. Host work, ahead of the step;
   /// addresses of rows are those of the transport's last `reserve`.
   virtual void begin(const ExchangePlan& plan) = 0;
+  /// Kernels are to cover this many rows of x and y, at least the plan's tokens; those behind them
+  /// are taken for padding: they go nowhere, and their y is zero. Between `begin` and `lay_out`,
+  /// and only of transports with reads_counts_on_gpu.
+  virtual void pad_to(int64_t rows);
   /// Adds the arrays that kernels read. Called twice for each plan (see ArrayLayout).
   virtual void lay_out(ArrayLayout& arrays) = 0;
 
-  /// The plan's experts in GPU memory. [tokens * top_k]; -1: padding
+  /// The plan's experts in GPU memory. [rows * top_k]; -1: padding
   virtual std::span<const int32_t> experts() const = 0;
 
   /// Parts that dispatch and give_back come in, at most kMaxParts. Alike on all ranks.
@@ -39,17 +44,23 @@ class DeviceExchange {
   virtual int num_parts() const { return 1; }
   /// The part that lands these expert-major rows, or the last of them.
   virtual int part_of(Range) const { return 0; }
-  /// x: [tokens, hidden_size] in GPU memory. When the stream has come past it, the part's rows
+  /// x: [rows, hidden_size] in GPU memory. When the stream has come past it, the part's rows
   /// stand in the transport's expert rows.
   virtual void dispatch(int part, ConstMatrixView x, DeviceStream stream) = 0;
   /// The part's expert rows hold outputs now, and may return.
   virtual void give_back(int part, DeviceStream stream) = 0;
+  /// Whether give_back does anything.
+  virtual bool gives_back() const { return true; }
   /// y.row(i) = sum over j of weights[i, j] * expert output + shared.row(i) (see combine_rows), all
-  /// in GPU memory. weights: [tokens * top_k] or empty; shared: [tokens, hidden_size] or empty. All
+  /// in GPU memory. weights: [rows * top_k] or empty; shared: [rows, hidden_size] or empty. All
   /// parts were given back.
   virtual void combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y,
                        DeviceStream stream) = 0;
 };
+
+inline void DeviceExchange::pad_to(int64_t) {
+  throw RunError("this transport's exchanges cover a plan's tokens and no more");
+}
 
 /// How rows of hidden states move between GPUs, one a rank: the counterpart of Transport for work
 /// that is asked for ahead. Not thread-safe; the GPU is the calling thread's current one.
@@ -75,6 +86,9 @@ class DeviceTransport {
   virtual bool overlaps() const { return false; }
   /// Whether a step with its exchanges may be captured as a graph.
   virtual bool can_capture() const { return true; }
+  /// Whether an exchange reads all that follows from counts in GPU memory, so that a captured one
+  /// serves any plan of as many rows and parts. Messages of NCCL do not: their sizes are captured.
+  virtual bool reads_counts_on_gpu() const { return false; }
 
   /// Waits until `stream` has done what it was asked for, under a deadline where that takes other
   /// ranks. Local.

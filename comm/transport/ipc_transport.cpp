@@ -17,15 +17,18 @@ class IpcTransport::Exchange final : public DeviceExchange {
   void begin(const ExchangePlan& plan) override {
     plan_ = &plan;
     top_k_ = plan.top_k;
+    num_rows_ = plan.tokens;
     num_parts_ = transport_.parts_ ? *transport_.parts_ : choose_parts(plan, transport_.row_bytes_);
     for (int part = 0; part < num_parts_; ++part) {
       part_ends_[at(part)] = part_rows(plan, num_parts_, part).end;
     }
   }
 
+  void pad_to(int64_t rows) override { num_rows_ = rows; }
+
   void lay_out(ArrayLayout& arrays) override {
-    experts_ = arrays.add(plan_->experts);
-    send_rows_ = arrays.add(plan_->send_rows);
+    experts_ = arrays.add_padded<int32_t>(plan_->experts, num_rows_ * top_k_, -1);
+    send_rows_ = arrays.add_padded<int64_t>(plan_->send_rows, num_rows_ * top_k_, -1);
     const auto places = arrays.make<ExpertPlace>(plan_->num_experts, places_);
     if (arrays.is_real()) transport_.rows_.find_places(*plan_, places);
     if (num_parts_ == 1) {
@@ -90,12 +93,13 @@ class IpcTransport::Exchange final : public DeviceExchange {
   const IpcTransport& transport_;
   const ExchangePlan* plan_ = nullptr;
   int top_k_ = 1;
+  int64_t num_rows_ = 0;
   int num_parts_ = 1;
   std::array<int64_t, kMaxParts> part_ends_{};  // expert-major rows
 
   // In GPU memory.
-  std::span<const int32_t> experts_;     // [tokens * top_k]
-  std::span<const int64_t> send_rows_;   // [tokens * top_k]
+  std::span<const int32_t> experts_;     // [num_rows * top_k]
+  std::span<const int64_t> send_rows_;   // [num_rows * top_k]
   std::span<const ExpertPlace> places_;  // [num_experts]: where send_rows lead to
   std::array<std::span<const ExpertPlace>, kMaxParts> part_places_;  // the same, of one part
 };

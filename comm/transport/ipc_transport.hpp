@@ -26,6 +26,7 @@ class IpcTransport final : public DeviceTransport {
   MatrixView expert_rows(const ExchangePlan& plan) const override { return rows_.own(plan); }
   std::unique_ptr<DeviceExchange> make_exchange() override;
   bool overlaps() const override { return true; }
+  bool reads_counts_on_gpu() const override { return true; }
   void wait_for(DeviceStream stream) override;
   void check() override { signals_.check(); }
   void abort() noexcept override { signals_.stop(); }

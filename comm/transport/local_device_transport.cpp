@@ -22,11 +22,13 @@ class LocalExchange final : public DeviceExchange {
     }
     plan_ = &plan;
     top_k_ = plan.top_k;
+    rows_ = plan.tokens;
   }
+  void pad_to(int64_t rows) override { rows_ = rows; }
 
   void lay_out(ArrayLayout& arrays) override {
-    experts_ = arrays.add(plan_->experts);
-    send_rows_ = arrays.add(plan_->send_rows);
+    experts_ = arrays.add_padded<int32_t>(plan_->experts, rows_ * top_k_, -1);
+    send_rows_ = arrays.add_padded<int64_t>(plan_->send_rows, rows_ * top_k_, -1);
     const auto places = arrays.make<ExpertPlace>(plan_->num_experts, places_);
     if (!arrays.is_real()) return;
     std::byte* const rows = transport_.expert_rows(*plan_).data;
@@ -42,6 +44,7 @@ class LocalExchange final : public DeviceExchange {
   }
 
   void give_back(int, DeviceStream) override {}
+  bool gives_back() const override { return false; }
 
   void combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y,
                DeviceStream stream) override {
@@ -58,8 +61,9 @@ class LocalExchange final : public DeviceExchange {
   const LocalDeviceTransport& transport_;
   const ExchangePlan* plan_ = nullptr;
   int top_k_ = 1;
-  std::span<const int32_t> experts_;     // [tokens * top_k]
-  std::span<const int64_t> send_rows_;   // [tokens * top_k]
+  int64_t rows_ = 0;
+  std::span<const int32_t> experts_;     // [rows * top_k]
+  std::span<const int64_t> send_rows_;   // [rows * top_k]
   std::span<const ExpertPlace> places_;  // [num_experts]: where send_rows lead to
 };
 

@@ -17,6 +17,7 @@ class LocalDeviceTransport final : public DeviceTransport {
     return rows_.matrix(dtype_, plan.total_recv(), hidden_size_);
   }
   std::unique_ptr<DeviceExchange> make_exchange() override;
+  bool reads_counts_on_gpu() const override { return true; }
   int64_t buffer_bytes() const override { return rows_.capacity(); }
 
  private:

@@ -2,11 +2,21 @@
 #include "core/cuda/device.hpp"
 
 #include <array>
+#include <cstdlib>
 
 #include "core/cuda/check_cuda.hpp"
+#include "core/error.hpp"
 
 namespace hashep {
 namespace {
+
+constexpr const char* kHardwareQueues = "32";  // the most there are; CUDA's default is 8
+
+int attribute_of_current(cudaDeviceAttr attribute) {
+  int value = 0;
+  check_cuda(cudaDeviceGetAttribute(&value, attribute, current_gpu()), "cudaDeviceGetAttribute");
+  return value;
+}
 
 std::string version_text(int version) {  // 1000 * major + 10 * minor
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
@@ -15,6 +25,9 @@ std::string version_text(int version) {  // 1000 * major + 10 * minor
 }  // namespace
 
 GpuSearch find_gpus() {
+  if (setenv("CUDA_DEVICE_MAX_CONNECTIONS", kHardwareQueues, 0) != 0) {
+    throw RunError("setenv CUDA_DEVICE_MAX_CONNECTIONS failed");
+  }
   GpuSearch search;
   const cudaError_t code = cudaGetDeviceCount(&search.count);
   if (code != cudaSuccess) {
@@ -56,6 +69,14 @@ int current_gpu() {
   int index = 0;
   check_cuda(cudaGetDevice(&index), "cudaGetDevice");
   return index;
+}
+
+int multiprocessors() {
+  return attribute_of_current(cudaDevAttrMultiProcessorCount);
+}
+
+int compute_capability_major() {
+  return attribute_of_current(cudaDevAttrComputeCapabilityMajor);
 }
 
 std::string pci_bus_id(int gpu) {

@@ -11,6 +11,8 @@ struct GpuSearch {
   int count = 0;
   std::string why_none;  // CUDA's own words, where count is 0
 };
+/// Asks CUDA for 32 hardware queues first, unless CUDA_DEVICE_MAX_CONNECTIONS says how many:
+/// streams that share one wait for each other. So it comes before other calls of CUDA.
 GpuSearch find_gpus();
 
 /// What a GPU is.
@@ -34,6 +36,10 @@ std::string gpu_name(int index);
 
 /// The calling thread's current GPU.
 int current_gpu();
+
+/// Of the current GPU.
+int multiprocessors();
+int compute_capability_major();
 
 /// Where a GPU sits, by which processes that number the GPUs differently find the same one:
 /// "0000:1b:00.0".

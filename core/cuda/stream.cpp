@@ -7,9 +7,14 @@
 
 namespace hashep {
 
-CudaStream::CudaStream() {
-  check_cuda(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking),
-             "cudaStreamCreateWithFlags");
+CudaStream::CudaStream(Priority priority) {
+  int lowest = 0;
+  int highest = 0;
+  check_cuda(cudaDeviceGetStreamPriorityRange(&lowest, &highest),
+             "cudaDeviceGetStreamPriorityRange");
+  check_cuda(cudaStreamCreateWithPriority(&handle_, cudaStreamNonBlocking,
+                                          priority == Priority::highest ? highest : lowest),
+             "cudaStreamCreateWithPriority");
 }
 
 CudaStream::~CudaStream() {

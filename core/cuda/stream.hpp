@@ -16,7 +16,10 @@ class CudaEvent;
 /// before what they ask for is done, but `synchronize`.
 class CudaStream {
  public:
-  CudaStream();
+  enum class Priority { usual, highest };
+
+  /// Of streams whose work could run at once, the GPU gives place to that of higher priority first.
+  explicit CudaStream(Priority priority = Priority::usual);
   ~CudaStream();
   CudaStream(CudaStream&& other) noexcept;
   CudaStream& operator=(CudaStream&&) = delete;

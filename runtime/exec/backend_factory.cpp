@@ -176,8 +176,8 @@ std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const We
                                              Watch& watch) {
   CudaExecOptions exec{
       .dtype = options.dtype, .residual = options.residual, .overlap = options.overlap};
-  exec.grouping =
-      options.expert_gemm == "grouped" ? GemmGrouping::grouped : GemmGrouping::per_expert;
+  if (options.expert_gemm == "grouped") exec.grouping = GemmGrouping::grouped;
+  if (options.expert_gemm == "fused") exec.grouping = GemmGrouping::fused;
   if (options.graph == "on") exec.graph = GraphMode::on;
   if (options.graph == "off") exec.graph = GraphMode::off;
   exec.observer = [&watch](const Position& position) { watch.at(position); };

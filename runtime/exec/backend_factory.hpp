@@ -47,7 +47,7 @@ struct GpuRunOptions {
   std::string landing = "auto";            // nccl: direct, unpack, auto
   bool overlap = true;                     // dispatch beside the experts
   std::string graph = "auto";              // on, off, auto
-  std::string expert_gemm = "per-expert";  // or grouped
+  std::string expert_gemm = "per-expert";  // or grouped, fused
   bool check_finite = false;
 };
 

@@ -68,10 +68,13 @@ Matrix run_part(const ExpertsCase& c, const std::vector<ExpertWeights>& weights,
   ffn.reserve(count);
   const WorkParts parts{2, [&](Range tile) { return tile.end > count / 2 ? 0 : 1; }};
   ffn.prepare(offsets, 0, rows, parts, work);
-  DeviceBuffer addresses(static_cast<int64_t>(work.addresses.size() * sizeof(void*)) + 1);
-  copy_and_wait(addresses.data(), work.addresses.data(),
-                static_cast<int64_t>(work.addresses.size() * sizeof(void*)), true);
-  work.uploaded = {addresses.as<const std::byte* const>(), work.addresses.size()};
+  ArrayLayout measured;
+  work.lay_out(measured);
+  std::vector<std::byte> arrays(static_cast<size_t>(measured.bytes()));
+  DeviceBuffer on_gpu(measured.bytes() + 1);
+  ArrayLayout layout(arrays.data(), on_gpu.data());
+  work.lay_out(layout);
+  copy_and_wait(on_gpu.data(), arrays.data(), layout.bytes(), true);
   copy_and_wait(rows.data, input.data, input.bytes(), true);
   const CudaStream stream;
   for (int part = 0; part < parts.count; ++part) ffn.run(work, part, rows, rows, stream);
@@ -81,11 +84,14 @@ Matrix run_part(const ExpertsCase& c, const std::vector<ExpertWeights>& weights,
   return out;
 }
 
-std::vector<ExpertsCase> cases() {
+std::vector<ExpertsCase> cases(GemmGrouping grouping) {
   std::vector<ExpertsCase> all;
+  const bool is_fused = grouping == GemmGrouping::fused;
   for (const DType dtype : {DType::f32, DType::bf16}) {
+    if (is_fused && dtype != DType::bf16) continue;
     for (const auto activation : {Activation::relu, Activation::gelu, Activation::silu}) {
       for (const int64_t d : {64, 24, 7}) {
+        if (is_fused && d % kFusedAlignment != 0) continue;
         all.push_back({{d, 2 * d, activation, activation == Activation::silu ? 0.5f : 0.0f},
                        dtype,
                        {3, 0, 130, 1, 2049, 16},
@@ -96,14 +102,14 @@ std::vector<ExpertsCase> cases() {
   return all;
 }
 
-TEST_CASE("experts agree with the oracle and leave no element unwritten", "[small]") {
-  for (const ExpertsCase& c : cases()) {
+void compare_with_oracle(GemmGrouping grouping) {
+  for (const ExpertsCase& c : cases(grouping)) {
     INFO("d " << c.shape.hidden_size << " " << dtype_name(c.dtype));
     const auto weights = weights_of(c);
     int64_t rows = 0;
     for (const int64_t count : c.rows) rows += count;
     Matrix x = random_matrix(c.dtype, rows, c.shape.hidden_size, 7);
-    const Matrix y = run_part(c, weights, x, 0, c.rows.size(), GemmGrouping::per_expert);
+    const Matrix y = run_part(c, weights, x, 0, c.rows.size(), grouping);
     int64_t row = 0;
     for (size_t e = 0; e < c.rows.size(); ++e) {
       for (int64_t i = 0; i < c.rows[e]; ++i, ++row) {
@@ -118,9 +124,21 @@ TEST_CASE("experts agree with the oracle and leave no element unwritten", "[smal
   }
 }
 
+TEST_CASE("experts agree with the oracle and leave no element unwritten", "[small]") {
+  compare_with_oracle(GemmGrouping::per_expert);
+}
+
+TEST_CASE("fused experts agree with the oracle and leave no element unwritten", "[small]") {
+  if (const char* const why = why_no_fused_gemm()) {
+    WARN(why);
+    return;
+  }
+  compare_with_oracle(GemmGrouping::fused);
+}
+
 /// A GPU with all experts, and GPUs with parts of them: the same bits?
 void compare_parts(GemmGrouping grouping) {
-  for (const ExpertsCase& c : cases()) {
+  for (const ExpertsCase& c : cases(grouping)) {
     INFO("d " << c.shape.hidden_size << " " << dtype_name(c.dtype));
     const auto weights = weights_of(c);
     int64_t rows = 0;
@@ -142,6 +160,14 @@ void compare_parts(GemmGrouping grouping) {
 
 TEST_CASE("a GEMM per expert gives the same bits whichever experts a rank has") {
   compare_parts(GemmGrouping::per_expert);
+}
+
+TEST_CASE("fused experts give the same bits whichever experts a rank has") {
+  if (const char* const why = why_no_fused_gemm()) {
+    WARN(why);
+    return;
+  }
+  compare_parts(GemmGrouping::fused);
 }
 
 // No promise of cuBLAS, so that it may fail: the README's rule for grouped GEMMs waits for it.

@@ -20,14 +20,15 @@ everywhere='^(ld-linux-x86-64|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\
 
 usage() {
   cat <<'USAGE'
-Usage: tests/gpu/fetch_dependencies.sh [one-rank | full | nccl]
+Usage: tests/gpu/fetch_dependencies.sh [one-rank | full | nccl | cutlass]
 
   one-rank  what the GPU path of one rank needs: nlohmann-json, xxHash, SentencePiece, CLI11, Catch2
   full      that and Open MPI, hwloc and oneDNN (default)
   nccl      NCCL alone, for machines that have it neither beside the CUDA toolkit nor with PyTorch
+  cutlass   the headers of CUTLASS alone, for fused GEMMs of experts
 
-Puts the packages into .gpu-deps/one-rank/, .gpu-deps/full/ and .gpu-deps/nccl/, which git ignores;
-about 3, 14 and 200 MB. Needs apt-get with Debian 12's archives, for NCCL pip. Installs nothing.
+Puts the packages into folders of these names in .gpu-deps/, which git ignores; about 3, 14, 200 and
+7 MB. Needs apt-get with Debian 12's archives, for NCCL and CUTLASS pip. Installs nothing.
 USAGE
 }
 
@@ -47,10 +48,11 @@ fetch() {
   if [ ${#files[@]} != $# ]; then fail "set '$set': ${#files[@]} files for $# packages"; fi
 }
 
-# NVIDIA's Python package of NCCL. For CUDA 13; NCCL_PACKAGE names another.
-fetch_nccl() {
-  python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$work/nccl" \
-    "${NCCL_PACKAGE:-nvidia-nccl-cu13==2.28.9}" || fail "pip could not download NCCL"
+# fetch_python SET PACKAGE: one of NVIDIA's Python packages. NCCL's is for CUDA 13; NCCL_PACKAGE names
+# another.
+fetch_python() {
+  python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$work/$1" "$2" ||
+    fail "pip could not download $2"
 }
 
 # Fails where an unpacked library or program links one that is neither here nor everywhere.
@@ -67,7 +69,7 @@ check_closure() {
 case ${1:-full} in
   one-rank) sets=(one-rank) ;;
   full) sets=(one-rank full) ;;
-  nccl) sets=(nccl) ;;
+  nccl | cutlass) sets=("$1") ;;
   --help | -h) usage; exit 0 ;;
   *) usage >&2; exit 2 ;;
 esac
@@ -75,7 +77,9 @@ mkdir -p .gpu-deps
 work=$(mktemp -d "$PWD/.gpu-deps/fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 if [ "${sets[0]}" = nccl ]; then
-  fetch_nccl
+  fetch_python nccl "${NCCL_PACKAGE:-nvidia-nccl-cu13==2.28.9}"
+elif [ "${sets[0]}" = cutlass ]; then
+  fetch_python cutlass nvidia-cutlass==4.2.0.0
 else
   command -v apt-get >/dev/null || fail "there is no apt-get here"
   command -v readelf >/dev/null || fail "readelf is missing; it is in the package binutils"

@@ -15,6 +15,7 @@ struct MatmulDesc : BlasObject {
   cudaDataType_t scale = CUDA_R_32F;
   cublasOperation_t transpose_a = CUBLAS_OP_N;
   cublasOperation_t transpose_b = CUBLAS_OP_N;
+  int32_t multiprocessors = 0;  // 0: all
 };
 
 struct MatrixLayout : BlasObject {

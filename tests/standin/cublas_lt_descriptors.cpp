@@ -67,6 +67,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
         return take(from, bytes, found->transpose_a);
       case CUBLASLT_MATMUL_DESC_TRANSB:
         return take(from, bytes, found->transpose_b);
+      case CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET:
+        return take(from, bytes, found->multiprocessors);
       case CUBLASLT_MATMUL_DESC_POINTER_MODE:
         return expect(from, bytes, CUBLASLT_POINTER_MODE_HOST);
       case CUBLASLT_MATMUL_DESC_EPILOGUE:

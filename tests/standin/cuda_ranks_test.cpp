@@ -11,9 +11,16 @@
 namespace hashep::test {
 namespace {
 
-StepResults alone(const StackCase& c, const Ranks& ranks) {
+CudaExecOptions options_for(const StackCase& c, GemmGrouping grouping) {
+  CudaExecOptions options = gpu_options(c);
+  options.grouping = grouping;
+  return options;
+}
+
+StepResults alone(const StackCase& c, const Ranks& ranks,
+                  GemmGrouping grouping = GemmGrouping::per_expert) {
   standin::reset(standin::Order::lazy);
-  return results_alone(c, ranks.comm.size(), ranks.comm.rank(), gpu_options(c));
+  return results_alone(c, ranks.comm.size(), ranks.comm.rank(), options_for(c, grouping));
 }
 
 standin::Order order_of(GraphMode graph) {
@@ -21,9 +28,10 @@ standin::Order order_of(GraphMode graph) {
   return graph == GraphMode::on ? standin::Order::lazy : standin::Order::newest_first;
 }
 
-void check_way(const StackCase& c, const StackWay& way, Ranks& ranks, const StepResults& expected) {
+void check_way(const StackCase& c, const StackWay& way, Ranks& ranks, const StepResults& expected,
+               GemmGrouping grouping = GemmGrouping::per_expert) {
   standin::reset(order_of(way.graph));
-  check_stack_way(c, way, ranks, expected, gpu_options(c));
+  check_stack_way(c, way, ranks, expected, options_for(c, grouping));
 }
 
 TEST_CASE("stacks on several GPUs give the bits of one") {
@@ -38,6 +46,43 @@ TEST_CASE("stacks on several GPUs give the bits of one") {
     if (i % 3 != 1) continue;
     const StackCase& other = cases[i * 5 % cases.size()];
     check_way(other, all[i], ranks, alone(other, ranks));
+  }
+}
+
+TEST_CASE("fused experts on several GPUs give the bits of one") {
+  Ranks ranks;
+  StackCase c = full_case();
+  c.dtype = DType::bf16;
+  c.config.activation = Activation::silu;
+  const auto expected = alone(c, ranks, GemmGrouping::fused);
+  const auto all = stack_ways();
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (all[i].transport != "ipc" && i % 4 != 0) continue;
+    check_way(c, all[i], ranks, expected, GemmGrouping::fused);
+  }
+}
+
+TEST_CASE(
+    "one graph of fused experts serves steps of any counts, where a node's GPUs reach each other") {
+  Ranks ranks;
+  standin::reset(standin::Order::lazy);
+  StackCase c = full_case();
+  c.dtype = DType::bf16;
+  constexpr int64_t kSteps = 6;
+  const StackSteps steps(c, kSteps, one_node(ranks.comm.size()), ranks.comm.rank());
+  CudaExecOptions options = options_for(c, GemmGrouping::fused);
+  options.plans = 1;
+  const Topology topology = topology_by_label(ranks.comm, ranks.watch, 0);
+  CudaStack stack(c.config, steps.weights(), steps.placements(), ranks.comm.rank(), options,
+                  make_transport({"ipc"}, ranks, topology));
+  stack.set_input(steps.input());
+  for (int64_t step = 0; step < kSteps; ++step) {
+    stack.prepare(steps.plan(step));
+    const int64_t before = standin::calls("cudaGraphLaunch");
+    stack.run(step);
+    CHECK(standin::calls("cudaGraphLaunch") - before == (step == 0 ? 0 : 1));
+    ranks.watch.wait_until(
+        1, [&] { return stack.is_done(step); }, [] { return ""; });
   }
 }
 

@@ -48,15 +48,26 @@ void require_like_cpu(const std::vector<float>& got, const StackSteps& steps, in
   CHECK(max_relative_error(got, on_cpu(steps, step), d) < 2.0 * slack * error_bound(c.dtype));
 }
 
+/// A case with all that a layer can have, for each way to ask for GEMMs.
+std::pair<StackCase, GemmGrouping> any_grouping() {
+  StackCase c = full_case();
+  const GemmGrouping grouping =
+      GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped, GemmGrouping::fused);
+  if (grouping == GemmGrouping::fused) c.dtype = DType::bf16;
+  return {c, grouping};
+}
+
 TEST_CASE("a stack on a GPU computes what it computes on the CPU") {
   const Order order = GENERATE(Order::eager, Order::lazy);
-  const GemmGrouping grouping = GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped);
+  const GemmGrouping grouping =
+      GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped, GemmGrouping::fused);
   const GraphMode graph = GENERATE(GraphMode::off, GraphMode::on);
   // All cases in the way that shows most; a part of them in the others.
   const bool all = order == Order::lazy && graph == GraphMode::on;
   const auto cases = stack_cases();
   for (size_t i = 0; i < cases.size(); i += all ? 1 : 7) {
-    const StackCase& c = cases[i];
+    StackCase c = cases[i];
+    if (grouping == GemmGrouping::fused) c.dtype = DType::bf16;
     standin::reset(order);
     const StackSteps steps(c, 2);
     CudaExecOptions options = gpu_options(c);
@@ -77,9 +88,10 @@ TEST_CASE("a stack on a GPU computes what it computes on the CPU") {
 
 TEST_CASE("plans may be sent ahead of the steps that run") {
   standin::reset(GENERATE(Order::eager, Order::lazy));
-  const StackSteps steps(full_case(), kSteps);
-  CudaExecOptions options = gpu_options(steps.stack_case());
-  options.grouping = GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped);
+  const auto [c, grouping] = any_grouping();
+  const StackSteps steps(c, kSteps);
+  CudaExecOptions options = gpu_options(c);
+  options.grouping = grouping;
   options.graph = GENERATE(GraphMode::off, GraphMode::on);
   CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
   stack.set_input(steps.input());
@@ -101,9 +113,10 @@ TEST_CASE("plans may be sent ahead of the steps that run") {
 
 TEST_CASE("a step allocates nothing and waits for nothing") {
   standin::reset(Order::lazy);
-  const StackSteps steps(full_case(), 3);
-  CudaExecOptions options = gpu_options(steps.stack_case());
-  options.grouping = GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped);
+  const auto [c, grouping] = any_grouping();
+  const StackSteps steps(c, 3);
+  CudaExecOptions options = gpu_options(c);
+  options.grouping = grouping;
   options.graph = GENERATE(GraphMode::off, GraphMode::on);
   CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
   stack.set_input(steps.input());
@@ -153,8 +166,11 @@ TEST_CASE("phases of a step are timed, in a graph too") {
       CHECK(spans[i].phase == of_layer[i % of_layer.size()]);
       CHECK(spans[i].layer == static_cast<int64_t>(i / of_layer.size()));
       CHECK(spans[i].end_us > spans[i].begin_us);
-      CHECK(spans[i].track == 0);
-      if (i > 0) CHECK(spans[i].begin_us >= spans[i - 1].end_us);
+      // Dispatch has a stream of its own, as the gate and the shared experts run beside it.
+      const bool is_dispatch = spans[i].phase == Phase::dispatch;
+      CHECK(spans[i].track == (is_dispatch ? 1 : 0));
+      const size_t begins_after = is_dispatch || spans[i].phase == Phase::gate ? i - i % 5 : i;
+      if (begins_after > 0) CHECK(spans[i].begin_us >= spans[begins_after - 1].end_us);
     }
     CHECK(spans.back().phase == Phase::step);
     CHECK(spans.back().begin_us == 0.0);
@@ -204,6 +220,108 @@ TEST_CASE("graphs are captured when a shape comes again, and replayed for other 
     again.run(plans[i].step);
     CHECK(fetch_result(again) == result);
   }
+}
+
+/// `full_case` in bf16, with so many tokens.
+StackCase fused_case(int64_t tokens) {
+  StackCase c = full_case();
+  c.dtype = DType::bf16;
+  c.batch_tokens = tokens;
+  return c;
+}
+
+/// A step's result without a graph.
+std::vector<float> directly(const StackSteps& steps, int64_t step, CudaExecOptions options) {
+  options.graph = GraphMode::off;
+  CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
+  stack.set_input(steps.input());
+  stack.prepare(steps.plan(step));
+  stack.run(step);
+  return fetch_result(stack);
+}
+
+TEST_CASE("one graph of fused experts serves steps of any counts") {
+  standin::reset(Order::lazy);
+  const StackSteps steps(fused_case(61), 6);
+  for (int64_t step = 1; step < steps.steps(); ++step) {
+    REQUIRE(steps.plan(step).layers[0].expert_offsets != steps.plan(0).layers[0].expert_offsets);
+  }
+  CudaExecOptions options = gpu_options(steps.stack_case());
+  options.grouping = GemmGrouping::fused;
+  options.graph = GraphMode::automatic;
+  options.plans = 1;
+  CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
+  stack.set_input(steps.input());
+  int64_t launches = 0;
+  int64_t grown = 0;
+  for (int64_t step = 0; step < steps.steps(); ++step) {
+    const int64_t freed = standin::calls("cudaFree");
+    stack.prepare(steps.plan(step));
+    if (standin::calls("cudaFree") > freed) ++grown;
+    const int64_t before = standin::calls("cudaGraphLaunch");
+    stack.run(step);
+    launches += standin::calls("cudaGraphLaunch") - before;
+    const auto result = fetch_result(stack);
+    CHECK(result == directly(steps, step, options));
+    require_like_cpu(result, steps, step);
+  }
+  // All but the first; captured once, and once more for each time that memory has moved.
+  CHECK(launches == steps.steps() - 1);
+  CHECK(stack.graphs_captured() <= 1 + grown);
+  CHECK(stack.graphs_captured() < launches);
+}
+
+TEST_CASE("one graph of fused experts serves steps of about as many tokens") {
+  standin::reset(Order::lazy);
+  CudaExecOptions options = gpu_options(fused_case(64));
+  options.grouping = GemmGrouping::fused;
+  options.plans = 1;
+  const StackSteps largest(fused_case(64), 1);
+  CudaStack stack(largest.config(), largest.weights(), largest.placements(), 0, options);
+  int64_t number = 0;
+  const std::vector<std::pair<int64_t, bool>> tokens = {{64, false}, {61, true}, {62, true},
+                                                        {64, true},  {1, false}, {63, true}};
+  for (const auto& [count, is_known] : tokens) {
+    INFO(count << " tokens");
+    const StackSteps steps(fused_case(count), 1);
+    BatchPlan plan = steps.plan(0);
+    plan.step = number++;
+    stack.set_input(steps.input());
+    const int64_t before = standin::calls("cudaGraphLaunch");
+    stack.prepare(plan);
+    stack.run(plan.step);
+    CHECK(standin::calls("cudaGraphLaunch") - before == (is_known ? 1 : 0));
+    const auto result = fetch_result(stack);
+    CHECK(std::ssize(result) == count * steps.config().hidden_size);
+    CHECK(result == directly(steps, 0, options));
+  }
+}
+
+TEST_CASE("fused experts are refused where there are none") {
+  standin::reset(Order::lazy);
+  const auto refuses = [](const StackCase& c, const char* text) {
+    const StackSteps steps(c, 1);
+    CudaExecOptions options = gpu_options(c);
+    options.grouping = GemmGrouping::fused;
+    CHECK_THROWS_WITH(CudaStack(c.config, steps.weights(), steps.placements(), 0, options),
+                      ContainsSubstring(text));
+  };
+  refuses(full_case(), "bf16");
+  StackCase odd = fused_case(8);
+  odd.config.ffn_size = 44;
+  refuses(odd, "multiples of 8, not 44");
+}
+
+TEST_CASE("an input may not change under a step that is prepared") {
+  standin::reset(Order::lazy);
+  const StackSteps steps(full_case(), 1);
+  CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0,
+                  gpu_options(steps.stack_case()));
+  stack.set_input(steps.input());
+  stack.prepare(steps.plan(0));
+  CHECK_THROWS_AS(stack.set_input(steps.input()), RunError);
+  stack.run(0);
+  stack.set_input(steps.input());
 }
 
 TEST_CASE("a step replays no graph of another step's plan arrays") {

@@ -8,18 +8,44 @@
 
 using namespace hashep::test::standin;
 
+namespace {
+
+constexpr int kLowestPriority = 0;
+constexpr int kHighestPriority = -5;
+
+cudaError_t make_stream(cudaStream_t* stream, unsigned flags) {
+  // A stream that waits for the default stream would have to be taught that.
+  if (flags != cudaStreamNonBlocking) return cudaErrorNotSupported;
+  std::erase_if(state().streams.all(),
+                [](const auto& old) { return old->destroyed && old->queue.empty(); });
+  auto made = std::make_unique<CUstream_st>();
+  made->number = state().streams_made++;
+  *stream = state().streams.add(std::move(made));
+  return cudaSuccess;
+}
+
+}  // namespace
+
 extern "C" {
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
-  return cuda_call("cudaStreamCreateWithFlags", [&] {
-    // A stream that waits for the default stream would have to be taught that.
-    if (flags != cudaStreamNonBlocking) return cudaErrorNotSupported;
-    std::erase_if(state().streams.all(),
-                  [](const auto& old) { return old->destroyed && old->queue.empty(); });
-    auto made = std::make_unique<CUstream_st>();
-    made->number = state().streams_made++;
-    *stream = state().streams.add(std::move(made));
+  return cuda_call("cudaStreamCreateWithFlags", [&] { return make_stream(stream, flags); });
+}
+
+cudaError_t cudaDeviceGetStreamPriorityRange(int* lowest, int* highest) {
+  return cuda_call("cudaDeviceGetStreamPriorityRange", [&] {
+    *lowest = kLowestPriority;
+    *highest = kHighestPriority;
     return cudaSuccess;
+  });
+}
+
+// A hint to a GPU, which the stand-in's orders do not follow. The real call takes any priority for
+// the nearest one that there is: here one that there is not is a mistake.
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
+  return cuda_call("cudaStreamCreateWithPriority", [&] {
+    if (priority > kLowestPriority || priority < kHighestPriority) return cudaErrorInvalidValue;
+    return make_stream(stream, flags);
   });
 }
 

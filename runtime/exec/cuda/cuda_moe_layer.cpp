@@ -56,7 +56,7 @@ void CudaMoeLayer::dispatch(const DeviceLayerPlan& plan, const DeviceState& x, P
     {
       const PhaseMarks::Scope scope(marks, Phase::dispatch, layer_, streams.exchange,
                                     streams.are_apart() ? 1 : 0);
-      plan.exchange->dispatch(part, x.tokens, streams.exchange);
+      plan.exchange->dispatch(part, x.rows, streams.exchange);
     }
     if (streams.are_apart()) {
       streams.events->landed[static_cast<size_t>(part)].record(streams.exchange);
@@ -72,7 +72,7 @@ std::span<const float> CudaMoeLayer::weigh(const DeviceLayerPlan& plan, const De
   const std::span<const int32_t> experts = plan.exchange->experts();
   const std::span<float> weights(workspace.weights.as<float>(), experts.size());
   const ConstMatrixView gate = gate_.matrix(DType::f32, config_.num_experts, config_.hidden_size);
-  gate_weights(x.tokens, gate, experts, plan.top_k, config_.routed_scaling_factor, weights, stream);
+  gate_weights(x.rows, gate, experts, plan.top_k, config_.routed_scaling_factor, weights, stream);
   return weights;
 }
 
@@ -83,7 +83,7 @@ ConstMatrixView CudaMoeLayer::run_shared(const DeviceLayerPlan& plan, const Devi
   const PhaseMarks::Scope scope(marks, Phase::shared_experts, layer_, stream);
   const MatrixView out = workspace.shared.matrix(x.tiles.dtype, x.tiles.rows, config_.hidden_size);
   experts_.shared->run(plan.shared, 0, x.tiles, out, stream);
-  return {out.data + (x.tokens.data - x.tiles.data), out.dtype, plan.tokens, out.cols};
+  return {out.data + (x.rows.data - x.tiles.data), out.dtype, plan.rows, out.cols};
 }
 
 void CudaMoeLayer::run_routed(const DeviceLayerPlan& plan, PhaseMarks& marks,
@@ -95,13 +95,14 @@ void CudaMoeLayer::run_routed(const DeviceLayerPlan& plan, PhaseMarks& marks,
       const PhaseMarks::Scope scope(marks, Phase::experts, layer_, streams.experts);
       experts_.routed.run(plan.routed, part, plan.expert_rows, plan.expert_rows, streams.experts);
     }
+    if (!plan.exchange->gives_back()) continue;
     if (streams.are_apart()) {
       streams.events->computed[at].record(streams.experts);
       wait_for(streams.exchange, streams.events->computed[at]);
     }
     plan.exchange->give_back(part, streams.exchange);
   }
-  if (streams.are_apart()) {
+  if (streams.are_apart() && plan.exchange->gives_back()) {
     streams.events->given_back.record(streams.exchange);
     wait_for(streams.experts, streams.events->given_back);
   }
@@ -118,9 +119,9 @@ void CudaMoeLayer::enqueue(const DeviceLayerPlan& plan, const DeviceState& x,
   const PhaseMarks::Scope scope(marks, Phase::combine, layer_, stream);
   const bool residual = workspace.output.capacity() > 0;
   const MatrixView y =
-      residual ? workspace.output.matrix(x.tokens.dtype, plan.tokens, x.tokens.cols) : x.tokens;
+      residual ? workspace.output.matrix(x.rows.dtype, plan.rows, x.rows.cols) : x.rows;
   plan.exchange->combine(weights, shared, y, stream);
-  if (residual) add_rows(y, x.tokens, stream);
+  if (residual) add_rows(y, x.rows, stream);
 }
 
 }  // namespace hashep

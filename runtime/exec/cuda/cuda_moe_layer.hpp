@@ -23,9 +23,9 @@ struct DeviceStackExperts {
 
 /// GPU memory that layers use one after the other.
 struct DeviceWorkspace {
-  DeviceBuffer weights;  // [tokens, top_k], fp32
+  DeviceBuffer weights;  // [rows, top_k], fp32
   DeviceBuffer shared;   // shared experts' output, laid out as the state (SharedTiles)
-  DeviceBuffer output;   // [tokens, hidden_size]: a layer's output, with residual; else empty
+  DeviceBuffer output;   // [rows, hidden_size]: a layer's output, with residual; else empty
 };
 
 /// The streams of a layer, and the points where one waits for the other. The same stream twice
@@ -44,11 +44,11 @@ struct LayerStreams {
   bool are_apart() const { return experts.handle != exchange.handle; }
 };
 
-/// Hidden states of a rank's tokens in GPU memory, with the unused rows around them that shared
-/// experts' tiles reach into.
+/// Hidden states of a rank's tokens in GPU memory, with the unused rows around them that kernels
+/// and shared experts' tiles reach into.
 struct DeviceState {
-  MatrixView tiles;   // [SharedTiles::rows(), d]
-  MatrixView tokens;  // [tokens, d], rows of `tiles`
+  MatrixView tiles;  // [SharedTiles::rows() or more, d]
+  MatrixView rows;   // [DeviceLayerPlan::rows, d], of `tiles`: the tokens, then padding
 };
 
 /// One MoE layer on one rank's GPU. Dispatch runs on a stream of its own where the exchange gains

@@ -2,6 +2,7 @@
 #include "runtime/exec/cuda/cuda_stack.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <exception>
 #include <string>
 
@@ -13,6 +14,13 @@ namespace {
 
 // Gate, shared experts, combine; dispatch and experts of each part.
 constexpr int64_t kPhasesPerLayer = 3 + 2 * DeviceExchange::kMaxParts;
+
+/// Rows that a step of so many tokens covers where one graph is to serve steps of about as many: up
+/// to an eighth more.
+int64_t in_buckets(int64_t tokens) {
+  const auto step = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(tokens))) / 8;
+  return step == 0 ? tokens : (tokens + step - 1) / step * step;
+}
 
 DeviceStackExperts make_experts(const ModelConfig& config, std::span<const Placement> placements,
                                 int ep_rank, const CudaExecOptions& options,
@@ -37,6 +45,7 @@ std::string describe_gemms(const CudaExecOptions& options) {
                            std::to_string(version % 10000 / 100) + "." +
                            std::to_string(version % 100) + ", ";
   if (options.grouping == GemmGrouping::grouped) return text + "grouped GEMMs";
+  if (options.grouping == GemmGrouping::fused) return text + "fused GEMMs by CUTLASS";
   return text + "a GEMM per expert on " + std::to_string(options.lanes) + " streams";
 }
 
@@ -49,6 +58,7 @@ CudaStack::CudaStack(const ModelConfig& config, const WeightSource& weights,
       options_(options),
       implementation_(describe_gemms(options)),
       transport_(transport ? std::move(transport) : std::make_unique<LocalDeviceTransport>()),
+      exchange_(CudaStream::Priority::highest),
       before_free_([this] { transport_->wait_for(stream_); }),
       lanes_(options.lanes, options.workspace_bytes, before_free_),
       experts_(make_experts(config, placements, ep_rank, options, lt_, lanes_)),
@@ -82,12 +92,32 @@ CudaStack::~CudaStack() {
 }
 
 void CudaStack::set_input(ConstMatrixView x) {
+  if (std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.is_pending; })) {
+    throw RunError("GPU stack: a new input while a step is prepared and not run");
+  }
   tokens_ = x.rows;
   host_state_.reserve(x.bytes());
-  input_.reserve(x.bytes());
+  const int64_t bytes = covered_rows(tokens_) * x.row_bytes();
+  if (bytes > input_.capacity()) graphs_.drop_graphs();  // they copy from it
+  input_.reserve(bytes);
   std::copy_n(x.data, x.bytes(), host_state_.data());
   copy_async(input_.data(), host_state_.data(), x.bytes(), stream_);
+  fill_async(input_.data() + x.bytes(), 0, bytes - x.bytes(), stream_);
   stream_.synchronize();
+}
+
+bool CudaStack::reads_counts_on_gpu() const {
+  return options_.grouping == GemmGrouping::fused && transport_->reads_counts_on_gpu();
+}
+
+/// Rows of tokens that kernels are launched for.
+int64_t CudaStack::covered_rows(int64_t tokens) const {
+  const bool serves_others = options_.graph != GraphMode::off && reads_counts_on_gpu();
+  return serves_others ? in_buckets(tokens) : tokens;
+}
+
+int64_t CudaStack::state_rows(const Slot& slot) const {
+  return std::max(slot.tiles.lead + slot.rows, slot.tiles.rows());
 }
 
 CudaStack::Slot& CudaStack::free_slot() {
@@ -114,35 +144,35 @@ CudaStack::Slot& CudaStack::slot_of(int64_t step) {
   return const_cast<Slot&>(std::as_const(*this).slot_of(step));
 }
 
-bool CudaStack::reserve(const BatchPlan& plan, const SharedTiles& tiles) {
+bool CudaStack::reserve(const Slot& slot) {
+  const BatchPlan& plan = *slot.batch;
   const int64_t row_bytes = config_.hidden_size * dtype_size(options_.dtype);
   int64_t recv = 0;
   int64_t assignments = 0;
   for (const ExchangePlan& layer : plan.layers) {
     recv = std::max(recv, layer.total_recv());
-    assignments = std::max(assignments, std::ssize(layer.experts));
+    assignments = std::max(assignments, slot.rows * layer.top_k);
   }
-  const auto tokens = std::ssize(plan.batch.ids);
   bool moved = transport_->reserve(plan.layers, options_.dtype, config_.hidden_size, stream_);
   moved |= experts_.routed.reserve(recv);  // grows only where the transport has, and has waited
-  if (options_.residual) moved |= workspace_.output.reserve(tokens * row_bytes);
+  if (options_.residual) moved |= workspace_.output.reserve(slot.rows * row_bytes);
   if (config_.score != Score::none) {
     moved |= workspace_.weights.reserve(assignments * dtype_size(DType::f32));
   }
-  const int64_t state_rows = std::max(tokens, tiles.rows());
-  if (state_.reserve(state_rows * row_bytes)) {
+  const int64_t state_bytes = state_rows(slot) * row_bytes;
+  if (state_.reserve(state_bytes)) {
     moved = true;
     // Rows that no token stands in are computed too, and their results thrown away.
     fill_async(state_.data(), 0, state_.capacity(), stream_);
   }
-  if (experts_.shared) moved |= workspace_.shared.reserve(state_rows * row_bytes);
+  if (experts_.shared) moved |= workspace_.shared.reserve(state_bytes);
   return moved;
 }
 
 bool CudaStack::fill(Slot& slot) {
   const BatchPlan& batch = *slot.batch;
-  bool moved = reserve(batch, slot.tiles);
-  slot.plan.begin(batch);
+  bool moved = reserve(slot);
+  slot.plan.begin(batch, slot.rows);
   for (size_t i = 0; i < layers_.size(); ++i) {
     DeviceLayerPlan& plan = slot.plan.layers()[i];
     moved |= layers_[i].prepare(batch.layers[i].expert_offsets, slot.tiles, plan);
@@ -153,12 +183,15 @@ bool CudaStack::fill(Slot& slot) {
 
 void CudaStack::describe(Slot& slot) const {
   const BatchPlan& batch = *slot.batch;
-  slot.shape.assign({&slot - slots_.data(), static_cast<int64_t>(batch.counts_digest),
-                     std::ssize(batch.batch.ids), slot.tiles.tile_rows, slot.tiles.lead,
+  slot.shape.assign({&slot - slots_.data(), slot.rows, slot.tiles.tile_rows, slot.tiles.lead,
                      slot.tiles.num_tiles});
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const ExchangePlan& layer = batch.layers[i];
-    slot.shape.push_back(layer.top_k);
+    slot.shape.push_back(batch.layers[i].top_k);
+    slot.shape.push_back(slot.plan.layers()[i].exchange->num_parts());
+  }
+  if (reads_counts_on_gpu()) return;
+  slot.shape.push_back(static_cast<int64_t>(batch.counts_digest));
+  for (const ExchangePlan& layer : batch.layers) {
     slot.shape.insert(slot.shape.end(), layer.expert_offsets.begin(), layer.expert_offsets.end());
   }
 }
@@ -178,16 +211,19 @@ void CudaStack::prepare(const BatchPlan& plan) {
   Slot& slot = free_slot();
   slot.step = plan.step;
   slot.batch = &plan;
+  slot.rows = covered_rows(tokens);
   slot.tiles = {};
   if (experts_.shared) {
-    slot.tiles = shared_tiles(plan.first_token, tokens, plan.global_tokens);
+    slot.tiles = shared_tiles(plan.first_token, slot.rows, plan.global_tokens);
   }
   bool moved = fill(slot);
   describe(slot);
   slot.is_pending = true;
   // NCCL wants all ranks to capture a step, or none, and a replay is of one capture. On some rank a
   // shape that is new may move memory, one that was met does so on none.
-  if (plan.layers.front().ep_size > 1) moved |= !graphs_.knows(slot.shape);
+  if (plan.layers.front().ep_size > 1 && !reads_counts_on_gpu()) {
+    moved |= !graphs_.knows(slot.shape);
+  }
   if (!moved) return find_graph(slot);
   // Addresses that others have noted are void.
   graphs_.drop_graphs();
@@ -199,19 +235,21 @@ void CudaStack::prepare(const BatchPlan& plan) {
 }
 
 DeviceState CudaStack::state_of(const Slot& slot) const {
-  const int64_t rows = std::max(tokens_, slot.tiles.rows());
-  const MatrixView tiles = state_.matrix(options_.dtype, rows, config_.hidden_size);
-  return {tiles, tiles.slice(slot.tiles.lead, tokens_)};
+  const MatrixView tiles = state_.matrix(options_.dtype, state_rows(slot), config_.hidden_size);
+  return {tiles, tiles.slice(slot.tiles.lead, slot.rows)};
 }
 
 LayerStreams CudaStack::streams() const {
-  const bool apart = options_.overlap && transport_->overlaps();
+  // On one rank too the gate and the shared experts read what dispatch reads, and no more.
+  const bool beside = transport_->overlaps() || config_.score != Score::none || experts_.shared;
+  const bool apart = options_.overlap && beside;
   return {stream_, apart ? exchange_.get() : stream_.get(), &events_};
 }
 
 void CudaStack::enqueue(Slot& slot) {
   slot.marks.begin(slot.step, stream_);
   const DeviceState x = state_of(slot);
+  copy_async(x.rows.data, input_.data(), x.rows.bytes(), stream_);
   for (size_t i = 0; i < layers_.size(); ++i) {
     layers_[i].enqueue(slot.plan.layers()[i], x, workspace_, slot.marks, streams());
   }
@@ -225,9 +263,7 @@ void CudaStack::run(int64_t step) {
   }
   slot.is_pending = false;
   const NvtxRange range(phase_name(Phase::step));
-  const MatrixView x = state_of(slot).tokens;
   slot.plan.wait_uploaded(stream_);
-  copy_async(x.data, input_.data(), x.bytes(), stream_);
   if (slot.graph != nullptr) {
     slot.graph->launch(stream_);
   } else {
@@ -254,7 +290,7 @@ std::span<const PhaseSpan> CudaStack::phases(int64_t step) {
 }
 
 void CudaStack::fetch() {
-  const MatrixView x = state_of(slot_of(last_step_)).tokens;
+  const MatrixView x = state_of(slot_of(last_step_)).rows.slice(0, tokens_);
   copy_async(host_state_.data(), x.data, x.bytes(), stream_);
   fetched_.record(stream_);
 }

@@ -21,7 +21,7 @@ struct CudaExecOptions {
   GemmGrouping grouping = GemmGrouping::per_expert;
   GraphMode graph = GraphMode::automatic;
   int lanes = 4;        // streams for experts' tiles
-  bool overlap = true;  // dispatch on a stream of its own, where the transport gains from that
+  bool overlap = true;  // dispatch on a stream of its own, where something runs beside it
   // Of cuBLAS, for each lane: what NVIDIA recommends for Hopper, and more than others need.
   int64_t workspace_bytes = int64_t{32} << 20;
   int plans = 3;      // batches that may be prepared and not done at once
@@ -55,7 +55,8 @@ class CudaStack {
   CudaStack(const CudaStack&) = delete;  // its layers refer to its experts
   CudaStack& operator=(const CudaStack&) = delete;
 
-  /// What every step from now on starts from: x [tokens, hidden_size] in host memory. Waits.
+  /// What every step from now on starts from: x [tokens, hidden_size] in host memory. Waits. Not
+  /// while a step is prepared and not run: RunError.
   void set_input(ConstMatrixView x);
 
   /// Makes all ready for `run(plan.step)`: workspace, tiles, algorithms, the plan's arrays on their
@@ -97,6 +98,7 @@ class CudaStack {
     int64_t step = -1;
     bool is_pending = false;           // prepared and not yet run
     const BatchPlan* batch = nullptr;  // while pending
+    int64_t rows = 0;                  // see covered_rows
     SharedTiles tiles;
     DevicePlan plan;
     PhaseMarks marks;
@@ -107,7 +109,10 @@ class CudaStack {
   Slot& slot_of(int64_t step);
   const Slot& slot_of(int64_t step) const;
   Slot& free_slot();
-  bool reserve(const BatchPlan& plan, const SharedTiles& tiles);
+  bool reads_counts_on_gpu() const;
+  int64_t covered_rows(int64_t tokens) const;
+  int64_t state_rows(const Slot& slot) const;
+  bool reserve(const Slot& slot);
   /// Tiles and arrays of a slot's batch; true where addresses have changed.
   bool fill(Slot& slot);
   void describe(Slot& slot) const;
@@ -131,7 +136,7 @@ class CudaStack {
   DeviceStackExperts experts_;
   std::vector<CudaMoeLayer> layers_;
   DeviceWorkspace workspace_;
-  DeviceBuffer input_;  // [tokens, d]
+  DeviceBuffer input_;  // [covered_rows(tokens), d]
   DeviceBuffer state_;  // laid out by SharedTiles
   int64_t tokens_ = 0;  // of input_
   int64_t last_step_ = -1;

@@ -8,14 +8,15 @@ DevicePlan::DevicePlan(DeviceTransport& transport, int64_t num_layers)
   for (DeviceLayerPlan& layer : layers_) layer.exchange = transport.make_exchange();
 }
 
-void DevicePlan::begin(const BatchPlan& plan) {
+void DevicePlan::begin(const BatchPlan& plan, int64_t rows) {
   for (size_t i = 0; i < layers_.size(); ++i) {
     const ExchangePlan& from = plan.layers[i];
     DeviceLayerPlan& to = layers_[i];
-    to.tokens = from.tokens;
+    to.rows = rows;
     to.top_k = from.top_k;
     to.expert_rows = transport_.expert_rows(from);
     to.exchange->begin(from);
+    if (rows != from.tokens) to.exchange->pad_to(rows);
   }
 }
 
@@ -34,7 +35,7 @@ bool DevicePlan::upload(const CudaStream& uploads, const BeforeFree& before_free
 void DevicePlan::lay_out(ArrayLayout& layout) {
   for (DeviceLayerPlan& layer : layers_) {
     layer.exchange->lay_out(layout);
-    layer.routed.uploaded = layout.add(layer.routed.addresses);
+    layer.routed.lay_out(layout);
   }
 }
 

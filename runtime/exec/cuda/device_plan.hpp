@@ -16,7 +16,7 @@ namespace hashep {
 
 /// One layer's plan as a step needs it: arrays in GPU memory, shapes on the host.
 struct DeviceLayerPlan {
-  int64_t tokens = 0;
+  int64_t rows = 0;  // that kernels cover: the tokens, and padding behind them
   int top_k = 1;
   std::unique_ptr<DeviceExchange> exchange;
   MatrixView expert_rows;  // [total_recv, hidden_size]
@@ -33,8 +33,9 @@ class DevicePlan {
 
   /// A new plan takes the place of the one before, whose step is done or has not been asked for:
   /// begins the exchanges of `layers()`, whose ExpertWork the caller then prepares. The transport
-  /// has room for it. Ahead of the step; the plan must stay until `upload` has returned.
-  void begin(const BatchPlan& plan);
+  /// has room for it. Kernels cover `rows` rows of tokens (see DeviceExchange::pad_to). Ahead of
+  /// the step; the plan must stay until `upload` has returned.
+  void begin(const BatchPlan& plan, int64_t rows);
 
   /// Copies all arrays, on the stream of uploads; the step that used them last is done. True where
   /// the arrays have moved. Ahead of the step.

@@ -30,6 +30,16 @@ class ArrayLayout {
     return add(std::span<const T>(values));
   }
 
+  /// The same, with `rest` behind the values, `count` in all.
+  template <typename T>
+  std::span<const T> add_padded(std::span<const T> values, int64_t count, T rest) {
+    std::span<const T> there;
+    const std::span<T> here = make<T>(count, there);
+    if (!is_real()) return there;
+    std::fill(std::copy(values.begin(), values.end(), here.begin()), here.end(), rest);
+    return there;
+  }
+
   /// The next array, to be filled in host memory: not where this only measures.
   template <typename T>
   std::span<T> make(int64_t count, std::span<const T>& there) {
