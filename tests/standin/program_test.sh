@@ -17,7 +17,8 @@ good() {
 }
 
 for dtype in fp32 bf16; do
-  for gemm in per-expert grouped; do
+  for gemm in per-expert grouped fused; do
+    if [ $dtype-$gemm = fp32-fused ]; then continue; fi
     for graph in off auto on; do
       good --device cuda --dtype $dtype --expert-gemm $gemm --graph $graph --check \
         --output out/$gemm.$graph.safetensors
@@ -71,6 +72,8 @@ bad "--transport shm" --device cuda --transport shm
 bad "--graph" --graph maybe
 bad "--expert-gemm" --expert-gemm all
 bad "--bind-cpu" --bind-cpu yes
+bad "fused expert GEMMs are for bf16" --device cuda --dtype fp32 --expert-gemm fused
+bad "multiples of 8, not 44" --device cuda --dtype bf16 --expert-gemm fused --ffn-size 44
 
 # Several ranks, a GPU each, give the bits of one: by every transport.
 good --device cuda --output out/1.safetensors
