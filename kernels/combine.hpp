@@ -24,13 +24,14 @@ struct CombineInput {
 
 /// Unpermute with weights: y.row(i) = sum_j weights[i, j] * row of assignment (i, j) +
 /// shared.row(i), summed in fp32 in the order j = 0..top_k-1 (the sum begins with choice 0), then
-/// the shared row, rounded once to y's dtype. Choices without a row are left out; a token whose
-/// first choice has none (padding) gets zeros. y: [tokens, d]; must not overlap an input.
+/// the shared row, each product rounded before it is added, the sum rounded once to y's dtype.
+/// Choices without a row are left out; a token whose first choice has none (padding) gets zeros.
+/// y: [tokens, d]; must not overlap an input.
 void combine_rows(const CombineInput& input, MatrixView y, int threads);
 
-/// The same on a GPU, in stream order: all of it in GPU memory, rows that places lead to aligned as
-/// for scatter_rows; input.stream means nothing here. top_k <= kMaxDeviceTopK. Throws RunError
-/// where the launch fails.
+/// The same, to the bit, on a GPU, in stream order: all of it in GPU memory, rows that places lead
+/// to aligned as for scatter_rows; input.stream means nothing here. top_k <= kMaxDeviceTopK. Throws
+/// RunError where the launch fails.
 void combine_rows(const CombineInput& input, MatrixView y, DeviceStream stream);
 inline constexpr int kMaxDeviceTopK = 64;
 

@@ -4,6 +4,7 @@
 #include "kernels/argument_checks.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/expert_place.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/row_tiling.hpp"
 #include "kernels/wide_access.hpp"
 
@@ -149,7 +150,8 @@ struct CombineBody {
     }
   }
 
-  /// Sums in the order of the choices; they begin with the token's first one, not with zero.
+  /// Sums in the order of the choices, products and sums rounded apart as on the CPU; they begin
+  /// with the token's first one, not with zero.
   HASHEP_HOST_DEVICE static void add_choices(const Choices& choices, bool begins,
                                              const Chunk<kBytes> (&loaded)[kChoices], Sums& sums) {
     HASHEP_UNROLL
@@ -167,14 +169,14 @@ struct CombineBody {
     float values[kElements];
     to_floats<T, kElements>(chunk, values);
     HASHEP_UNROLL
-    for (int i = 0; i < kElements; ++i) sums.values[i] = weight * values[i];
+    for (int i = 0; i < kElements; ++i) sums.values[i] = rounded_product(weight, values[i]);
   }
 
   HASHEP_HOST_DEVICE static void add_scaled(const Chunk<kBytes>& chunk, float weight, Sums& sums) {
     float values[kElements];
     to_floats<T, kElements>(chunk, values);
     HASHEP_UNROLL
-    for (int i = 0; i < kElements; ++i) sums.values[i] += weight * values[i];
+    for (int i = 0; i < kElements; ++i) sums.values[i] += rounded_product(weight, values[i]);
   }
 };
 

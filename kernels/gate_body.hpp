@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
+
 #include "kernels/argument_checks.hpp"
 #include "kernels/gate_scores.hpp"
 #include "kernels/row_tiling.hpp"
@@ -53,7 +55,8 @@ inline GateArguments gate_arguments(ConstMatrixView x, ConstMatrixView gate,
 
 /// One block of gate_weights: a warp per token, whose x it reads once for kChoices choices (a token
 /// may have fewer or more). Element i of d belongs to lane (i / 4) % 32 whatever the machine, the
-/// alignment and the tokens beside: a logit's sum has one order for each d.
+/// alignment and the tokens beside: a logit's sum has one order for each d. Products are fused with
+/// sums, by name, so that no choice of the compiler's is in the bits.
 template <typename T, bool kWide, int kChoices>
 struct GateBody {
   using Arguments = GateArguments;
@@ -115,7 +118,7 @@ struct GateBody {
     for (; i < a.d; ++i) {  // only one lane's last elements are fewer than kLaneElements
       const auto value = static_cast<float>(x[i]);
       HASHEP_UNROLL
-      for (int c = 0; c < kChoices; ++c) sums[c] += value * rows[c][i];
+      for (int c = 0; c < kChoices; ++c) sums[c] = fmaf(value, rows[c][i], sums[c]);
     }
     HASHEP_UNROLL
     for (int c = 0; c < kChoices; ++c) shared.partials[thread / kLanes][c][lane] = sums[c];
@@ -149,7 +152,9 @@ struct GateBody {
       HASHEP_UNROLL
       for (int c = 0; c < kChoices; ++c) {
         HASHEP_UNROLL
-        for (int e = 0; e < kLaneElements; ++e) sums[c] += values[s][e] * factors[s][c][e];
+        for (int e = 0; e < kLaneElements; ++e) {
+          sums[c] = fmaf(values[s][e], factors[s][c][e], sums[c]);
+        }
       }
     }
   }

@@ -17,8 +17,9 @@ namespace hashep {
 void gate_weights(ConstMatrixView x, ConstMatrixView gate, std::span<const int32_t> experts,
                   int top_k, float scale, std::span<float> weights, int threads);
 
-/// The same on a GPU, in stream order, all of it in GPU memory. top_k <= kMaxDeviceTopK. Throws
-/// RunError where the launch fails.
+/// The same on a GPU, in stream order, all of it in GPU memory; a logit is summed in another order,
+/// products fused with sums, so that its last bits are not the CPU's. top_k <= kMaxDeviceTopK.
+/// Throws RunError where the launch fails.
 void gate_weights(ConstMatrixView x, ConstMatrixView gate, std::span<const int32_t> experts,
                   int top_k, float scale, std::span<float> weights, DeviceStream stream);
 

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # kernel_resources.sh BUILD_FOLDER: what the compiler makes of each kernel on sm_90. Compiles every
 # .cu file of the build with the build's own flags, prints registers and shared memory of each kernel
-# and fails where one spills or uses local memory, or where a kernel made for 16-byte accesses has
-# none. Needs nvcc and c++filt, no GPU.
+# and fails where one spills or uses local memory, where a kernel made for 16-byte accesses has none,
+# where one that promises the CPU's bits may fuse a product with a sum, or where flags have not their
+# fences. Needs nvcc, c++filt and Python, no GPU.
 set -euo pipefail
 
 readonly arch=90
+here=$(cd "$(dirname "$0")" && pwd)
 # Kernels whose rows are read and written 16 bytes at a time, each with the narrower stores it may
 # have beside: add_rows at the end of its stretch. The gate reads so, and writes single weights.
 readonly wide=(
@@ -20,6 +22,8 @@ readonly wide=(
   'ActivationBody<BFloat16, BFloat16, 8>|none'
   'GateBody<*, true, *>|loads'
 )
+# Kernels that promise the CPU's bits: each product is rounded before it is added.
+readonly apart=('CombineBody<*>' 'AddRowsBody<*>' 'AddBiasBody<*>')
 
 if [ $# != 1 ] || [ ! -f "$1/compile_commands.json" ]; then
   echo "kernel_resources.sh: error: needs a build folder with compile_commands.json" >&2
@@ -35,7 +39,7 @@ complain() {
   failed=1
 }
 
-# "name|number of the kernel's PTX file" of each kernel in a PTX file, and its text in a file each.
+# The text of each kernel in a PTX file, in a file each.
 split_kernels() {
   awk -v folder="$work" '
     /\.entry / { name = $0; sub(/.*\.entry /, "", name); sub(/\(.*/, "", name); out = folder "/" name ".entry" }
@@ -91,33 +95,57 @@ while read -r mangled registers smem stack spill; do
   printf '%s|%s\n' "$name" "$mangled" >>"$work/names"
 done <"$work/kernels"
 
-# 3. Accesses of 16 bytes.
-checked=0
-for rule in "${wide[@]}"; do
-  pattern=${rule%|*}
-  narrow_stores=${rule#*|}
-  found=''
+# for_kernels PATTERN FUNCTION...: calls FUNCTION... NAME FILE for each kernel of such a name, FILE
+# its PTX. There has to be one.
+for_kernels() {
+  local pattern=$1 found='' name mangled
+  shift
   while IFS='|' read -r name mangled; do
     # shellcheck disable=SC2053  # a pattern is meant
     if [[ $name != $pattern ]]; then continue; fi
     found=1
-    checked=$((checked + 1))
-    entry="$work/$mangled.entry"
-    if ! grep -qE '\bld\.global\S*\.v4\.[a-z]32' "$entry"; then
-      complain "$name: no load of 16 bytes"
-    fi
-    if [ "$narrow_stores" = loads ]; then continue; fi
-    if ! grep -qE '\bst\.global\S*\.v4\.[a-z]32' "$entry"; then
-      complain "$name: no store of 16 bytes"
-    fi
-    if [ "$narrow_stores" = none ] && grep -E '\bst\.' "$entry" | grep -qvE '\bst\.global\S*\.v4\.[a-z]32'; then
-      complain "$name: stores of less than 16 bytes"
-    fi
+    "$@" "$name" "$work/$mangled.entry"
   done <"$work/names"
   if [ -z "$found" ]; then complain "no kernel is called $pattern"; fi
-done
+}
+
+# 3. Accesses of 16 bytes.
+wide_kernels=0
+check_wide() {
+  local narrow_stores=$1 name=$2 entry=$3
+  wide_kernels=$((wide_kernels + 1))
+  if ! grep -qE '\bld\.global\S*\.v4\.[a-z]32' "$entry"; then
+    complain "$name: no load of 16 bytes"
+  fi
+  if [ "$narrow_stores" = loads ]; then return; fi
+  if ! grep -qE '\bst\.global\S*\.v4\.[a-z]32' "$entry"; then
+    complain "$name: no store of 16 bytes"
+  fi
+  if [ "$narrow_stores" = none ] && grep -E '\bst\.' "$entry" | grep -qvE '\bst\.global\S*\.v4\.[a-z]32'; then
+    complain "$name: stores of less than 16 bytes"
+  fi
+}
+for rule in "${wide[@]}"; do for_kernels "${rule%|*}" check_wide "${rule#*|}"; done
+
+# 4. Products and sums: ptxas may still fuse a product that names no rounding.
+apart_kernels=0
+check_apart() {
+  local name=$1 entry=$2 count
+  apart_kernels=$((apart_kernels + 1))
+  count=$(grep -cE '\bfma\.|\bmul(\.ftz|\.sat)*\.b?f[0-9]' "$entry" || true)
+  if [ "$count" != 0 ]; then complain "$name: $count products that are fused with a sum, or may be"; fi
+}
+for pattern in "${apart[@]}"; do for_kernels "$pattern" check_apart; done
+
+# 5. Flags.
+check_fences() {
+  local name=$1 entry=$2 faults
+  if ! faults=$("$here/flag_fences.py" "$entry"); then complain "$name: ${faults//$'\n'/; }"; fi
+}
+for_kernels run_flag_step check_fences
 
 entries=$(find "$work" -name '*.entry' | wc -l)
 if [ "$entries" != "$kernels" ]; then complain "$entries kernels in PTX, $kernels in ptxas' report"; fi
 if [ -n "$failed" ]; then exit 1; fi
-echo "$kernels kernels of $sources files on sm_$arch: no spill, no local memory; $checked with 16-byte accesses"
+echo "$kernels kernels of $sources files on sm_$arch: no spill, no local memory; $wide_kernels with" \
+  "16-byte accesses, $apart_kernels that round products apart, flags with their fences"

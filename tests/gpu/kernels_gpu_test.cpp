@@ -24,7 +24,6 @@ class GpuMachine : public KernelMachine {
     copy_async(to, from, bytes, stream_);
     stream_.synchronize();
   }
-  bool rounds_apart() const override { return false; }
 
   void scatter_rows(ConstMatrixView x, const ScatterPlan& plan) override {
     hashep::scatter_rows(x, plan, stream_);
@@ -64,7 +63,7 @@ TEST_CASE("scatter_rows on a GPU does what the CPU does", "[small]") {
   check_scatter_cases(machine);
 }
 
-TEST_CASE("combine_rows on a GPU does what the CPU does, up to a rounding", "[small]") {
+TEST_CASE("combine_rows on a GPU does what the CPU does", "[small]") {
   GpuMachine machine;
   check_combine_cases(machine);
 }
@@ -77,6 +76,11 @@ TEST_CASE("add_rows on a GPU does what the CPU does", "[small]") {
 TEST_CASE("gate_weights on a GPU agrees with the oracle", "[small]") {
   GpuMachine machine;
   check_gate_cases(machine);
+}
+
+TEST_CASE("gate_weights on a GPU fuses products with sums", "[small]") {
+  GpuMachine machine;
+  check_gate_fuses(machine);
 }
 
 TEST_CASE("gate_weights on a GPU depends on nothing but its token", "[small]") {

@@ -19,7 +19,6 @@ class BodyMachine : public KernelMachine {
   void release() override { memory_.clear(); }
   void write(std::byte* to, const void* from, int64_t bytes) override;
   void read(void* to, const std::byte* from, int64_t bytes) override;
-  bool rounds_apart() const override { return true; }
 
   void scatter_rows(ConstMatrixView x, const ScatterPlan& plan) override;
   void combine_rows(const CombineInput& input, MatrixView y) override;

@@ -80,6 +80,30 @@ void check_gate_cases(KernelMachine& machine) {
   }
 }
 
+void check_gate_fuses(KernelMachine& machine) {
+  // a * a is 1 + 2^-11 + 2^-24, of which an fp32 product keeps all but the last term. The first
+  // logit is that term times 2^24, or 0 where a product is rounded before it is added.
+  constexpr float kUnit = 0x1p12f;
+  const float a = 1.0f + 0x1p-12f;
+  for (const int64_t d : {2, 8}) {  // element by element, and a lane's all at once
+    machine.release();
+    std::vector<float> x(static_cast<size_t>(d));
+    x[0] = kUnit;
+    x[1] = a * kUnit;
+    std::vector<float> rows(static_cast<size_t>(2 * d));
+    rows[0] = -(1.0f + 0x1p-11f) * kUnit;
+    rows[1] = a * kUnit;
+    Matrix token(DType::f32, 1, d);
+    token.set(x);
+    Matrix gate(DType::f32, 2, d);
+    gate.set(rows);
+    const std::vector<int32_t> experts{0, 1};
+    const auto weights = gate_there(machine, std::as_const(token).view(), gate, experts, 2);
+    CAPTURE(d, weights[0], weights[1]);
+    CHECK(worst_error(weights, token, gate, experts, 2) < 1e-5);
+  }
+}
+
 void check_gate_independence(KernelMachine& machine) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const int64_t d : {3, 100, 1000}) {

@@ -79,6 +79,11 @@ TEST_CASE("the gate's threads agree with the oracle") {
   check_gate_cases(machine);
 }
 
+TEST_CASE("the gate's threads fuse products with sums, whatever the compiler does") {
+  BodyMachine machine;
+  check_gate_fuses(machine);
+}
+
 TEST_CASE("the gate's sums depend on nothing but their token") {
   BodyMachine machine;
   check_gate_independence(machine);

@@ -13,6 +13,7 @@ void check_scatter_cases(KernelMachine& machine);
 void check_combine_cases(KernelMachine& machine);
 void check_add_rows_cases(KernelMachine& machine);
 void check_gate_cases(KernelMachine& machine);
+void check_gate_fuses(KernelMachine& machine);
 void check_gate_independence(KernelMachine& machine);
 void check_activation_cases(KernelMachine& machine);
 void check_activation_of_special_values(KernelMachine& machine);

@@ -25,9 +25,6 @@ class KernelMachine {
   virtual void write(std::byte* to, const void* from, int64_t bytes) = 0;
   virtual void read(void* to, const std::byte* from, int64_t bytes) = 0;
 
-  /// Whether it rounds a product and a sum apart, as the CPU kernels do.
-  virtual bool rounds_apart() const = 0;
-
   virtual void scatter_rows(ConstMatrixView x, const ScatterPlan& plan) = 0;
   virtual void combine_rows(const CombineInput& input, MatrixView y) = 0;
   virtual void add_rows(ConstMatrixView y, MatrixView x) = 0;
