@@ -58,7 +58,7 @@ bool gpus_are_peers(const Communicator& node, Watch& watch, int gpu) {
 
 /// Tries it: containers and control groups may forbid what the GPUs can do.
 bool memory_can_be_mapped(const Communicator& node, Watch& watch) {
-  const DeviceBuffer own(kIpcGranularity);
+  const DeviceBuffer own(kGpuPageBytes);
   bool works = true;
   const auto attempt = [&works](const auto& work) {
     try {
@@ -102,7 +102,7 @@ void PeerMemory::unmap() {
 void PeerMemory::resize(int64_t bytes) {
   unmap();
   own_ = DeviceBuffer();
-  own_.reserve(std::max(bytes, kIpcGranularity));
+  own_.reserve(std::max(whole_gpu_pages(bytes), kGpuPageBytes));  // so that it can be shared
   const IpcHandle handle = export_memory(own_);
   const std::vector<IpcHandle> handles = all_gather(node_, watch_, handle);
   for (int rank = 0; rank < node_.size(); ++rank) {

@@ -23,7 +23,7 @@ class PeerMemory {
   PeerMemory(const PeerMemory&) = delete;
   PeerMemory& operator=(const PeerMemory&) = delete;
 
-  /// Takes `bytes` (or kIpcGranularity, where that is more) on this rank's GPU in place of what was
+  /// Takes `bytes`, rounded up to whole pages of the GPU and at least one, in place of what was
   /// held, and maps what the others take. No rank's GPU may still use the old memory. Collective
   /// over the node; throws RunError where the GPU has not so much or cannot be shared.
   void resize(int64_t bytes);

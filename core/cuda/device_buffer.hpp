@@ -9,6 +9,14 @@
 
 namespace hashep {
 
+/// A GPU's memory is handed out in pages of this size (bytes), which small allocations share.
+inline constexpr int64_t kGpuPageBytes = int64_t{2} << 20;
+
+/// `bytes` rounded up to whole pages.
+constexpr int64_t whole_gpu_pages(int64_t bytes) {
+  return (bytes + kGpuPageBytes - 1) / kGpuPageBytes * kGpuPageBytes;
+}
+
 /// Called before memory that was held is freed: freeing waits for the GPU, which has no deadline.
 /// Where what the GPU was asked for may never end, this waits under one, or throws. May be empty.
 using BeforeFree = std::function<void()>;

@@ -29,10 +29,11 @@ void check_ipc(cudaError_t code, const char* call,
 }  // namespace
 
 IpcHandle export_memory(const DeviceBuffer& buffer) {
-  if (buffer.capacity() < kIpcGranularity) {
-    throw RunError("a GPU buffer of " + format_bytes(buffer.capacity()) +
-                   " is too small to be shared: " + format_bytes(kIpcGranularity) +
-                   " are the least");
+  const int64_t bytes = buffer.capacity();
+  if (bytes == 0 || bytes != whole_gpu_pages(bytes)) {
+    throw RunError("a GPU buffer of " + std::to_string(bytes) +
+                   " bytes cannot be shared: it has to be of whole pages of " +
+                   format_bytes(kGpuPageBytes));
   }
   cudaIpcMemHandle_t exported{};
   check_ipc(cudaIpcGetMemHandle(&exported, buffer.data()), "cudaIpcGetMemHandle");

@@ -10,11 +10,6 @@
 
 namespace hashep {
 
-/// Of this size and more (in bytes) an allocation of a GPU is one that processes can share by
-/// itself: smaller ones lie together in a block of the driver's, and to map one is to map its
-/// neighbours too, at another address than one's own.
-inline constexpr int64_t kIpcGranularity = int64_t{2} << 20;
-
 /// Memory cannot be shared between these processes, as CUDA or the system refuses.
 class IpcRefused : public RunError {
  public:
@@ -26,9 +21,10 @@ struct IpcHandle {
   std::array<std::byte, 64> bytes{};
 };
 
-/// Throws RunError where the buffer holds less than kIpcGranularity, IpcRefused where it cannot be
-/// shared. The handle is void when the
-/// buffer grows or goes, which it must not while it is mapped anywhere.
+/// Throws RunError unless the buffer is of whole pages (whole_gpu_pages): to map any other is to
+/// map what lies beside it too, at another address than one's own. Throws IpcRefused where it
+/// cannot be shared. The handle is void when the buffer grows or goes, which it must not while it
+/// is mapped anywhere.
 IpcHandle export_memory(const DeviceBuffer& buffer);
 
 /// Memory of another process's GPU (the same one or a peer, see can_access_peer), mapped for the

@@ -23,7 +23,7 @@ std::byte* Memory::allocate(int64_t bytes, Place place) {
   Block block;
   block.bytes = bytes;
   block.place = place;
-  if (place == Place::gpu && bytes >= kShareableBytes) {
+  if (place == Place::gpu && bytes % kBlockBytes == 0) {
     block.shared = SharedBlock::make(bytes);
     if (block.shared == nullptr) return nullptr;
   } else {

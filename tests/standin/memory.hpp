@@ -19,9 +19,9 @@ enum class Place { gpu, pinned, pageable, broken };
 class Memory {
  public:
   static constexpr int64_t kGpuBytes = int64_t{8} << 30;  // what the GPU has
-  /// From this size on an allocation is a block of its own that can be mapped: smaller ones of
-  /// cudaMalloc share such a block, and to map one would be to map the others.
-  static constexpr int64_t kShareableBytes = int64_t{2} << 20;
+  /// An allocation of whole blocks of this size can be mapped. Any other may have neighbours in its
+  /// last block, and to map it would be to map them too.
+  static constexpr int64_t kBlockBytes = int64_t{2} << 20;
 
   /// Place::gpu or Place::pinned, aligned to 256 bytes; null where the GPU has not so much left.
   std::byte* allocate(int64_t bytes, Place place);

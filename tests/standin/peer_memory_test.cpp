@@ -39,7 +39,7 @@ class PeerMemory {
   PeerMemory(Ranks& ranks, int64_t deadline_ns)
       : ranks_(ranks),
         size_(ranks.comm.size()),
-        own_(kIpcGranularity),
+        own_(kGpuPageBytes),
         addresses_(size_ * int64_t{sizeof(int64_t*)}),
         status_(sizeof(PeerWaitStatus)),
         deadline_ns_(deadline_ns) {

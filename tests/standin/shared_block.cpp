@@ -2,7 +2,6 @@
 #include "tests/standin/shared_block.hpp"
 
 #include <fcntl.h>
-#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,10 +13,6 @@ namespace hashep::test::standin {
 namespace {
 
 constexpr size_t kPage = 4096;
-
-size_t whole_pages(int64_t bytes) {
-  return (static_cast<size_t>(bytes) + kPage - 1) / kPage * kPage;
-}
 
 /// A file's part in memory, at `place` or anywhere; null where that fails.
 std::byte* map_file(int file, size_t offset, size_t bytes, std::byte* place) {
@@ -36,7 +31,7 @@ std::unique_ptr<SharedBlock> SharedBlock::make(int64_t bytes) {
   block->is_owner_ = true;
   block->name_ = {getpid(), file, 0, bytes};  // keeps the file open
   struct stat status {};
-  if (ftruncate(file, static_cast<off_t>(whole_pages(bytes) + kPage)) != 0 ||
+  if (ftruncate(file, static_cast<off_t>(bytes) + static_cast<off_t>(kPage)) != 0 ||
       fstat(file, &status) != 0 || !block->map(file)) {
     return nullptr;
   }
@@ -62,16 +57,14 @@ std::unique_ptr<SharedBlock> SharedBlock::open(const Name& name) {
 }
 
 bool SharedBlock::map(int file) {
-  const size_t bytes = whole_pages(name_.bytes);
+  const auto bytes = static_cast<size_t>(name_.bytes);
   void* reserved = mmap(nullptr, bytes + 2 * kPage, PROT_NONE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) return false;
   reserved_ = static_cast<std::byte*>(reserved);
   data_ = map_file(file, 0, bytes, reserved_ + kPage);
   mappings_ = reinterpret_cast<std::atomic<int>*>(map_file(file, bytes, kPage, nullptr));
-  if (data_ == nullptr || mappings_ == nullptr) return false;
-  ASAN_POISON_MEMORY_REGION(data_ + name_.bytes, bytes - static_cast<size_t>(name_.bytes));
-  return true;
+  return data_ != nullptr && mappings_ != nullptr;
 }
 
 SharedBlock::~SharedBlock() {
@@ -79,11 +72,7 @@ SharedBlock::~SharedBlock() {
     if (is_counted_) --*mappings_;
     munmap(mappings_, kPage);
   }
-  if (reserved_ != nullptr) {
-    const size_t bytes = whole_pages(name_.bytes);
-    ASAN_UNPOISON_MEMORY_REGION(reserved_, bytes + 2 * kPage);
-    munmap(reserved_, bytes + 2 * kPage);
-  }
+  if (reserved_ != nullptr) munmap(reserved_, static_cast<size_t>(name_.bytes) + 2 * kPage);
   if (is_owner_) close(name_.file);
 }
 

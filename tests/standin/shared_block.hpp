@@ -10,8 +10,7 @@
 
 namespace hashep::test::standin {
 
-/// Memory that other processes can map, between guard pages; AddressSanitizer sees what is touched
-/// between its end and the next page too.
+/// Memory that other processes can map, between guard pages.
 class SharedBlock {
  public:
   /// What another process needs to find it.
@@ -22,7 +21,7 @@ class SharedBlock {
     int64_t bytes = 0;
   };
 
-  /// Null where there is not so much memory.
+  /// Whole pages. Null where there is not so much memory.
   static std::unique_ptr<SharedBlock> make(int64_t bytes);
   /// Null where it is gone or this process may not have it.
   static std::unique_ptr<SharedBlock> open(const Name& name);

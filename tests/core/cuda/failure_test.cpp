@@ -30,7 +30,7 @@ void use_all() {
   pci_bus_id(current_gpu());
   can_access_peer(0, 1);
   DeviceBuffer gpu(64);
-  const DeviceBuffer shared(kIpcGranularity);
+  const DeviceBuffer shared(kGpuPageBytes);
   export_memory(shared);
   PinnedBuffer pinned(64);
   const CudaStream stream;

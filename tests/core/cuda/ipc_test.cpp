@@ -20,8 +20,8 @@ namespace {
 /// A process with two buffers that begin with 1 and 2; tells their handles, and ends when told.
 void serve_two(Line& line) {
   standin::reset(Order::eager);
-  const DeviceBuffer first(kIpcGranularity);
-  const DeviceBuffer second(kIpcGranularity + 1);
+  const DeviceBuffer first(kGpuPageBytes);
+  const DeviceBuffer second(3 * kGpuPageBytes);
   *first.as<int>() = 1;
   *second.as<int>() = 2;
   line.send(export_memory(first));
@@ -68,10 +68,14 @@ TEST_CASE("a buffer of another process is mapped until its owner here goes") {
 TEST_CASE("memory that cannot be shared is an error that tells what can be done") {
   standin::reset(Order::eager);
   {
-    const DeviceBuffer small(kIpcGranularity - 1);
-    CHECK_THROWS_WITH(export_memory(small), ContainsSubstring("too small to be shared"));
-    CHECK_THROWS_AS(export_memory(DeviceBuffer()), RunError);
-    const DeviceBuffer buffer(kIpcGranularity);
+    for (const int64_t bytes : {int64_t{0}, kGpuPageBytes - 1, kGpuPageBytes + 1}) {
+      const DeviceBuffer part(bytes);
+      CHECK_THROWS_WITH(export_memory(part), "a GPU buffer of " + std::to_string(bytes) +
+                                                 " bytes cannot be shared: it has to be of whole "
+                                                 "pages of 2.00 MiB");
+    }
+    CHECK(standin::calls("cudaIpcGetMemHandle") == 0);
+    const DeviceBuffer buffer(kGpuPageBytes);
     standin::fail("cudaIpcGetMemHandle", cudaErrorNotSupported);
     CHECK_THROWS_WITH(export_memory(buffer),
                       ContainsSubstring("cudaIpcGetMemHandle failed with cudaErrorNotSupported") &&
