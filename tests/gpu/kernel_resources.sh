@@ -4,7 +4,8 @@
 # .cu file of the build with the build's own flags, prints registers and shared memory of each kernel
 # and fails where one spills or uses local memory, where a kernel made for 16-byte accesses has none,
 # where one that promises the CPU's bits may fuse a product with a sum, or where flags have not their
-# fences. Needs nvcc, c++filt and Python, no GPU.
+# fences. Fused GEMMs, where the build has them, are compiled for sm_90a and must multiply by warp
+# groups. Needs nvcc, c++filt and Python, no GPU.
 set -euo pipefail
 
 readonly arch=90
@@ -39,28 +40,35 @@ complain() {
   failed=1
 }
 
-# The text of each kernel in a PTX file, in a file each.
+# The text of each kernel in a PTX file, in a file each. Names of CUTLASS's kernels are too long for one.
+readonly longest=200
 split_kernels() {
-  awk -v folder="$work" '
-    /\.entry / { name = $0; sub(/.*\.entry /, "", name); sub(/\(.*/, "", name); out = folder "/" name ".entry" }
+  awk -v folder="$work" -v longest=$longest '
+    /\.entry / {
+      name = $0; sub(/.*\.entry /, "", name); sub(/\(.*/, "", name)
+      out = folder "/" substr(name, length(name) > longest ? length(name) - longest + 1 : 1) ".entry"
+    }
     out != "" { print > out }' "$1"
 }
+entry_of() { echo "$work/$(tail -c $longest < <(printf %s "$1")).entry"; }
 
 # 1. Compile: one PTX file for each source, then ptxas' report on it.
 sources=0
 while IFS= read -r command; do
   # A launcher such as ccache goes; so do the outputs and architectures of the build.
+  feature=''
+  if [[ $command == *fused_gemm_cutlass.cu* ]]; then feature=a; fi
   command=$(sed -E 's/^\s*"command": "//; s/",?$//; s/\\"/"/g; s/^\S*ccache //
     s/ "?--generate-code=[^ ]*//g; s/ -arch=\S+//g; s/ -M[DTF]+( [^ -]\S*)?//g; s/ -o \S+//; s/ -x cu -c / -x cu /' <<<"$command")
   ptx="$work/$sources.ptx"
-  (cd "$build" && eval "$command --ptx -arch=compute_$arch -o '$ptx'")
+  (cd "$build" && eval "$command --ptx -arch=compute_$arch$feature -o '$ptx'")
   nvcc=$(cut -d' ' -f1 <<<"$command")
   ptxas=$(dirname "$nvcc")/ptxas
   if [ ! -x "$ptxas" ]; then ptxas=ptxas; fi
-  "$ptxas" -v -arch="sm_$arch" "$ptx" -o "$work/out.cubin" >>"$work/report" 2>&1
+  "$ptxas" -v -arch="sm_$arch$feature" "$ptx" -o "$work/out.cubin" >>"$work/report" 2>&1
   split_kernels "$ptx"
   sources=$((sources + 1))
-done < <(grep -E '"command": .*\.cu -o ' "$build/compile_commands.json")
+done < <(grep -E '"command": .*\.cu -o ' "$build/compile_commands.json" | grep -v '/tests/')
 
 # 2. Registers, shared memory, local memory.
 awk '
@@ -79,6 +87,7 @@ awk '
 # The name of a kernel without namespaces, arguments and the template that launches it.
 short_name() {
   c++filt "$1" | sed -E 's/\(anonymous namespace\):://g; s/hashep:://g; s/^void //; s/\(.*\)$//
+    s/^cutlass::device_kernel<.*/fused GEMM/
     s/^run_(body|gate)<(.*[^ ]) ?>$/\2/'
 }
 
@@ -91,7 +100,7 @@ while read -r mangled registers smem stack spill; do
   if [ "$stack" != 0 ] || [ "$spill" != 0 ]; then
     complain "$name: $stack bytes of stack, $spill of spills"
   fi
-  if grep -qE '\b(ld|st)\.local' "$work/$mangled.entry"; then complain "$name: local memory"; fi
+  if grep -qE '\b(ld|st)\.local' "$(entry_of "$mangled")"; then complain "$name: local memory"; fi
   printf '%s|%s\n' "$name" "$mangled" >>"$work/names"
 done <"$work/kernels"
 
@@ -104,7 +113,7 @@ for_kernels() {
     # shellcheck disable=SC2053  # a pattern is meant
     if [[ $name != $pattern ]]; then continue; fi
     found=1
-    "$@" "$name" "$work/$mangled.entry"
+    "$@" "$name" "$(entry_of "$mangled")"
   done <"$work/names"
   if [ -z "$found" ]; then complain "no kernel is called $pattern"; fi
 }
@@ -144,8 +153,18 @@ check_fences() {
 }
 for_kernels run_flag_step check_fences
 
+# 6. Fused GEMMs.
+fused_kernels=0
+check_warp_groups() {
+  fused_kernels=$((fused_kernels + 1))
+  if ! grep -q '\bwgmma\.mma_async' "$2"; then complain "$1: no product of warp groups"; fi
+}
+if grep -q fused_gemm_cutlass.cu "$build/compile_commands.json"; then
+  for_kernels 'fused GEMM' check_warp_groups
+fi
+
 entries=$(find "$work" -name '*.entry' | wc -l)
 if [ "$entries" != "$kernels" ]; then complain "$entries kernels in PTX, $kernels in ptxas' report"; fi
 if [ -n "$failed" ]; then exit 1; fi
 echo "$kernels kernels of $sources files on sm_$arch: no spill, no local memory; $wide_kernels with" \
-  "16-byte accesses, $apart_kernels that round products apart, flags with their fences"
+  "16-byte accesses, $apart_kernels that round products apart, flags with their fences, $fused_kernels fused GEMMs"
