@@ -124,7 +124,7 @@ bool CudaStack::reserve(const BatchPlan& plan, const SharedTiles& tiles) {
   }
   const auto tokens = std::ssize(plan.batch.ids);
   bool moved = transport_->reserve(plan.layers, options_.dtype, config_.hidden_size, stream_);
-  moved |= experts_.routed.reserve(recv);  // grows only where the transport has, and has waited
+  moved |= experts_.routed.reserve(recv, before_free_);
   if (options_.residual) moved |= workspace_.output.reserve(tokens * row_bytes);
   if (config_.score != Score::none) {
     moved |= workspace_.weights.reserve(assignments * dtype_size(DType::f32));
