@@ -29,6 +29,12 @@ std::vector<T> all_gather(const Communicator& comm, Watch& watch, const T& value
   return values;
 }
 
+/// What a rank tells of its memory.
+struct Offer {
+  IpcHandle handle;
+  int64_t bytes = 0;
+};
+
 /// A PCI id, padded with zero bytes.
 using PciId = std::array<char, 32>;
 
@@ -101,13 +107,17 @@ void PeerMemory::unmap() {
 
 void PeerMemory::resize(int64_t bytes) {
   unmap();
-  own_ = DeviceBuffer();
-  own_.reserve(std::max(whole_gpu_pages(bytes), kGpuPageBytes));  // so that it can be shared
-  const IpcHandle handle = export_memory(own_);
-  const std::vector<IpcHandle> handles = all_gather(node_, watch_, handle);
+  if (own_.capacity() == 0) {
+    own_.reserve(std::max(whole_gpu_pages(bytes), kGpuPageBytes));
+  } else {
+    own_.grow(bytes);
+  }
+  const Offer own{export_memory(own_), own_.capacity()};
+  const std::vector<Offer> offers = all_gather(node_, watch_, own);
   for (int rank = 0; rank < node_.size(); ++rank) {
-    if (rank == node_.rank()) continue;
-    mapped_[static_cast<size_t>(rank)] = IpcMapping(handles[static_cast<size_t>(rank)]);
+    const auto at = static_cast<size_t>(rank);
+    bytes_[at] = offers[at].bytes;
+    if (rank != node_.rank()) mapped_[at] = IpcMapping(offers[at].handle);
   }
 }
 

@@ -2,7 +2,6 @@
 #include "comm/transport/peer_rows.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "comm/transport/wait_for_stream.hpp"
 
@@ -11,7 +10,6 @@ PeerRows::PeerRows(const Topology& topology, int ep_rank, Watch& watch)
     : topology_(topology),
       node_(topology.nodes.node_of(ep_rank)),
       watch_(watch),
-      bytes_(static_cast<size_t>(topology.node.size()), -1),
       memory_(topology.node, watch) {}
 
 bool PeerRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
@@ -21,16 +19,16 @@ bool PeerRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t
   const auto ranks = topology_.nodes.ranks_of(node_);
   bool grows = false;
   for (const ExchangePlan& plan : plans) {
-    for (size_t i = 0; i < ranks.size(); ++i) {
-      const int64_t rows = plan.rank_rows[static_cast<size_t>(ranks[i])];
+    for (int rank = 0; rank < node_size(); ++rank) {
+      const int64_t rows = plan.rank_rows[static_cast<size_t>(ranks[static_cast<size_t>(rank)])];
       const int64_t needed = rows * hidden_size * dtype_size(dtype);
-      grows = grows || needed > bytes_[i];
-      bytes_[i] = std::max(bytes_[i], needed);
+      grows = grows || needed > memory_.bytes_of(rank);
+      if (rank == topology_.node.rank()) own_bytes_ = std::max(own_bytes_, needed);
     }
   }
   if (!grows) return false;
   wait_for_stream(stream, watch_, [] {});
-  memory_.resize(bytes_[static_cast<size_t>(topology_.node.rank())]);
+  memory_.resize(own_bytes_);
   return true;
 }
 
@@ -49,8 +47,9 @@ void PeerRows::find_places(const ExchangePlan& plan, std::span<ExpertPlace> plac
 }
 
 int64_t PeerRows::others_bytes() const {
-  const int64_t all = std::accumulate(bytes_.begin(), bytes_.end(), int64_t{0});
-  return all - bytes_[static_cast<size_t>(topology_.node.rank())];
+  int64_t sum = -own_bytes();
+  for (int rank = 0; rank < node_size(); ++rank) sum += memory_.bytes_of(rank);
+  return sum;
 }
 
 }  // namespace hashep

@@ -15,16 +15,17 @@
 namespace hashep {
 
 /// The expert-major buffers of all ranks of a node, each in its rank's GPU memory and mapped by all
-/// others: NodeRows for GPUs. All ranks know from their plans how many rows each rank receives, so
-/// they agree on when to grow without a word.
+/// others: NodeRows for GPUs. All ranks know from their plans how many rows each rank receives, and
+/// how much memory each has, so they agree on when to grow without a word.
 class PeerRows {
  public:
   /// `topology` and `watch` must outlive this.
   PeerRows(const Topology& topology, int ep_rank, Watch& watch);
 
-  /// Makes room for each of these plans: exactly the rows that each rank of the node receives, the
-  /// most of any plan yet. Collective over the node; where room is lacking anywhere, waits for what
-  /// `stream` has been asked for and for the others. True where addresses have changed.
+  /// Makes room for each of these plans: the rows that each rank of the node receives, the most of
+  /// any plan yet; with headroom once it has had to grow (PeerMemory). Collective over the node;
+  /// where room is lacking anywhere, waits for what `stream` has been asked for and for the others.
+  /// True where addresses have changed.
   bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
                DeviceStream stream);
 
@@ -48,7 +49,7 @@ class PeerRows {
   Watch& watch_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
-  std::vector<int64_t> bytes_;  // of each rank's rows at most. [node ranks]
+  int64_t own_bytes_ = 0;  // of this rank's rows, at most
   PeerMemory memory_;
 };
 

@@ -21,59 +21,63 @@ namespace {
                  format_bytes(static_cast<int64_t>(total)) + " are free");
 }
 
+cudaError_t call_allocate(CudaMemory kind, void** memory, int64_t bytes) {
+  const auto size = static_cast<size_t>(bytes);
+  if (kind == CudaMemory::gpu) return cudaMalloc(memory, size);
+  return cudaHostAlloc(memory, size, cudaHostAllocDefault);
+}
+
 }  // namespace
 
-DeviceBuffer::DeviceBuffer(DeviceBuffer&& other) noexcept
+template <CudaMemory kKind>
+CudaBuffer<kKind>::CudaBuffer(CudaBuffer&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), capacity_(std::exchange(other.capacity_, 0)) {}
 
-DeviceBuffer& DeviceBuffer::operator=(DeviceBuffer&& other) noexcept {
+template <CudaMemory kKind>
+CudaBuffer<kKind>& CudaBuffer<kKind>::operator=(CudaBuffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(capacity_, other.capacity_);
   return *this;
 }
 
-bool DeviceBuffer::reserve(int64_t bytes, const BeforeFree& before_free) {
+template <CudaMemory kKind>
+bool CudaBuffer<kKind>::reserve(int64_t bytes, const BeforeFree& before_free) {
   if (bytes <= capacity_) return false;
-  if (data_ != nullptr && before_free) before_free();
-  release();
-  void* memory = nullptr;
-  const cudaError_t code = cudaMalloc(&memory, static_cast<size_t>(bytes));
-  if (code == cudaErrorMemoryAllocation) throw_out_of_memory(bytes);
-  check_cuda(code, "cudaMalloc");
-  data_ = static_cast<std::byte*>(memory);
-  capacity_ = bytes;
+  if (data_ != nullptr) return grow(bytes, before_free);
+  allocate(bytes, bytes);
   return true;
 }
 
-void DeviceBuffer::release() noexcept {
-  if (data_ != nullptr) warn_cuda(cudaFree(data_), "cudaFree");
-  data_ = nullptr;
-  capacity_ = 0;
-}
-
-PinnedBuffer::PinnedBuffer(PinnedBuffer&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), capacity_(std::exchange(other.capacity_, 0)) {}
-
-PinnedBuffer& PinnedBuffer::operator=(PinnedBuffer&& other) noexcept {
-  std::swap(data_, other.data_);
-  std::swap(capacity_, other.capacity_);
-  return *this;
-}
-
-bool PinnedBuffer::reserve(int64_t bytes, const BeforeFree& before_free) {
-  if (bytes <= capacity_) return false;
+template <CudaMemory kKind>
+bool CudaBuffer<kKind>::grow(int64_t bytes, const BeforeFree& before_free) {
+  const int64_t wanted = grown_bytes(bytes);
+  if (wanted <= capacity_) return false;
   if (data_ != nullptr && before_free) before_free();
   release();
-  void* memory = nullptr;
-  check_cuda(cudaHostAlloc(&memory, static_cast<size_t>(bytes), cudaHostAllocDefault),
-             "cudaHostAlloc");
-  data_ = static_cast<std::byte*>(memory);
-  capacity_ = bytes;
+  allocate(wanted, whole_gpu_pages(bytes));
   return true;
 }
 
-void PinnedBuffer::release() noexcept {
-  if (data_ != nullptr) {
+template <CudaMemory kKind>
+void CudaBuffer<kKind>::allocate(int64_t wanted, int64_t least) {
+  void* memory = nullptr;
+  cudaError_t code = call_allocate(kKind, &memory, wanted);
+  if (code == cudaErrorMemoryAllocation && least < wanted) {
+    cudaGetLastError();  // headroom is not worth an error
+    wanted = least;
+    code = call_allocate(kKind, &memory, wanted);
+  }
+  if (kKind == CudaMemory::gpu && code == cudaErrorMemoryAllocation) throw_out_of_memory(wanted);
+  check_cuda(code, kKind == CudaMemory::gpu ? "cudaMalloc" : "cudaHostAlloc");
+  data_ = static_cast<std::byte*>(memory);
+  capacity_ = wanted;
+}
+
+template <CudaMemory kKind>
+void CudaBuffer<kKind>::release() noexcept {
+  if (data_ != nullptr && kKind == CudaMemory::gpu) {
+    warn_cuda(cudaFree(data_), "cudaFree");
+  } else if (data_ != nullptr) {
     // Unlike cudaFree, cudaFreeHost need not wait for copies on their way, and where an error is
     // thrown between a copy and what waits for it there are some.
     warn_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
@@ -82,5 +86,8 @@ void PinnedBuffer::release() noexcept {
   data_ = nullptr;
   capacity_ = 0;
 }
+
+template class CudaBuffer<CudaMemory::gpu>;
+template class CudaBuffer<CudaMemory::pinned>;
 
 }  // namespace hashep

@@ -17,29 +17,45 @@ constexpr int64_t whole_gpu_pages(int64_t bytes) {
   return (bytes + kGpuPageBytes - 1) / kGpuPageBytes * kGpuPageBytes;
 }
 
+/// What a buffer that is too small for `bytes` grows to: an eighth more, in whole pages. Who asks
+/// for more once is likely to ask for a little more again, and growing takes long and voids graphs.
+constexpr int64_t grown_bytes(int64_t bytes) {
+  return whole_gpu_pages(bytes + bytes / 8);
+}
+
 /// Called before memory that was held is freed: freeing waits for the GPU, which has no deadline.
 /// Where what the GPU was asked for may never end, this waits under one, or throws. May be empty.
 using BeforeFree = std::function<void()>;
 
-/// Owns uninitialised memory of the current GPU, aligned to 256 bytes. Like Buffer it grows only in
-/// `reserve`, to exactly the size asked for, and never shrinks; growing drops the contents and
-/// waits for the GPU (cudaFree), so it belongs ahead of a step.
-class DeviceBuffer {
+enum class CudaMemory {
+  gpu,    // of the GPU that is current
+  pinned  // page-locked host memory, which copies read and write while the host goes on
+};
+
+/// Owns uninitialised memory, aligned to 256 bytes. It grows only in `reserve` and `grow`, and
+/// never shrinks: at first it holds exactly what was asked for, and some more once it has had to
+/// grow. Growing drops the contents and waits for the GPU, so it belongs ahead of a step.
+template <CudaMemory kKind>
+class CudaBuffer {
  public:
-  DeviceBuffer() = default;
-  explicit DeviceBuffer(int64_t bytes) { reserve(bytes); }
-  ~DeviceBuffer() { release(); }
-  DeviceBuffer(DeviceBuffer&& other) noexcept;
-  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept;
+  CudaBuffer() = default;
+  explicit CudaBuffer(int64_t bytes) { reserve(bytes); }
+  ~CudaBuffer() { release(); }
+  CudaBuffer(CudaBuffer&& other) noexcept;
+  CudaBuffer& operator=(CudaBuffer&& other) noexcept;
 
   /// Makes room for `bytes`; true where the memory is now another one, so that addresses taken
-  /// before are void. Throws RunError naming the size where the GPU has not so much.
+  /// before are void. Throws RunError, of a GPU naming the size, where there is not so much.
   bool reserve(int64_t bytes, const BeforeFree& before_free = {});
+
+  /// Makes room for grown_bytes(bytes), or for `bytes` in whole pages where there is not so much.
+  /// As `reserve`.
+  bool grow(int64_t bytes, const BeforeFree& before_free = {});
 
   std::byte* data() const { return data_; }
   int64_t capacity() const { return capacity_; }  // bytes
 
-  /// The first rows * cols elements as a matrix in the GPU's memory.
+  /// The first rows * cols elements as a matrix.
   MatrixView matrix(DType dtype, int64_t rows, int64_t cols) const {
     return {data_, dtype, rows, cols};
   }
@@ -49,36 +65,17 @@ class DeviceBuffer {
   }
 
  private:
+  void allocate(int64_t wanted, int64_t least);
   void release() noexcept;
 
   std::byte* data_ = nullptr;
   int64_t capacity_ = 0;
 };
 
-/// The same in page-locked host memory, which copies to and from the GPU read and write while the
-/// host goes on.
-class PinnedBuffer {
- public:
-  PinnedBuffer() = default;
-  explicit PinnedBuffer(int64_t bytes) { reserve(bytes); }
-  ~PinnedBuffer() { release(); }
-  PinnedBuffer(PinnedBuffer&& other) noexcept;
-  PinnedBuffer& operator=(PinnedBuffer&& other) noexcept;
+using DeviceBuffer = CudaBuffer<CudaMemory::gpu>;
+using PinnedBuffer = CudaBuffer<CudaMemory::pinned>;
 
-  /// As DeviceBuffer's: growing waits for the GPU.
-  bool reserve(int64_t bytes, const BeforeFree& before_free = {});
-
-  std::byte* data() const { return data_; }
-  int64_t capacity() const { return capacity_; }  // bytes
-  MatrixView matrix(DType dtype, int64_t rows, int64_t cols) const {
-    return {data_, dtype, rows, cols};
-  }
-
- private:
-  void release() noexcept;
-
-  std::byte* data_ = nullptr;
-  int64_t capacity_ = 0;
-};
+extern template class CudaBuffer<CudaMemory::gpu>;
+extern template class CudaBuffer<CudaMemory::pinned>;
 
 }  // namespace hashep

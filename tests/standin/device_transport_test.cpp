@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exchanges between GPUs on the stand-in, over 1 to 4 ranks: every row in its place, and the bits
 // of the exchange between CPUs.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "comm/agreement.hpp"
 #include "comm/transport/peer_memory.hpp"
+#include "core/cuda/stream.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/device_ways.hpp"
+#include "tests/support/random_routing.hpp"
 
 namespace hashep::test {
 namespace {
@@ -27,6 +34,50 @@ TEST_CASE("exchanges between GPUs give the bits of those between CPUs") {
   for (const DeviceWay& way : device_ways()) {
     INFO(way.name);
     check_bits_of_cpus(ranks, way, random);
+  }
+}
+
+/// This rank's plan of a batch with about 1 % more tokens than the one before.
+ExchangePlan rising_plan(int batch, std::mt19937& random, const NodeMap& nodes, int ep_rank) {
+  const int size = nodes.ep_size();
+  const auto tokens = static_cast<int64_t>(std::lround(300 * std::pow(1.01, batch)));
+  const std::vector<int64_t> of_ranks(static_cast<size_t>(size), tokens);
+  const auto routing = random_routing(random, size, 12, 2, of_ranks, Skew::uniform);
+  return routing.plan(contiguous_placement(12, size), ep_rank, nodes);
+}
+
+TEST_CASE("memory that GPUs share grows seldom where plans grow slowly") {
+  Ranks ranks;
+  constexpr int kBatches = 100;
+  constexpr int64_t kHiddenSize = 4096;
+  for (const DeviceWay& way : device_ways()) {
+    const bool is_hier = way.name.starts_with("hier");
+    if (way.name != "ipc, 1 parts" && way.name != "hier, 2 ranks a node") continue;
+    INFO(way.name);
+    standin::reset(standin::Order::eager);
+    std::mt19937 random(5);
+    const int rank = ranks.comm.rank();
+    const Topology topology = topology_by_label(ranks.comm, ranks.watch, rank / way.ranks_per_node);
+    const auto transport = way.make(ranks, topology);
+    const CudaStream stream;
+    const int64_t before = standin::calls("cudaIpcGetMemHandle");
+    int64_t most = 0;
+    for (int batch = 0; batch < kBatches; ++batch) {
+      const ExchangePlan plan = rising_plan(batch, random, topology.nodes, rank);
+      const bool moved = transport->reserve({&plan, 1}, DType::f32, kHiddenSize, stream);
+      most = std::max(most, plan.total_recv() * kHiddenSize * dtype_size(DType::f32));
+      const int64_t held = transport->buffer_bytes();
+      CHECK(held >= most);
+      if (is_hier) continue;
+      if (batch == 0) CHECK(moved);
+      CHECK(held <= (batch == 0 ? whole_gpu_pages(most) : grown_bytes(most)));
+      const auto all = gather_word(ranks.comm, ranks.watch, held);
+      CHECK(transport->shared_bytes() == std::accumulate(all.begin(), all.end(), -held));
+    }
+    CHECK(most > 10 * kGpuPageBytes);
+    const int64_t growths = standin::calls("cudaIpcGetMemHandle") - before;
+    CHECK(growths > 3);
+    CHECK(growths < 15);
   }
 }
 

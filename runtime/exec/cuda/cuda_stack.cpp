@@ -154,7 +154,7 @@ bool CudaStack::reserve(const Slot& slot) {
     assignments = std::max(assignments, slot.rows * layer.top_k);
   }
   bool moved = transport_->reserve(plan.layers, options_.dtype, config_.hidden_size, stream_);
-  moved |= experts_.routed.reserve(recv);  // grows only where the transport has, and has waited
+  moved |= experts_.routed.reserve(recv, before_free_);
   if (options_.residual) moved |= workspace_.output.reserve(slot.rows * row_bytes);
   if (config_.score != Score::none) {
     moved |= workspace_.weights.reserve(assignments * dtype_size(DType::f32));

@@ -34,10 +34,51 @@ void check_growth(const char* allocate) {
     CHECK_FALSE(buffer.reserve(7));
     CHECK(buffer.data() == first);
     CHECK(buffer.reserve(101));
-    CHECK(alive_bytes() == 101);
+    CHECK(buffer.capacity() == kGpuPageBytes);
+    CHECK(alive_bytes() == kGpuPageBytes);
     CHECK(standin::calls(allocate) == 2);
+    CHECK(buffer.reserve(8 * kGpuPageBytes));
+    CHECK(buffer.capacity() == 9 * kGpuPageBytes);
+    CHECK_FALSE(buffer.grow(8 * kGpuPageBytes));
+    CHECK(buffer.grow(8 * kGpuPageBytes + 1));  // it holds so much, but not the headroom
+    CHECK(buffer.capacity() == 10 * kGpuPageBytes);
+    CHECK(standin::calls(allocate) == 4);
   }
   CHECK(alive_bytes() == 0);
+}
+
+template <typename Buffer>
+void check_slow_growth(const char* allocate) {
+  standin::reset(Order::lazy);
+  Buffer buffer;
+  int64_t needed = 10 * kGpuPageBytes;
+  for (int i = 0; i < 100; ++i) {
+    buffer.reserve(needed);
+    CHECK(buffer.capacity() >= needed);
+    CHECK(buffer.capacity() <= grown_bytes(needed));
+    needed += needed / 100;
+  }
+  CHECK(needed > 25 * kGpuPageBytes);
+  CHECK(standin::calls(allocate) > 5);
+  CHECK(standin::calls(allocate) < 12);
+}
+
+/// Where the headroom is not to be had; cudaErrorMemoryAllocation: of pinned memory too.
+template <typename Buffer>
+void check_growth_in_need(const char* allocate) {
+  standin::reset(Order::lazy);
+  {
+    Buffer buffer(100);
+    standin::fail(allocate, cudaErrorMemoryAllocation);
+    CHECK(buffer.reserve(8 * kGpuPageBytes - 5));
+    CHECK(buffer.capacity() == 8 * kGpuPageBytes);
+    CHECK(alive_bytes() == 8 * kGpuPageBytes);
+    standin::fail(allocate, cudaErrorMemoryAllocation, 0);
+    standin::fail(allocate, cudaErrorMemoryAllocation, 1);
+    CHECK_THROWS_AS(buffer.reserve(8 * kGpuPageBytes + 1), RunError);
+    CHECK(buffer.capacity() == 0);
+  }
+  CHECK(cudaGetLastError() == cudaSuccess);
 }
 
 template <typename Buffer>
@@ -76,12 +117,30 @@ void check_failure(const char* allocate) {
 
 }  // namespace
 
-TEST_CASE("buffers of GPU and pinned memory grow to the size asked for, and go") {
+TEST_CASE("buffers of GPU and pinned memory are as large as asked for, and grow by more") {
   SECTION("GPU") {
     check_growth<DeviceBuffer>("cudaMalloc");
   }
   SECTION("pinned") {
     check_growth<PinnedBuffer>("cudaHostAlloc");
+  }
+}
+
+TEST_CASE("buffers that are asked for a little more again and again grow seldom") {
+  SECTION("GPU") {
+    check_slow_growth<DeviceBuffer>("cudaMalloc");
+  }
+  SECTION("pinned") {
+    check_slow_growth<PinnedBuffer>("cudaHostAlloc");
+  }
+}
+
+TEST_CASE("where there is no memory for headroom a buffer grows to the size asked for") {
+  SECTION("GPU") {
+    check_growth_in_need<DeviceBuffer>("cudaMalloc");
+  }
+  SECTION("pinned") {
+    check_growth_in_need<PinnedBuffer>("cudaHostAlloc");
   }
 }
 
@@ -112,8 +171,9 @@ TEST_CASE("whoever frees is told before, and only where memory goes", "[small]")
     CHECK(count == 0);
     buffer.reserve(200, before_free);
     CHECK(count == 1);
-    CHECK_THROWS_AS(buffer.reserve(300, [] { throw RunError("not now"); }), RunError);
-    CHECK(buffer.capacity() == 200);
+    const int64_t held = buffer.capacity();
+    CHECK_THROWS_AS(buffer.reserve(held + 1, [] { throw RunError("not now"); }), RunError);
+    CHECK(buffer.capacity() == held);
   };
   told(DeviceBuffer());
   told(PinnedBuffer());
