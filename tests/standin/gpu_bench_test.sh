@@ -7,7 +7,7 @@
 # shellcheck source=tests/launch/lib.sh
 . "$(dirname "$0")/../launch/lib.sh"
 bench=$hashep
-speaker=hashep-bench-gpu
+speaker="hashep-bench-gpu"
 python=$(python_with json)
 layer=(--tokens 40 --hidden-size 64 --ffn-size 48 --num-experts 5 --top-k 2)
 
