@@ -15,6 +15,7 @@
 # core, ranks take two.
 
 set(HASHEP_TEST_TIMEOUT 300)  # seconds: only a hang takes this long
+set(HASHEP_GPU_TEST_TIMEOUT 60)  # the same on a GPU, where time is short: less than tests/gpu/run.sh gives
 
 add_library(hashep_test_include INTERFACE)
 target_include_directories(hashep_test_include INTERFACE ${PROJECT_SOURCE_DIR})
@@ -81,7 +82,7 @@ function(hashep_add_gpu_test name)
   add_test(NAME ${name} COMMAND ${name})
   # One at a time: a GPU's memory is not shared out among tests.
   set_tests_properties(${name} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 RUN_SERIAL ON
-                                          TIMEOUT ${HASHEP_TEST_TIMEOUT})
+                                          TIMEOUT ${HASHEP_GPU_TEST_TIMEOUT})
 endfunction()
 
 function(hashep_add_cluster_test name)

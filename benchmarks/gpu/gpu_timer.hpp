@@ -29,7 +29,7 @@ using GpuWork = std::function<void(int64_t sample, DeviceStream stream)>;
 std::vector<std::vector<double>> time_on_gpu(const Sampling& sampling,
                                              std::span<const GpuWork> things);
 
-/// Polls until `ready`; throws RunError, naming `what`, after a minute.
+/// Polls until `ready`; throws RunError, naming `what`, after 20 s.
 void poll_until(const std::function<bool()>& ready, const std::string& what);
 
 /// A row of the result: prints it with `note`, and returns it.

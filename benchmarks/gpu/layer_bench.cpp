@@ -117,6 +117,37 @@ void measure_variant(const LayerCase& c, const Variant& variant, const GpuRun& r
   }
 }
 
+/// The GEMMs alone, in each way and with each number of lanes. Returns the dense ones' median.
+double measure_gemms(const LayerCase& c, const LayerOptions& options, const GpuRun& run,
+                     std::vector<MeasuredRow>& rows) {
+  const std::string narrow_name =
+      "dense_gemm_" + std::string(dtype_name(c.sizes.dtype)) + "_output";
+  const std::array<std::pair<GemmWay, std::string>, 3> yardsticks = {
+      {{GemmWay::dense, "dense_gemm"},
+       {GemmWay::dense_narrow, narrow_name},
+       {GemmWay::tiles, "gemm_alone"}}};
+  double dense_us = 0.0;
+  for (const int64_t lanes : options.lanes) {
+    const LayerGemms gemms(c, narrow<int>(lanes, "--lanes"));
+    std::vector<int64_t> wrong;
+    std::vector<GpuWork> things;
+    for (const auto& [way, name] : yardsticks) {
+      wrong.push_back(gemms.count_wrong(way));
+      things.push_back(
+          [&gemms, way = way](int64_t, DeviceStream stream) { gemms.run(way, stream); });
+    }
+    const auto samples = time_on_gpu(run.sampling, things);
+    GpuRun here = run;
+    here.row.workload = "lanes " + std::to_string(lanes);
+    dense_us = median(samples.front());
+    for (size_t i = 0; i < yardsticks.size(); ++i) {
+      rows.push_back(make_row(here, yardsticks[i].second, samples[i], wrong[i],
+                              rate_note(c.flops(), median(samples[i]), dense_us)));
+    }
+  }
+  return dense_us;
+}
+
 }  // namespace
 
 std::vector<MeasuredRow> measure_layer(const LayerOptions& options, const GpuRun& run) {
@@ -130,20 +161,7 @@ std::vector<MeasuredRow> measure_layer(const LayerOptions& options, const GpuRun
   here.row.num_experts = c.sizes.num_experts;
   here.row.top_k = c.sizes.top_k;
   std::vector<MeasuredRow> rows;
-  double dense_us = 0.0;
-  for (const int64_t lanes : options.lanes) {
-    const LayerGemms gemms(c, narrow<int>(lanes, "--lanes"));
-    const std::array<GpuWork, 2> things = {
-        [&](int64_t, DeviceStream stream) { gemms.run_dense(stream); },
-        [&](int64_t, DeviceStream stream) { gemms.run_tiles(stream); }};
-    const auto samples = time_on_gpu(run.sampling, things);
-    here.row.workload = "lanes " + std::to_string(lanes);
-    dense_us = median(samples[0]);
-    rows.push_back(make_row(here, "dense_gemm", samples[0], std::nullopt,
-                            rate_note(c.flops(), dense_us, dense_us)));
-    rows.push_back(make_row(here, "gemm_alone", samples[1], std::nullopt,
-                            rate_note(c.flops(), median(samples[1]), dense_us)));
-  }
+  const double dense_us = measure_gemms(c, options, here, rows);
   for (const Variant& variant : variants_of(options)) {
     measure_variant(c, variant, here, dense_us, options, rows);
   }

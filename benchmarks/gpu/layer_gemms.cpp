@@ -2,6 +2,7 @@
 #include "benchmarks/gpu/layer_gemms.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "benchmarks/gpu/device_rows.hpp"
 #include "kernels/device_tiles.hpp"
@@ -27,12 +28,41 @@ DeviceBuffer random_buffer(DType dtype, int64_t rows, int64_t cols, uint64_t key
   return buffer;
 }
 
-LinearShape first_shape(const LayerSizes& sizes) {
-  return {2 * sizes.ffn_size, sizes.hidden_size, sizes.dtype, DType::f32};
+constexpr int64_t kChecked = 8;  // rows, and columns of each
+
+LinearShape first_shape(const LayerSizes& sizes, DType result = DType::f32) {
+  return {2 * sizes.ffn_size, sizes.hidden_size, sizes.dtype, result};
 }
 
 LinearShape second_shape(const LayerSizes& sizes) {
   return {sizes.hidden_size, sizes.ffn_size, sizes.dtype, sizes.dtype};
+}
+
+/// The i-th of kChecked places that are spread over [0, count), both ends among them.
+int64_t checked_place(int64_t i, int64_t count) {
+  return i * (count - 1) / (kChecked - 1);
+}
+
+/// Row `row` of a row-major matrix in GPU memory.
+std::vector<float> fetch_row(const DeviceBuffer& matrix, DType dtype, int64_t row, int64_t cols) {
+  const int64_t bytes = cols * dtype_size(dtype);
+  const auto row_bytes = to_host(matrix.data() + row * bytes, bytes);
+  std::vector<float> values(static_cast<size_t>(cols));
+  convert_to_float(dtype, row_bytes.data(), cols, values.data());
+  return values;
+}
+
+/// Whether a sum is that of x times w, up to fp32 sums in another order and one rounding.
+bool is_product(float got, const std::vector<float>& x, const std::vector<float>& w, DType result) {
+  double sum = 0.0;
+  double magnitude = 0.0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double product = double{x[i]} * double{w[i]};
+    sum += product;
+    magnitude += std::abs(product);
+  }
+  const double rounding = result == DType::bf16 ? 0x1p-8 : 0x1p-24;
+  return std::abs(double{got} - sum) <= rounding * std::abs(sum) + 1e-5 * magnitude;
 }
 
 }  // namespace
@@ -42,6 +72,7 @@ LayerGemms::LayerGemms(const LayerCase& c, int lanes)
       rows_(c.landed_rows()),
       lanes_(lanes, kWorkspaceBytes),
       dense_first_(lt_, first_shape(sizes_), rows_, kWorkspaceBytes),
+      narrow_first_(lt_, first_shape(sizes_, sizes_.dtype), rows_, kWorkspaceBytes),
       dense_second_(lt_, second_shape(sizes_), rows_, kWorkspaceBytes),
       first_(lt_, first_shape(sizes_), kDeviceTileRows, kWorkspaceBytes),
       second_(lt_, second_shape(sizes_), kDeviceTileRows, kWorkspaceBytes),
@@ -53,6 +84,7 @@ LayerGemms::LayerGemms(const LayerCase& c, int lanes)
       pre_(rows_ * 2 * sizes_.ffn_size * dtype_size(DType::f32)),
       y_(rows_ * sizes_.hidden_size * dtype_size(sizes_.dtype)) {
   dense_first_.prepare(rows_);
+  narrow_first_.prepare(rows_);
   dense_second_.prepare(rows_);
   for_each_device_tile(c.plan.layers.front().expert_offsets, [&](const ExpertTile& tile) {
     first_.prepare(tile.count);
@@ -61,8 +93,16 @@ LayerGemms::LayerGemms(const LayerCase& c, int lanes)
   });
 }
 
-void LayerGemms::run_dense(DeviceStream stream) const {
-  dense_first_.run(rows_, x_.data(), w13_.data(), pre_.data(), lanes_.workspace(0), stream);
+void LayerGemms::run(GemmWay way, DeviceStream stream) const {
+  if (way == GemmWay::tiles) {
+    run_tiles(stream);
+  } else {
+    run_dense(way == GemmWay::dense ? dense_first_ : narrow_first_, stream);
+  }
+}
+
+void LayerGemms::run_dense(const LinearGemm& first, DeviceStream stream) const {
+  first.run(rows_, x_.data(), w13_.data(), pre_.data(), lanes_.workspace(0), stream);
   dense_second_.run(rows_, hidden_.data(), w2_.data(), y_.data(), lanes_.workspace(0), stream);
 }
 
@@ -83,6 +123,41 @@ void LayerGemms::run_tiles(DeviceStream stream) const {
                 lanes_.workspace(lane), lanes_.stream(lane));
   }
   lanes_.join(stream);
+}
+
+int64_t LayerGemms::count_wrong(GemmWay way) const {
+  poison(pre_);
+  poison(y_);
+  const CudaStream stream;
+  run(way, stream);
+  stream.synchronize();
+  const LinearShape& first = (way == GemmWay::dense_narrow ? narrow_first_ : dense_first_).shape();
+  return count_wrong_in({first, x_, w13_, pre_}, way) +
+         count_wrong_in({dense_second_.shape(), hidden_, w2_, y_}, way);
+}
+
+int64_t LayerGemms::count_wrong_in(const Product& product, GemmWay way) const {
+  const LinearShape& shape = product.shape;
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < kChecked; ++i) {
+    const int64_t row = checked_place(i, rows_);
+    const auto x = fetch_row(product.x, shape.operands, row, shape.in_cols);
+    const auto y = fetch_row(product.y, shape.result, row, shape.out_cols);
+    const int64_t first_w = expert_of(row, way) * shape.out_cols;
+    for (int64_t j = 0; j < kChecked; ++j) {
+      const int64_t col = checked_place(j, shape.out_cols);
+      const auto w = fetch_row(product.w, shape.operands, first_w + col, shape.in_cols);
+      wrong += is_product(y[static_cast<size_t>(col)], x, w, shape.result) ? 0 : 1;
+    }
+  }
+  return wrong;
+}
+
+int64_t LayerGemms::expert_of(int64_t row, GemmWay way) const {
+  if (way != GemmWay::tiles) return 0;
+  const auto last = std::find_if(tiles_.rbegin(), tiles_.rend(),
+                                 [row](const ExpertTile& tile) { return tile.first_row <= row; });
+  return last->expert;
 }
 
 }  // namespace hashep::bench

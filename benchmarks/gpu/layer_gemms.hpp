@@ -10,23 +10,45 @@
 
 namespace hashep::bench {
 
-/// The GEMMs of one layer with nothing else: as the experts issue them, and as two dense ones of
-/// all rows by one weight matrix. Operands are random.
+/// How the GEMMs of a layer, [rows, d] x [2 f, d]^T and [rows, f] x [d, f]^T, are issued.
+enum class GemmWay {
+  dense,         // all rows by one weight matrix; the first writes fp32, as the experts' does
+  dense_narrow,  // the same but that the first writes the operands' dtype: half the bytes of bf16
+  tiles          // as the experts issue them, tile by tile, on lanes; the first writes fp32
+};
+
+/// The GEMMs of one layer with nothing else. Operands are random.
 class LayerGemms {
  public:
   LayerGemms(const LayerCase& c, int lanes);
 
-  /// [rows, d] x [2 f, d]^T and [rows, f] x [d, f]^T.
-  void run_dense(DeviceStream stream) const;
-  /// The same shapes tile by tile, on lanes.
-  void run_tiles(DeviceStream stream) const;
+  void run(GemmWay way, DeviceStream stream) const;
+
+  /// Runs it into poisoned memory, and returns how many elements are off: of some, spread over both
+  /// results, that are summed again on the host. Waits.
+  int64_t count_wrong(GemmWay way) const;
 
  private:
+  /// One of the two products, as it was done.
+  struct Product {
+    LinearShape shape;
+    const DeviceBuffer& x;
+    const DeviceBuffer& w;
+    const DeviceBuffer& y;
+  };
+
+  void run_dense(const LinearGemm& first, DeviceStream stream) const;
+  void run_tiles(DeviceStream stream) const;
+  int64_t count_wrong_in(const Product& product, GemmWay way) const;
+  /// Whose weights a row meets.
+  int64_t expert_of(int64_t row, GemmWay way) const;
+
   LayerSizes sizes_;
   int64_t rows_;
   CublasLtHandle lt_;
   GemmLanes lanes_;
   LinearGemm dense_first_;
+  LinearGemm narrow_first_;
   LinearGemm dense_second_;
   LinearGemm first_;
   LinearGemm second_;
@@ -35,7 +57,7 @@ class LayerGemms {
   DeviceBuffer hidden_;  // [rows, f]
   DeviceBuffer w13_;     // [num_experts, 2 f, d]
   DeviceBuffer w2_;      // [num_experts, d, f]
-  DeviceBuffer pre_;     // [rows, 2 f], fp32
+  DeviceBuffer pre_;     // [rows, 2 f], fp32 or, in the dense_narrow way, the operands' dtype
   DeviceBuffer y_;       // [rows, d]
 };
 

@@ -37,7 +37,7 @@ TEST_CASE("transport hier puts every row in its place, on nodes of all kinds") {
     for (const bool reduces : {false, true}) {
       HierTransport transport(ranks.comm, topology, ranks.watch, 1);
       const test::Moved moved =
-          test::check_random_exchanges(ranks, transport, &topology.nodes, reduces);
+          test::check_random_exchanges(ranks, transport, {&topology.nodes, reduces});
       if (topology.nodes.num_nodes() == 1) {
         CHECK(moved.rows_off_node == 0);
         continue;
@@ -52,7 +52,7 @@ TEST_CASE("on the nodes that MPI tells of, transport hier puts every row in its 
   test::Ranks ranks;
   const Topology topology = find_topology(ranks.comm, ranks.watch);
   HierTransport transport(ranks.comm, topology, ranks.watch, 2);
-  const test::Moved moved = test::check_random_exchanges(ranks, transport, &topology.nodes);
+  const test::Moved moved = test::check_random_exchanges(ranks, transport, {&topology.nodes});
   CHECK((moved.rows_off_node > 0) == (topology.nodes.num_nodes() > 1));
   CHECK((moved.rows_off_rank > 0) == (ranks.comm.size() > 1));
 }

@@ -19,7 +19,7 @@ constexpr int kSkipped = 77;
 
 /// Each rank takes its GPU; false where one has none.
 bool take_gpus() {
-  Ranks ranks;
+  Ranks ranks(kGpuDeadline);
   const GpuSearch search = find_gpus();
   int64_t fewest = search.count;
   for (const int64_t count : gather_word(ranks.comm, ranks.watch, search.count)) {

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # lost_ranks.sh HASHEP KILLS STOPS MOST_RANKS [OPTION...]: `hashep run --device cuda OPTION...` on 2 to
 # MOST_RANKS ranks, of which one is killed or stopped in a step: the job ends in time, with one line
-# that names it and says where. On GPUs, or with the program on the stand-in.
+# that names it and says where. On GPUs, or with the program on the stand-in. TRANSPORTS (ipc nccl hier)
+# are taken in turn.
 # shellcheck disable=SC2317 # functions are passed by name
 if [ $# -lt 4 ]; then
   echo "Usage: ${0##*/} HASHEP KILLS STOPS MOST_RANKS [OPTION...]" >&2
@@ -13,6 +14,7 @@ kills=$2
 stops=$3
 most_ranks=$4
 more=("${@:5}")
+read -ra transports <<<"${TRANSPORTS:-ipc nccl hier}"
 set -- "$hashep_path" '' ''
 # shellcheck source=tests/launch/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -25,8 +27,8 @@ endless=(--device cuda --num-layers 2 --batch-tokens 200 --threads 1 --deadline 
 
 # lose SIGNAL WORD ROUND: a rank gets it in a step; each round with other ranks and another transport.
 lose() {
-  local count=$((2 + $3 % (most_ranks - 1))) transports=(ipc nccl hier)
-  local transport=${transports[$3 % 3]}
+  local count=$((2 + $3 % (most_ranks - 1)))
+  local transport=${transports[$3 % ${#transports[@]}]}
   victim=$(($3 / 2 % count))
   name="rank $victim of $count $2, $transport"
   start "$count" "${endless[@]}" --transport "$transport"

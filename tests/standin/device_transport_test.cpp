@@ -16,13 +16,15 @@
 namespace hashep::test {
 namespace {
 
+constexpr int kRounds = 60;
+
 TEST_CASE("every exchange between GPUs puts every row in its place") {
   Ranks ranks;
   for (const DeviceWay& way : device_ways()) {
     for (const auto order : {standin::Order::eager, standin::Order::lazy}) {
       INFO(way.name << (order == standin::Order::lazy ? ", lazy" : ", eager"));
       standin::reset(order);
-      check_rows_in_place(ranks, way, order == standin::Order::lazy);
+      check_rows_in_place(ranks, way, order == standin::Order::lazy, kRounds);
     }
   }
 }
@@ -102,6 +104,20 @@ TEST_CASE("ranks agree on whether their GPUs reach each other's memory") {
   standin::set_peer_access(false);
   CHECK(peers_reach_each_other(topology.node, ranks.watch, ranks.comm.rank() % 2) == alone);
   standin::reset(standin::Order::eager);
+}
+
+TEST_CASE("what needs no memory of peers works where they refuse it") {
+  Ranks ranks;
+  standin::reset(standin::Order::eager);
+  standin::fail("cudaIpcGetMemHandle", 1);
+  const auto ways = device_ways(false);
+  CHECK(ways.size() > 0);
+  for (const DeviceWay& way : ways) {
+    INFO(way.name);
+    check_rows_in_place(ranks, way, false, 1);
+  }
+  CHECK(standin::calls("cudaIpcGetMemHandle") == 0);
+  CHECK(device_ways().size() > ways.size());
 }
 
 }  // namespace

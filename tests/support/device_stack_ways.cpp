@@ -28,9 +28,10 @@ std::string StackWay::name() const {
          std::to_string(static_cast<int>(graph)) + (overlap ? "" : ", no overlap");
 }
 
-std::vector<StackWay> stack_ways() {
+std::vector<StackWay> stack_ways(bool peers_reach) {
   std::vector<StackWay> all;
-  for (const char* const transport : {"direct", "unpack", "ipc"}) {
+  for (const std::string transport : {"direct", "unpack", "ipc"}) {
+    if (transport == "ipc" && !peers_reach) return all;
     all.push_back({transport});
     all.push_back({transport, 64, GraphMode::automatic});
     all.push_back({transport, 64, GraphMode::off});

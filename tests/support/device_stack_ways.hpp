@@ -21,8 +21,9 @@ struct StackWay {
   std::string name() const;
 };
 
-/// All transports, in each of their ways, with graphs and without.
-std::vector<StackWay> stack_ways();
+/// All transports, in each of their ways, with graphs and without; where GPUs do not reach each
+/// other's memory, NCCL's alone.
+std::vector<StackWay> stack_ways(bool peers_reach = true);
 
 std::unique_ptr<DeviceTransport> make_transport(const StackWay& way, Ranks& ranks,
                                                 const Topology& topology);

@@ -67,23 +67,19 @@ Topology topology_of(Ranks& ranks, const DeviceWay& way) {
 
 }  // namespace
 
-std::vector<DeviceWay> device_ways() {
-  return {nccl(Landing::direct, 1),
-          nccl(Landing::direct, 3),
-          nccl(Landing::unpack, 1),
-          nccl(Landing::unpack, 2),
-          ipc(1),
-          ipc(2),
-          hier(1),
-          hier(2),
-          hier(3)};
+std::vector<DeviceWay> device_ways(bool peers_reach) {
+  std::vector<DeviceWay> ways = {nccl(Landing::direct, 1), nccl(Landing::direct, 3),
+                                 nccl(Landing::unpack, 1), nccl(Landing::unpack, 2)};
+  if (peers_reach) ways.insert(ways.end(), {ipc(1), ipc(2), hier(1), hier(2), hier(3)});
+  return ways;
 }
 
-void check_rows_in_place(Ranks& ranks, const DeviceWay& way, bool graph) {
+void check_rows_in_place(Ranks& ranks, const DeviceWay& way, bool graph, int rounds) {
   const Topology topology = topology_of(ranks, way);
   const bool across = topology.nodes.num_nodes() > 1;
   HostDrivenTransport transport(way.make(ranks, topology), ranks.watch, graph);
-  const Moved moved = check_random_exchanges(ranks, transport, across ? &topology.nodes : nullptr);
+  const NodeMap* const nodes = across ? &topology.nodes : nullptr;
+  const Moved moved = check_random_exchanges(ranks, transport, {.nodes = nodes, .rounds = rounds});
   CHECK(moved.rows > 0);
   CHECK((moved.rows_off_rank > 0) == (ranks.comm.size() > 1));
   CHECK((moved.rows_off_node > 0) == across);

@@ -20,11 +20,12 @@ struct DeviceWay {
   int ranks_per_node = 64;  // labels, not machines
 };
 
-/// All transports, in each of their ways.
-std::vector<DeviceWay> device_ways();
+/// All transports, in each of their ways; where GPUs do not reach each other's memory, NCCL's
+/// alone.
+std::vector<DeviceWay> device_ways(bool peers_reach = true);
 
 /// Random exchanges: every row in its place. `graph`: captured and replayed. Collective.
-void check_rows_in_place(Ranks& ranks, const DeviceWay& way, bool graph);
+void check_rows_in_place(Ranks& ranks, const DeviceWay& way, bool graph, int rounds);
 
 /// A random exchange gives the bits of that between CPUs by MPI. Collective; `random` is alike on
 /// all ranks.

@@ -12,11 +12,10 @@ constexpr int kGaveUpTag = 77;  // of a message that says that its rank waits no
 
 }  // namespace
 
-Moved check_random_exchanges(Ranks& ranks, Transport& transport, const NodeMap* nodes,
-                             bool reduces) {
+Moved check_random_exchanges(Ranks& ranks, Transport& transport, const RandomExchanges& of) {
   std::mt19937 random(17);  // the same cases on all ranks
   Moved moved;
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < of.rounds; ++round) {
     const int ep_size = ranks.comm.size();
     const auto num_experts = static_cast<int64_t>(1 + random() % 12);
     const int top_k = static_cast<int>(1 + random() % std::min<uint64_t>(6, num_experts));
@@ -27,11 +26,12 @@ Moved check_random_exchanges(Ranks& ranks, Transport& transport, const NodeMap* 
     const auto routing =
         random_routing(random, ep_size, num_experts, top_k, tokens, static_cast<Skew>(round % 3));
     const Placement placement = contiguous_placement(num_experts, ep_size);
-    const DType dtype = reduces || round % 2 == 0 ? DType::f32 : DType::bf16;
+    const DType dtype = of.reduces || round % 2 == 0 ? DType::f32 : DType::bf16;
     const int64_t hidden_size = round % 5 == 0 ? 64 : 7;
     const int rank = ranks.comm.rank();
-    const ExchangePlan plan = nodes == nullptr ? routing.plan(placement, rank)
-                                               : routing.plan(placement, rank, *nodes, reduces);
+    const ExchangePlan plan = of.nodes == nullptr
+                                  ? routing.plan(placement, rank)
+                                  : routing.plan(placement, rank, *of.nodes, of.reduces);
     const auto errors = check_exchange(transport, routing, plan, dtype, hidden_size);
     CHECK(errors.dispatch == 0);
     CHECK(errors.combine == 0);

@@ -18,12 +18,17 @@ struct Moved {
   int64_t routes_off_node = 0;
 };
 
+/// Which plans check_random_exchanges makes.
+struct RandomExchanges {
+  const NodeMap* nodes = nullptr;  // where given, plans have their part between nodes
+  bool reduces = false;            // that part sums
+  int rounds = 60;
+};
+
 /// Sends made-up rows through many plans of all kinds (uneven tokens and experts, ranks without
 /// any, padding, one expert taking all; fp32 and bf16; odd and even rows) and CHECKs every element.
-/// With `nodes` plans have their part between nodes; where that `reduces`, all is fp32, in which
-/// the made-up rows sum exactly in any order. Collective.
-Moved check_random_exchanges(Ranks& ranks, Transport& transport, const NodeMap* nodes = nullptr,
-                             bool reduces = false);
+/// Where nodes reduce, all is fp32, in which the made-up rows sum exactly in any order. Collective.
+Moved check_random_exchanges(Ranks& ranks, Transport& transport, const RandomExchanges& of = {});
 
 /// One exchange to which the last rank comes after the others have given up, on a transport that
 /// waits under a deadline of 1 s: CHECKs that those that report name it. `transport` and
