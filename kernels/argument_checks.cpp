@@ -15,7 +15,8 @@ bool is_activation_type(DType dtype) {
 }  // namespace
 
 void check_scatter(ConstMatrixView x, const ScatterPlan& plan) {
-  require(std::ssize(plan.rows) == x.rows * plan.top_k && plan.experts.size() == plan.rows.size(),
+  require(std::ssize(plan.rows) == plan.num_tokens(x.rows) * plan.top_k &&
+              plan.experts.size() == plan.rows.size(),
           "scatter_rows: rows or experts are not [tokens * top_k]");
 }
 

@@ -15,6 +15,7 @@ struct ScatterArguments {
   const int32_t* experts = nullptr;
   const int64_t* rows = nullptr;
   const ExpertPlace* places = nullptr;
+  const int32_t* listed = nullptr;  // null: all rows of x
   int64_t row_bytes = 0;
   int top_k = 1;
   int access_bytes = kWidestAccess;
@@ -32,10 +33,11 @@ inline ScatterArguments scatter_arguments(ConstMatrixView x, const ScatterPlan& 
           .experts = plan.experts.data(),
           .rows = plan.rows.data(),
           .places = plan.places.data(),
+          .listed = plan.listed.empty() ? nullptr : plan.listed.data(),
           .row_bytes = row_bytes,
           .top_k = plan.top_k,
           .access_bytes = access_bytes,
-          .tiling = tile_rows(x.rows, row_bytes / access_bytes)};
+          .tiling = tile_rows(plan.num_tokens(x.rows), row_bytes / access_bytes)};
 }
 
 /// One thread of scatter_rows: reads its part of a row of x once and stores it for each choice.
@@ -49,7 +51,8 @@ struct ScatterBody {
     const RowPosition at = a.tiling.position(block, thread);
     if (at.row >= a.tiling.rows) return;
     const int64_t stride = int64_t{a.tiling.row_threads()} * kBytes;
-    const std::byte* const from = a.x + at.row * a.row_bytes;
+    const int64_t row = a.listed == nullptr ? at.row : a.listed[at.row];
+    const std::byte* const from = a.x + row * a.row_bytes;
     for (int64_t offset = at.step * kBytes; offset < a.row_bytes; offset += kSteps * stride) {
       Chunk<kBytes> values[kSteps] = {};
       HASHEP_UNROLL

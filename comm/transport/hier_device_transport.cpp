@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "comm/transport/far_targets.hpp"
+#include "comm/transport/outbox_rows.hpp"
 #include "comm/transport/wait_for_stream.hpp"
 #include "core/error.hpp"
 #include "kernels/combine.hpp"
@@ -47,13 +48,8 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
     const auto results = arrays.make<ExpertPlace>(plan_->num_experts, result_places_);
     const auto ranks = arrays.make<ExpertPlace>(transport_.rows_.node_size(), rank_places_);
     const auto boxes = arrays.make<ExpertPlace>(std::ssize(outgoing_), box_places_);
-    const int64_t sends = plan_->tokens * std::ssize(outgoing_);
-    const auto send_boxes = arrays.make<int32_t>(sends, boxes_);
-    const auto box_rows = arrays.make<int64_t>(sends, box_rows_);
-    if (arrays.is_real()) {
-      fill_places(near, results, ranks);
-      fill_boxes(boxes, send_boxes, box_rows);
-    }
+    if (arrays.is_real()) fill_places(near, results, ranks, boxes);
+    leaving_.lay_out(*plan_, arrays);
     for (size_t i = 0; i < outgoing_.size(); ++i) {
       const auto block = arrays.make<std::byte>(outgoing_[i].targets.bytes(), outgoing_[i].block);
       if (arrays.is_real()) {
@@ -79,8 +75,9 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
       scatter_rows(x, {experts_, send_rows_, top_k_, near_places_}, stream);
       transport_.signals_.meet(Mark::near_landed, stream);
     } else if (part == kFar) {
-      const auto nodes = static_cast<int>(outgoing_.size());
-      scatter_rows(x, {boxes_, box_rows_, nodes, box_places_}, stream);
+      if (outbox_rows_ > 0) {
+        scatter_rows(x, {leaving_.boxes, leaving_.rows, 1, box_places_, leaving_.tokens}, stream);
+      }
       exchange_rows(stream);
       for (const Messages& in : incoming_) land(in, stream);
       transport_.signals_.meet(Mark::landed, stream);
@@ -158,7 +155,7 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
   }
 
   void fill_places(std::span<ExpertPlace> near, std::span<ExpertPlace> results,
-                   std::span<ExpertPlace> ranks) const {
+                   std::span<ExpertPlace> ranks, std::span<ExpertPlace> boxes) const {
     const PeerRows& rows = transport_.rows_;
     rows.find_places(*plan_, near);
     for (size_t expert = 0; expert < results.size(); ++expert) {
@@ -168,22 +165,8 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
     for (int rank = 0; rank < rows.node_size(); ++rank) {
       ranks[static_cast<size_t>(rank)] = {rows.rows_of(rank), 0};
     }
-  }
-
-  /// Which rows of the outbox each token is written to: at most one for each other node.
-  void fill_boxes(std::span<ExpertPlace> boxes, std::span<int32_t> send_boxes,
-                  std::span<int64_t> box_rows) const {
-    const size_t nodes = outgoing_.size();
-    std::fill(send_boxes.begin(), send_boxes.end(), 0);
-    std::fill(box_rows.begin(), box_rows.end(), int64_t{-1});
-    for (size_t i = 0; i < nodes; ++i) {
+    for (size_t i = 0; i < boxes.size(); ++i) {
       boxes[i] = {transport_.outbox_.data(), outgoing_[i].first_row};
-      const std::vector<int32_t>& tokens = plan_->across.outgoing[i].tokens;
-      for (size_t row = 0; row < tokens.size(); ++row) {
-        const size_t at = static_cast<size_t>(tokens[row]) * nodes + i;
-        send_boxes[at] = static_cast<int32_t>(i);
-        box_rows[at] = static_cast<int64_t>(row);
-      }
     }
   }
 
@@ -270,8 +253,7 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
   std::span<const ExpertPlace> result_places_;  // [num_experts]: where result_rows lead to
   std::span<const ExpertPlace> rank_places_;    // [node ranks]: their expert rows
   std::span<const ExpertPlace> box_places_;     // [other nodes]: their rows in the outbox
-  std::span<const int32_t> boxes_;              // [tokens * other nodes]
-  std::span<const int64_t> box_rows_;           // [tokens * other nodes]; -1: none
+  OutboxRows leaving_;
 };
 
 HierDeviceTransport::HierDeviceTransport(const Communicator& comm, const Topology& topology,

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <numeric>
 #include <random>
+#include <utility>
 
 #include "tests/kernels/kernel_cases.hpp"
 #include "tests/kernels/kernel_inputs.hpp"
@@ -70,6 +71,16 @@ void check_combine_case(KernelMachine& machine, const CombineCase& c) {
   CHECK(wrong_elements(y, expected) == 0);
 }
 
+/// Rows of an x of kListedRows for each of some tokens: some more than once, some not at all.
+constexpr int64_t kListedRows = 17;
+std::vector<int32_t> made_list(int64_t tokens) {
+  std::vector<int32_t> listed;
+  for (int64_t token = 0; token < tokens; ++token) {
+    listed.push_back(static_cast<int32_t>(token * token % kListedRows));
+  }
+  return listed;
+}
+
 }  // namespace
 
 MadeRoutes::MadeRoutes(int64_t tokens, int top_k)
@@ -101,10 +112,12 @@ void check_scatter_cases(KernelMachine& machine) {
       for (const int top_k : {1, 2, 6, 64}) {
         for (const int misaligned_by : {0, static_cast<int>(dtype_size(dtype)), 8}) {
           for (const int64_t tokens : {int64_t{0}, tokens_of_size(d)}) {
-            for (const bool all_null : {false, true}) {
+            for (const auto& [all_null, is_listed] :
+                 {std::pair{false, false}, std::pair{true, false}, std::pair{false, true}}) {
               machine.release();
               const MadeRoutes routes(tokens, top_k);
-              const Matrix x = random_matrix(dtype, tokens, d, 4);
+              const std::vector<int32_t> listed = made_list(is_listed ? tokens : 0);
+              const Matrix x = random_matrix(dtype, listed.empty() ? tokens : kListedRows, d, 4);
               Matrix expected(dtype, tokens * top_k, d);
               Output rows(machine, dtype, tokens * top_k, d);
               std::vector<ExpertPlace> places = MadeRoutes::places(expected.view().data);
@@ -114,11 +127,12 @@ void check_scatter_cases(KernelMachine& machine) {
                 places[expert].data = nullptr;
                 there[expert].data = nullptr;
               }
-              scatter_rows(x.view(), {routes.experts, routes.rows, top_k, places}, false, kThreads);
+              scatter_rows(x.view(), {routes.experts, routes.rows, top_k, places, listed}, false,
+                           kThreads);
               machine.scatter_rows(put(machine, x.view(), misaligned_by),
                                    {put(machine, routes.experts), put(machine, routes.rows), top_k,
-                                    put(machine, there)});
-              CAPTURE(d, top_k, misaligned_by, tokens, all_null);
+                                    put(machine, there), put(machine, listed)});
+              CAPTURE(d, top_k, misaligned_by, tokens, all_null, is_listed);
               CHECK(rows.bytes() == bytes_of(expected.view()));
             }
           }

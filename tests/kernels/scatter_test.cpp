@@ -81,6 +81,21 @@ TEST_CASE("scatter_rows writes each row to each of its places and nowhere else")
   }
 }
 
+TEST_CASE("scatter_rows reads the rows that are listed") {
+  const Matrix x = random_matrix(DType::bf16, 4, 33, 1);
+  const std::vector<int32_t> listed{3, 0, 3};
+  const std::vector<int64_t> rows{0, 1, 2, -1, 3, 4};
+  const std::vector<int32_t> experts{0, 0, 0, -1, 0, 0};
+  for (const int threads : {1, 2}) {
+    Matrix to(DType::bf16, 5, 33);
+    const std::vector<ExpertPlace> places{{to.view().data, 0}};
+    scatter_rows(x.view(), {experts, rows, 2, places, listed}, false, threads);
+    const std::vector<int64_t> from{3, 3, 0, 3, 3};
+    for (int64_t row = 0; row < 5; ++row)
+      CHECK(to.row(row) == x.row(from[static_cast<size_t>(row)]));
+  }
+}
+
 TEST_CASE("scatter_rows refuses rows that are not those of x") {
   const Matrix x = random_matrix(DType::f32, 4, 7, 1);
   const std::vector<int64_t> rows{0, 1, 2, 3};
@@ -88,6 +103,8 @@ TEST_CASE("scatter_rows refuses rows that are not those of x") {
   const std::vector<ExpertPlace> places(1);
   CHECK_THROWS_AS(scatter_rows(x.view(), {experts, rows, 2, places}, false, 1), RunError);
   CHECK_THROWS_AS(scatter_rows(x.view(), {{}, rows, 1, places}, false, 1), RunError);
+  const std::vector<int32_t> listed{1, 2, 3};
+  CHECK_THROWS_AS(scatter_rows(x.view(), {experts, rows, 1, places, listed}, false, 1), RunError);
 }
 
 }  // namespace hashep::test

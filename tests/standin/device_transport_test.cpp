@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "comm/agreement.hpp"
+#include "comm/transport/hier_device_transport.hpp"
 #include "comm/transport/peer_memory.hpp"
 #include "core/cuda/stream.hpp"
 #include "tests/standin/standin.hpp"
@@ -81,6 +82,46 @@ TEST_CASE("memory that GPUs share grows seldom where plans grow slowly") {
     CHECK(growths > 3);
     CHECK(growths < 15);
   }
+}
+
+/// A batch of which only every 64th token has an expert of another rank: the next one's.
+RandomRouting mostly_local(int ep_size, int64_t tokens) {
+  RandomRouting routing{ep_size, 1, ep_size, {}, {}};
+  routing.counts.resize(static_cast<size_t>(ep_size * ep_size));
+  for (int rank = 0; rank < ep_size; ++rank) {
+    std::vector<int32_t> experts(static_cast<size_t>(tokens), rank);
+    for (size_t token = 0; token < experts.size(); token += 64) {
+      experts[token] = (rank + 1) % ep_size;
+    }
+    const auto at = static_cast<size_t>(rank * ep_size);
+    count_assignments(experts, std::span(routing.counts).subspan(at, static_cast<size_t>(ep_size)));
+    routing.experts.push_back(std::move(experts));
+  }
+  return routing;
+}
+
+TEST_CASE("a plan on a GPU takes room for rows that cross, not for every token and node") {
+  Ranks ranks;
+  standin::reset(standin::Order::eager);
+  const int size = ranks.comm.size();
+  const int rank = ranks.comm.rank();
+  constexpr int64_t kTokens = 4096;
+  constexpr int64_t kTables = 8192;  // places of experts, and gaps between arrays
+  const Topology topology = topology_by_label(ranks.comm, ranks.watch, rank);
+  HierDeviceTransport transport(ranks.comm, topology, ranks.watch);
+  const ExchangePlan plan =
+      mostly_local(size, kTokens).plan(contiguous_placement(size, size), rank, topology.nodes);
+  const CudaStream stream;
+  transport.reserve({&plan, 1}, DType::bf16, 8, stream);
+  const auto exchange = transport.make_exchange();
+  exchange->begin(plan);
+  ArrayLayout measured;
+  exchange->lay_out(measured);
+  int64_t crossing = 0;
+  for (const NodePlan::Outgoing& out : plan.across.outgoing) crossing += out.num_rows();
+  CHECK(crossing == (size > 1 ? kTokens / 64 : 0));
+  const int64_t of_tokens = kTokens * (sizeof(int32_t) + 2 * sizeof(int64_t));
+  CHECK(measured.bytes() < of_tokens + 64 * crossing + kTables);
 }
 
 TEST_CASE("ranks agree on whether their GPUs reach each other's memory") {
