@@ -76,7 +76,7 @@ TEST_CASE("a stack on a GPU computes what it computes on the CPU") {
 }
 
 TEST_CASE("plans may be sent ahead of the steps that run") {
-  standin::reset(GENERATE(Order::eager, Order::lazy));
+  standin::reset(GENERATE(Order::eager, Order::lazy, Order::blocking, Order::queues), 1);
   const StackSteps steps(full_case(), kSteps);
   CudaExecOptions options = gpu_options(steps.stack_case());
   options.grouping = GENERATE(GemmGrouping::per_expert, GemmGrouping::grouped);

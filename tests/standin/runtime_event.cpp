@@ -81,7 +81,7 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
     CUevent_st* event = state().events.find(handle);
     if (const cudaError_t code = check_event(event); code != cudaSuccess) return code;
     if (event->signal == nullptr) return state().work_error;
-    if (state().order != Order::eager && !event->signal->done && !event->told_not_ready) {
+    if (!is_prompt() && !event->signal->done && !event->told_not_ready) {
       event->told_not_ready = true;
       return cudaErrorNotReady;
     }

@@ -34,7 +34,7 @@ cudaError_t launch(CUgraphExec_st& graph, CUstream_st& stream) {
     nodes[i].event->capture.reset();
     nodes[i].event->told_not_ready = false;
   }
-  push(stream, replay(graph.nodes, signals));
+  push(stream, {}, replay(graph.nodes, signals));  // its nodes stand in queues
   for (const GraphNode& node : nodes) note_use(stream, node.workspace);
   graph.last_launch = push_record(stream);
   for (const auto& signal : signals) {
@@ -102,6 +102,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
     const CUgraph_st* found = state().graphs.find(graph);
     if (found == nullptr) return cudaErrorInvalidResourceHandle;
     if (flags != 0) return cudaErrorNotSupported;
+    state().last_graph = found->nodes;
     auto made = std::make_unique<CUgraphExec_st>();
     made->nodes = found->nodes;
     *exec = state().graph_execs.add(std::move(made));

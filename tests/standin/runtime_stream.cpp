@@ -49,7 +49,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
     CUstream_st* found = find_stream(stream);
     if (found == nullptr) return cudaErrorInvalidResourceHandle;
     if (const cudaError_t code = refuse_in_capture(); code != cudaSuccess) return code;
-    if (state().order != Order::eager && found->done != found->asked && !found->told_not_ready) {
+    if (!is_prompt() && found->done != found->asked && !found->told_not_ready) {
       found->told_not_ready = true;
       return cudaErrorNotReady;
     }
