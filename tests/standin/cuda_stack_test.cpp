@@ -163,6 +163,25 @@ TEST_CASE("phases of a step are timed, in a graph too") {
   }
 }
 
+TEST_CASE("the phase under way can be asked for at any time") {
+  standin::reset(GENERATE(Order::eager, Order::lazy));
+  const StackSteps steps(full_case(), 1);
+  CudaExecOptions options = gpu_options(steps.stack_case());
+  options.graph = GENERATE(GraphMode::off, GraphMode::on);
+  options.plans = 1;
+  CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
+  stack.set_input(steps.input());
+  BatchPlan plan = steps.plan(0);
+  for (plan.step = 0; plan.step < 3; ++plan.step) {
+    stack.prepare(plan);
+    stack.run(plan.step);
+    // Before the GPU comes to it the events are those of the last step, or of none.
+    CHECK(stack.position(plan.step).step == plan.step);
+    wait_for_step(stack, plan.step);
+    CHECK(stack.position(plan.step) == Position{Phase::step, plan.step, -1});
+  }
+}
+
 /// The same counts with other tokens behind them: each token gets the experts of the next one.
 BatchPlan with_other_tokens(BatchPlan plan) {
   for (ExchangePlan& layer : plan.layers) {

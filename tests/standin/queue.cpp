@@ -178,11 +178,30 @@ void do_record(Signal& signal) {
   signal.time = state().ticks;
 }
 
+void note_replay(CUevent_st& event, const std::shared_ptr<Signal>& signal) {
+  settle(event);
+  event.replayed = signal;
+  if (is_prompt()) event.signal = signal;
+  event.capture.reset();
+  event.told_not_ready = false;
+}
+
+void settle(CUevent_st& event) {
+  if (event.replayed != nullptr && event.replayed->done) {
+    event.signal = std::exchange(event.replayed, nullptr);
+  }
+}
+
+std::shared_ptr<Signal> last_record(const CUevent_st& event) {
+  return event.replayed != nullptr ? event.replayed : event.signal;
+}
+
 bool advance(CUstream_st& stream, int64_t position) {
   while (stream.done < position) {
     if (!stream.queue.front()()) return false;
     stream.queue.pop_front();
     ++stream.done;
+    ++state().moves;
   }
   return true;
 }
@@ -201,7 +220,6 @@ bool look(const Signal& signal) {
 }
 
 void run_until(CUstream_st& stream, int64_t position) {
-    ++state().moves;
   wait_with([&] { return look(stream, position); });
 }
 

@@ -71,7 +71,8 @@ struct CUstream_st {
 /// What a cudaEvent_t points to.
 struct CUevent_st {
   bool timing = false;
-  std::shared_ptr<hashep::test::standin::Signal> signal;  // of the last record; null before
+  std::shared_ptr<hashep::test::standin::Signal> signal;    // of the last record; null before
+  std::shared_ptr<hashep::test::standin::Signal> replayed;  // of one in a replay, until it is done
   bool told_not_ready = false;
 
   std::shared_ptr<hashep::test::standin::Capture> capture;  // where it was last recorded in one
@@ -106,6 +107,15 @@ void do_record(Signal& signal);
 /// goes now. False where it is stuck.
 bool advance(CUstream_st& stream, int64_t position);
 bool advance(const Signal& signal);
+
+/// An event is recorded, for calls that wait for it, when a replay that records it is asked for.
+/// CUDA does not say whether calls that only ask about it see the record before until then: unless
+/// work is prompt, they do.
+void note_replay(CUevent_st& event, const std::shared_ptr<Signal>& signal);
+/// A record of a replay that is done by now is the event's last one.
+void settle(CUevent_st& event);
+/// What calls that wait for the event wait for; null where it was never recorded.
+std::shared_ptr<Signal> last_record(const CUevent_st& event);
 
 /// What a host's question does: advances what it asks about; where that is stuck, all else too,
 /// with Order::lazy after some questions in vain. Whether it is done.

@@ -69,7 +69,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     if (waiting->capture != nullptr || awaited->capture != nullptr) {
       return capture_wait(*waiting, *awaited);
     }
-    if (awaited->signal != nullptr) push_wait(*waiting, awaited->signal);
+    if (const auto signal = last_record(*awaited)) push_wait(*waiting, signal);
     return cudaSuccess;
   });
 }
