@@ -49,8 +49,9 @@ struct FlagStep {
 inline constexpr int64_t kExchangesStopped = -1;
 
 /// Sets and awaits flags, in stream order. The numbers are kept in GPU memory, so that a captured
-/// step can be replayed. A kernel that waits keeps its place on the GPU: whatever the peer's signal
-/// needs must not stand behind it in a stream. Throws RunError where the arguments do not fit each
+/// step can be replayed. A kernel that waits keeps its place on the GPU, and all that is asked for
+/// later, on any stream, may stand behind it: what the peer's signal needs here must have been
+/// asked for before it. Throws RunError where the arguments do not fit each
 /// other or the launch fails.
 void step_flags(const PeerFlags& flags, const FlagStep& step, DeviceStream stream);
 

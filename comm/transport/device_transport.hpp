@@ -22,6 +22,14 @@ namespace hashep {
 ///   dispatch(0), dispatch(1), ... on one stream, each part's rows computed once it has landed,
 ///   give_back(0), give_back(1), ... on that stream again, then combine.
 /// In stream order; inside a step nothing is allocated, and nothing waits on the host.
+///
+/// Meetings, which are all signals to other ranks, waits for them and groups of NCCL's messages,
+/// come one after the other by streams and events, and in one order on all ranks: any two of them,
+/// of later layers and steps too. So what a rank waits for is what others do before they wait for
+/// anything later, and no rank holds up itself, whatever work the driver puts behind a kernel that
+/// waits: streams share hardware queues, copies have one, branches of a graph go to any, and a
+/// launch may return only when its kernel is done (under a sanitizer, or where it has to be loaded
+/// first). Without that order each of these may stop all ranks.
 class DeviceExchange {
  public:
   virtual ~DeviceExchange() = default;

@@ -76,6 +76,18 @@ double microseconds_between(const CudaEvent& begin, const CudaEvent& end) {
   return 1e3 * static_cast<double>(milliseconds);
 }
 
+std::optional<double> microseconds_if_known(const CudaEvent& begin, const CudaEvent& end) {
+  float milliseconds = 0.0f;
+  const cudaError_t code = cudaEventElapsedTime(&milliseconds, begin.handle(), end.handle());
+  // An event that was never recorded has no valid handle here.
+  if (code == cudaErrorNotReady || code == cudaErrorInvalidResourceHandle) {
+    cudaGetLastError();  // as in is_done
+    return std::nullopt;
+  }
+  check_cuda(code, "cudaEventElapsedTime");
+  return 1e3 * static_cast<double>(milliseconds);
+}
+
 void copy_async(void* to, const void* from, int64_t bytes, DeviceStream stream) {
   if (bytes == 0) return;
   check_cuda(

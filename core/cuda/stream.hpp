@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "core/device_stream.hpp"
 
@@ -64,6 +65,9 @@ void wait_for(DeviceStream stream, const CudaEvent& event);
 
 /// Microseconds between two timing events that are done.
 double microseconds_between(const CudaEvent& begin, const CudaEvent& end);
+/// The same, nothing where one of them is not done or was never recorded. An event of a graph may
+/// become so at any time while a replay of it is under way, also where it was done a moment ago.
+std::optional<double> microseconds_if_known(const CudaEvent& begin, const CudaEvent& end);
 
 /// to[0, bytes) = from[0, bytes), in stream order; either may be GPU memory or pinned memory.
 /// Nothing where bytes is 0.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/random.hpp"
 #include "tests/standin/state.hpp"
 
 namespace hashep::test::standin {
@@ -34,6 +35,56 @@ bool is_joined(const Capture& capture) {
   });
 }
 
+/// A number below `end`, by chance: another one at each call and on each rank.
+class Chance {
+ public:
+  explicit Chance(int64_t replay)
+      : key_(random_bits(static_cast<uint64_t>(rank_from_environment()),
+                         static_cast<uint64_t>(replay))) {}
+  size_t below(size_t end) { return random_bits(key_, drawn_++) % end; }
+
+ private:
+  uint64_t key_;
+  uint64_t drawn_ = 0;
+};
+
+/// How many nodes each node comes right after.
+std::vector<size_t> count_missing(const GraphNodes& nodes) {
+  std::vector<size_t> missing;
+  for (const GraphNode& node : nodes) missing.push_back(node.after.size());
+  return missing;
+}
+
+/// Node `done` is done: adds to `ready` those that it was the last one missing for.
+void add_ready(const GraphNodes& nodes, size_t done, std::vector<size_t>& missing,
+               std::vector<size_t>& ready) {
+  for (size_t i = done + 1; i < nodes.size(); ++i) {
+    if (nodes[i].after.contains(done) && --missing[i] == 0) ready.push_back(i);
+  }
+}
+
+std::vector<size_t> first_ready(const std::vector<size_t>& missing) {
+  std::vector<size_t> ready;
+  for (size_t i = 0; i < missing.size(); ++i) {
+    if (missing[i] == 0) ready.push_back(i);
+  }
+  return ready;
+}
+
+/// One of the orders that a graph allows.
+std::vector<size_t> any_order(const GraphNodes& nodes, Chance& chance) {
+  std::vector<size_t> missing = count_missing(nodes);
+  std::vector<size_t> ready = first_ready(missing);
+  std::vector<size_t> order;
+  while (!ready.empty()) {
+    const auto next = ready.begin() + static_cast<std::ptrdiff_t>(chance.below(ready.size()));
+    order.push_back(*next);
+    ready.erase(next);
+    add_ready(nodes, order.back(), missing, ready);
+  }
+  return order;
+}
+
 /// A replay on its way.
 class Replay {
  public:
@@ -41,12 +92,22 @@ class Replay {
       : nodes_(std::move(nodes)),
         signals_(std::move(signals)),
         begun_(nodes_->size()),
-        missing_(nodes_->size()) {
-    for (size_t i = 0; i < nodes_->size(); ++i) {
-      missing_[i] = (*nodes_)[i].after.size();
-      if (missing_[i] == 0) ready_.push_back(i);
+        turns_(nodes_->size()),
+        missing_(count_missing(*nodes_)),
+        ready_(first_ready(missing_)) {
+    const Order order = state().order;
+    if (order != Order::blocking && order != Order::queues) return;
+    Chance chance(state().replays++);
+    for (const size_t i : any_order(*nodes_, chance)) {
+      const bool is_copy = (*nodes_)[i].engine == Engine::copy;
+      const size_t queue = chance.below(state().queues.size());
+      turns_[i] = Turn(order == Order::blocking ? own_queue_
+                       : is_copy                ? state().copies
+                                                : state().queues[queue]);
     }
   }
+  Replay(const Replay&) = delete;
+  Replay& operator=(const Replay&) = delete;
 
   /// Does nodes until none is left, or all that are ready are stuck. True where none is left.
   bool advance() {
@@ -62,15 +123,17 @@ class Replay {
     const auto done =
         std::find_if(turns.begin(), turns.end(), [this](size_t i) { return do_node(i); });
     if (done == turns.end()) return false;
-    std::erase(ready_, *done);
-    for (size_t i = *done + 1; i < nodes_->size(); ++i) {
-      if ((*nodes_)[i].after.contains(*done) && --missing_[i] == 0) ready_.push_back(i);
-    }
+    const size_t node = *done;
+    turns_[node].pass();
+    ++state().moves;
+    std::erase(ready_, node);
+    add_ready(*nodes_, node, missing_, ready_);
     return true;
   }
 
   /// Whether it is done now.
   bool do_node(size_t i) {
+    if (!turns_[i].has_come()) return false;
     if (signals_[i] != nullptr) {
       do_record(*signals_[i]);
       return true;
@@ -80,7 +143,9 @@ class Replay {
 
   std::shared_ptr<const GraphNodes> nodes_;
   std::vector<std::shared_ptr<Signal>> signals_;
-  std::vector<Poll> begun_;      // one run of each node's work, null before it begins
+  std::vector<Poll> begun_;  // one run of each node's work, null before it begins
+  SharedQueue own_queue_;    // of Order::blocking
+  std::vector<Turn> turns_;
   std::vector<size_t> missing_;  // how many nodes each still comes after
   std::vector<size_t> ready_;    // in the order in which they became so
 };

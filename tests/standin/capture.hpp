@@ -16,7 +16,9 @@ struct GraphNode {
   Work work = {};
   CUevent_st* event = nullptr;
   const void* workspace = nullptr;  // that it uses, or null
-  std::set<size_t> after = {};      // earlier nodes
+  Engine engine = Engine::compute;
+  bool is_polled = false;       // others must do something for it
+  std::set<size_t> after = {};  // earlier nodes
 
   std::set<size_t> all_before = {};  // all that it comes after, through others too
 };
@@ -51,7 +53,9 @@ cudaError_t refuse_in_capture();
 /// One replay of a graph, as an entry of a stream; signals[i] is that of node i, null where it is
 /// no event's. With Order::eager nodes go in the order in which they become ready, so that branches
 /// take turns; with Order::lazy, of those that are ready, the one captured last goes first. Where
-/// that one is stuck, the next does.
+/// that one is stuck, the next does. With Order::blocking one node is done after the other, with
+/// Order::queues nodes stand in hardware queues, each in one of the orders that the graph allows,
+/// another one at each replay and on each rank.
 Poll replay(std::shared_ptr<const GraphNodes> nodes, std::vector<std::shared_ptr<Signal>> signals);
 
 }  // namespace hashep::test::standin

@@ -87,7 +87,7 @@ TEST_CASE("a stack on a GPU computes what it computes on the CPU") {
 }
 
 TEST_CASE("plans may be sent ahead of the steps that run") {
-  standin::reset(GENERATE(Order::eager, Order::lazy));
+  standin::reset(GENERATE(Order::eager, Order::lazy, Order::blocking, Order::queues), 1);
   const auto [c, grouping] = any_grouping();
   const StackSteps steps(c, kSteps);
   CudaExecOptions options = gpu_options(c);
@@ -176,6 +176,25 @@ TEST_CASE("phases of a step are timed, in a graph too") {
     CHECK(spans.back().begin_us == 0.0);
     CHECK(spans.back().end_us >= spans[spans.size() - 2].end_us);
     CHECK(stack.position(step) == Position{Phase::step, step, -1});
+  }
+}
+
+TEST_CASE("the phase under way can be asked for at any time") {
+  standin::reset(GENERATE(Order::eager, Order::lazy));
+  const StackSteps steps(full_case(), 1);
+  CudaExecOptions options = gpu_options(steps.stack_case());
+  options.graph = GENERATE(GraphMode::off, GraphMode::on);
+  options.plans = 1;
+  CudaStack stack(steps.config(), steps.weights(), steps.placements(), 0, options);
+  stack.set_input(steps.input());
+  BatchPlan plan = steps.plan(0);
+  for (plan.step = 0; plan.step < 3; ++plan.step) {
+    stack.prepare(plan);
+    stack.run(plan.step);
+    // Before the GPU comes to it the events are those of the last step, or of none.
+    CHECK(stack.position(plan.step).step == plan.step);
+    wait_for_step(stack, plan.step);
+    CHECK(stack.position(plan.step) == Position{Phase::step, plan.step, -1});
   }
 }
 

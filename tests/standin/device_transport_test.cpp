@@ -30,6 +30,20 @@ TEST_CASE("every exchange between GPUs puts every row in its place") {
   }
 }
 
+TEST_CASE("no exchange between GPUs waits for what is asked for later") {
+  Ranks ranks;
+  std::mt19937 random(29);
+  for (const DeviceWay& way : device_ways()) {
+    INFO(way.name);
+    standin::reset(standin::Order::blocking);
+    check_bits_of_cpus(ranks, way, random);
+    for (const int queues : {1, 2, 8}) {
+      standin::reset(standin::Order::queues, queues);
+      check_bits_of_cpus(ranks, way, random);
+    }
+  }
+}
+
 TEST_CASE("exchanges between GPUs give the bits of those between CPUs") {
   Ranks ranks;
   standin::reset(standin::Order::lazy);

@@ -2,24 +2,43 @@
 #include "tests/standin/environment.hpp"
 
 #include <cstdlib>
+#include <initializer_list>
 #include <stdexcept>
 
 namespace hashep::test::standin {
 namespace {
 
-/// As Open MPI, and MPICH, tell it their processes.
-int rank_from_environment() {
-  for (const char* const variable : {"OMPI_COMM_WORLD_RANK", "PMI_RANK"}) {
+/// The first of these variables that is set.
+int number_from(std::initializer_list<const char*> variables, int if_none) {
+  for (const char* const variable : variables) {
     if (const char* const text = std::getenv(variable)) return std::stoi(text);
   }
-  return 0;
+  return if_none;
 }
 
 }  // namespace
 
+// As Open MPI, and MPICH, tell them their processes.
+int rank_from_environment() {
+  return number_from({"OMPI_COMM_WORLD_RANK", "PMI_RANK"}, 0);
+}
+
+int ranks_from_environment() {
+  return number_from({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}, 1);
+}
+
+PlannedOrder order_from_environment() {
+  const char* const value = std::getenv("HASHEP_STANDIN_ORDER");
+  if (value == nullptr) return {};
+  const std::string text = value;
+  const std::string queues = "queues:";
+  if (text == "blocking") return {Order::blocking};
+  if (text.starts_with(queues)) return {Order::queues, std::stoi(text.substr(queues.size()))};
+  throw std::logic_error("HASHEP_STANDIN_ORDER: unknown order " + text);
+}
+
 int gpus_from_environment() {
-  const char* const text = std::getenv("HASHEP_STANDIN_GPUS");
-  return text == nullptr ? 1 : std::stoi(text);
+  return number_from({"HASHEP_STANDIN_GPUS"}, 1);
 }
 
 std::optional<PlannedFailure> failure_from_environment(const char* variable) {

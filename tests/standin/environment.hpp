@@ -5,12 +5,26 @@
 #include <optional>
 #include <string>
 
+#include "tests/standin/standin.hpp"
+
 /// What environment variables tell the stand-in, for programs that run on it. Tests that are
 /// linked with it have calls for the same (standin.hpp, nccl.hpp).
 namespace hashep::test::standin {
 
 /// HASHEP_STANDIN_GPUS: how many GPUs there are; 1 where it is not set.
 int gpus_from_environment();
+
+/// HASHEP_STANDIN_ORDER: "blocking", or "queues:2" for Order::queues with 2 queues; eager where it
+/// is not set.
+struct PlannedOrder {
+  Order order = Order::eager;
+  int queues = kQueues;
+};
+PlannedOrder order_from_environment();
+
+/// This process among those of its mpirun; alone: 0 of 1.
+int rank_from_environment();
+int ranks_from_environment();
 
 /// A failure on purpose.
 struct PlannedFailure {

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <utility>
 
@@ -37,8 +38,8 @@ class Moving {
 
 /// All queues as far as they go: what one does can be what another is stuck for.
 void advance_all() {
-  for (int64_t left = -1; left != queued();) {
-    left = queued();
+  for (int64_t moves = -1; moves != state().moves;) {
+    moves = state().moves;
     const auto& streams = state().streams.all();
     for (size_t i = 0; i < streams.size(); ++i) {
       const bool reverse = state().order == Order::newest_first;
@@ -50,7 +51,7 @@ void advance_all() {
 
 /// One question was in vain.
 void let_others_go_on() {
-  if (state().order == Order::eager || ++state().in_vain > kPatience) advance_all();
+  if (is_prompt() || ++state().in_vain > kPatience) advance_all();
 }
 
 template <typename Advance>
@@ -66,38 +67,84 @@ bool look_with(Advance&& advance_it) {
   return done;
 }
 
+/// How long nothing has been done.
+class Standstill {
+ public:
+  /// Whether nothing that is asked for will be done any more, as far as it can be told. Other ranks
+  /// have deadlines of their own to do their part.
+  bool is_final() {
+    const auto now = std::chrono::steady_clock::now();
+    if (std::exchange(moves_, state().moves) != state().moves) since_ = now;
+    return now - since_ > std::chrono::seconds(ranks_from_environment() > 1 ? 60 : 2);
+  }
+
+ private:
+  int64_t moves_ = -1;
+  std::chrono::steady_clock::time_point since_;
+};
+
+void end_what_is_stuck() {
+  std::fprintf(stderr,
+               "stand-in: deadlock: %lld things that were asked for wait for what stands behind "
+               "them, or was not asked for\n",
+               static_cast<long long>(queued()));
+  state().work_error = cudaErrorLaunchTimeout;
+}
+
 template <typename Look>
 void wait_with(Look&& look_at_it) {
-  while (!look_at_it()) sched_yield();
+  Standstill standstill;
+  while (!look_at_it()) {
+    if (standstill.is_final()) end_what_is_stuck();
+    sched_yield();
+  }
 }
 
 }  // namespace
 
-void push(CUstream_st& stream, Poll entry) {
-  stream.queue.push_back(std::move(entry));
+bool is_prompt() {
+  const Order order = state().order;
+  return order == Order::eager || order == Order::blocking || order == Order::queues;
+}
+
+Turn next_turn(const CUstream_st& stream, Engine engine) {
+  if (state().order != Order::queues) return {};
+  if (engine == Engine::copy) return Turn(state().copies);
+  const auto queue = static_cast<size_t>(stream.number) % state().queues.size();
+  return Turn(state().queues[queue]);
+}
+
+void push(CUstream_st& stream, Turn turn, Poll entry) {
+  stream.queue.push_back([turn, entry = std::move(entry)] {
+    if (!turn.has_come() || !entry()) return false;
+    turn.pass();
+    return true;
+  });
   ++stream.asked;
   merge(stream.clock, state().host_clock);  // the host asks after what it has seen
   stream.clock[stream.number] = stream.asked;
-  if (state().order == Order::eager) {
+  if (is_prompt()) {
     const Moving moving;
     advance_all();
   }
+  if (state().order == Order::blocking) run_until(stream, stream.asked);
 }
 
-void push_work(CUstream_st& stream, Work work) {
-  push(stream, [work = std::move(work), begun = Poll()]() mutable { return is_done(work, begun); });
+void push_work(CUstream_st& stream, Engine engine, Work work) {
+  push(stream, next_turn(stream, engine),
+       [work = std::move(work), begun = Poll()]() mutable { return is_done(work, begun); });
 }
 
 void push_wait(CUstream_st& stream, const std::shared_ptr<Signal>& signal) {
   merge(stream.clock, signal->clock);
-  push(stream, [signal] { return advance(*signal); });
+  push(stream, next_turn(stream, Engine::compute), [signal] { return advance(*signal); });
 }
 
 std::shared_ptr<Signal> push_record(CUstream_st& stream) {
   auto signal = std::make_shared<Signal>();
   signal->stream = &stream;
   signal->position = stream.asked + 1;
-  push(stream, [signal] {
+  push(stream, next_turn(stream, Engine::compute), [signal] {
     do_record(*signal);
     return true;
   });
@@ -131,11 +178,30 @@ void do_record(Signal& signal) {
   signal.time = state().ticks;
 }
 
+void note_replay(CUevent_st& event, const std::shared_ptr<Signal>& signal) {
+  settle(event);
+  event.replayed = signal;
+  if (is_prompt()) event.signal = signal;
+  event.capture.reset();
+  event.told_not_ready = false;
+}
+
+void settle(CUevent_st& event) {
+  if (event.replayed != nullptr && event.replayed->done) {
+    event.signal = std::exchange(event.replayed, nullptr);
+  }
+}
+
+std::shared_ptr<Signal> last_record(const CUevent_st& event) {
+  return event.replayed != nullptr ? event.replayed : event.signal;
+}
+
 bool advance(CUstream_st& stream, int64_t position) {
   while (stream.done < position) {
     if (!stream.queue.front()()) return false;
     stream.queue.pop_front();
     ++stream.done;
+    ++state().moves;
   }
   return true;
 }

@@ -29,6 +29,29 @@ struct Signal {
   int64_t time = 0;  // in ticks, when done
 };
 
+/// A hardware queue, which streams share (Order::queues).
+struct SharedQueue {
+  int64_t asked = 0;
+  int64_t done = 0;
+};
+
+/// A place in such a queue: it comes when all that was asked for before it there is done. Where
+/// there is no queue, at once.
+class Turn {
+ public:
+  Turn() = default;
+  explicit Turn(SharedQueue& queue) : queue_(&queue), number_(queue.asked++) {}
+
+  bool has_come() const { return queue_ == nullptr || queue_->done == number_; }
+  void pass() const {
+    if (queue_ != nullptr) ++queue_->done;
+  }
+
+ private:
+  SharedQueue* queue_ = nullptr;
+  int64_t number_ = 0;
+};
+
 }  // namespace hashep::test::standin
 
 /// What a cudaStream_t points to: a queue. Positions count what was asked for, from 1.
@@ -48,7 +71,8 @@ struct CUstream_st {
 /// What a cudaEvent_t points to.
 struct CUevent_st {
   bool timing = false;
-  std::shared_ptr<hashep::test::standin::Signal> signal;  // of the last record; null before
+  std::shared_ptr<hashep::test::standin::Signal> signal;    // of the last record; null before
+  std::shared_ptr<hashep::test::standin::Signal> replayed;  // of one in a replay, until it is done
   bool told_not_ready = false;
 
   std::shared_ptr<hashep::test::standin::Capture> capture;  // where it was last recorded in one
@@ -57,10 +81,17 @@ struct CUevent_st {
 
 namespace hashep::test::standin {
 
-/// Queues an entry that is not a capture's: a step of work, a wait or a record.
-void push(CUstream_st& stream, Poll entry);
+/// Which of the GPU's engines does a piece of work.
+enum class Engine { compute, copy };
+
+/// A place in a hardware queue for what is asked for now: in the one that the stream uses, or in
+/// that of copies.
+Turn next_turn(const CUstream_st& stream, Engine engine);
+
+/// Queues an entry that is not a capture's: a step of work, a wait, a record or a replay.
+void push(CUstream_st& stream, Turn turn, Poll entry);
 /// Queues work, which moves the clock on by a tick when it is done.
-void push_work(CUstream_st& stream, Work work);
+void push_work(CUstream_st& stream, Engine engine, Work work);
 void push_wait(CUstream_st& stream, const std::shared_ptr<Signal>& signal);
 std::shared_ptr<Signal> push_record(CUstream_st& stream);
 
@@ -77,12 +108,24 @@ void do_record(Signal& signal);
 bool advance(CUstream_st& stream, int64_t position);
 bool advance(const Signal& signal);
 
+/// An event is recorded, for calls that wait for it, when a replay that records it is asked for.
+/// CUDA does not say whether calls that only ask about it see the record before until then: unless
+/// work is prompt, they do.
+void note_replay(CUevent_st& event, const std::shared_ptr<Signal>& signal);
+/// A record of a replay that is done by now is the event's last one.
+void settle(CUevent_st& event);
+/// What calls that wait for the event wait for; null where it was never recorded.
+std::shared_ptr<Signal> last_record(const CUevent_st& event);
+
 /// What a host's question does: advances what it asks about; where that is stuck, all else too,
 /// with Order::lazy after some questions in vain. Whether it is done.
 bool look(CUstream_st& stream, int64_t position);
 bool look(const Signal& signal);
 
-/// Waits.
+/// Whether work is done without being asked about.
+bool is_prompt();
+
+/// Waits. Where nothing is done for long, all that is stuck ends, as an error of work.
 void run_until(CUstream_st& stream, int64_t position);
 void run_until(const Signal& signal);
 void run_all();

@@ -23,6 +23,7 @@ cudaError_t record(cudaEvent_t handle, cudaStream_t stream, bool external) {
   if (found->capture != nullptr) return capture_record(*found, *event);
   event->capture.reset();
   event->told_not_ready = false;
+  event->replayed.reset();
   event->signal = push_record(*found);
   return cudaSuccess;
 }
@@ -35,9 +36,9 @@ cudaError_t check_event(const CUevent_st* event) {
 }
 
 cudaError_t wait_on_host(const CUevent_st& event) {
-  if (event.signal != nullptr) {
-    run_until(*event.signal);
-    host_saw(event.signal->clock);
+  if (const auto signal = last_record(event)) {
+    run_until(*signal);
+    host_saw(signal->clock);
   }
   return state().work_error;
 }
@@ -80,8 +81,9 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
   return cuda_call("cudaEventQuery", [&] {
     CUevent_st* event = state().events.find(handle);
     if (const cudaError_t code = check_event(event); code != cudaSuccess) return code;
+    settle(*event);
     if (event->signal == nullptr) return state().work_error;
-    if (state().order != Order::eager && !event->signal->done && !event->told_not_ready) {
+    if (!is_prompt() && !event->signal->done && !event->told_not_ready) {
       event->told_not_ready = true;
       return cudaErrorNotReady;
     }
@@ -99,15 +101,20 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
   });
 }
 
+// An event whose record in a replay is not done is not ready, also where the query of it still
+// tells of the record before: the GPU may come to it between the two calls.
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
   return cuda_call("cudaEventElapsedTime", [&] {
-    const CUevent_st* begin = state().events.find(from);
-    const CUevent_st* end = state().events.find(to);
-    for (const CUevent_st* event : {begin, end}) {
+    CUevent_st* begin = state().events.find(from);
+    CUevent_st* end = state().events.find(to);
+    for (CUevent_st* event : {begin, end}) {
       if (const cudaError_t code = check_event(event); code != cudaSuccess) return code;
+      settle(*event);
       if (!event->timing || event->signal == nullptr) return cudaErrorInvalidResourceHandle;
     }
-    if (!begin->signal->done || !end->signal->done) return cudaErrorNotReady;
+    for (const CUevent_st* event : {begin, end}) {
+      if (!event->signal->done || event->replayed != nullptr) return cudaErrorNotReady;
+    }
     const int64_t ticks = end->signal->time - begin->signal->time;
     *milliseconds = kMillisecondsPerTick * static_cast<float>(ticks);
     return cudaSuccess;

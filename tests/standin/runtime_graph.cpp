@@ -30,11 +30,9 @@ cudaError_t launch(CUgraphExec_st& graph, CUstream_st& stream) {
     signals[i] = std::make_shared<Signal>();
     signals[i]->stream = &stream;
     signals[i]->position = stream.asked + 1;
-    nodes[i].event->signal = signals[i];
-    nodes[i].event->capture.reset();
-    nodes[i].event->told_not_ready = false;
+    note_replay(*nodes[i].event, signals[i]);
   }
-  push(stream, replay(graph.nodes, signals));
+  push(stream, {}, replay(graph.nodes, signals));  // its nodes stand in queues
   for (const GraphNode& node : nodes) note_use(stream, node.workspace);
   graph.last_launch = push_record(stream);
   for (const auto& signal : signals) {
@@ -104,6 +102,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
     if (flags != 0) return cudaErrorNotSupported;
     auto made = std::make_unique<CUgraphExec_st>();
     made->nodes = found->nodes;
+    state().last_graph = found->nodes;
     *exec = state().graph_execs.add(std::move(made));
     return cudaSuccess;
   });

@@ -100,11 +100,11 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
       const CUstream_st* found = state().streams.find(stream);
       if (found != nullptr && found->capture != nullptr) return cudaErrorInvalidValue;
       const auto* begin = static_cast<const std::byte*>(from);
-      return ask(stream, [to, copy = std::vector<std::byte>(begin, begin + bytes)] {
+      return ask_copy(stream, [to, copy = std::vector<std::byte>(begin, begin + bytes)] {
         std::memcpy(to, copy.data(), copy.size());
       });
     }
-    return ask(stream, [=] { std::memcpy(to, from, bytes); });
+    return ask_copy(stream, [=] { std::memcpy(to, from, bytes); });
   });
 }
 

@@ -75,7 +75,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
     CUstream_st* found = find_stream(stream);
     if (found == nullptr) return cudaErrorInvalidResourceHandle;
     if (const cudaError_t code = refuse_in_capture(); code != cudaSuccess) return code;
-    if (state().order != Order::eager && found->done != found->asked && !found->told_not_ready) {
+    if (!is_prompt() && found->done != found->asked && !found->told_not_ready) {
       found->told_not_ready = true;
       return cudaErrorNotReady;
     }
@@ -95,7 +95,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     if (waiting->capture != nullptr || awaited->capture != nullptr) {
       return capture_wait(*waiting, *awaited);
     }
-    if (awaited->signal != nullptr) push_wait(*waiting, awaited->signal);
+    if (const auto signal = last_record(*awaited)) push_wait(*waiting, signal);
     return cudaSuccess;
   });
 }

@@ -14,15 +14,26 @@
 /// runtime it has one state per process; tests begin with `reset`. One thread at a time.
 namespace hashep::test::standin {
 
-/// When queued work is done: as soon as what it waits for is done, as late as the calls allow (only
-/// when something waits for it), or so late, but then all of the newest stream first. A missing
-/// wait shows under one of them.
-enum class Order { eager, lazy, newest_first };
+/// When queued work is done. A missing wait shows under one of the first three, what waits for work
+/// that is asked for later under one of the last two.
+enum class Order {
+  eager,         // as soon as what it waits for is done
+  lazy,          // as late as the calls allow: only when something waits for it
+  newest_first,  // so late, but then all of the newest stream first
+  blocking,  // before the call that asks for it returns, a graph's nodes one after the other: as
+             // under compute-sanitizer, or where a kernel's first launch has to load it
+  queues     // as soon as may be, but streams share some hardware queues, dealt in turn, all
+             // copies have one more, and a graph's nodes go to any queue: what stands in a queue
+             // holds up all behind it until it is done
+};
+
+constexpr int kQueues = 8;  // what CUDA_DEVICE_MAX_CONNECTIONS is where it is not set
 
 /// Forgets failures, counts and queued work, sets the number of GPUs to 1 (or to what the
-/// environment says: HASHEP_STANDIN_GPUS) and the order. Throws where memory, streams, events,
-/// graphs or handles are still alive: they have leaked.
-void reset(Order order);
+/// environment says: HASHEP_STANDIN_GPUS) and the order; `queues` is of Order::queues. Throws where
+/// memory, streams, events, graphs or handles are still alive: they have leaked. Without a `reset`
+/// the order is what HASHEP_STANDIN_ORDER says, or eager.
+void reset(Order order, int queues = kQueues);
 
 void set_gpu_count(int count);
 
@@ -43,7 +54,9 @@ using Work = std::function<Poll()>;
 /// are called by later calls (and by sched_yield, so that a host that polls for something else lets
 /// its GPU go on; not while it blocks); calls that wait repeat them. With Order::lazy other streams
 /// than the one asked for come to their turn after some calls in vain. Once work has thrown, such
-/// work ends as it is.
+/// work ends as it is. So it does, with cudaErrorLaunchTimeout and a line on stderr, where a call
+/// waits for it and for long nothing is done: what it waits for stands behind it, or is not asked
+/// for at all.
 int enqueue_polled(DeviceStream stream, Work work);
 
 /// The call of this name ("cudaMalloc", "cublasLtMatmul", "kernel" for `enqueue`) fails with `code`
@@ -58,6 +71,17 @@ int64_t calls(const std::string& call);
 /// these is a std::logic_error above, so that no test waits for a call that nobody makes. Names are
 /// those of the documentation: "cublasCreate", not "cublasCreate_v2".
 const std::vector<std::string>& call_names();
+
+/// What the graph that was instantiated last, which must be alive, is made of.
+struct GraphShape {
+  int64_t nodes = 0;
+  int64_t width = 0;  // of nodes that may be under way at once, the most
+  int64_t depth = 0;  // of nodes that come one after the other, the most
+  /// Whether all of its work that others must do something for, or wait for, comes one after the
+  /// other. Work that does not might stand in each other's way, here and there.
+  bool meets_in_one_order = true;
+};
+GraphShape last_graph();
 
 /// What is alive: bytes of GPU memory and of pinned memory; streams, events, graphs, handles and
 /// mappings of other processes' memory, communicators.

@@ -17,6 +17,16 @@ void require_known(const std::string& call) {
   }
 }
 
+cudaError_t ask_for(cudaStream_t stream, GraphNode node) {
+  CUstream_st* found = find_stream(stream);
+  if (found == nullptr) return cudaErrorInvalidResourceHandle;
+  if (found->capture != nullptr) return capture_node(*found, std::move(node));
+  if (!may_use(*found, node.workspace)) return cudaErrorInvalidValue;
+  push_work(*found, node.engine, std::move(node.work));
+  note_use(*found, node.workspace);
+  return state().order == Order::blocking ? state().work_error : cudaSuccess;
+}
+
 }  // namespace
 
 std::vector<State::Failure> State::failures_from_environment() {
@@ -31,10 +41,11 @@ State& state() {
   return instance;
 }
 
-void reset(Order order) {
+void reset(Order order, int queues) {
   const Alive left = alive();
   state() = State{};
   state().order = order;
+  state().queues.assign(static_cast<size_t>(queues), {});
   if (left.device_bytes != 0 || left.pinned_bytes != 0 || left.objects != 0) {
     throw RunError("the stand-in was left with " + std::to_string(left.device_bytes) +
                    " bytes of GPU memory, " + std::to_string(left.pinned_bytes) +
@@ -110,18 +121,15 @@ CUstream_st* find_stream(cudaStream_t handle) {
 }
 
 cudaError_t ask(cudaStream_t stream, std::function<void()> work, const void* workspace) {
-  return ask_polled(stream, at_once(std::move(work)), workspace);
+  return ask_for(stream, {.work = at_once(std::move(work)), .workspace = workspace});
 }
 
 cudaError_t ask_polled(cudaStream_t stream, Work work, const void* workspace) {
-  CUstream_st* found = find_stream(stream);
-  if (found == nullptr) return cudaErrorInvalidResourceHandle;
-  if (found->capture != nullptr)
-    return capture_node(*found, {.work = std::move(work), .workspace = workspace});
-  if (!may_use(*found, workspace)) return cudaErrorInvalidValue;
-  push_work(*found, std::move(work));
-  note_use(*found, workspace);
-  return cudaSuccess;
+  return ask_for(stream, {.work = std::move(work), .workspace = workspace, .is_polled = true});
+}
+
+cudaError_t ask_copy(cudaStream_t stream, std::function<void()> work) {
+  return ask_for(stream, {.work = at_once(std::move(work)), .engine = Engine::copy});
 }
 
 }  // namespace hashep::test::standin

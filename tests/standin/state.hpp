@@ -35,7 +35,10 @@ struct State {
   /// HASHEP_STANDIN_FAIL: one, or none.
   static std::vector<Failure> failures_from_environment();
 
-  Order order = Order::eager;
+  Order order = order_from_environment().order;
+  std::vector<SharedQueue> queues =
+      std::vector<SharedQueue>(static_cast<size_t>(order_from_environment().queues));
+  SharedQueue copies;
   int gpu_count = gpus_from_environment();
   bool peer_access = true;
   int current_gpu = 0;
@@ -49,6 +52,7 @@ struct State {
   Table<CUevent_st> events;
   Table<CUgraph_st> graphs;
   Table<CUgraphExec_st> graph_execs;
+  std::weak_ptr<const GraphNodes> last_graph;
   Table<BlasObject> blas_objects;
   std::shared_ptr<void> nccl;               // what nccl.cpp knows; null before its first call
   int64_t nccl_communicators = 0;           // alive
@@ -56,6 +60,8 @@ struct State {
   int64_t streams_made = 0;
   Clock host_clock;
   int64_t ticks = 0;
+  int64_t moves = 0;    // of work that was done, and of all else that stood in a stream or a graph
+  int64_t replays = 0;  // asked for
   bool moving = false;  // queues are being worked on
   int in_vain = 0;      // questions since one was answered by yes
 };
@@ -94,5 +100,6 @@ CUstream_st* find_stream(cudaStream_t handle);
 /// that earlier work uses, it must come after that: cudaErrorInvalidValue.
 cudaError_t ask(cudaStream_t stream, std::function<void()> work, const void* workspace = nullptr);
 cudaError_t ask_polled(cudaStream_t stream, Work work, const void* workspace = nullptr);
+cudaError_t ask_copy(cudaStream_t stream, std::function<void()> work);
 
 }  // namespace hashep::test::standin

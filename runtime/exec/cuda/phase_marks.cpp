@@ -2,6 +2,7 @@
 #include "runtime/exec/cuda/phase_marks.hpp"
 
 #include <exception>
+#include <optional>
 #include <utility>
 
 #include "core/error.hpp"
@@ -62,8 +63,9 @@ Phase PhaseMarks::phase_under_way(int64_t& layer) const {
   if (!timed_ || !step_.begin.is_done()) return Phase::step;
   for (size_t i = 0; i < used_; ++i) {
     const Mark& mark = marks_[i];
-    // In a graph an event that was not reached yet still holds its time in the replay before.
-    if (mark.end.is_done() && microseconds_between(step_.begin, mark.end) >= 0.0) continue;
+    // In a graph an event that was not reached yet may hold its time in the replay before.
+    const std::optional<double> ended = microseconds_if_known(step_.begin, mark.end);
+    if (ended && *ended >= 0.0) continue;
     layer = mark.layer;
     return mark.phase;
   }

@@ -91,12 +91,19 @@ TEST_CASE("timing events measure what is between them") {
   const CudaStream stream;
   const CudaEvent begin(CudaEvent::Kind::timing);
   const CudaEvent end(CudaEvent::Kind::timing);
+  CHECK(!microseconds_if_known(begin, end));
   begin.record_in_graph(stream);  // outside of a capture: a record like any other
   for (const char letter : {'a', 'b', 'c', 'd'}) ask(stream, word, letter);
   end.record_in_graph(stream);
   CHECK_THROWS_WITH(microseconds_between(begin, end), ContainsSubstring("cudaErrorNotReady"));
+  cudaGetLastError();
+  CHECK(!microseconds_if_known(begin, end));
+  CHECK(cudaGetLastError() == cudaSuccess);  // the next check of a launch finds nothing
   stream.synchronize();
   CHECK(microseconds_between(begin, end) == Approx(4.0));
+  CHECK(microseconds_if_known(begin, end).value() == Approx(4.0));
+  standin::fail("cudaEventElapsedTime", cudaErrorLaunchFailure);
+  CHECK_THROWS_AS(microseconds_if_known(begin, end), RunError);
   const CudaEvent untimed;
   untimed.record(stream);
   stream.synchronize();
