@@ -56,8 +56,9 @@ DeviceExpertFfn::DeviceExpertFfn(const FfnShape& shape, DType dtype, int64_t num
 
 bool DeviceExpertFfn::reserve(int64_t rows) {
   if (grouping_ == GemmGrouping::per_expert) return false;  // tiles: the lanes' scratch
-  const bool pre_moved = pre_.reserve(rows * pre_cols() * dtype_size(dtype_));
-  return hidden_.reserve(rows * shape_.ffn_size * dtype_size(dtype_)) || pre_moved;
+  const BeforeFree& before_free = lanes_.before_free();
+  const bool pre_moved = pre_.reserve(rows * pre_cols() * dtype_size(dtype_), before_free);
+  return hidden_.reserve(rows * shape_.ffn_size * dtype_size(dtype_), before_free) || pre_moved;
 }
 
 bool DeviceExpertFfn::prepare(std::span<const int64_t> expert_offsets, int64_t first_expert,

@@ -21,6 +21,9 @@ class GemmLanes {
   int count() const { return static_cast<int>(lanes_.size()); }
   int64_t workspace_bytes() const { return workspace_bytes_; }
 
+  /// Also for other memory that the lanes' work uses.
+  const BeforeFree& before_free() const { return before_free_; }
+
   /// Makes room in every lane, ahead of a step; true where addresses have changed.
   bool reserve(int64_t first_bytes, int64_t second_bytes);
 

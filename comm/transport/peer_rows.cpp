@@ -4,18 +4,16 @@
 #include <algorithm>
 #include <numeric>
 
-#include "comm/transport/wait_for_stream.hpp"
-
 namespace hashep {
+
 PeerRows::PeerRows(const Topology& topology, int ep_rank, Watch& watch)
     : topology_(topology),
       node_(topology.nodes.node_of(ep_rank)),
-      watch_(watch),
       bytes_(static_cast<size_t>(topology.node.size()), -1),
       memory_(topology.node, watch) {}
 
 bool PeerRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-                       DeviceStream stream) {
+                       const BeforeFree& before_free) {
   dtype_ = dtype;
   hidden_size_ = hidden_size;
   const auto ranks = topology_.nodes.ranks_of(node_);
@@ -29,7 +27,7 @@ bool PeerRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t
     }
   }
   if (!grows) return false;
-  wait_for_stream(stream, watch_, [] {});
+  if (before_free) before_free();
   memory_.resize(bytes_[static_cast<size_t>(topology_.node.rank())]);
   return true;
 }

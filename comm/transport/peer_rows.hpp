@@ -23,10 +23,10 @@ class PeerRows {
   PeerRows(const Topology& topology, int ep_rank, Watch& watch);
 
   /// Makes room for each of these plans: exactly the rows that each rank of the node receives, the
-  /// most of any plan yet. Collective over the node; where room is lacking anywhere, waits for what
-  /// `stream` has been asked for and for the others. True where addresses have changed.
+  /// most of any plan yet. Collective over the node; where room is lacking anywhere, calls
+  /// `before_free` and waits for the others. True where addresses have changed.
   bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-               DeviceStream stream);
+               const BeforeFree& before_free);
 
   /// This rank's expert-major rows under a plan.
   MatrixView own(const ExchangePlan& plan) const;
@@ -45,7 +45,6 @@ class PeerRows {
  private:
   const Topology& topology_;
   int32_t node_;
-  Watch& watch_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
   std::vector<int64_t> bytes_;  // of each rank's rows at most. [node ranks]

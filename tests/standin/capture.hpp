@@ -16,6 +16,7 @@ struct GraphNode {
   Work work = {};
   CUevent_st* event = nullptr;
   const void* workspace = nullptr;  // that it uses, or null
+  MemoryRanges memory = {};         // whose addresses it has
   std::set<size_t> after = {};      // earlier nodes
 
   std::set<size_t> all_before = {};  // all that it comes after, through others too

@@ -24,6 +24,7 @@ standin::Order order_of(GraphMode graph) {
 void check_way(const StackCase& c, const StackWay& way, Ranks& ranks, const StepResults& expected) {
   standin::reset(order_of(way.graph));
   check_stack_way(c, way, ranks, expected, gpu_options(c));
+  CHECK(standin::freed_while_held() == 0);
 }
 
 TEST_CASE("stacks on several GPUs give the bits of one") {
