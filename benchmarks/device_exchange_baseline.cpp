@@ -90,14 +90,14 @@ class PackedNccl::Exchange final : public DeviceExchange {
 };
 
 bool PackedNccl::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-                         DeviceStream) {
+                         const BeforeFree& before_free) {
   dtype_ = dtype;
   hidden_size_ = hidden_size;
   const ExchangePlan& plan = plans.front();
   const int64_t row_bytes = hidden_size * dtype_size(dtype);
-  bool moved = sent_.reserve(plan.total_send() * row_bytes);
-  moved |= received_.reserve(plan.total_recv() * row_bytes);
-  moved |= expert_rows_.reserve(plan.total_recv() * row_bytes);
+  bool moved = sent_.reserve(plan.total_send() * row_bytes, before_free);
+  moved |= received_.reserve(plan.total_recv() * row_bytes, before_free);
+  moved |= expert_rows_.reserve(plan.total_recv() * row_bytes, before_free);
   return moved;
 }
 

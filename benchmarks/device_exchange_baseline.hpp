@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-#include "comm/nccl_communicator.hpp"
+#include "comm/nccl_buffer.hpp"
 #include "comm/transport/device_transport.hpp"
 #include "core/cuda/device_buffer.hpp"
 
@@ -17,17 +17,18 @@ namespace hashep::bench {
 class PackedNccl final : public DeviceTransport {
  public:
   /// `nccl` must outlive it.
-  explicit PackedNccl(NcclCommunicator& nccl) : nccl_(nccl) {}
+  explicit PackedNccl(NcclCommunicator& nccl) : nccl_(nccl), sent_(nccl), received_(nccl) {}
 
   std::string_view name() const override { return "pack_alltoallv_unpack"; }
   bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-               DeviceStream stream) override;
+               const BeforeFree& before_free) override;
   MatrixView expert_rows(const ExchangePlan& plan) const override {
     return expert_rows_.matrix(dtype_, plan.total_recv(), hidden_size_);
   }
   std::unique_ptr<DeviceExchange> make_exchange() override;
   void check() override { nccl_.check(); }
-  void abort() noexcept override { nccl_.abort(); }
+  void begin_abort() noexcept override { nccl_.begin_abort(); }
+  bool end_abort() noexcept override { return nccl_.end_abort(); }
   int64_t buffer_bytes() const override {
     return sent_.capacity() + received_.capacity() + expert_rows_.capacity();
   }
@@ -38,8 +39,8 @@ class PackedNccl final : public DeviceTransport {
   NcclCommunicator& nccl_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
-  DeviceBuffer sent_;
-  DeviceBuffer received_;
+  NcclBuffer sent_;
+  NcclBuffer received_;
   DeviceBuffer expert_rows_;
 };
 

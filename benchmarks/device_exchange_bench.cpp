@@ -68,7 +68,8 @@ class DeviceExchangeBench {
   /// the GPU.
   ~DeviceExchangeBench() {
     if (std::uncaught_exceptions() == 0) return;
-    for (DeviceExchangeDriver& driver : drivers_) driver.transport().abort();
+    for (DeviceExchangeDriver& driver : drivers_) driver.transport().begin_abort();
+    for (DeviceExchangeDriver& driver : drivers_) driver.transport().end_abort();
   }
 
   std::string head() const {

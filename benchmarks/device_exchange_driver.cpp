@@ -10,7 +10,7 @@ void DeviceExchangeDriver::describe(std::span<const ExchangePlan> plans, DType d
   plan_ = &plans.front();
   dtype_ = dtype;
   hidden_size_ = hidden_size;
-  transport_.reserve(plans, dtype, hidden_size, queue_.stream());
+  transport_.reserve(plans, dtype, hidden_size, [this] { queue_.wait(); });
   output_.reserve(plan_->tokens * hidden_size * dtype_size(dtype));
   exchange_->begin(*plan_);
   ArrayLayout measured;

@@ -5,6 +5,7 @@
 
 #include "benchmarks/device_queue.hpp"
 #include "benchmarks/nccl_rows.hpp"
+#include "comm/nccl_buffer.hpp"
 #include "core/cuda/device_buffer.hpp"
 
 namespace hashep::bench {
@@ -14,7 +15,8 @@ namespace hashep::bench {
 class RawDeviceExchange {
  public:
   /// Both must outlive it.
-  RawDeviceExchange(NcclCommunicator& nccl, DeviceQueue& queue) : nccl_(nccl), queue_(queue) {}
+  RawDeviceExchange(NcclCommunicator& nccl, DeviceQueue& queue)
+      : nccl_(nccl), queue_(queue), sent_(nccl), received_(nccl), returned_(nccl) {}
 
   /// Makes room, and rows to send. Waits. Local.
   void reserve(MessageRows rows, DType dtype, int64_t hidden_size);
@@ -43,9 +45,9 @@ class RawDeviceExchange {
   MessageRows rows_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
-  DeviceBuffer sent_;
-  DeviceBuffer received_;
-  DeviceBuffer returned_;
+  NcclBuffer sent_;
+  NcclBuffer received_;
+  NcclBuffer returned_;
 };
 
 /// A copy of rows within the memory of each GPU.

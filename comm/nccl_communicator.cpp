@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <future>
 #include <memory>
 #include <thread>
 
@@ -84,7 +83,8 @@ NcclCommunicator::~NcclCommunicator() {
   if (comm_ == nullptr) return;
   // While an error unwinds this rank, others may never come to the end.
   if (std::uncaught_exceptions() > 0 || !is_finalized()) {
-    abort();
+    begin_abort();
+    end_abort();
     return;
   }
   const ncclResult_t code = ncclCommDestroy(comm_);
@@ -139,7 +139,8 @@ void NcclCommunicator::connect(std::span<const int> peers) {
   try {
     watch_.wait_until(kSpins, is_done, [] { return " for NCCL's first messages"; });
   } catch (...) {
-    abort();  // or the buffers would wait for messages that never come
+    begin_abort();  // or the buffers would wait for messages that never come
+    end_abort();
     throw;
   }
   for (size_t i = 0; i < peers.size(); ++i) {
@@ -198,22 +199,30 @@ bool NcclCommunicator::is_finalized() noexcept {
   return state == ncclSuccess;
 }
 
-void NcclCommunicator::abort() noexcept {
+void NcclCommunicator::begin_abort() noexcept {
   if (comm_ == nullptr) return;
   ncclComm* const comm = comm_;
   comm_ = nullptr;
+  abort_begun_ = std::chrono::steady_clock::now();
   try {
     // In a thread that is left behind where NCCL does not come back.
-    const auto done = std::make_shared<std::promise<void>>();
-    const std::future<void> finished = done->get_future();
-    std::thread([comm, done] {
+    is_back_ = std::make_shared<std::atomic<bool>>(false);
+    std::thread([comm, is_back = is_back_] {
       static_cast<void>(ncclCommAbort(comm));  // an error is on its way already
-      done->set_value();
+      *is_back = true;
     }).detach();
-    finished.wait_for(kAbortLimit);
   } catch (const std::exception& error) {  // no thread to be had
     std::fprintf(stderr, "hashep: warning: NCCL is not aborted: %s\n", error.what());
   }
+}
+
+bool NcclCommunicator::end_abort() noexcept {
+  if (is_back_ == nullptr) return true;
+  while (!*is_back_) {
+    if (std::chrono::steady_clock::now() - abort_begun_ > kAbortLimit) return false;
+    std::this_thread::yield();
+  }
+  return true;
 }
 
 }  // namespace hashep

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -41,7 +44,8 @@ class NcclCommunicator {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  ncclComm* get() const { return comm_; }
+  ncclComm* get() const { return comm_; }  // null once aborted
+  Watch& watch() const { return watch_; }
 
   /// Exchanges a word with each of these ranks, which do so too, and checks it. NCCL makes
   /// connections at the first message between two ranks, which may not be one that is captured.
@@ -68,13 +72,20 @@ class NcclCommunicator {
   void send(const void* data, int64_t bytes, int peer, DeviceStream stream);
   void receive(void* data, int64_t bytes, int peer, DeviceStream stream);
 
+  /// check_nccl of a call with this communicator: rank and position stand in front.
+  void check_call(int code, const std::string& call) const;
+
   /// Throws where NCCL has met an error since, such as a lost connection. Never waits; for loops
   /// that wait for the stream.
   void check();
 
-  /// Ends all exchanges in progress, done or not, at most once. Returns within about 2 s even where
-  /// NCCL hangs: the process is to end then.
-  void abort() noexcept;
+  /// Ends all exchanges in progress, done or not, at most once. NCCL does so in a thread of its
+  /// own, and is not back before all graphs that hold exchanges are gone: drop them after
+  /// `begin_abort`.
+  void begin_abort() noexcept;
+  /// Waits until NCCL is back, at most about 2 s since `begin_abort`. False where it is not: it may
+  /// still touch what was sent and received, which must stay, and the process is to end.
+  bool end_abort() noexcept;
 
  private:
   explicit NcclCommunicator(Watch& watch);
@@ -82,14 +93,14 @@ class NcclCommunicator {
   void begin_group();
   void end_group();
   void drop_group() noexcept;
-  /// check_nccl, with rank and position in front.
-  void check_call(int code, const std::string& call) const;
   /// Waits until NCCL has nothing in progress.
   void settle(const char* call);
   bool is_finalized() noexcept;
 
   Watch& watch_;
-  ncclComm* comm_ = nullptr;  // null once aborted
+  ncclComm* comm_ = nullptr;                    // null once aborted
+  std::shared_ptr<std::atomic<bool>> is_back_;  // from its abort; null before that
+  std::chrono::steady_clock::time_point abort_begun_;
   int rank_ = 0;
   int size_ = 1;
 };

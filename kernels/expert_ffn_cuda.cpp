@@ -65,8 +65,9 @@ DeviceExpertFfn::DeviceExpertFfn(const FfnShape& shape, DType dtype, int64_t num
   }
 }
 
-bool DeviceExpertFfn::reserve(int64_t rows, const BeforeFree& before_free) {
+bool DeviceExpertFfn::reserve(int64_t rows) {
   if (grouping_ == GemmGrouping::per_expert) return false;  // tiles: the lanes' scratch
+  const BeforeFree& before_free = lanes_.before_free();
   if (fused_) return fused_->reserve(rows, before_free);
   const bool pre_moved = pre_.reserve(rows * pre_cols() * dtype_size(dtype_), before_free);
   return hidden_.reserve(rows * shape_.ffn_size * dtype_size(dtype_), before_free) || pre_moved;

@@ -64,7 +64,7 @@ class DeviceExpertFfn {
   void set_expert(int64_t expert, const FfnWeights& weights) { weights_.set(expert, weights); }
 
   /// Makes room for up to `rows` rows of a layer, ahead of `prepare`. True where scratch has moved.
-  bool reserve(int64_t rows, const BeforeFree& before_free = {});
+  bool reserve(int64_t rows);
 
   /// Plans the experts' work on rows [expert_offsets[i], expert_offsets[i + 1]) by expert
   /// first_expert + i, in place in `rows` [expert_offsets.back(), hidden_size] of GPU memory:

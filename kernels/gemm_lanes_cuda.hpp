@@ -24,6 +24,9 @@ class GemmLanes {
   /// 0 where there is one lane: all.
   int multiprocessors() const { return multiprocessors_; }
 
+  /// Also for other memory that the lanes' work uses.
+  const BeforeFree& before_free() const { return before_free_; }
+
   /// Makes room in every lane, ahead of a step; true where addresses have changed.
   bool reserve(int64_t first_bytes, int64_t second_bytes);
 

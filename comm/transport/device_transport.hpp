@@ -10,6 +10,7 @@
 
 #include "comm/plan/exchange_plan.hpp"
 #include "core/array_layout.hpp"
+#include "core/cuda/device_buffer.hpp"
 #include "core/device_stream.hpp"
 #include "core/error.hpp"
 #include "core/tensor_view.hpp"
@@ -79,10 +80,10 @@ class DeviceTransport {
   virtual std::string_view name() const = 0;
 
   /// Makes room for these plans with rows of `hidden_size` elements: true where addresses have
-  /// changed, so that exchanges that were described are void. Ahead of a step; collective. Waits,
-  /// under a deadline, for what `stream` has been asked for where memory grows that others reach.
+  /// changed, so that exchanges that were described are void. Ahead of a step; collective. Calls
+  /// `before_free` before memory goes: it drops graphs and waits for what may use it (`wait_for`).
   virtual bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-                       DeviceStream stream) = 0;
+                       const BeforeFree& before_free) = 0;
 
   /// This rank's rows in expert-major order, in GPU memory. [plan.total_recv(), hidden_size]
   virtual MatrixView expert_rows(const ExchangePlan& plan) const = 0;
@@ -104,8 +105,11 @@ class DeviceTransport {
 
   /// Throws RunError where an exchange under way has failed. Never waits. Local.
   virtual void check() {}
-  /// What is under way ends, whatever becomes of the rows. For a rank that gives up.
-  virtual void abort() noexcept {}
+  /// What is under way ends, whatever becomes of the rows. For a rank that gives up. Graphs of
+  /// exchanges are to be dropped next, then `end_abort` waits, some seconds at most, until nothing
+  /// but the GPU touches rows and plans any more: false where that is not so, and they must stay.
+  virtual void begin_abort() noexcept {}
+  virtual bool end_abort() noexcept { return true; }
 
   /// Bytes of row buffers that this rank holds, and of other ranks' that it reaches.
   virtual int64_t buffer_bytes() const = 0;

@@ -262,7 +262,10 @@ HierDeviceTransport::HierDeviceTransport(const Communicator& comm, const Topolog
       watch_(watch),
       nccl_(comm, watch),
       rows_(topology, comm.rank(), watch),
-      signals_(topology, comm.rank(), watch) {
+      signals_(topology, comm.rank(), watch),
+      outbox_(nccl_),
+      inbox_(nccl_),
+      returned_(nccl_) {
   const NodeMap& nodes = topology.nodes;
   const int own_node = nodes.node_of(comm.rank());
   std::vector<int> peers;
@@ -277,7 +280,7 @@ HierDeviceTransport::HierDeviceTransport(const Communicator& comm, const Topolog
 }
 
 bool HierDeviceTransport::reserve(std::span<const ExchangePlan> plans, DType dtype,
-                                  int64_t hidden_size, DeviceStream stream) {
+                                  int64_t hidden_size, const BeforeFree& before_free) {
   dtype_ = dtype;
   hidden_size_ = hidden_size;
   int64_t out = 0;
@@ -301,8 +304,7 @@ bool HierDeviceTransport::reserve(std::span<const ExchangePlan> plans, DType dty
     targets = std::max(targets, target_bytes);
   }
   const int64_t row_bytes = hidden_size * dtype_size(dtype);
-  bool moved = rows_.reserve(plans, dtype, hidden_size, stream);
-  const BeforeFree before_free = [&] { wait_for(stream); };
+  bool moved = rows_.reserve(plans, dtype, hidden_size, before_free);
   moved |= outbox_.reserve(out * row_bytes, before_free);
   moved |= inbox_.reserve(in * row_bytes, before_free);
   moved |= returned_.reserve(returned * row_bytes, before_free);
@@ -319,9 +321,9 @@ void HierDeviceTransport::check() {
   nccl_.check();
 }
 
-void HierDeviceTransport::abort() noexcept {
+void HierDeviceTransport::begin_abort() noexcept {
   signals_.stop();
-  nccl_.abort();
+  nccl_.begin_abort();
 }
 
 std::unique_ptr<DeviceExchange> HierDeviceTransport::make_exchange() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "comm/nccl_communicator.hpp"
+#include "comm/nccl_buffer.hpp"
 #include "comm/transport/device_transport.hpp"
 #include "comm/transport/peer_rows.hpp"
 #include "comm/transport/peer_signals.hpp"
@@ -22,13 +22,14 @@ class HierDeviceTransport final : public DeviceTransport {
 
   std::string_view name() const override { return "hier"; }
   bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-               DeviceStream stream) override;
+               const BeforeFree& before_free) override;
   MatrixView expert_rows(const ExchangePlan& plan) const override { return rows_.own(plan); }
   std::unique_ptr<DeviceExchange> make_exchange() override;
   bool overlaps() const override { return true; }
   void wait_for(DeviceStream stream) override;
   void check() override;
-  void abort() noexcept override;
+  void begin_abort() noexcept override;
+  bool end_abort() noexcept override { return nccl_.end_abort(); }
   int64_t buffer_bytes() const override {
     return rows_.own_bytes() + outbox_.capacity() + inbox_.capacity() + returned_.capacity() +
            targets_.capacity();
@@ -38,7 +39,7 @@ class HierDeviceTransport final : public DeviceTransport {
  private:
   class Exchange;
 
-  MatrixView rows_in(const DeviceBuffer& buffer, int64_t rows) const {
+  MatrixView rows_in(const NcclBuffer& buffer, int64_t rows) const {
     return buffer.matrix(dtype_, rows, hidden_size_);
   }
 
@@ -49,10 +50,10 @@ class HierDeviceTransport final : public DeviceTransport {
   int64_t hidden_size_ = 0;
   PeerRows rows_;
   PeerSignals signals_;
-  DeviceBuffer outbox_;    // rows for other nodes, in the order of plan.across.outgoing
-  DeviceBuffer inbox_;     // rows of other nodes, in the order of incoming; then their results
-  DeviceBuffer targets_;   // FarTargets of incoming rows
-  DeviceBuffer returned_;  // results from other nodes
+  NcclBuffer outbox_;     // rows for other nodes, in the order of plan.across.outgoing
+  NcclBuffer inbox_;      // rows of other nodes, in the order of incoming; then their results
+  DeviceBuffer targets_;  // FarTargets of incoming rows, which come from plans: not registered
+  NcclBuffer returned_;   // results from other nodes
 };
 
 }  // namespace hashep

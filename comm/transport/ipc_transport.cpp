@@ -4,6 +4,7 @@
 #include <array>
 
 #include "comm/plan/message_schedule.hpp"
+#include "comm/transport/part_places.hpp"
 #include "comm/transport/wait_for_stream.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/scatter.hpp"
@@ -37,7 +38,7 @@ class IpcTransport::Exchange final : public DeviceExchange {
     }
     for (int part = 0; part < num_parts_; ++part) {
       const auto of_part = arrays.make<ExpertPlace>(plan_->num_experts, part_places_[at(part)]);
-      if (arrays.is_real()) keep_part(part, places, of_part);
+      if (arrays.is_real()) keep_part(*plan_, num_parts_, part, places, of_part);
     }
   }
 
@@ -75,21 +76,6 @@ class IpcTransport::Exchange final : public DeviceExchange {
  private:
   static size_t at(int part) { return static_cast<size_t>(part); }
 
-  /// The places of the experts that are of this part of their owners' experts; the others are left
-  /// out.
-  void keep_part(int part, std::span<const ExpertPlace> places,
-                 std::span<ExpertPlace> of_part) const {
-    std::vector<int64_t> owned(static_cast<size_t>(plan_->ep_size));
-    for (const int32_t owner : plan_->expert_ranks) ++owned[static_cast<size_t>(owner)];
-    std::vector<int64_t> index(owned.size());
-    for (size_t expert = 0; expert < of_part.size(); ++expert) {
-      const auto owner = static_cast<size_t>(plan_->expert_ranks[expert]);
-      const Range range = split_range(owned[owner], num_parts_, part);
-      const int64_t here = index[owner]++;
-      of_part[expert] = here >= range.begin && here < range.end ? places[expert] : ExpertPlace{};
-    }
-  }
-
   const IpcTransport& transport_;
   const ExchangePlan* plan_ = nullptr;
   int top_k_ = 1;
@@ -115,9 +101,9 @@ IpcTransport::IpcTransport(const Topology& topology, int ep_rank, Watch& watch,
 }
 
 bool IpcTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-                           DeviceStream stream) {
+                           const BeforeFree& before_free) {
   row_bytes_ = hidden_size * dtype_size(dtype);
-  return rows_.reserve(plans, dtype, hidden_size, stream);
+  return rows_.reserve(plans, dtype, hidden_size, before_free);
 }
 
 void IpcTransport::wait_for(DeviceStream stream) {

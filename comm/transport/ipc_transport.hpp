@@ -22,14 +22,14 @@ class IpcTransport final : public DeviceTransport {
 
   std::string_view name() const override { return "ipc"; }
   bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-               DeviceStream stream) override;
+               const BeforeFree& before_free) override;
   MatrixView expert_rows(const ExchangePlan& plan) const override { return rows_.own(plan); }
   std::unique_ptr<DeviceExchange> make_exchange() override;
   bool overlaps() const override { return true; }
   bool reads_counts_on_gpu() const override { return true; }
   void wait_for(DeviceStream stream) override;
   void check() override { signals_.check(); }
-  void abort() noexcept override { signals_.stop(); }
+  void begin_abort() noexcept override { signals_.stop(); }
   int64_t buffer_bytes() const override { return rows_.own_bytes(); }
   int64_t shared_bytes() const override { return rows_.others_bytes(); }
 

@@ -70,12 +70,12 @@ class LocalExchange final : public DeviceExchange {
 }  // namespace
 
 bool LocalDeviceTransport::reserve(std::span<const ExchangePlan> plans, DType dtype,
-                                   int64_t hidden_size, DeviceStream) {
+                                   int64_t hidden_size, const BeforeFree& before_free) {
   dtype_ = dtype;
   hidden_size_ = hidden_size;
   int64_t rows = 0;
   for (const ExchangePlan& plan : plans) rows = std::max(rows, plan.total_recv());
-  return rows_.reserve(rows * hidden_size * dtype_size(dtype));
+  return rows_.reserve(rows * hidden_size * dtype_size(dtype), before_free);
 }
 
 std::unique_ptr<DeviceExchange> LocalDeviceTransport::make_exchange() {

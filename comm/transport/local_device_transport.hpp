@@ -12,7 +12,7 @@ class LocalDeviceTransport final : public DeviceTransport {
  public:
   std::string_view name() const override { return "local"; }
   bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-               DeviceStream stream) override;
+               const BeforeFree& before_free) override;
   MatrixView expert_rows(const ExchangePlan& plan) const override {
     return rows_.matrix(dtype_, plan.total_recv(), hidden_size_);
   }

@@ -5,6 +5,7 @@
 #include <array>
 #include <numeric>
 
+#include "comm/transport/part_places.hpp"
 #include "comm/transport/wait_for_stream.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/scatter.hpp"
@@ -39,6 +40,11 @@ class NcclTransport::Exchange final : public DeviceExchange {
     send_rows_ = arrays.add(plan_->send_rows);
     const auto places = arrays.make<ExpertPlace>(plan_->num_experts, places_);
     if (arrays.is_real()) fill_places(places);
+    parts_[0].places = places_;
+    for (int part = 0; part < num_parts_ && num_parts_ > 1; ++part) {
+      const auto of_part = arrays.make<ExpertPlace>(plan_->num_experts, parts_[at(part)].places);
+      if (arrays.is_real()) keep_part(*plan_, num_parts_, part, places, of_part);
+    }
     if (landing_ == Landing::direct) return;
     const auto sources = arrays.make<int32_t>(total_recv_, sources_);
     const auto source_rows = arrays.make<int64_t>(total_recv_, source_rows_);
@@ -62,10 +68,15 @@ class NcclTransport::Exchange final : public DeviceExchange {
     return part;
   }
 
+  /// All parts are sent at the first call: while messages of one are on their way, rows of the
+  /// next are packed, and those of the one before unpacked.
   void dispatch(int part, ConstMatrixView x, DeviceStream stream) override {
-    if (part == 0) scatter_rows(x, {experts_, send_rows_, top_k_, places_}, stream);
-    const MessageSchedule& schedule = parts_[at(part)].schedule;
-    move(schedule.sends, sent(), schedule.receives, landed(), stream);
+    for (int next = 0; next < num_parts_ && part == 0; ++next) {
+      scatter_rows(x, {experts_, send_rows_, top_k_, parts_[at(next)].places}, stream);
+      const MessageSchedule& schedule = parts_[at(next)].schedule;
+      move(next, schedule.sends, sent(), schedule.receives, landed(), stream);
+    }
+    await(part, stream);
     if (landing_ == Landing::direct) return;
     // Each row of the part is written once: a gather.
     const Range rows = parts_[at(part)].rows;
@@ -85,7 +96,8 @@ class NcclTransport::Exchange final : public DeviceExchange {
       scatter_rows(all_rows().slice(rows.begin, rows.size()),
                    {slice(sources_, rows), slice(source_rows_, rows), 1, source_places_}, stream);
     }
-    move(schedule.receives, landed(), schedule.sends, sent(), stream);
+    move(part, schedule.receives, landed(), schedule.sends, sent(), stream);
+    for (int sent = 0; sent < num_parts_ && part + 1 == num_parts_; ++sent) await(sent, stream);
   }
 
   void combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y,
@@ -102,7 +114,9 @@ class NcclTransport::Exchange final : public DeviceExchange {
  private:
   struct Part {
     MessageSchedule schedule;
-    Range rows;  // expert-major
+    Range rows;                           // expert-major
+    std::span<const ExpertPlace> places;  // [num_experts] in GPU memory: places_ of its experts
+    bool has_messages() const { return !schedule.sends.empty() || !schedule.receives.empty(); }
   };
 
   static size_t at(int part) { return static_cast<size_t>(part); }
@@ -136,7 +150,7 @@ class NcclTransport::Exchange final : public DeviceExchange {
     }
   }
 
-  MatrixView rows_in(const DeviceBuffer& buffer, int64_t rows) const {
+  MatrixView rows_in(const NcclBuffer& buffer, int64_t rows) const {
     return buffer.matrix(transport_.dtype_, rows, transport_.hidden_size_);
   }
   MatrixView all_rows() const { return rows_in(transport_.expert_rows_, total_recv_); }
@@ -147,18 +161,33 @@ class NcclTransport::Exchange final : public DeviceExchange {
                                        : rows_in(transport_.receive_buffer_, total_recv_);
   }
 
-  void move(std::span<const Message> sends, MatrixView from, std::span<const Message> receives,
-            MatrixView to, DeviceStream stream) {
-    if (sends.empty() && receives.empty()) return;
+  /// The messages of a part, after what `stream` was asked for; where there are several parts, on
+  /// the messages' stream.
+  void move(int part, std::span<const Message> sends, MatrixView from,
+            std::span<const Message> receives, MatrixView to, DeviceStream stream) {
+    if (!parts_[at(part)].has_messages()) return;
+    const bool apart = num_parts_ > 1;
+    if (apart) {
+      transport_.packed_[at(part)].record(stream);
+      transport_.messages_.wait(transport_.packed_[at(part)]);
+    }
+    const DeviceStream on = apart ? transport_.messages_.get() : stream;
     NcclCommunicator& nccl = transport_.nccl_;
     nccl.exchange([&] {
       for (const Message& message : sends) {
-        nccl.send(from.row(message.row), message.rows * from.row_bytes(), message.peer, stream);
+        nccl.send(from.row(message.row), message.rows * from.row_bytes(), message.peer, on);
       }
       for (const Message& message : receives) {
-        nccl.receive(to.row(message.row), message.rows * to.row_bytes(), message.peer, stream);
+        nccl.receive(to.row(message.row), message.rows * to.row_bytes(), message.peer, on);
       }
     });
+    if (apart) transport_.arrived_[at(part)].record(on);
+  }
+
+  /// `stream` goes on when the messages that a part had last are there.
+  void await(int part, DeviceStream stream) const {
+    if (num_parts_ == 1 || !parts_[at(part)].has_messages()) return;
+    hashep::wait_for(stream, transport_.arrived_[at(part)]);
   }
 
   NcclTransport& transport_;
@@ -181,7 +210,12 @@ class NcclTransport::Exchange final : public DeviceExchange {
 };
 
 NcclTransport::NcclTransport(const Communicator& comm, Watch& watch, const ExchangeChoices& choices)
-    : watch_(watch), choices_(choices), nccl_(comm, watch) {
+    : watch_(watch),
+      choices_(choices),
+      nccl_(comm, watch),
+      expert_rows_(nccl_),
+      send_buffer_(nccl_),
+      receive_buffer_(nccl_) {
   std::vector<int> others(static_cast<size_t>(comm.size()));
   std::iota(others.begin(), others.end(), 0);
   std::erase(others, comm.rank());
@@ -197,7 +231,7 @@ int NcclTransport::parts_of(const ExchangePlan& plan) const {
 }
 
 bool NcclTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-                            DeviceStream stream) {
+                            const BeforeFree& before_free) {
   dtype_ = dtype;
   hidden_size_ = hidden_size;
   int64_t send = 0;
@@ -208,7 +242,6 @@ bool NcclTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, in
     recv = std::max(recv, plan.total_recv());
     if (landing_of(plan) == Landing::unpack) unpacked = std::max(unpacked, plan.total_recv());
   }
-  const BeforeFree before_free = [&] { wait_for(stream); };
   bool moved = expert_rows_.reserve(recv * row_bytes(), before_free);
   moved |= send_buffer_.reserve(send * row_bytes(), before_free);
   moved |= receive_buffer_.reserve(unpacked * row_bytes(), before_free);

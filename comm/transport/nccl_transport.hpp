@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <optional>
 
-#include "comm/nccl_communicator.hpp"
+#include "comm/nccl_buffer.hpp"
 #include "comm/plan/message_schedule.hpp"
 #include "comm/transport/device_transport.hpp"
-#include "core/cuda/device_buffer.hpp"
+#include "core/cuda/stream.hpp"
 
 namespace hashep {
 
@@ -18,10 +19,10 @@ struct ExchangeChoices {
 };
 
 /// Transport `nccl`: messages between all ranks, over any number of nodes, one group of sends and
-/// receives for each part of an exchange. Dispatch packs rows rank-major in one kernel; they land
-/// straight in their expert-major places, or in a buffer from which a kernel takes them there (see
-/// Landing). Results return the same way. Buffers, rows of the largest plan: expert rows, send
-/// buffer, and with Landing::unpack a receive buffer.
+/// receives for each part of an exchange. Dispatch packs a part's rows rank-major in one kernel;
+/// they land straight in their expert-major places, or in a buffer from which a kernel takes them
+/// there (see Landing). Results return the same way. Buffers, NCCL's own and registered with it:
+/// rows of the largest plan: expert rows, send buffer, and with Landing::unpack a receive buffer.
 class NcclTransport final : public DeviceTransport {
  public:
   /// Collective. `watch` must outlive the transport.
@@ -29,7 +30,7 @@ class NcclTransport final : public DeviceTransport {
 
   std::string_view name() const override { return "nccl"; }
   bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-               DeviceStream stream) override;
+               const BeforeFree& before_free) override;
   MatrixView expert_rows(const ExchangePlan& plan) const override {
     return expert_rows_.matrix(dtype_, plan.total_recv(), hidden_size_);
   }
@@ -37,7 +38,8 @@ class NcclTransport final : public DeviceTransport {
   bool overlaps() const override { return true; }
   void wait_for(DeviceStream stream) override;
   void check() override { nccl_.check(); }
-  void abort() noexcept override { nccl_.abort(); }
+  void begin_abort() noexcept override { nccl_.begin_abort(); }
+  bool end_abort() noexcept override { return nccl_.end_abort(); }
   int64_t buffer_bytes() const override {
     return expert_rows_.capacity() + send_buffer_.capacity() + receive_buffer_.capacity();
   }
@@ -54,9 +56,14 @@ class NcclTransport final : public DeviceTransport {
   NcclCommunicator nccl_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
-  DeviceBuffer expert_rows_;
-  DeviceBuffer send_buffer_;     // rank-major: rows to be sent, then results
-  DeviceBuffer receive_buffer_;  // rank-major at the owner: rows received, then results to be sent
+  NcclBuffer expert_rows_;
+  NcclBuffer send_buffer_;     // rank-major: rows to be sent, then results
+  NcclBuffer receive_buffer_;  // rank-major at the owner: rows received, then results to be sent
+  // Of exchanges in several parts, so that kernels and messages of different parts run side by
+  // side.
+  CudaStream messages_;
+  std::array<CudaEvent, DeviceExchange::kMaxParts> packed_;
+  std::array<CudaEvent, DeviceExchange::kMaxParts> arrived_;
 };
 
 }  // namespace hashep

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "comm/plan/exchange_plan.hpp"
-#include "comm/transport/array_layout.hpp"
+#include "core/array_layout.hpp"
 
 namespace hashep {
 

@@ -3,17 +3,15 @@
 
 #include <algorithm>
 
-#include "comm/transport/wait_for_stream.hpp"
-
 namespace hashep {
+
 PeerRows::PeerRows(const Topology& topology, int ep_rank, Watch& watch)
     : topology_(topology),
       node_(topology.nodes.node_of(ep_rank)),
-      watch_(watch),
       memory_(topology.node, watch) {}
 
 bool PeerRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-                       DeviceStream stream) {
+                       const BeforeFree& before_free) {
   dtype_ = dtype;
   hidden_size_ = hidden_size;
   const auto ranks = topology_.nodes.ranks_of(node_);
@@ -27,7 +25,7 @@ bool PeerRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t
     }
   }
   if (!grows) return false;
-  wait_for_stream(stream, watch_, [] {});
+  if (before_free) before_free();
   memory_.resize(own_bytes_);
   return true;
 }

@@ -24,10 +24,10 @@ class PeerRows {
 
   /// Makes room for each of these plans: the rows that each rank of the node receives, the most of
   /// any plan yet; with headroom once it has had to grow (PeerMemory). Collective over the node;
-  /// where room is lacking anywhere, waits for what `stream` has been asked for and for the others.
-  /// True where addresses have changed.
+  /// where room is lacking anywhere, calls `before_free` and waits for the others. True where
+  /// addresses have changed.
   bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
-               DeviceStream stream);
+               const BeforeFree& before_free);
 
   /// This rank's expert-major rows under a plan.
   MatrixView own(const ExchangePlan& plan) const;
@@ -46,7 +46,6 @@ class PeerRows {
  private:
   const Topology& topology_;
   int32_t node_;
-  Watch& watch_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
   int64_t own_bytes_ = 0;  // of this rank's rows, at most

@@ -2,6 +2,7 @@
 #include "tests/standin/blas.hpp"
 
 #include <cstring>
+#include <utility>
 
 namespace hashep::test::standin {
 
@@ -9,10 +10,11 @@ void Workspace::spoil() const {
   if (bytes != 0) std::memset(data, 0xff, bytes);
 }
 
-cublasStatus_t ask_blas(cudaStream_t stream, const Workspace& workspace,
-                        std::function<void()> work) {
-  const cudaError_t code =
-      ask(stream, std::move(work), workspace.bytes == 0 ? nullptr : workspace.data);
+cublasStatus_t ask_blas(cudaStream_t stream, const Workspace& workspace, std::function<void()> work,
+                        MemoryRanges memory) {
+  memory.push_back({workspace.data, static_cast<int64_t>(workspace.bytes)});
+  const void* const used = workspace.bytes == 0 ? nullptr : workspace.data;
+  const cudaError_t code = ask(stream, std::move(work), used, std::move(memory));
   if (code == cudaErrorInvalidValue) return CUBLAS_STATUS_INVALID_VALUE;
   return code == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -61,9 +61,9 @@ struct Workspace {
   void spoil() const;
 };
 
-/// Queues work that uses a workspace. CUBLAS_STATUS_INVALID_VALUE where the workspace may still be
-/// in use by work that this has no order to.
-cublasStatus_t ask_blas(cudaStream_t stream, const Workspace& workspace,
-                        std::function<void()> work);
+/// Queues work that uses a workspace, and other memory. CUBLAS_STATUS_INVALID_VALUE where the
+/// workspace may still be in use by work that this has no order to.
+cublasStatus_t ask_blas(cudaStream_t stream, const Workspace& workspace, std::function<void()> work,
+                        MemoryRanges memory);
 
 }  // namespace hashep::test::standin

@@ -80,6 +80,10 @@ const std::vector<std::string>& call_names() {
       "ncclSend",
       "ncclRecv",
       "ncclAlltoAll",
+      "ncclMemAlloc",
+      "ncclMemFree",
+      "ncclCommRegister",
+      "ncclCommDeregister",
   };
   return names;
 }

@@ -16,6 +16,7 @@ struct GraphNode {
   Work work = {};
   CUevent_st* event = nullptr;
   const void* workspace = nullptr;  // that it uses, or null
+  MemoryRanges memory = {};         // whose addresses it has
   Engine engine = Engine::compute;
   bool is_polled = false;       // others must do something for it
   std::set<size_t> after = {};  // earlier nodes

@@ -36,6 +36,10 @@ struct Addresses {
   const void* const* b = nullptr;
   void* const* c = nullptr;
 
+  MemoryRanges memory(int64_t count) const {
+    const int64_t bytes = count * static_cast<int64_t>(sizeof(void*));
+    return {{a, bytes}, {b, bytes}, {c, bytes}};
+  }
   bool is_in_memory(int64_t count) const {
     const int64_t bytes = count * static_cast<int64_t>(sizeof(void*));
     const Memory& memory = state().memory;
@@ -166,10 +170,11 @@ cublasStatus_t cublasGemmGroupedBatchedEx(
       return CUBLAS_STATUS_INVALID_VALUE;
     }
     workspace.bytes = std::min(workspace.bytes, kWorkspaceUse);
-    return ask_blas(found->stream, workspace, [=, groups = std::move(groups)] {
+    const auto work = [=, groups = std::move(groups)] {
       workspace.spoil();
       run_groups(groups, addresses);
-    });
+    };
+    return ask_blas(found->stream, workspace, work, addresses.memory(count));
   });
 }
 

@@ -158,10 +158,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
         !is_usable(chosen, algorithm_for(problem, *product), *product, workspace_bytes)) {
       return CUBLAS_STATUS_INVALID_VALUE;
     }
-    return ask_blas(stream, used, [product = *product, used] {
+    const auto work = [product = *product, used] {
       used.spoil();
       product.run();
-    });
+    };
+    return ask_blas(stream, used, work, product->memory());
   });
 }
 

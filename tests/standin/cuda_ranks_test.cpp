@@ -32,6 +32,7 @@ void check_way(const StackCase& c, const StackWay& way, Ranks& ranks, const Step
                GemmGrouping grouping = GemmGrouping::per_expert) {
   standin::reset(order_of(way.graph));
   check_stack_way(c, way, ranks, expected, options_for(c, grouping));
+  CHECK(standin::freed_while_held() == 0);
 }
 
 TEST_CASE("stacks on several GPUs give the bits of one") {

@@ -7,8 +7,10 @@
 
 #include "comm/agreement.hpp"
 #include "comm/transport/hier_device_transport.hpp"
+#include "comm/transport/nccl_transport.hpp"
 #include "comm/transport/peer_memory.hpp"
 #include "core/cuda/stream.hpp"
+#include "tests/standin/nccl.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/device_ways.hpp"
@@ -81,7 +83,7 @@ TEST_CASE("memory that GPUs share grows seldom where plans grow slowly") {
     int64_t most = 0;
     for (int batch = 0; batch < kBatches; ++batch) {
       const ExchangePlan plan = rising_plan(batch, random, topology.nodes, rank);
-      const bool moved = transport->reserve({&plan, 1}, DType::f32, kHiddenSize, stream);
+      const bool moved = transport->reserve({&plan, 1}, DType::f32, kHiddenSize, {});
       most = std::max(most, plan.total_recv() * kHiddenSize * dtype_size(DType::f32));
       const int64_t held = transport->buffer_bytes();
       CHECK(held >= most);
@@ -126,7 +128,7 @@ TEST_CASE("a plan on a GPU takes room for rows that cross, not for every token a
   const ExchangePlan plan =
       mostly_local(size, kTokens).plan(contiguous_placement(size, size), rank, topology.nodes);
   const CudaStream stream;
-  transport.reserve({&plan, 1}, DType::bf16, 8, stream);
+  transport.reserve({&plan, 1}, DType::bf16, 8, {});
   const auto exchange = transport.make_exchange();
   exchange->begin(plan);
   ArrayLayout measured;
@@ -136,6 +138,55 @@ TEST_CASE("a plan on a GPU takes room for rows that cross, not for every token a
   CHECK(crossing == (size > 1 ? kTokens / 64 : 0));
   const int64_t of_tokens = kTokens * (sizeof(int32_t) + 2 * sizeof(int64_t));
   CHECK(measured.bytes() < of_tokens + 64 * crossing + kTables);
+}
+
+TEST_CASE("messages of one part wait for no kernel of the part before") {
+  Ranks ranks;
+  if (ranks.comm.size() == 1) return;
+  standin::reset(standin::Order::eager);
+  std::mt19937 random(5);
+  const std::vector<int64_t> tokens(static_cast<size_t>(ranks.comm.size()), 40);
+  const auto routing = random_routing(random, ranks.comm.size(), 8, 2, tokens, Skew::uniform);
+  const ExchangePlan plan =
+      routing.plan(contiguous_placement(8, ranks.comm.size()), ranks.comm.rank());
+  NcclTransport transport(ranks.comm, ranks.watch, {Landing::unpack, 2});
+  const CudaStream stream;
+  transport.reserve({&plan, 1}, DType::f32, 4, {});
+  const auto exchange = transport.make_exchange();
+  exchange->begin(plan);
+  ArrayLayout measured;
+  exchange->lay_out(measured);
+  PinnedBuffer staging(measured.bytes());
+  const DeviceBuffer arrays(measured.bytes());
+  ArrayLayout layout(staging.data(), arrays.data());
+  exchange->lay_out(layout);
+  copy_async(arrays.data(), staging.data(), layout.bytes(), stream);
+  const DeviceBuffer memory(plan.tokens * 4 * dtype_size(DType::f32));
+  const MatrixView x = memory.matrix(DType::f32, plan.tokens, 4);
+  fill_async(x.data, 0, x.bytes(), stream);
+  const int64_t kernels = standin::calls("kernel");
+  const int64_t groups = standin::nccl_groups();
+
+  exchange->dispatch(0, x, stream);
+  bool is_open = false;
+  standin::enqueue_polled(stream,
+                          [&] { return [&] { return is_open; }; });  // as if still unpacking
+  exchange->dispatch(1, x, stream);
+  Watch watch(ranks.comm, 10.0, nullptr);
+  const auto meet = [&](int64_t count) {
+    watch.wait_until(
+        1, [&] { return standin::nccl_groups() - groups >= count; }, [] { return ""; });
+  };
+  meet(2);
+  CHECK(!is_open);
+  is_open = true;
+  transport.wait_for(stream);
+  CHECK(standin::calls("kernel") - kernels == 5);  // two to pack, two to unpack, and that one
+
+  for (const int part : {0, 1}) exchange->give_back(part, stream);
+  meet(4);
+  transport.wait_for(stream);
+  CHECK(standin::calls("kernel") - kernels == 7);
 }
 
 TEST_CASE("ranks agree on whether their GPUs reach each other's memory") {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands in for kernels/fused_gemm_cutlass.cu: reads shapes and addresses when the work is
 // done, as the GPU does, so that a graph that is replayed meets the plan of the day.
-#include <cstring>
+#include <utility>
 
 #include "core/cuda/check_cuda.hpp"
 #include "core/dtype.hpp"
@@ -113,8 +113,16 @@ void run_fused_gemm(const FusedGemm& gemm, void* workspace, DeviceStream stream)
     throw RunError("a fused GEMM without workspace");
   }
   const auto work = [gemm] { run_groups(gemm); };
-  const cudaError_t code =
-      standin::cuda_call("kernel", [&] { return standin::ask(stream.handle, work, workspace); });
+  const auto array = [&](const auto* values) {
+    const auto size = static_cast<int64_t>(sizeof(*values));
+    return standin::MemoryRange{values, values == nullptr ? 0 : size * gemm.groups};
+  };
+  // What the arrays lead to may change between replays of a graph; the arrays may not.
+  standin::MemoryRanges memory = {array(gemm.shapes),     array(gemm.x),     array(gemm.w),
+                                  array(gemm.y),          array(gemm.bias1), array(gemm.bias3),
+                                  array(gemm.in_strides), {workspace, kWorkspaceBytes}};
+  const cudaError_t code = standin::cuda_call(
+      "kernel", [&] { return standin::ask(stream.handle, work, workspace, std::move(memory)); });
   check_cuda(code, "run_fused_gemm");
 }
 

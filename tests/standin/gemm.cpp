@@ -35,11 +35,8 @@ bool is_in_gpu_memory(const GemmMatrix& matrix) {
   return matrix.bytes() == 0 || state().memory.is_gpu(matrix.data, matrix.bytes());
 }
 
-bool overlap(const GemmMatrix& x, const GemmMatrix& y) {
-  const auto first = reinterpret_cast<uintptr_t>(x.data);
-  const auto second = reinterpret_cast<uintptr_t>(y.data);
-  return first < second + static_cast<uintptr_t>(y.bytes()) &&
-         second < first + static_cast<uintptr_t>(x.bytes());
+MemoryRange range(const GemmMatrix& matrix) {
+  return {matrix.data, matrix.bytes()};
 }
 
 }  // namespace
@@ -55,7 +52,12 @@ bool Gemm::fits() const {
 
 bool Gemm::is_in_memory() const {
   return is_in_gpu_memory(a) && is_in_gpu_memory(b) && is_in_gpu_memory(d) &&
-         (beta == 0.0f || is_in_gpu_memory(c)) && !overlap(a, d) && !overlap(b, d);
+         (beta == 0.0f || is_in_gpu_memory(c)) && !overlap(range(a), range(d)) &&
+         !overlap(range(b), range(d));
+}
+
+MemoryRanges Gemm::memory() const {
+  return {range(a), range(b), range(c), range(d)};
 }
 
 void Gemm::run() const {

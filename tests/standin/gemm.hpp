@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "core/dtype.hpp"
+#include "tests/standin/standin.hpp"
 
 namespace hashep::test::standin {
 
@@ -33,6 +34,8 @@ struct Gemm {
   bool fits() const;
   /// Whether operands are live GPU memory, and the result overlaps none but c.
   bool is_in_memory() const;
+  /// What a, b, c and d take up.
+  MemoryRanges memory() const;
   /// Does it, with sums in double, rounded once.
   void run() const;
 };

@@ -87,6 +87,16 @@ int64_t Memory::open_count() const {
   return sum;
 }
 
+int64_t Memory::times_open(const void* data) const {
+  const auto found = blocks_.find(reinterpret_cast<uintptr_t>(data));
+  return found == blocks_.end() ? 0 : found->second.opened;
+}
+
+int64_t Memory::bytes_of(const void* data) const {
+  const auto found = blocks_.find(reinterpret_cast<uintptr_t>(data));
+  return found == blocks_.end() ? 0 : found->second.bytes;
+}
+
 Place Memory::place(const void* data, int64_t bytes) const {
   const auto begin = reinterpret_cast<uintptr_t>(data);
   const uintptr_t end = begin + static_cast<uintptr_t>(bytes);

@@ -36,6 +36,10 @@ class Memory {
   /// Takes back one `open`. False where `data` comes from none.
   bool close(void* data);
   int64_t open_count() const;
+  /// How often it is open; 0 where it is not another process's.
+  int64_t times_open(const void* data) const;
+  /// Bytes of the allocation that begins at `data`; 0 where none does.
+  int64_t bytes_of(const void* data) const;
   /// Allocations that were freed while another process had them mapped.
   int64_t freed_while_mapped() const { return freed_while_mapped_; }
 

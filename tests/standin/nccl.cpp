@@ -3,10 +3,9 @@
 #include <mpi.h>
 #include <nccl.h>
 
-#include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "tests/standin/nccl_state.hpp"
@@ -84,18 +83,20 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* handle, int size, ncclUniqueId i
     auto comm = std::make_unique<ncclComm>();
     comm->rank = rank;
     comm->size = size;
+    const char* const blocking = std::getenv("NCCL_COMM_BLOCKING");  // comes before the config
+    comm->blocking = blocking != nullptr && std::string_view(blocking) == "1";
     if (MPI_Comm_idup(MPI_COMM_WORLD, &comm->link->comm, &comm->request) != MPI_SUCCESS) {
       return ncclInternalError;
     }
+    state().communicators.push_back(comm->link->hold);
     *handle = nccl().comms.add(std::move(comm));
-    ++state().nccl_communicators;
     return begin_progress(**handle, Progress::init);
   });
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t handle, ncclResult_t* async_error) {
   return nccl_call("ncclCommGetAsyncError", [&] {
-    ncclComm* comm = nccl().comms.find(handle);
+    ncclComm* comm = find_comm(handle);
     if (comm == nullptr) return refuse(ncclInvalidArgument, "no communicator");
     *async_error = go_on(*comm);
     return ncclSuccess;
@@ -111,25 +112,72 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
 
 ncclResult_t ncclCommDestroy(ncclComm_t handle) {
   return nccl_release("ncclCommDestroy", [&] {
-    ncclComm* comm = nccl().comms.find(handle);
+    ncclComm* comm = find_comm(handle);
     if (comm == nullptr) return refuse(ncclInvalidArgument, "no communicator");
     if (!comm->finalized || comm->progress != Progress::none) {
       return refuse(ncclInvalidUsage, "the communicator is not finalized");
     }
     const int code = MPI_Comm_free(&comm->link->comm);
-    drop(comm);
+    comm->link->hold->is_gone = true;
     return code == MPI_SUCCESS ? ncclSuccess : ncclInternalError;
   });
 }
 
-// Calls nothing of MPI, as it may come from another thread.
 ncclResult_t ncclCommAbort(ncclComm_t handle) {
   return nccl_release("ncclCommAbort", [&] {
-    const ncclComm* comm = nccl().comms.find(handle);
+    ncclComm* const comm = find_comm(handle);
     if (comm == nullptr) return refuse(ncclInvalidArgument, "no communicator");
-    while (nccl().abort_hangs) std::this_thread::sleep_for(std::chrono::hours(1));
-    comm->link->aborted = true;
-    drop(handle);
+    abort(*comm);
+    return ncclSuccess;
+  });
+}
+
+ncclResult_t ncclMemAlloc(void** data, size_t bytes) {
+  *data = nullptr;
+  return nccl_call("ncclMemAlloc", [&] {
+    if (refuse_in_capture() != cudaSuccess) return ncclUnhandledCudaError;
+    if (bytes == 0 || bytes > size_t{Memory::kGpuBytes}) return ncclUnhandledCudaError;
+    *data = state().memory.allocate(static_cast<int64_t>(bytes), Place::gpu);
+    if (*data == nullptr) return ncclUnhandledCudaError;
+    state().nccl_memory.insert(*data);
+    return ncclSuccess;
+  });
+}
+
+// Waits for nothing: who frees memory that queued work reads or writes is shown so by
+// AddressSanitizer.
+ncclResult_t ncclMemFree(void* data) {
+  return nccl_release("ncclMemFree", [&] {
+    if (!state().nccl_memory.contains(data))
+      return refuse(ncclInvalidArgument, "not NCCL's memory");
+    if (is_held(data, "ncclMemFree")) return refuse(ncclInvalidUsage, "memory that is held");
+    state().nccl_memory.erase(data);
+    return state().memory.free(data, Place::gpu) ? ncclSuccess : ncclInternalError;
+  });
+}
+
+ncclResult_t ncclCommRegister(ncclComm_t handle, void* data, size_t bytes, void** registration) {
+  *registration = nullptr;
+  return nccl_call("ncclCommRegister", [&] {
+    if (const ncclResult_t code = check_ready(handle); code != ncclSuccess) return code;
+    const auto size = static_cast<int64_t>(bytes);
+    if (!state().nccl_memory.contains(data) || !state().memory.is_gpu(data, size)) {
+      return refuse(ncclInvalidArgument, "memory that is not NCCL's");
+    }
+    *registration = reinterpret_cast<void*>(++nccl().registrations);
+    handle->link->hold->registered[*registration] = {data, size};
+    return ncclSuccess;
+  });
+}
+
+ncclResult_t ncclCommDeregister(ncclComm_t handle, void* registration) {
+  return nccl_release("ncclCommDeregister", [&] {
+    if (const ncclResult_t code = check_ready(handle); code != ncclSuccess) return code;
+    auto& registered = handle->link->hold->registered;
+    const auto found = registered.find(registration);
+    if (found == registered.end()) return refuse(ncclInvalidUsage, "not registered");
+    if (is_in_use(*handle, found->second)) return refuse(ncclInvalidUsage, "memory in use");
+    registered.erase(found);
     return ncclSuccess;
   });
 }

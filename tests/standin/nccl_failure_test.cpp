@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/nccl_buffer.hpp"
 #include "tests/standin/nccl.hpp"
 #include "tests/standin/nccl_case.hpp"
 
@@ -26,6 +27,10 @@ TEST_CASE("whichever call fails, the error names it and the rank, and nothing is
       {"ncclGroupEnd", "ncclGroupEnd"},
       {"ncclSend", "ncclSend to rank "},
       {"ncclRecv", "ncclRecv from rank "},
+      {"ncclMemAlloc", "ncclMemAlloc of 64 B"},
+      {"ncclCommRegister", "ncclCommRegister"},
+      {"ncclCommDeregister", nullptr},  // ends without an error
+      {"ncclMemFree", nullptr},
       {"ncclCommFinalize", nullptr},  // ends without an error
       {"ncclCommDestroy", nullptr},
   };
@@ -42,6 +47,8 @@ TEST_CASE("whichever call fails, the error names it and the rank, and nothing is
         text = error_of([&] {
           static_cast<void>(nccl_version());
           NcclCommunicator nccl(ranks.comm, ranks.watch);
+          NcclBuffer buffer(nccl);
+          buffer.reserve(Ring::kBytes);
           for (int i = 0; i < 2; ++i) ring.exchange(nccl, stream);
           wait_for_stream(nccl, ranks.watch, stream);
         });

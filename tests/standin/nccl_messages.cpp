@@ -13,7 +13,10 @@
 namespace hashep::test::standin {
 namespace {
 
-constexpr int kTag = 0;  // MPI keeps the order between two ranks, as NCCL does
+// MPI keeps the order between two ranks, as NCCL does. The tag tells whether the sender's memory is
+// registered.
+constexpr int kPlainTag = 0;
+constexpr int kRegisteredTag = 1;
 
 /// What MPI may still read or write when a run has been given up. Never freed.
 std::vector<std::unique_ptr<std::byte[]>>& given_up() {
@@ -40,14 +43,15 @@ NcclMessages::NcclMessages(MPI_Comm comm, const std::vector<NcclMessage>& messag
     Flight flight{message, std::make_unique<std::byte[]>(bytes)};
     if (message.is_send) {
       std::memcpy(flight.copy.get(), message.data, bytes);
+      const int tag = message.is_registered ? kRegisteredTag : kPlainTag;
       check_mpi(
-          MPI_Isend(flight.copy.get(), count, MPI_BYTE, message.peer, kTag, comm, &flight.request),
+          MPI_Isend(flight.copy.get(), count, MPI_BYTE, message.peer, tag, comm, &flight.request),
           "MPI_Isend");
     } else {
       std::memset(message.data, 0xff, bytes);
-      check_mpi(
-          MPI_Irecv(flight.copy.get(), count, MPI_BYTE, message.peer, kTag, comm, &flight.request),
-          "MPI_Irecv");
+      check_mpi(MPI_Irecv(flight.copy.get(), count, MPI_BYTE, message.peer, MPI_ANY_TAG, comm,
+                          &flight.request),
+                "MPI_Irecv");
     }
     flights_.push_back(std::move(flight));
   }
@@ -71,6 +75,9 @@ bool NcclMessages::is_done() {
     check_mpi(MPI_Get_count(&status, MPI_BYTE, &count), "MPI_Get_count");
     if (count != message.bytes) {
       throw RunError(name_of(message) + " gets " + std::to_string(count));
+    }
+    if ((status.MPI_TAG == kRegisteredTag) != message.is_registered) {
+      throw RunError(name_of(message) + ": memory is registered at one end alone");
     }
     std::memcpy(message.data, flight.copy.get(), static_cast<size_t>(count));
     return true;

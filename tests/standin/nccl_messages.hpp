@@ -16,6 +16,7 @@ struct NcclMessage {
   std::byte* data = nullptr;
   int64_t bytes = 0;
   int peer = 0;
+  bool is_registered = false;
 };
 
 /// The messages of one run of a group on their way, through memory of their own: nothing of MPI's

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/standin/nccl_state.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 #include "tests/standin/nccl.hpp"
@@ -24,8 +28,18 @@ Poll begin_run(const std::shared_ptr<Link>& link, const Group& group) {
 
 ncclResult_t launch(ncclComm& comm) {
   const std::shared_ptr<const Group> group = std::exchange(comm.to_launch, nullptr);
-  const auto work = [link = comm.link, group] { return begin_run(link, *group); };
-  const cudaError_t code = ask_polled(group->stream, work, &comm);
+  MemoryRanges memory;
+  for (const NcclMessage& message : group->messages)
+    memory.push_back({message.data, message.bytes});
+  std::shared_ptr<const void> graph;
+  const CUstream_st* const stream = find_stream(group->stream);
+  if (stream != nullptr && stream->capture != nullptr) {
+    graph = std::make_shared<char>();
+    std::erase_if(comm.captured, [](const Captured& other) { return other.graph.expired(); });
+    comm.captured.push_back({graph, memory});
+  }
+  const auto work = [link = comm.link, group, graph] { return begin_run(link, *group); };
+  const cudaError_t code = ask_polled(group->stream, work, &comm, std::move(memory));
   if (code == cudaErrorInvalidValue) {
     return refuse(ncclInvalidUsage, "a group has no order to the communicator's last one");
   }
@@ -64,8 +78,8 @@ void plan_failure_from_environment() {
   }
 }
 
-bool overlap(const NcclMessage& a, const NcclMessage& b) {
-  return !(a.is_send && b.is_send) && a.data < b.data + b.bytes && b.data < a.data + a.bytes;
+bool collide(const NcclMessage& a, const NcclMessage& b) {
+  return !(a.is_send && b.is_send) && overlap({a.data, a.bytes}, {b.data, b.bytes});
 }
 
 }  // namespace
@@ -86,7 +100,7 @@ ncclResult_t refuse(ncclResult_t code, const char* why) {
 ncclResult_t go_on(ncclComm& comm) {
   if (comm.link->error != ncclSuccess) return comm.link->error;
   if (comm.progress == Progress::none) return ncclSuccess;
-  if (!std::exchange(comm.looked_at, true)) return ncclInProgress;
+  if (!std::exchange(comm.looked_at, true) && !comm.blocking) return ncclInProgress;
   if (comm.progress == Progress::init && !is_made(comm)) return ncclInProgress;
   if (comm.progress == Progress::finalize && !is_finalized(comm)) return ncclInProgress;
   if (comm.progress == Progress::launch) {
@@ -100,11 +114,19 @@ ncclResult_t go_on(ncclComm& comm) {
 ncclResult_t begin_progress(ncclComm& comm, Progress progress) {
   comm.progress = progress;
   comm.looked_at = false;
-  return ncclInProgress;
+  if (!comm.blocking) return ncclInProgress;
+  ncclResult_t code = go_on(comm);
+  for (; code == ncclInProgress; code = go_on(comm)) sched_yield();
+  return code;
+}
+
+ncclComm* find_comm(ncclComm_t handle) {
+  ncclComm* const comm = nccl().comms.find(handle);
+  return comm == nullptr || comm->link->hold->is_gone ? nullptr : comm;
 }
 
 ncclResult_t check_ready(ncclComm_t handle) {
-  const ncclComm* comm = nccl().comms.find(handle);
+  const ncclComm* comm = find_comm(handle);
   if (comm == nullptr) return refuse(ncclInvalidArgument, "no communicator");
   if (comm->link->error != ncclSuccess) return comm->link->error;
   if (comm->progress != Progress::none) {
@@ -113,7 +135,28 @@ ncclResult_t check_ready(ncclComm_t handle) {
   return comm->finalized ? refuse(ncclInvalidUsage, "the communicator was finalized") : ncclSuccess;
 }
 
-ncclResult_t add_message(const NcclMessage& message, ncclDataType_t type, ncclComm_t comm,
+bool is_registered(const ncclComm& comm, const MemoryRange& range) {
+  const auto begin = reinterpret_cast<uintptr_t>(range.data);
+  const auto holds_it = [&](const auto& entry) {
+    const auto first = reinterpret_cast<uintptr_t>(entry.second.data);
+    return first <= begin && begin + static_cast<uintptr_t>(range.bytes) <=
+                                 first + static_cast<uintptr_t>(entry.second.bytes);
+  };
+  const auto& registered = comm.link->hold->registered;
+  return std::any_of(registered.begin(), registered.end(), holds_it);
+}
+
+bool is_in_use(const ncclComm& comm, const MemoryRange& range) {
+  const auto uses_it = [&](const NcclMessage& message) {
+    return overlap({message.data, message.bytes}, range);
+  };
+  return std::any_of(comm.groups.begin(), comm.groups.end(), [&](const auto& weak) {
+    const std::shared_ptr<const Group> group = weak.lock();
+    return group != nullptr && std::any_of(group->messages.begin(), group->messages.end(), uses_it);
+  });
+}
+
+ncclResult_t add_message(NcclMessage message, ncclDataType_t type, ncclComm_t comm,
                          cudaStream_t stream) {
   Group& group = nccl().group;
   if (const ncclResult_t code = check_ready(comm); code != ncclSuccess) return code;
@@ -132,9 +175,10 @@ ncclResult_t add_message(const NcclMessage& message, ncclDataType_t type, ncclCo
     return refuse(ncclInvalidUsage, "a group with several communicators or streams");
   }
   if (std::any_of(group.messages.begin(), group.messages.end(),
-                  [&](const NcclMessage& other) { return overlap(message, other); })) {
+                  [&](const NcclMessage& other) { return collide(message, other); })) {
     return refuse(ncclInvalidUsage, "messages of a group overlap");
   }
+  message.is_registered = is_registered(*comm, {message.data, message.bytes});
   group.comm = comm;
   group.stream = stream;
   group.messages.push_back(message);
@@ -151,10 +195,25 @@ ncclResult_t end_group() {
   return begin_progress(*group.comm, Progress::launch);
 }
 
-void drop(ncclComm_t comm) {
-  state().workspaces.erase(comm);
-  --state().nccl_communicators;
-  nccl().comms.remove(comm);
+void abort(ncclComm& comm) {
+  constexpr auto kTeardown = std::chrono::milliseconds(20);
+  const std::shared_ptr<CommunicatorHold> hold = comm.link->hold;
+  const bool hangs = nccl().abort_hangs;
+  std::vector<std::weak_ptr<const void>> graphs;
+  for (const Captured& captured : comm.captured) {
+    if (captured.graph.expired()) continue;
+    graphs.push_back(captured.graph);
+    hold->captured.insert(hold->captured.end(), captured.memory.begin(), captured.memory.end());
+  }
+  hold->is_aborting = true;  // captured is read from now on
+  comm.link->aborted = true;
+  while (hangs) std::this_thread::sleep_for(std::chrono::hours(1));
+  // As NCCL does: graphs keep what their messages need.
+  while (!std::all_of(graphs.begin(), graphs.end(), [](const auto& g) { return g.expired(); })) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  std::this_thread::sleep_for(kTeardown);
+  hold->is_gone = true;
 }
 
 void nccl_async_error(int code, int64_t n) {

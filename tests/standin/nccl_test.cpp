@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The owner of a communicator, on the stand-in's NCCL, and that itself.
+#include <cuda_runtime_api.h>
 #include <nccl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "comm/nccl_buffer.hpp"
 #include "core/cuda/graph.hpp"
 #include "tests/standin/nccl.hpp"
 #include "tests/standin/nccl_case.hpp"
@@ -224,11 +229,14 @@ TEST_CASE("a communicator whose end does not come is aborted") {
   const Ring ring;
   auto nccl = std::make_unique<NcclCommunicator>(ranks.comm, ranks.watch);
   // NCCL waits until no graph holds an exchange.
-  const CudaGraph graph(stream, [&] { ring.exchange(*nccl, stream); });
+  auto graph = std::make_unique<CudaGraph>(stream, [&] { ring.exchange(*nccl, stream); });
   nccl.reset();
   CHECK(standin::calls("ncclCommFinalize") == 1);
   CHECK(standin::calls("ncclCommDestroy") == 0);
   CHECK(standin::calls("ncclCommAbort") == 1);
+  CHECK(standin::alive().objects == 3);  // the stream, the graph and the communicator
+  graph.reset();
+  while (standin::alive().objects > 1) std::this_thread::yield();
 }
 
 TEST_CASE("an aborted communicator is of no use, and abort does not hang") {
@@ -239,19 +247,157 @@ TEST_CASE("an aborted communicator is of no use, and abort does not hang") {
     const Ring ring;
     NcclCommunicator nccl(ranks.comm, ranks.watch);
     ring.exchange(nccl, stream);
-    nccl.abort();
-    nccl.abort();
+    nccl.begin_abort();
+    CHECK(nccl.end_abort());
+    nccl.begin_abort();
+    CHECK(nccl.end_abort());
     CHECK_NOTHROW(nccl.check());
     CHECK_THAT(error_of([&] { ring.exchange(nccl, stream); }), ContainsSubstring("was aborted"));
     stream.synchronize();  // what was on its way has ended
     CHECK(standin::calls("ncclCommAbort") == 1);
     NcclCommunicator hanging(ranks.comm, ranks.watch);
     standin::nccl_hang_abort();
-    hanging.abort();
+    hanging.begin_abort();
+    CHECK(!hanging.end_abort());
     CHECK(standin::calls("ncclCommAbort") == 2);
   }
   CHECK(standin::alive().objects == 1);  // what NCCL does not give back
   CHECK_THROWS_AS(standin::reset(Order::lazy), RunError);
+}
+
+TEST_CASE("an abort ends when no graph holds an exchange any more") {
+  standin::reset(Order::lazy);
+  {
+    Ranks ranks;
+    const CudaStream stream;
+    NcclCommunicator nccl(ranks.comm, ranks.watch);
+    void* memory = nullptr;
+    REQUIRE(cudaMalloc(&memory, 2) == cudaSuccess);
+    auto* const bytes = static_cast<std::byte*>(memory);
+    const auto meet = [&] {
+      nccl.exchange([&] {
+        nccl.send(bytes, 1, nccl.rank(), stream);
+        nccl.receive(bytes + 1, 1, nccl.rank(), stream);
+      });
+    };
+    auto graph = std::make_unique<CudaGraph>(stream, meet);
+    std::atomic<bool> is_back = false;
+    std::thread aborting([&is_back, comm = nccl.get()] {
+      ncclCommAbort(comm);
+      is_back = true;
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    CHECK(!is_back);
+    graph.reset();
+    CHECK(cudaFree(memory) == cudaErrorInvalidValue);  // it may still be sent or received
+    aborting.join();
+    CHECK(cudaFree(memory) == cudaSuccess);
+    CHECK(standin::freed_while_held() == 1);
+    CHECK(standin::alive().objects == 1);  // the stream
+  }
+  CHECK_THROWS_AS(standin::reset(Order::lazy), RunError);
+}
+
+TEST_CASE("memory for messages is NCCL's own and registered as long as it is there") {
+  standin::reset(Order::lazy);
+  {
+    Ranks ranks;
+    const CudaStream stream;
+    NcclCommunicator nccl(ranks.comm, ranks.watch);
+    NcclBuffer from(nccl);
+    NcclBuffer to(nccl);
+    int64_t waits = 0;
+    const BeforeFree before_free = [&] {
+      ++waits;
+      wait_for_stream(nccl, ranks.watch, stream);
+    };
+    const int next = (nccl.rank() + 1) % nccl.size();
+    const int before = (nccl.rank() + nccl.size() - 1) % nccl.size();
+    for (const int64_t bytes : {64, 60, 300}) {
+      CHECK(from.reserve(bytes, before_free) == (bytes != 60));
+      CHECK(to.reserve(bytes, before_free) == (bytes != 60));
+      CHECK(from.capacity() == std::max<int64_t>(bytes, 64));
+      fill_async(from.data(), nccl.rank() + 1, bytes, stream);
+      nccl.exchange([&] {
+        nccl.send(from.data(), bytes, next, stream);
+        nccl.receive(to.data(), bytes, before, stream);
+      });
+      if (bytes != 60) continue;  // on its way while memory grows
+      wait_for_stream(nccl, ranks.watch, stream);
+      CHECK(to.data()[bytes - 1] == static_cast<std::byte>(before + 1));
+    }
+    CHECK(waits == 2);
+    CHECK(standin::alive().device_bytes == 2 * 300);
+    CHECK(standin::calls("ncclMemAlloc") == 4);
+    CHECK(standin::calls("ncclCommRegister") == 4);
+    CHECK(standin::calls("ncclCommDeregister") == 2);
+    // Neither the runtime's to free, nor anyone's while it is registered.
+    CHECK(cudaFree(from.data()) == cudaErrorInvalidValue);
+    CHECK(standin::freed_while_held() == 0);
+    CHECK_THAT(error_of([&] { NcclBuffer(nccl).reserve(int64_t{1} << 40); }),
+               ContainsSubstring("ncclMemAlloc of 1024.00 GiB failed with code 1: "));
+    wait_for_stream(nccl, ranks.watch, stream);
+  }
+  CHECK(standin::calls("ncclCommDeregister") == 4);
+  CHECK(standin::calls("ncclMemFree") == 4);
+  check_nothing_left();
+}
+
+TEST_CASE("memory registered at one end of a message alone is an error of the stream") {
+  standin::reset(Order::lazy);
+  {
+    Ranks ranks;
+    const CudaStream stream;
+    NcclCommunicator nccl(ranks.comm, ranks.watch);
+    NcclBuffer from(nccl);
+    from.reserve(Ring::kBytes);
+    const Ring ring;
+    nccl.exchange([&] {
+      nccl.send(from.data(), 8, nccl.rank(), stream);
+      nccl.receive(ring.to.data(), 8, nccl.rank(), stream);
+    });
+    CHECK_THROWS_AS(stream.synchronize(), RunError);
+  }
+  check_nothing_left();
+}
+
+TEST_CASE("memory stays while an exchange is aborted, and goes with the communicator") {
+  standin::reset(Order::lazy);
+  CHECK_THROWS_AS(
+      [] {
+        Ranks ranks;
+        const CudaStream stream;
+        NcclCommunicator nccl(ranks.comm, ranks.watch);
+        NcclBuffer buffer(nccl);
+        buffer.reserve(Ring::kBytes);
+        throw RunError("some other failure");
+      }(),
+      RunError);
+  CHECK(standin::calls("ncclCommAbort") == 1);
+  CHECK(standin::calls("ncclCommDeregister") == 0);  // which could wait for a lost rank
+  CHECK(standin::calls("ncclMemFree") == 1);
+  CHECK(standin::freed_while_held() == 0);
+  check_nothing_left();
+}
+
+TEST_CASE("a communicator that the environment makes a blocking one does as well") {
+  standin::reset(Order::lazy);
+  setenv("NCCL_COMM_BLOCKING", "1", 1);
+  {
+    Ranks ranks;
+    const CudaStream stream;
+    NcclCommunicator nccl(ranks.comm, ranks.watch);
+    const Ring ring;
+    fill_async(ring.from.data(), nccl.rank() + 1, Ring::kBytes, stream);
+    ring.exchange(nccl, stream);
+    wait_for_stream(nccl, ranks.watch, stream);
+    const int before = (nccl.rank() + nccl.size() - 1) % nccl.size();
+    CHECK(ring.to.data()[0] == static_cast<std::byte>(before + 1));
+  }
+  unsetenv("NCCL_COMM_BLOCKING");
+  CHECK(standin::calls("ncclCommDestroy") == 1);
+  CHECK(standin::calls("ncclCommAbort") == 0);
+  check_nothing_left();
 }
 
 TEST_CASE("ranks that share a GPU are hosts of their own to NCCL") {

@@ -36,6 +36,22 @@ void require_places(const PeerFlags& flags) {
   require_place(flags.status, sizeof(PeerWaitStatus), standin::Place::pinned);
 }
 
+int64_t flag_bytes(const PeerFlags& flags) {
+  return int64_t{flags.num_marks} * flags.num_peers * static_cast<int64_t>(sizeof(int64_t));
+}
+
+/// All of it stands as long as the flags do, peers' memory too.
+standin::MemoryRanges memory_of(const PeerFlags& flags) {
+  standin::MemoryRanges memory = {{flags.own, flag_bytes(flags)},
+                                  {flags.status, sizeof(PeerWaitStatus)}};
+  const auto peers = flags.num_peers * static_cast<int64_t>(sizeof(int64_t*));
+  if (!standin::state().memory.is_gpu(flags.peers, peers)) return memory;  // an error when it runs
+  for (int peer = 0; peer < flags.num_peers; ++peer) {
+    memory.push_back({flags.peers[peer], flag_bytes(flags)});
+  }
+  return memory;
+}
+
 /// One run of a step.
 class FlagRun {
  public:
@@ -87,9 +103,10 @@ class FlagRun {
 
 void step_flags(const PeerFlags& flags, const FlagStep& step, DeviceStream stream) {
   check_flag_step(flags, step);
-  const int code = standin::enqueue_polled(stream, [flags, step]() -> standin::Poll {
+  const auto work = [flags, step]() -> standin::Poll {
     return [run = FlagRun(flags, step)]() mutable { return run.is_done(); };
-  });
+  };
+  const int code = standin::enqueue_polled(stream, work, memory_of(flags));
   check_cuda(static_cast<cudaError_t>(code), "step_flags");
 }
 

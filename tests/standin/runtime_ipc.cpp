@@ -16,7 +16,7 @@ extern "C" {
 cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t* handle, void* data) {
   return cuda_call("cudaIpcGetMemHandle", [&] {
     const SharedBlock::Name* name = state().memory.name(data);
-    if (name == nullptr) return cudaErrorInvalidValue;
+    if (name == nullptr || state().nccl_memory.contains(data)) return cudaErrorInvalidValue;
     *handle = {};
     std::memcpy(handle, name, sizeof(*name));
     return cudaSuccess;
@@ -39,6 +39,9 @@ cudaError_t cudaIpcOpenMemHandle(void** data, cudaIpcMemHandle_t handle, unsigne
 cudaError_t cudaIpcCloseMemHandle(void* data) {
   return cuda_release("cudaIpcCloseMemHandle", [&] {
     if (const cudaError_t code = refuse_in_capture(); code != cudaSuccess) return code;
+    if (state().memory.times_open(data) == 1 && is_held(data, "cudaIpcCloseMemHandle")) {
+      return cudaErrorInvalidValue;
+    }
     return state().memory.close(data) ? cudaSuccess : cudaErrorInvalidValue;
   });
 }

@@ -36,12 +36,6 @@ bool is_kind(Place from, Place to, cudaMemcpyKind kind) {
   return false;
 }
 
-bool overlap(const void* a, const void* b, size_t bytes) {
-  const auto first = reinterpret_cast<uintptr_t>(a);
-  const auto second = reinterpret_cast<uintptr_t>(b);
-  return first < second + bytes && second < first + bytes;
-}
-
 }  // namespace
 
 extern "C" {
@@ -55,6 +49,8 @@ cudaError_t cudaFree(void* data) {
     if (data == nullptr) return cudaSuccess;
     if (const cudaError_t code = refuse_in_capture(); code != cudaSuccess) return code;
     run_all();
+    if (state().nccl_memory.contains(data)) return cudaErrorInvalidValue;
+    if (is_held(data, "cudaFree")) return cudaErrorInvalidValue;
     return state().memory.free(data, Place::gpu) ? cudaSuccess : cudaErrorInvalidValue;
   });
 }
@@ -80,6 +76,7 @@ cudaError_t cudaFreeHost(void* data) {
   return cuda_release("cudaFreeHost", [&] {
     if (data == nullptr) return cudaSuccess;
     if (const cudaError_t code = refuse_in_capture(); code != cudaSuccess) return code;
+    if (is_held(data, "cudaFreeHost")) return cudaErrorInvalidValue;
     return state().memory.free(data, Place::pinned) ? cudaSuccess : cudaErrorInvalidValue;
   });
 }
@@ -90,10 +87,11 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
                             cudaStream_t stream) {
   return cuda_call("cudaMemcpyAsync", [&] {
     if (bytes == 0) return cudaSuccess;
-    const Place source = state().memory.place(from, static_cast<int64_t>(bytes));
-    const Place target = state().memory.place(to, static_cast<int64_t>(bytes));
+    const auto size = static_cast<int64_t>(bytes);
+    const Place source = state().memory.place(from, size);
+    const Place target = state().memory.place(to, size);
     if (source == Place::broken || target == Place::broken || target == Place::pageable ||
-        !is_kind(source, target, kind) || overlap(from, to, bytes)) {
+        !is_kind(source, target, kind) || overlap({from, size}, {to, size})) {
       return cudaErrorInvalidValue;
     }
     if (source == Place::pageable) {
@@ -104,15 +102,17 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
         std::memcpy(to, copy.data(), copy.size());
       });
     }
-    return ask_copy(stream, [=] { std::memcpy(to, from, bytes); });
+    return ask_copy(
+        stream, [=] { std::memcpy(to, from, bytes); }, {{from, size}, {to, size}});
   });
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
   return cuda_call("cudaMemsetAsync", [&] {
     if (bytes == 0) return cudaSuccess;
-    if (!state().memory.is_gpu(to, static_cast<int64_t>(bytes))) return cudaErrorInvalidValue;
-    return ask(stream, [=] { std::memset(to, value, bytes); });
+    const auto size = static_cast<int64_t>(bytes);
+    if (!state().memory.is_gpu(to, size)) return cudaErrorInvalidValue;
+    return ask(stream, [=] { std::memset(to, value, bytes); }, nullptr, {{to, size}});
   });
 }
 

@@ -31,8 +31,8 @@ constexpr int kQueues = 8;  // what CUDA_DEVICE_MAX_CONNECTIONS is where it is n
 
 /// Forgets failures, counts and queued work, sets the number of GPUs to 1 (or to what the
 /// environment says: HASHEP_STANDIN_GPUS) and the order; `queues` is of Order::queues. Throws where
-/// memory, streams, events, graphs or handles are still alive: they have leaked. Without a `reset`
-/// the order is what HASHEP_STANDIN_ORDER says, or eager.
+/// memory, streams, events, graphs or handles are still alive: they have leaked; and where memory
+/// was freed while held. Without a `reset` the order is what HASHEP_STANDIN_ORDER says, or eager.
 void reset(Order order, int queues = kQueues);
 
 void set_gpu_count(int count);
@@ -40,9 +40,17 @@ void set_gpu_count(int count);
 /// Whether a GPU can reach another one's memory, which it can after `reset`.
 void set_peer_access(bool possible);
 
+/// Memory whose address work was given.
+struct MemoryRange {
+  const void* data = nullptr;
+  int64_t bytes = 0;
+};
+using MemoryRanges = std::vector<MemoryRange>;
+
 /// Queues `work` on a stream, as a kernel's launch does: recorded instead while it is captured.
-/// What stands in for kernels calls this. Returns what a launch returns: a cudaError_t as int.
-int enqueue(DeviceStream stream, std::function<void()> work);
+/// What stands in for kernels calls this. `memory`: what its arguments point to, which a graph
+/// holds. Returns what a launch returns: a cudaError_t as int.
+int enqueue(DeviceStream stream, std::function<void()> work, MemoryRanges memory = {});
 
 /// True when the work is done. Called again and again until then, never after; must not block.
 using Poll = std::function<bool()>;
@@ -57,7 +65,7 @@ using Work = std::function<Poll()>;
 /// work ends as it is. So it does, with cudaErrorLaunchTimeout and a line on stderr, where a call
 /// waits for it and for long nothing is done: what it waits for stands behind it, or is not asked
 /// for at all.
-int enqueue_polled(DeviceStream stream, Work work);
+int enqueue_polled(DeviceStream stream, Work work, MemoryRanges memory = {});
 
 /// The call of this name ("cudaMalloc", "cublasLtMatmul", "kernel" for `enqueue`) fails with `code`
 /// (a cudaError_t, cublasStatus_t or ncclResult_t) when it is made for the n-th time from now, n
@@ -95,6 +103,11 @@ Alive alive();
 /// Memory that was freed while another process had it mapped, which CUDA leaves undefined. Who
 /// reads it there finds 0xff.
 int64_t freed_while_mapped();
+
+/// Times that memory was to be freed or unmapped while a graph held its address, or NCCL did: CUDA
+/// would do it, and a replay would write to whatever comes to stand there. Here it is refused, with
+/// a line on stderr, and the memory stays.
+int64_t freed_while_held();
 
 /// Work queued and not done, over all streams.
 int64_t queued();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stand-in's captures and graphs, through the calls of the runtime alone.
+#include "core/error.hpp"
 #include "tests/standin/handles.hpp"
 
 using namespace hashep;
@@ -286,4 +287,41 @@ TEST_CASE("copies in a graph move what is in memory when it is launched") {
     REQUIRE(cudaGraphLaunch(graph.exec, stream) == cudaSuccess);
     CHECK(gpu[0] == value);
   }
+}
+
+TEST_CASE("memory whose address a graph has cannot be freed before the graph") {
+  standin::reset(Order::lazy);
+  Handles handles;
+  const auto stream = handles.stream();
+  void* filled = nullptr;
+  void* copied = nullptr;
+  void* pinned = nullptr;
+  void* read = nullptr;
+  REQUIRE(cudaMalloc(&filled, 64) == cudaSuccess);
+  REQUIRE(cudaMalloc(&copied, 64) == cudaSuccess);
+  REQUIRE(cudaMalloc(&read, 64) == cudaSuccess);
+  REQUIRE(cudaHostAlloc(&pinned, 64, cudaHostAllocDefault) == cudaSuccess);
+  {
+    begin(stream);
+    REQUIRE(cudaMemsetAsync(static_cast<std::byte*>(filled) + 8, 0, 8, stream) == cudaSuccess);
+    REQUIRE(cudaMemcpyAsync(copied, pinned, 64, cudaMemcpyDefault, stream) == cudaSuccess);
+    REQUIRE(standin::enqueue({stream}, [] {}, {{read, 1}}) == cudaSuccess);
+    const Graph graph(stream);
+    CHECK(cudaFree(filled) == cudaErrorInvalidValue);
+    CHECK(cudaFree(copied) == cudaErrorInvalidValue);
+    CHECK(cudaFree(read) == cudaErrorInvalidValue);
+    CHECK(cudaFreeHost(pinned) == cudaErrorInvalidValue);
+    CHECK(standin::freed_while_held() == 4);
+    CHECK(standin::alive().device_bytes == 3 * 64);
+    void* other = nullptr;  // in no graph
+    REQUIRE(cudaMalloc(&other, 64) == cudaSuccess);
+    CHECK(cudaFree(other) == cudaSuccess);
+    CHECK(standin::freed_while_held() == 4);
+  }
+  CHECK(cudaFree(filled) == cudaSuccess);
+  CHECK(cudaFree(copied) == cudaSuccess);
+  CHECK(cudaFree(read) == cudaSuccess);
+  CHECK(cudaFreeHost(pinned) == cudaSuccess);
+  CHECK(standin::freed_while_held() == 4);
+  CHECK_THROWS_AS(standin::reset(Order::lazy), RunError);  // handles has a stream, and this
 }

@@ -3,10 +3,12 @@
 
 #include <cuda_runtime_api.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,16 @@ namespace hashep::test::standin {
 /// What a handle of cuBLAS points to.
 struct BlasObject {
   virtual ~BlasObject() = default;
+};
+
+/// What a communicator of NCCL holds. It ends in a thread of its own where it is aborted.
+struct CommunicatorHold {
+  std::atomic<bool> is_aborting = false;
+  std::atomic<bool> is_gone = false;
+  MemoryRanges captured;  // of messages in graphs when it was aborted: NCCL's until it is gone
+  std::map<const void*, MemoryRange> registered;  // by handle
+
+  bool holds(const MemoryRange& range) const;
 };
 
 /// All that the stand-in knows. The C functions that it stands in for have no place for an object
@@ -54,8 +66,10 @@ struct State {
   Table<CUgraphExec_st> graph_execs;
   std::weak_ptr<const GraphNodes> last_graph;
   Table<BlasObject> blas_objects;
-  std::shared_ptr<void> nccl;               // what nccl.cpp knows; null before its first call
-  int64_t nccl_communicators = 0;           // alive
+  std::shared_ptr<void> nccl;  // what nccl.cpp knows; null before its first call
+  std::set<const void*>
+      nccl_memory;  // of ncclMemAlloc, which is not the runtime's to free or share
+  std::vector<std::shared_ptr<const CommunicatorHold>> communicators;
   std::map<const void*, Clock> workspaces;  // where the last use of each stands
   int64_t streams_made = 0;
   Clock host_clock;
@@ -64,6 +78,7 @@ struct State {
   int64_t replays = 0;  // asked for
   bool moving = false;  // queues are being worked on
   int in_vain = 0;      // questions since one was answered by yes
+  int64_t freed_while_held = 0;
 };
 State& state();
 
@@ -97,9 +112,17 @@ cudaError_t cuda_release(const char* call, Body&& body) {
 CUstream_st* find_stream(cudaStream_t handle);
 
 /// Asks a stream for work: recorded where it is captured, else queued. Where it uses a workspace
-/// that earlier work uses, it must come after that: cudaErrorInvalidValue.
-cudaError_t ask(cudaStream_t stream, std::function<void()> work, const void* workspace = nullptr);
-cudaError_t ask_polled(cudaStream_t stream, Work work, const void* workspace = nullptr);
-cudaError_t ask_copy(cudaStream_t stream, std::function<void()> work);
+/// that earlier work uses, it must come after that: cudaErrorInvalidValue. `memory`: what it has
+/// the addresses of.
+cudaError_t ask(cudaStream_t stream, std::function<void()> work, const void* workspace = nullptr,
+                MemoryRanges memory = {});
+cudaError_t ask_polled(cudaStream_t stream, Work work, const void* workspace = nullptr,
+                       MemoryRanges memory = {});
+cudaError_t ask_copy(cudaStream_t stream, std::function<void()> work, MemoryRanges memory = {});
+
+bool overlap(const MemoryRange& a, const MemoryRange& b);
+/// Whether the allocation that begins at `data` must stay, which it notes: an instantiated graph
+/// has its address, or a communicator does. For calls that free.
+bool is_held(const void* data, const char* call);
 
 }  // namespace hashep::test::standin

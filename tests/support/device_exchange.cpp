@@ -20,14 +20,18 @@ HostDrivenTransport::HostDrivenTransport(std::unique_ptr<DeviceTransport> transp
       exchange_(transport_->make_exchange()) {}
 
 HostDrivenTransport::~HostDrivenTransport() {
-  if (std::uncaught_exceptions() > 0) transport_->abort();
+  const bool fails = std::uncaught_exceptions() > 0;
+  if (fails) transport_->begin_abort();
+  captured_.reset();
+  if (fails) transport_->end_abort();
 }
 
 void HostDrivenTransport::reserve(std::span<const ExchangePlan> plans, DType dtype,
                                   int64_t hidden_size) {
   dtype_ = dtype;
   hidden_size_ = hidden_size;
-  transport_->reserve(plans, dtype, hidden_size, stream_);
+  captured_.reset();
+  transport_->reserve(plans, dtype, hidden_size, [this] { transport_->wait_for(stream_); });
 }
 
 void HostDrivenTransport::prepare(const ExchangePlan& plan) {
@@ -96,6 +100,7 @@ MatrixView HostDrivenTransport::dispatch(const ExchangePlan& plan, ConstMatrixVi
 
 void HostDrivenTransport::combine(const ExchangePlan& plan, std::span<const float> weights,
                                   ConstMatrixView shared, MatrixView y) {
+  captured_.reset();
   const MatrixView rows = transport_->expert_rows(plan);
   if (rows.bytes() > 0) {
     PinnedBuffer host(rows.bytes());

@@ -39,6 +39,13 @@ DeviceStackExperts make_experts(const ModelConfig& config, std::span<const Place
   return experts;
 }
 
+/// Keeps what may still be read and written until the process ends.
+template <typename T>
+void leave(T object) {
+  static auto* const left = new std::vector<T>;
+  left->push_back(std::move(object));
+}
+
 std::string describe_gemms(const CudaExecOptions& options) {
   const size_t version = cublasLtGetVersion();
   const std::string text = "cuBLAS " + std::to_string(version / 10000) + "." +
@@ -59,7 +66,10 @@ CudaStack::CudaStack(const ModelConfig& config, const WeightSource& weights,
       implementation_(describe_gemms(options)),
       transport_(transport ? std::move(transport) : std::make_unique<LocalDeviceTransport>()),
       exchange_(CudaStream::Priority::highest),
-      before_free_([this] { transport_->wait_for(stream_); }),
+      before_free_([this] {
+        transport_->wait_for(stream_);
+        graphs_.drop_graphs();
+      }),
       lanes_(options.lanes, options.workspace_bytes, before_free_),
       experts_(make_experts(config, placements, ep_rank, options, lt_, lanes_)),
       graphs_(options.graph) {
@@ -80,14 +90,21 @@ CudaStack::CudaStack(const ModelConfig& config, const WeightSource& weights,
 
 CudaStack::~CudaStack() {
   // Buffers go with this object; what still reads and writes them has to be done first. Where an
-  // error unwinds, other ranks may never do their part of it.
-  if (std::uncaught_exceptions() > 0) transport_->abort();
+  // error unwinds, other ranks may never do their part of it. Graphs go before what they hold.
+  const bool fails = std::uncaught_exceptions() > 0;
+  if (fails) transport_->begin_abort();
+  graphs_.drop_graphs();
+  const bool is_over = !fails || transport_->end_abort();
   try {
     uploads_.synchronize();
     exchange_.synchronize();
     stream_.synchronize();
   } catch (const std::exception&) {
     // The GPU has failed, and whoever waited for it has said so.
+  }
+  if (!is_over) {
+    leave(std::move(transport_));
+    leave(std::move(slots_));
   }
 }
 
@@ -153,19 +170,21 @@ bool CudaStack::reserve(const Slot& slot) {
     recv = std::max(recv, layer.total_recv());
     assignments = std::max(assignments, slot.rows * layer.top_k);
   }
-  bool moved = transport_->reserve(plan.layers, options_.dtype, config_.hidden_size, stream_);
-  moved |= experts_.routed.reserve(recv, before_free_);
-  if (options_.residual) moved |= workspace_.output.reserve(slot.rows * row_bytes);
+  bool moved = transport_->reserve(plan.layers, options_.dtype, config_.hidden_size, before_free_);
+  moved |= experts_.routed.reserve(recv);
+  if (options_.residual) {
+    moved |= workspace_.output.reserve(slot.rows * row_bytes, before_free_);
+  }
   if (config_.score != Score::none) {
-    moved |= workspace_.weights.reserve(assignments * dtype_size(DType::f32));
+    moved |= workspace_.weights.reserve(assignments * dtype_size(DType::f32), before_free_);
   }
   const int64_t state_bytes = state_rows(slot) * row_bytes;
-  if (state_.reserve(state_bytes)) {
+  if (state_.reserve(state_bytes, before_free_)) {
     moved = true;
     // Rows that no token stands in are computed too, and their results thrown away.
     fill_async(state_.data(), 0, state_.capacity(), stream_);
   }
-  if (experts_.shared) moved |= workspace_.shared.reserve(state_bytes);
+  if (experts_.shared) moved |= workspace_.shared.reserve(state_bytes, before_free_);
   return moved;
 }
 
@@ -225,7 +244,7 @@ void CudaStack::prepare(const BatchPlan& plan) {
     moved |= !graphs_.knows(slot.shape);
   }
   if (!moved) return find_graph(slot);
-  // Addresses that others have noted are void.
+  // Addresses that others have noted are void. Where memory went, graphs went before it.
   graphs_.drop_graphs();
   for (Slot& other : slots_) {
     if (!other.is_pending) continue;

@@ -129,7 +129,8 @@ class CudaStack {
   CudaStream exchange_;  // of dispatch, where it overlaps
   CudaStream uploads_;   // of plans
   LayerStreams::Events events_;
-  // Memory grows while steps are under way, which may be waiting for ranks that are lost.
+  // Memory grows while steps are under way, which may be waiting for ranks that are lost, and while
+  // graphs hold it.
   BeforeFree before_free_;
   CublasLtHandle lt_;
   GemmLanes lanes_;

@@ -23,8 +23,8 @@ void DevicePlan::begin(const BatchPlan& plan, int64_t rows) {
 bool DevicePlan::upload(const CudaStream& uploads, const BeforeFree& before_free) {
   ArrayLayout measured;
   lay_out(measured);
-  staging_.reserve(measured.bytes(), before_free);
-  const bool moved = arrays_.reserve(measured.bytes(), before_free);
+  bool moved = staging_.reserve(measured.bytes(), before_free);
+  moved |= arrays_.reserve(measured.bytes(), before_free);
   ArrayLayout layout(staging_.data(), arrays_.data());
   lay_out(layout);
   copy_async(arrays_.data(), staging_.data(), layout.bytes(), uploads);

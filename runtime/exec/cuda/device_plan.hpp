@@ -38,7 +38,7 @@ class DevicePlan {
   void begin(const BatchPlan& plan, int64_t rows);
 
   /// Copies all arrays, on the stream of uploads; the step that used them last is done. True where
-  /// the arrays have moved. Ahead of the step.
+  /// the arrays, or what they are copied from, have moved. Ahead of the step.
   bool upload(const CudaStream& uploads, const BeforeFree& before_free);
 
   /// `stream` goes on when the arrays are there.

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/nccl_buffer.hpp"
+
+#include <nccl.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "comm/unguarded_call.hpp"
+#include "core/cuda/check_cuda.hpp"
+#include "core/units.hpp"
+
+namespace hashep {
+namespace {
+
+void warn_nccl(ncclResult_t code, const char* call) {
+  if (code == ncclSuccess) return;
+  std::fprintf(stderr, "hashep: warning: %s failed with code %d: %s\n", call,
+               static_cast<int>(code), ncclGetErrorString(code));
+}
+
+}  // namespace
+
+bool NcclBuffer::reserve(int64_t bytes, const BeforeFree& before_free) {
+  if (bytes <= capacity_) return false;
+  if (data_ != nullptr && before_free) before_free();
+  release();
+  void* memory = nullptr;
+  const auto size = static_cast<size_t>(bytes);
+  nccl_.check_call(ncclMemAlloc(&memory, size), "ncclMemAlloc of " + format_bytes(bytes));
+  data_ = static_cast<std::byte*>(memory);
+  capacity_ = bytes;
+  nccl_.check_call(ncclCommRegister(nccl_.get(), data_, size, &registration_), "ncclCommRegister");
+  return true;
+}
+
+void NcclBuffer::release() noexcept {
+  if (data_ == nullptr) return;
+  // Deregistering asks the ranks that have mapped the memory: one that is lost would not answer.
+  if (std::uncaught_exceptions() > 0) nccl_.begin_abort();
+  warn_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");  // which ncclMemFree need not do
+  if (end_registration()) warn_nccl(ncclMemFree(data_), "ncclMemFree");
+  data_ = nullptr;
+  capacity_ = 0;
+  registration_ = nullptr;
+}
+
+bool NcclBuffer::end_registration() noexcept {
+  if (nccl_.get() == nullptr) return nccl_.end_abort();  // with the communicator it has ended
+  if (registration_ == nullptr) return true;
+  const UnguardedCall guard(nccl_.watch(), "NCCL gives memory back", [] { return true; });
+  warn_nccl(ncclCommDeregister(nccl_.get(), registration_), "ncclCommDeregister");
+  return true;
+}
+
+}  // namespace hashep
