@@ -25,8 +25,7 @@ struct Ending {
 Ending end_by_error(const std::string& transport, Ranks& ranks, GraphMode graph) {
   const Topology topology = topology_by_label(ranks.comm, ranks.watch, ranks.comm.rank());
   const StackCase c = full_case();
-  const StackSteps steps(c, 2,
-                         transport == "hier" ? topology.nodes : one_node(ranks.comm.size()),
+  const StackSteps steps(c, 2, transport == "hier" ? topology.nodes : one_node(ranks.comm.size()),
                          ranks.comm.rank());
   CudaExecOptions options = gpu_options(c);
   options.graph = graph;

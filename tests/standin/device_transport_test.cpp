@@ -187,6 +187,18 @@ TEST_CASE("messages of one part wait for no kernel of the part before") {
   meet(4);
   transport.wait_for(stream);
   CHECK(standin::calls("kernel") - kernels == 7);
+
+  // Nor do the rows of the first part wait for messages of the second.
+  standin::nccl_never_complete(standin::nccl_groups() + 1);
+  exchange->dispatch(0, x, stream);
+  const CudaEvent landed;
+  landed.record(stream);
+  exchange->dispatch(1, x, stream);
+  watch.wait_until(
+      1, [&] { return landed.is_done(); }, [] { return ""; });
+  transport.begin_abort();
+  CHECK(transport.end_abort());
+  stream.synchronize();
 }
 
 TEST_CASE("ranks agree on whether their GPUs reach each other's memory") {
