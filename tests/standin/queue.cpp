@@ -74,12 +74,17 @@ class Standstill {
   /// have deadlines of their own to do their part.
   bool is_final() {
     const auto now = std::chrono::steady_clock::now();
-    if (std::exchange(moves_, state().moves) != state().moves) since_ = now;
-    return now - since_ > std::chrono::seconds(ranks_from_environment() > 1 ? 60 : 2);
+    if (std::exchange(moves_, state().moves) != state().moves) {
+      since_ = now;
+      looks_ = 0;
+    }
+    const std::chrono::seconds longest(ranks_from_environment() > 1 ? 60 : 1);
+    return ++looks_ > 10 * kPatience && now - since_ > longest;
   }
 
  private:
   int64_t moves_ = -1;
+  int64_t looks_ = 0;  // since
   std::chrono::steady_clock::time_point since_;
 };
 
