@@ -23,15 +23,25 @@ void warn_nccl(ncclResult_t code, const char* call) {
 
 bool NcclBuffer::reserve(int64_t bytes, const BeforeFree& before_free) {
   if (bytes <= capacity_) return false;
+  const int64_t wanted = data_ == nullptr ? bytes : grown_bytes(bytes);
   if (data_ != nullptr && before_free) before_free();
   release();
-  void* memory = nullptr;
-  const auto size = static_cast<size_t>(bytes);
-  nccl_.check_call(ncclMemAlloc(&memory, size), "ncclMemAlloc of " + format_bytes(bytes));
-  data_ = static_cast<std::byte*>(memory);
-  capacity_ = bytes;
+  allocate(wanted, bytes);
+  const auto size = static_cast<size_t>(capacity_);
   nccl_.check_call(ncclCommRegister(nccl_.get(), data_, size, &registration_), "ncclCommRegister");
   return true;
+}
+
+void NcclBuffer::allocate(int64_t wanted, int64_t least) {
+  void* memory = nullptr;
+  ncclResult_t code = ncclMemAlloc(&memory, static_cast<size_t>(wanted));
+  if (code != ncclSuccess && least < wanted) {  // headroom is not worth an error
+    wanted = least;
+    code = ncclMemAlloc(&memory, static_cast<size_t>(wanted));
+  }
+  nccl_.check_call(code, "ncclMemAlloc of " + format_bytes(wanted));
+  data_ = static_cast<std::byte*>(memory);
+  capacity_ = wanted;
 }
 
 void NcclBuffer::release() noexcept {

@@ -20,8 +20,8 @@ class NcclBuffer {
   NcclBuffer(const NcclBuffer&) = delete;
   NcclBuffer& operator=(const NcclBuffer&) = delete;
 
-  /// Makes room for `bytes`; true where the memory is now another one, so that addresses taken
-  /// before are void. Local. Throws RunError naming the size where it is not to be had.
+  /// Makes room for `bytes`, with headroom once it has had to grow (grown_bytes); true where the
+  /// memory is now another one, so that addresses taken before are void. Local. Throws RunError naming the size where it is not to be had.
   bool reserve(int64_t bytes, const BeforeFree& before_free = {});
 
   std::byte* data() const { return data_; }
@@ -31,6 +31,7 @@ class NcclBuffer {
   }
 
  private:
+  void allocate(int64_t wanted, int64_t least);
   void release() noexcept;
   /// Whether the memory may be freed now.
   bool end_registration() noexcept;

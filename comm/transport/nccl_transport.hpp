@@ -61,7 +61,7 @@ class NcclTransport final : public DeviceTransport {
   NcclBuffer receive_buffer_;  // rank-major at the owner: rows received, then results to be sent
   // Of exchanges in several parts, so that kernels and messages of different parts run side by
   // side.
-  CudaStream messages_;
+  CudaStream messages_{CudaStream::Priority::highest};
   std::array<CudaEvent, DeviceExchange::kMaxParts> packed_;
   std::array<CudaEvent, DeviceExchange::kMaxParts> arrived_;
 };

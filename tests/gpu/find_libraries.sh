@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck disable=SC2154 # what run.sh has set
-# Finds what run.sh builds with and measures beside: the libraries, a Python with PyTorch, NCCL. Sourced
+# Finds what run.sh builds with and measures beside: the libraries, a Python with PyTorch, NCCL, CUTLASS. Sourced
 # by it. Leaves $set (full or one-rank), $with_deps (before each command that is built here) and
 # $torch_python (or nothing).
 
@@ -76,6 +76,18 @@ if [ -n "$nccl_python" ]; then
   nccl_roots+=("$("$nccl_python" -c 'import nvidia.nccl; print(list(nvidia.nccl.__path__)[0])' 2>>"$log")")
 fi
 nccl_roots+=('')
+
+# CUTLASS, for fused GEMMs, which a build can do without: as told, in .gpu-deps, or with a Python.
+if [ -z "${CUTLASS_ROOT:-}" ]; then
+  cutlass_python=$(python_with cutlass_library)
+  if compgen -G '.gpu-deps/cutlass/*.whl' >/dev/null; then
+    part "unpack cutlass" 15 python3 -m zipfile -e .gpu-deps/cutlass/*.whl build/gpu-deps/cutlass
+    with_deps+=("CUTLASS_ROOT=$PWD/build/gpu-deps/cutlass")
+  elif [ -n "$cutlass_python" ]; then
+    with_deps+=("CUTLASS_ROOT=$("$cutlass_python" -c 'import importlib.util as u
+print(u.find_spec("cutlass_library").submodule_search_locations[0])' 2>>"$log")")
+  fi
+fi
 
 # With --set full what is missing is a failure, and CMake has the last word on it.
 if [ "$set" != one-rank ]; then

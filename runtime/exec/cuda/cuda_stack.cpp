@@ -115,8 +115,7 @@ void CudaStack::set_input(ConstMatrixView x) {
   tokens_ = x.rows;
   host_state_.reserve(x.bytes());
   const int64_t bytes = covered_rows(tokens_) * x.row_bytes();
-  if (bytes > input_.capacity()) graphs_.drop_graphs();  // they copy from it
-  input_.reserve(bytes);
+  input_.reserve(bytes, before_free_);
   std::copy_n(x.data, x.bytes(), host_state_.data());
   copy_async(input_.data(), host_state_.data(), x.bytes(), stream_);
   fill_async(input_.data() + x.bytes(), 0, bytes - x.bytes(), stream_);
