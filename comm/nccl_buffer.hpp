@@ -21,7 +21,8 @@ class NcclBuffer {
   NcclBuffer& operator=(const NcclBuffer&) = delete;
 
   /// Makes room for `bytes`, with headroom once it has had to grow (grown_bytes); true where the
-  /// memory is now another one, so that addresses taken before are void. Local. Throws RunError naming the size where it is not to be had.
+  /// memory is now another one, so that addresses taken before are void. Local. Throws RunError
+  /// naming the size where it is not to be had.
   bool reserve(int64_t bytes, const BeforeFree& before_free = {});
 
   std::byte* data() const { return data_; }

@@ -89,13 +89,14 @@ TEST_CASE(
 
 TEST_CASE("stacks on several GPUs wait for nothing that is asked for later") {
   Ranks ranks;
+  if (ranks.comm.size() == 1) return;
   const StackCase c = full_case();
   const auto expected = alone(c, ranks);
   const auto all = stack_ways();
   for (size_t i = 0; i < all.size(); ++i) {
     standin::reset(i % 2 == 0 ? standin::Order::blocking : standin::Order::queues, 1);
     check_stack_way(c, all[i], ranks, expected, gpu_options(c));
-    if (all[i].graph != GraphMode::on) continue;
+    if (all[i].graph != GraphMode::on || ranks.comm.size() > 2) continue;
     // Branches of a graph stand in any queue.
     standin::reset(standin::Order::queues, i % 3 == 0 ? 8 : 2);
     check_stack_way(c, all[i], ranks, expected, gpu_options(c));

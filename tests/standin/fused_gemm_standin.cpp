@@ -118,9 +118,9 @@ void run_fused_gemm(const FusedGemm& gemm, void* workspace, DeviceStream stream)
     return standin::MemoryRange{values, values == nullptr ? 0 : size * gemm.groups};
   };
   // What the arrays lead to may change between replays of a graph; the arrays may not.
-  standin::MemoryRanges memory = {array(gemm.shapes),     array(gemm.x),     array(gemm.w),
-                                  array(gemm.y),          array(gemm.bias1), array(gemm.bias3),
-                                  array(gemm.in_strides), {workspace, kWorkspaceBytes}};
+  standin::MemoryRanges memory = {
+      array(gemm.shapes), array(gemm.x),     array(gemm.w),          array(gemm.y),
+      array(gemm.bias1),  array(gemm.bias3), array(gemm.in_strides), {workspace, kWorkspaceBytes}};
   const cudaError_t code = standin::cuda_call(
       "kernel", [&] { return standin::ask(stream.handle, work, workspace, std::move(memory)); });
   check_cuda(code, "run_fused_gemm");

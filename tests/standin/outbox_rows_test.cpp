@@ -16,8 +16,7 @@ ExchangePlan plan_of(int nodes, int64_t tokens, int top_k, Skew skew) {
   const int ranks = 2 * nodes;
   const std::vector<int64_t> of_ranks(static_cast<size_t>(ranks), tokens);
   const auto routing = random_routing(random, ranks, ranks, top_k, of_ranks, skew);
-  return routing.plan(contiguous_placement(ranks, ranks), 5 % ranks,
-                      nodes_of_equal_size(ranks, 2));
+  return routing.plan(contiguous_placement(ranks, ranks), 5 % ranks, nodes_of_equal_size(ranks, 2));
 }
 
 int64_t rows_that_cross(const ExchangePlan& plan) {
@@ -64,7 +63,8 @@ TEST_CASE("the outbox's arrays are as large as the rows that cross, whatever the
   constexpr int64_t kRowBytes = 2 * sizeof(int32_t) + sizeof(int64_t);
   for (const int nodes : {2, 32, 512}) {
     CAPTURE(nodes);
-    const ExchangePlan plan = plan_of(nodes, nodes == 512 ? kTokens / 10 : kTokens, 2, Skew::uniform);
+    const ExchangePlan plan =
+        plan_of(nodes, nodes == 512 ? kTokens / 10 : kTokens, 2, Skew::uniform);
     OutboxRows rows;
     ArrayLayout measured;
     rows.lay_out(plan, measured);

@@ -102,8 +102,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
         std::memcpy(to, copy.data(), copy.size());
       });
     }
-    return ask_copy(
-        stream, [=] { std::memcpy(to, from, bytes); }, {{from, size}, {to, size}});
+    return ask_copy(stream, [=] { std::memcpy(to, from, bytes); }, {{from, size}, {to, size}});
   });
 }
 

@@ -81,7 +81,8 @@ void set_peer_access(bool possible) {
 }
 
 int enqueue(DeviceStream stream, std::function<void()> work, MemoryRanges memory) {
-  return enqueue_polled(stream, at_once(std::move(work)), std::move(memory));
+  return cuda_call("kernel",
+                   [&] { return ask(stream.handle, std::move(work), nullptr, std::move(memory)); });
 }
 
 int enqueue_polled(DeviceStream stream, Work work, MemoryRanges memory) {
@@ -150,9 +151,9 @@ CUstream_st* find_stream(cudaStream_t handle) {
 
 cudaError_t ask(cudaStream_t stream, std::function<void()> work, const void* workspace,
                 MemoryRanges memory) {
-  return ask_for(stream, {.work = at_once(std::move(work)),
-                          .workspace = workspace,
-                          .memory = std::move(memory)});
+  return ask_for(
+      stream,
+      {.work = at_once(std::move(work)), .workspace = workspace, .memory = std::move(memory)});
 }
 
 cudaError_t ask_polled(cudaStream_t stream, Work work, const void* workspace, MemoryRanges memory) {
@@ -163,9 +164,9 @@ cudaError_t ask_polled(cudaStream_t stream, Work work, const void* workspace, Me
 }
 
 cudaError_t ask_copy(cudaStream_t stream, std::function<void()> work, MemoryRanges memory) {
-  return ask_for(stream, {.work = at_once(std::move(work)),
-                          .memory = std::move(memory),
-                          .engine = Engine::copy});
+  return ask_for(
+      stream,
+      {.work = at_once(std::move(work)), .memory = std::move(memory), .engine = Engine::copy});
 }
 
 bool overlap(const MemoryRange& a, const MemoryRange& b) {

@@ -21,7 +21,7 @@ struct ExchangeShape {
   int64_t combine = 1;
 };
 
-constexpr int64_t kNodesPerTile = 3;  // GEMM, activation, GEMM
+constexpr int64_t kNodesPerTile = 3;       // GEMM, activation, GEMM
 constexpr int64_t kNodesBeforeLayers = 1;  // the input's copy
 
 // Scatter.
