@@ -6,9 +6,7 @@
 namespace hashep {
 
 PeerRows::PeerRows(const Topology& topology, int ep_rank, Watch& watch)
-    : topology_(topology),
-      node_(topology.nodes.node_of(ep_rank)),
-      memory_(topology.node, watch) {}
+    : topology_(topology), node_(topology.nodes.node_of(ep_rank)), memory_(topology.node, watch) {}
 
 bool PeerRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
                        const BeforeFree& before_free) {
