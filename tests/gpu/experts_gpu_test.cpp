@@ -91,7 +91,8 @@ std::vector<ExpertsCase> cases(GemmGrouping grouping) {
     if (is_fused && dtype != DType::bf16) continue;
     for (const auto activation : {Activation::relu, Activation::gelu, Activation::silu}) {
       for (const int64_t d : {64, 24, 7}) {
-        if (is_fused && d % kFusedAlignment != 0) continue;
+        // One large size will do: the sums take the stand-in's time.
+        if (is_fused && (d == 7 || (d == 64 && activation != Activation::silu))) continue;
         all.push_back({{d, 2 * d, activation, activation == Activation::silu ? 0.5f : 0.0f},
                        dtype,
                        {3, 0, 130, 1, 2049, 16},
