@@ -6,7 +6,7 @@
 namespace hashep {
 
 /// a * b, rounded to nearest: no compiler fuses it with a sum that it goes into, whatever its flags
-/// (nvcc fuses unless told). For kernels that promise the bits of the CPU's.
+/// (nvcc fuses by default). For kernels that promise the bits of the CPU's.
 HASHEP_HOST_DEVICE inline float rounded_product(float a, float b) {
 #if defined(__CUDA_ARCH__)
   return __fmul_rn(a, b);
