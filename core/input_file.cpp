@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/input_file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "core/error.hpp"
+
+namespace hashep {
+namespace {
+
+[[noreturn]] void fail(const std::string& path, const std::string& reason) {
+  throw InputError(path + ": cannot read: " + reason);
+}
+
+/// A file larger than the machine's memory is refused before memory is taken: where the system
+/// overcommits, taking it would not fail but end the process.
+size_t size_in_memory(const InputFile& file) {
+  const int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * int64_t{sysconf(_SC_PAGESIZE)};
+  if (file.size() > memory) {
+    fail(file.path(), std::to_string(file.size()) + " bytes, more than this machine's memory of " +
+                          std::to_string(memory));
+  }
+  return static_cast<size_t>(file.size());
+}
+
+}  // namespace
+
+InputFile::InputFile(std::string path) : path_(std::move(path)) {
+  // Without O_NONBLOCK, opening a named pipe would wait for a writer.
+  descriptor_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor_ < 0) fail(path_, std::generic_category().message(errno));
+  struct stat info = {};
+  const bool has_info = fstat(descriptor_, &info) == 0;
+  const std::string reason =
+      has_info ? "not a regular file" : std::generic_category().message(errno);
+  if (!has_info || !S_ISREG(info.st_mode)) {
+    close(descriptor_);
+    fail(path_, reason);
+  }
+  size_ = int64_t{info.st_size};
+}
+
+InputFile::~InputFile() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+InputFile::InputFile(InputFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      size_(std::exchange(other.size_, 0)) {}
+
+InputFile& InputFile::operator=(InputFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+void InputFile::read(int64_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    // Linux moves at most this many bytes a call (read(2)).
+    constexpr size_t kMostBytes = 0x7ffff000;
+    const ssize_t count =
+        pread(descriptor_, out.data(), std::min(out.size(), kMostBytes), off_t{offset});
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail(path_, std::generic_category().message(errno));
+    if (count == 0) {
+      fail(path_, "it ends at byte " + std::to_string(offset) + ", but had " +
+                      std::to_string(size_) + " bytes when it was opened");
+    }
+    out = out.subspan(static_cast<size_t>(count));
+    offset += count;
+  }
+}
+
+std::vector<std::byte> InputFile::read_all() const {
+  std::vector<std::byte> bytes(size_in_memory(*this));
+  read(0, bytes);
+  return bytes;
+}
+
+void InputFile::drop_cache() const {
+  // A hint: where it fails the pages just stay.
+  static_cast<void>(posix_fadvise(descriptor_, 0, 0, POSIX_FADV_DONTNEED));
+}
+
+std::vector<std::byte> read_file(const std::string& path) {
+  return InputFile(path).read_all();
+}
+
+std::string read_text_file(const std::string& path) {
+  const InputFile file(path);
+  std::string text(size_in_memory(file), '\0');
+  file.read(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+}  // namespace hashep
