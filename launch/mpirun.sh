@@ -86,6 +86,11 @@ if ! command -v mpirun >/dev/null; then
   exit 1
 fi
 
+# Not where --hosts or a resource manager says which hosts there are.
+on_one_host() {
+  [ -z "$hosts${SLURM_JOB_ID:-}${PBS_JOBID:-}${LSB_JOBID:-}${PE_HOSTFILE:-}" ]
+}
+
 # The command, and before it what has to be in its environment.
 environment=()
 open_mpi() {
@@ -111,6 +116,12 @@ open_mpi() {
     need_variable "$each"
     command+=(-x "$each")
   done
+  # Open MPI 5 warns, rank by rank, of IPv6 addresses that do not reach each other, also on one host,
+  # where no row and no message takes them.
+  if on_one_host && [ -z "${OMPI_MCA_btl_tcp_disable_family:-}" ] &&
+    [[ $("${command[0]}" --version 2>&1) == *"(Open MPI) 5."* ]]; then
+    environment+=(OMPI_MCA_btl_tcp_disable_family=6)
+  fi
   command+=(-np "$ranks")
 }
 mpich() {

@@ -4,6 +4,7 @@
 
 #ifdef HASHEP_CATCH2_V3
 #include <catch2/catch_all.hpp>
+using Catch::Approx;
 using Catch::Matchers::ContainsSubstring;
 #else
 #include <catch2/catch.hpp>
