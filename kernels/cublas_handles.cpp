@@ -17,11 +17,11 @@ void warn_cublas(cublasStatus_t code, const char* call) noexcept {
 
 }  // namespace
 
-void check_cublas(cublasStatus_t code, const char* call, const std::source_location& where) {
+void check_cublas(cublasStatus_t code, const char* call, const CallPlace& where) {
   if (code == CUBLAS_STATUS_SUCCESS) return;
   throw RunError(std::string(call) + " failed with " + cublasGetStatusName(code) + " (" +
                  std::to_string(static_cast<int>(code)) + "): " + cublasGetStatusString(code) +
-                 ", at " + place_text(where));
+                 ", at " + where.text());
 }
 
 CublasLtHandle::CublasLtHandle() {

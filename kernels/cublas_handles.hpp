@@ -4,15 +4,16 @@
 #include <cublasLt.h>
 #include <cublas_v2.h>
 
-#include <source_location>
 #include <utility>
+
+#include "core/call_place.hpp"
 
 namespace hashep {
 
 /// Throws RunError with call, code, cuBLAS's own text and the caller's place where `code` is not
 /// CUBLAS_STATUS_SUCCESS.
 void check_cublas(cublasStatus_t code, const char* call,
-                  const std::source_location& where = std::source_location::current());
+                  const CallPlace& where = CallPlace::current());
 
 /// Owns a cuBLASLt handle of the current GPU. Holds no stream and no workspace.
 class CublasLtHandle {

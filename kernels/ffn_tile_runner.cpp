@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/activation.hpp"
+#include "kernels/gemm_maker.hpp"
 #include "kernels/tiles.hpp"
 
 namespace hashep {

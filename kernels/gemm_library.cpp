@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "kernels/gemm_maker.hpp"
 #include "kernels/onednn_call.hpp"
 #include "kernels/packed_linear_onednn.hpp"
 #include "kernels/packed_linear_xsmm.hpp"

@@ -2,11 +2,7 @@
 #pragma once
 
 #include <array>
-#include <memory>
 #include <string_view>
-
-#include "core/dtype.hpp"
-#include "kernels/packed_linear.hpp"
 
 namespace hashep {
 
@@ -20,24 +16,5 @@ inline constexpr std::array<std::string_view, 3> kGemmLibraryNames{"auto", "oned
 
 /// Throws InputError where `name` is none of them, or this build or machine lacks it. Local.
 GemmLibrary gemm_library(std::string_view name);
-
-/// Makes the GEMMs of experts, all with one library and one type of operands.
-class GemmMaker {
- public:
-  /// `dtype`: of activations, f32 or bf16. Throws InputError where the library is not to be had.
-  GemmMaker(GemmLibrary library, DType dtype, int threads);
-
-  /// What GEMMs take: `dtype`, or f32 where the library has no bf16 on this machine.
-  DType operand() const { return operand_; }
-
-  /// GEMMs for `threads` threads. spec.operand must be operand().
-  std::unique_ptr<PackedLinear> make(LinearSpec spec) const;
-
- private:
-  dnnl::engine engine_;
-  GemmLibrary library_;
-  DType operand_;
-  int threads_;
-};
 
 }  // namespace hashep

@@ -15,8 +15,7 @@ namespace {
 static_assert(sizeof(IpcHandle) == sizeof(cudaIpcMemHandle_t));
 
 /// check_cuda with what a user can do about it.
-void check_ipc(cudaError_t code, const char* call,
-               const std::source_location& where = std::source_location::current()) {
+void check_ipc(cudaError_t code, const char* call, const CallPlace& where = CallPlace::current()) {
   try {
     check_cuda(code, call, where);
   } catch (const RunError& error) {
