@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# hashep_add_library(NAME SOURCES ... [DEPENDS ...] [PRIVATE_DEPENDS ...]): one layer of the
-# project as a library with the alias HashEP::NAME.
+# hashep_add_library(NAME SOURCES ... [DEPENDS ...] [PRIVATE_DEPENDS ...] [PRIVATE_HEADERS ...]): one
+# layer of the project as a library with the alias HashEP::NAME. Headers are installed
+# (cmake/HashEPInstall.cmake) but for the private ones.
 # hashep_set_flags(TARGET): language level, warnings and sanitizers, the same for every target.
 
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
@@ -44,7 +45,7 @@ function(hashep_set_flags target)
 endfunction()
 
 function(hashep_add_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS;PRIVATE_HEADERS" ${ARGN})
   add_library(hashep_${name} STATIC ${ARG_SOURCES})
   add_library(HashEP::${name} ALIAS hashep_${name})
   set_target_properties(hashep_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
@@ -54,4 +55,6 @@ function(hashep_add_library name)
   target_link_libraries(hashep_${name} PUBLIC ${ARG_DEPENDS} PRIVATE ${ARG_PRIVATE_DEPENDS})
   hashep_set_flags(hashep_${name})
   set_property(GLOBAL APPEND PROPERTY HASHEP_LIBRARIES hashep_${name})
+  list(TRANSFORM ARG_PRIVATE_HEADERS PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  set_property(GLOBAL APPEND PROPERTY HASHEP_PRIVATE_HEADERS ${ARG_PRIVATE_HEADERS})
 endfunction()
