@@ -26,7 +26,7 @@ in_steps_of() {
   sleep 0.$((round * 7 % 10))
   signal KILL $victim
   ends "$name" $((deadline + slack))
-  check "$name: one line that says so" one_error "$in_a_step.*$no_answer_from${victim}[ ,]"
+  check "$name: one line that says so" told "$in_a_step.*$no_answer_from${victim}[ ,]" $victim
 
   name="rank $victim stopped, $1"
   start 3 "${endless[@]}" --transport "$1"
@@ -59,7 +59,8 @@ for ((round = 1; round <= rounds; ++round)); do
   reach in_setup $victim
   signal KILL $victim
   ends "$name" $((deadline + slack))
-  check "$name: one line that says so" one_error "rank [0-9] in setup: .*$no_answer_from${victim}[ ,]"
+  check "$name: one line that says so" \
+    told "rank [0-9] in setup: .*$no_answer_from${victim}[ ,]" $victim
 
   for signal in TERM INT; do
     name="mpirun gets SIG$signal"
@@ -67,7 +68,7 @@ for ((round = 1; round <= rounds; ++round)); do
     reach in_steps
     kill -$signal "$job"
     ends "$name" $slack
-    check "$name: one line that says so" one_error "${in_a_step}stopped by signal "
+    check "$name: one line that says so" told "${in_a_step}stopped by signal " '[0-9]+'
 
     name="a run alone gets SIG$signal"
     start 1 "${endless[@]}"

@@ -32,7 +32,7 @@ failures=0
 complain() {
   failures=$((failures + 1))
   printf 'FAILED: %s\n' "$1"
-  sed 's/^/    stderr: /' stderr.txt
+  tr -d '\0' <stderr.txt | sed 's/^/    stderr: /'
 }
 
 # check TEXT COMMAND...: counts a check, which COMMAND tells the outcome of.
@@ -74,12 +74,12 @@ ranks() {
   on_ranks "$1" "$hashep" run "${@:2}"
 }
 
-# What the program itself wrote to stderr: all but mpirun's banners between lines of dashes, and its
-# one-line notes.
+# What the program itself wrote to stderr: all but mpirun's banners between lines of dashes, which
+# Open MPI 5 ends with a NUL, and its one-line notes.
 own_lines() {
-  awk '/^-----------/ { banner = !banner; next }
-       banner || /^\[([^]]*:[0-9]+|warn)\] / || /^mpirun: / || /^$/ { next }
-       { print }' stderr.txt
+  tr -d '\0' <stderr.txt | awk '/^-----------/ { banner = !banner; next }
+       banner || /^\[([^]]*:[0-9]+|warn)\] / || /^(mpirun|prterun): / || /^$/ { next }
+       { print }'
 }
 
 # Exactly one line, an error, that holds TEXT.

@@ -40,7 +40,7 @@ lose() {
 
 for ((round = 0; round < kills; ++round)); do
   lose KILL killed $round
-  check "$name: one line that says so" one_error "$in_a_step.*$no_answer_from${victim}[ ,]"
+  check "$name: one line that says so" told "$in_a_step.*$no_answer_from${victim}[ ,]" "$victim"
 done
 for ((round = 0; round < stops; ++round)); do
   lose STOP stopped $round
