@@ -30,8 +30,8 @@ What NVIDIA hands out is left to you: for GPUs the CUDA toolkit, NCCL 2.19 or la
 package repository or the Python package nvidia-nccl-cu13 (cmake -D NCCL_ROOT=FOLDER/nvidia/nccl), and
 for --expert-gemm fused, if you want it, the Python package nvidia-cutlass.
 
-Debian 12 is tested; Ubuntu has the same package names as far as they could be looked up, and is
-untested. Elsewhere it looks for the
+Debian 12 and 13 are tested; Ubuntu has the same package names as far as they could be looked up, and
+is untested. Elsewhere it looks for the
 programs and says what to install. HASHEP_NO_INSTALL=1 turns it off: take what is there.
 USAGE
 }
@@ -73,6 +73,7 @@ is_amd64() { [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; }
 fuzzer_package() {
   case "$distribution:$release" in
     debian:12) echo libclang-rt-14-dev ;;
+    debian:13) echo libclang-rt-19-dev ;;
     ubuntu:22.04) echo libclang-common-14-dev ;;
     ubuntu:24.04) echo libclang-rt-18-dev ;;
     *) echo clang clang++ ;;
@@ -115,7 +116,7 @@ explain_elsewhere() {
   cat >&2 <<TEXT
 $program: error: this system has no apt, so nothing was installed. Not found: $*
 Install with your own package manager: a C++20 compiler (g++ 12 or later), CMake $min_cmake or later,
-Ninja, an MPI-3 library, hwloc 2, oneDNN 2.x (with its CMake files), xxHash, nlohmann-json, CLI11,
+Ninja, an MPI-3 library, hwloc 2, oneDNN 2.x or 3.x (with its CMake files), xxHash, nlohmann-json, CLI11,
 SentencePiece (library, headers, spm_train and spm_encode), on x86 LIBXSMM 1.17 if you can, for the tests Catch2, Python with numpy and iproute2. Then run this
 command again. The quick start's own text is a Debian package: use --text FILE elsewhere.
 TEXT

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Proves the README's two commands on a bare Debian 12: makes one with debootstrap in a folder,
-# copies the committed tree into it, and runs both commands there as root and with no terminal.
-# Needs root and debootstrap. Takes the packages from where this machine's own apt takes them.
+# Proves the README's two commands on a bare Debian: makes one with debootstrap in a folder, copies
+# the committed tree into it, and runs both commands there as root and with no terminal. Needs root
+# and debootstrap. Takes the packages from where this machine's own apt takes Debian's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'USAGE'
-Usage: tests/bare_debian.sh [--folder DIR] [--keep] [COMMAND...]
+Usage: tests/bare_debian.sh [--release NAME] [--folder DIR] [--keep] [COMMAND...]
 
+  --release N   which Debian: bookworm (12, the default) or trixie (13)
   --folder DIR  where the system goes (default: a new folder under TMPDIR); one that is there
                 already, from --keep, is used again
   --keep        leave the folder when done (default: removed)
@@ -23,11 +24,13 @@ fail() {
   exit 1
 }
 
+release=bookworm
 folder=''
 keep=''
 commands=()
 while [ $# -gt 0 ]; do
   case $1 in
+    --release) release=${2:?--release needs a value}; shift ;;
     --folder) folder=${2:?--folder needs a value}; keep=1; shift ;;
     --keep) keep=1 ;;
     --help | -h) usage; exit 0 ;;
@@ -36,6 +39,11 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+case $release in
+  bookworm) version=12 ;;
+  trixie) version=13 ;;
+  *) fail "unknown release '$release': bookworm or trixie" ;;
+esac
 if [ ${#commands[@]} = 0 ]; then commands=(./launch/quickstart.sh ./tests/run.sh); fi
 
 if [ "$(id -u)" != 0 ]; then fail "only root can make and enter a Debian folder"; fi
@@ -45,11 +53,12 @@ if [ -n "$(git status --porcelain)" ]; then
   echo "bare_debian: warning: only what is committed is tested, and this checkout has changes" >&2
 fi
 
-# The archives of bookworm as "deb URI suite component" lines, from apt's own configuration.
+# The archives of the release as "deb URI suite component" lines: those of this machine's own
+# Debian, from apt's configuration, under the other name.
 sources() {
   # shellcheck disable=SC2016  # apt expands these
   apt-get indextargets --format '$(CREATED_BY) deb $(REPO_URI) $(RELEASE) $(COMPONENT)' |
-    sed -n 's/^Packages //p' | grep -E ' bookworm(-updates|-security)? ' | sort -u
+    sed -nE "s/^Packages (deb [^ ]+) (bookworm|trixie)((-updates|-security)? )/\1 $release\3/p" | sort -u
 }
 
 unmount() {
@@ -71,14 +80,17 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 list=$(sources)
-uri=$(awk '$3 == "bookworm" && $4 == "main" {print $2; exit}' <<<"$list")
-if [ -z "$uri" ]; then fail "this machine's apt knows no archive of Debian 12 (bookworm)"; fi
+uri=$(awk -v release="$release" '$3 == release && $4 == "main" {print $2; exit}' <<<"$list")
+if [ -z "$uri" ]; then fail "this machine's apt knows no archive of Debian 12 or 13"; fi
 
 begin=$SECONDS
 if [ ! -x "$folder/usr/bin/apt-get" ]; then
-  echo "== Making a bare Debian 12"
-  debootstrap --variant=minbase bookworm "$folder" "$uri" >"$folder/debootstrap.log" 2>&1 ||
+  echo "== Making a bare Debian $version"
+  debootstrap --variant=minbase "$release" "$folder" "$uri" >"$folder/debootstrap.log" 2>&1 ||
     { tail -n 5 "$folder/debootstrap.log" >&2; fail "debootstrap failed"; }
+fi
+if ! grep -q "^VERSION_CODENAME=$release\$" "$folder/etc/os-release"; then
+  fail "$folder holds another release than $release"
 fi
 # The way to the archive (proxy, certificates, name lookup) is this machine's; the rest is bare.
 echo "$list" >"$folder/etc/apt/sources.list"

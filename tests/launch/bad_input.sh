@@ -264,17 +264,10 @@ check "infinite weights without --check: exit code $code" [ "$code" = 0 ]
 mkdir a b
 # disagree TEXT ARGS_OF_RANK_0 -- ARGS_OF_RANK_1
 disagree() {
-  local text=$1 first=()
+  local text=$1
   shift
-  while [ "$1" != -- ]; do
-    first+=("$1")
-    shift
-  done
-  shift
-  code=0
-  HASHEP_MPI_TIMEOUT=120 "$mpirun" 1 -wdir a "$hashep" run "${first[@]}" : \
-    -np 1 -wdir b "$hashep" run "$@" >stdout.txt 2>stderr.txt || code=$?
-  refused "disagree: ${first[*]} : $*" "$text"
+  apart "$@"
+  refused "disagree: $*" "$text"
 }
 if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then
   disagree "ranks disagree on --seed: rank 0 has 1, rank 1 has 2" "${small[@]}" --seed 1 -- \

@@ -74,6 +74,25 @@ ranks() {
   on_ranks "$1" "$hashep" run "${@:2}"
 }
 
+# apart ARGS_OF_RANK_0 -- ARGS_OF_RANK_1: `hashep run` on two ranks, each in a folder of its own, a and
+# b. By a script, as the mpirun of Open MPI 5 crashes on two programs with a -wdir each.
+apart() {
+  local first=()
+  while [ "$1" != -- ]; do
+    first+=("$1")
+    shift
+  done
+  shift
+  {
+    # shellcheck disable=SC2016 # each rank expands it
+    printf '#!/usr/bin/env bash\ncase ${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-0}} in\n'
+    printf '0) cd a && exec %s ;;\n' "${hashep@Q} run ${first[*]@Q}"
+    printf '1) cd b && exec %s ;;\nesac\n' "${hashep@Q} run ${*@Q}"
+  } >apart.sh
+  chmod +x apart.sh
+  on_ranks 2 ./apart.sh
+}
+
 # What the program itself wrote to stderr: all but mpirun's banners between lines of dashes, which
 # Open MPI 5 ends with a NUL, and its one-line notes.
 own_lines() {

@@ -156,9 +156,7 @@ if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then
   went_well "placement by bigram"
   few=(--hidden-size 16 --ffn-size 16 --num-experts 10 --top-k 3 --vocab-size 256
     --batch-tokens 32 --threads 1 --placement p.json)
-  code=0
-  HASHEP_MPI_TIMEOUT=120 "$mpirun" 1 -wdir a "$hashep" run "${few[@]}" : \
-    -np 1 -wdir b "$hashep" run "${few[@]}" >stdout.txt 2>stderr.txt || code=$?
+  apart "${few[@]}" -- "${few[@]}"
   check "ranks of different placements: exit code $code" [ "$code" = 2 ]
   check "ranks of different placements" one_error_with "ranks disagree on the placement"
 fi

@@ -107,9 +107,7 @@ each_its_own() {
   up=../
   on "$1" fp32
   up=''
-  code=0
-  HASHEP_MPI_TIMEOUT=120 "$mpirun" 1 -wdir a "$hashep" run "${run[@]}" : \
-    -np 1 -wdir b "$hashep" run "${run[@]}" >stdout.txt 2>stderr.txt || code=$?
+  apart "${run[@]}" -- "${run[@]}"
 }
 if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then
   each_its_own flash

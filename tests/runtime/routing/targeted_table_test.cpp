@@ -77,7 +77,8 @@ TEST_CASE("a targeted table is a valid one, never worse than the random one of i
 
 TEST_CASE("one table brings experts to the bound and ranks to evenness on Zipf counts") {
   const auto counts = zipf_counts(20000, 1000000);
-  for (const auto& [num_experts, top_k] : {std::pair(64, 1), std::pair(256, 6)}) {
+  for (const auto& [num_experts, top] : {std::pair(64, 1), std::pair(256, 6)}) {
+    const int top_k = top;  // clang 14 captures no structured binding
     CAPTURE(num_experts, top_k);
     const Placement placement = contiguous_placement(num_experts, 8);
     const double bound = load_bound(counts, num_experts, top_k);
