@@ -77,16 +77,16 @@ ranks() {
 # apart ARGS_OF_RANK_0 -- ARGS_OF_RANK_1: `hashep run` on two ranks, each in a folder of its own, a and
 # b. By a script, as the mpirun of Open MPI 5 crashes on two programs with a -wdir each.
 apart() {
-  local first=()
+  local of_rank_0=()
   while [ "$1" != -- ]; do
-    first+=("$1")
+    of_rank_0+=("$1")
     shift
   done
   shift
   {
     # shellcheck disable=SC2016 # each rank expands it
     printf '#!/usr/bin/env bash\ncase ${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-0}} in\n'
-    printf '0) cd a && exec %s ;;\n' "${hashep@Q} run ${first[*]@Q}"
+    printf '0) cd a && exec %s ;;\n' "${hashep@Q} run ${of_rank_0[*]@Q}"
     printf '1) cd b && exec %s ;;\nesac\n' "${hashep@Q} run ${*@Q}"
   } >apart.sh
   chmod +x apart.sh
