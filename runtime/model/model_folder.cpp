@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/error.hpp"
+#include "core/quote.hpp"
 #include "core/safetensors.hpp"
 #include "runtime/model/model_files.hpp"
 #include "runtime/model/model_tables.hpp"
@@ -77,7 +78,7 @@ class ModelFolder::Impl {
   static FoundMatrix find_weight(const TensorPlace& place, int64_t rows, int64_t cols) {
     const auto& unreadable = place.file->contents().skipped;
     if (const auto found = unreadable.find(place.name); found != unreadable.end()) {
-      throw InputError(place.text() + ": dtype " + found->second.dtype +
+      throw InputError(place.text() + ": dtype " + quote(found->second.dtype) +
                        ", expected F32, F16 or BF16 (convert quantised weights first)");
     }
     const SafeTensor& tensor = place.file->at(place.name);
