@@ -53,8 +53,9 @@ bool is_pickle(std::string_view text) {
 
 bool is_safetensors(std::span<const std::byte> start) {
   constexpr uint64_t kMaxHeaderBytes = 100'000'000;
-  return start.size() >= 10 && load<uint64_t>(start.data()) <= kMaxHeaderBytes &&
-         start[8] == std::byte{'{'} && (start[9] == std::byte{'"'} || start[9] == std::byte{'}'});
+  return start.size() >= 12 && load<uint64_t>(start.data()) <= kMaxHeaderBytes &&
+         start[8] == std::byte{'{'} && (start[9] == std::byte{'"'} || start[9] == std::byte{'}'}) &&
+         is_ascii_text(start.subspan(10, 2));  // ids of 32 bits may be like the bytes before
 }
 
 }  // namespace
