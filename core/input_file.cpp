@@ -95,8 +95,12 @@ std::vector<std::byte> read_file(const std::string& path) {
 }
 
 std::string read_text_file(const std::string& path) {
+  constexpr int64_t kMaxBytes = int64_t{256} << 20;  // what is parsed takes several times that
   const InputFile file(path);
-  file.require_memory_for(file.size());
+  if (file.size() > kMaxBytes) {
+    throw InputError(path + ": " + std::to_string(file.size()) +
+                     " bytes are too many for a file of this kind (at most 256 MiB)");
+  }
   std::string text(static_cast<size_t>(file.size()), '\0');
   file.read(0, std::as_writable_bytes(std::span(text)));
   return text;

@@ -44,7 +44,7 @@ class InputFile {
 
 /// The whole of the file at `path`: what InputFile::read_all gives, and its errors.
 std::vector<std::byte> read_file(const std::string& path);
-/// The same as text.
+/// The same as text, for files that are parsed whole. Throws InputError above 256 MiB, too.
 std::string read_text_file(const std::string& path);
 
 }  // namespace hashep

@@ -69,15 +69,7 @@ nlohmann::json parse_json_object(std::string_view text, const std::string& sourc
 }
 
 nlohmann::json read_json_object(const std::string& path) {
-  constexpr int64_t kMaxBytes = int64_t{256} << 20;
-  const InputFile file(path);
-  if (file.size() > kMaxBytes) {
-    throw InputError(path + ": " + std::to_string(file.size()) +
-                     " bytes: too large for a JSON file of this kind (at most 256 MiB)");
-  }
-  std::string text(static_cast<size_t>(file.size()), '\0');
-  file.read(0, std::as_writable_bytes(std::span(text)));
-  return parse_json_object(text, path);
+  return parse_json_object(read_text_file(path), path);
 }
 
 std::optional<int64_t> whole_number(const nlohmann::json& value) {

@@ -73,6 +73,8 @@ bad 'index.json: not valid JSON: it is text: "Entry not found"' "${with_model[@]
 bad 'config.json: not valid JSON: it is empty' "${with_model[@]}"
 : | broken model.safetensors
 bad 'model.safetensors: not a safetensors file: it is empty' "${with_model[@]}"
+truncate -s 300M broken/config.json
+bad 'config.json: 314572800 bytes are too many' "${with_model[@]}"
 printf 'PK\x03\x04 and so on' | broken pytorch_model.bin
 rm broken/model.safetensors
 bad 'no *.safetensors file, but "pytorch_model.bin" (it is a zip archive' "${with_model[@]}"
