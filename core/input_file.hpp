@@ -29,6 +29,10 @@ class InputFile {
   /// The whole file. Throws InputError where it is larger than the machine's memory.
   std::vector<std::byte> read_all() const;
 
+  /// Throws InputError where `bytes`, which are to be read into memory at once, are more than the
+  /// machine has.
+  void require_memory_for(int64_t bytes) const;
+
   /// Lets go of the page cache's pages of this file, as far as nobody else uses them: a hint.
   void drop_cache() const;
 
@@ -40,7 +44,7 @@ class InputFile {
 
 /// The whole of the file at `path`: what InputFile::read_all gives, and its errors.
 std::vector<std::byte> read_file(const std::string& path);
-/// The same as text.
+/// The same as text, for files that are parsed whole. Throws InputError above 256 MiB, too.
 std::string read_text_file(const std::string& path);
 
 }  // namespace hashep

@@ -7,10 +7,11 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/file_kind.hpp"
 #include "core/load.hpp"
-#include "core/narrow.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
+#include "core/wrong_file.hpp"
 
 namespace hashep {
 namespace {
@@ -21,27 +22,22 @@ constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementati
 constexpr size_t kLengthBytes = 8;                 // the length word before the header
 constexpr std::string_view kMetadataKey = "__metadata__";
 
-/// A dtype of the format: its name, the size of an element, and what it is to us.
+/// A dtype of the format that DType has. Others are skipped: new ones come with new files.
 struct FileDType {
   std::string_view name;
-  int64_t bits = 0;
-  std::optional<DType> dtype;
+  DType dtype;
 };
 
-constexpr std::array<FileDType, 21> kFileDTypes = {{
-    {"F32", 32, DType::f32}, {"F16", 16, DType::f16}, {"BF16", 16, DType::bf16},
-    {"I32", 32, DType::i32}, {"I64", 64, DType::i64}, {"BOOL", 8, {}},
-    {"U8", 8, {}},           {"I8", 8, {}},           {"F8_E4M3", 8, {}},
-    {"F8_E5M2", 8, {}},      {"F8_E8M0", 8, {}},      {"F8_E4M3FNUZ", 8, {}},
-    {"F8_E5M2FNUZ", 8, {}},  {"F4", 4, {}},           {"F6_E2M3", 6, {}},
-    {"F6_E3M2", 6, {}},      {"I16", 16, {}},         {"U16", 16, {}},
-    {"U32", 32, {}},         {"U64", 64, {}},         {"F64", 64, {}},
-}};
+constexpr std::array<FileDType, 5> kFileDTypes = {{{"F32", DType::f32},
+                                                   {"F16", DType::f16},
+                                                   {"BF16", DType::bf16},
+                                                   {"I32", DType::i32},
+                                                   {"I64", DType::i64}}};
 
-const FileDType* find_dtype(std::string_view name) {
+std::optional<DType> find_dtype(std::string_view name) {
   const auto* found = std::find_if(kFileDTypes.begin(), kFileDTypes.end(),
                                    [&](const FileDType& known) { return known.name == name; });
-  return found == kFileDTypes.end() ? nullptr : found;
+  return found == kFileDTypes.end() ? std::nullopt : std::optional(found->dtype);
 }
 
 std::string shape_text(std::span<const int64_t> shape) {
@@ -55,7 +51,8 @@ std::string shape_text(std::span<const int64_t> shape) {
 /// One entry of the header, checked by itself.
 struct Entry {
   std::string name;
-  const FileDType* dtype = nullptr;
+  std::string dtype_name;
+  std::optional<DType> dtype;
   std::vector<int64_t> shape;
   int64_t begin = 0;  // of its data, behind the header
   int64_t end = 0;
@@ -84,9 +81,8 @@ Entry parse_entry(const std::string& name, const json& value, const std::string&
   if (dtype == value.end() || !dtype->is_string()) fail("it has no dtype");
   Entry entry;
   entry.name = name;
-  const auto& dtype_name = dtype->get_ref<const std::string&>();
-  entry.dtype = find_dtype(dtype_name);
-  if (entry.dtype == nullptr) fail("unknown dtype " + quote(dtype_name));
+  entry.dtype_name = dtype->get<std::string>();
+  entry.dtype = find_dtype(entry.dtype_name);
 
   auto shape = sizes_of(value, "shape");
   if (!shape) fail("its shape is not an array of non-negative 64-bit integers");
@@ -98,13 +94,14 @@ Entry parse_entry(const std::string& name, const json& value, const std::string&
   entry.begin = (*offsets)[0];
   entry.end = (*offsets)[1];
 
-  int64_t bits = entry.dtype->bits;
+  if (!entry.dtype) return entry;  // its offsets alone tell where the next one is
+  int64_t bytes = dtype_size(*entry.dtype);
   for (const int64_t length : entry.shape) {
-    if (__builtin_mul_overflow(bits, length, &bits)) fail("its shape is too large");
+    if (__builtin_mul_overflow(bytes, length, &bytes)) fail("its shape is too large");
   }
-  if (bits % 8 != 0 || bits / 8 != entry.end - entry.begin) {
-    fail("shape " + shape_text(entry.shape) + " of " + std::string(entry.dtype->name) + " needs " +
-         std::to_string((bits + 7) / 8) + " bytes, but its data_offsets span " +
+  if (bytes != entry.end - entry.begin) {
+    fail("shape " + shape_text(entry.shape) + " of " + entry.dtype_name + " needs " +
+         std::to_string(bytes) + " bytes, but its data_offsets span " +
          std::to_string(entry.end - entry.begin));
   }
   return entry;
@@ -122,7 +119,7 @@ void parse_metadata(const json& value, const std::string& source,
 }
 
 /// Tensors must cover the data from its first to its last byte, each byte once.
-void check_layout(std::vector<Entry>& entries, size_t data_size, const std::string& source) {
+void check_layout(std::vector<Entry>& entries, int64_t data_size, const std::string& source) {
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
@@ -134,53 +131,55 @@ void check_layout(std::vector<Entry>& entries, size_t data_size, const std::stri
                        std::to_string(covered));
     }
     covered = entry.end;
-    if (std::cmp_greater(covered, data_size)) {
+    if (covered > data_size) {
       throw InputError(source + ": tensor " + quote(entry.name) + ": its data end at " +
                        std::to_string(covered) + ", but the file has " + std::to_string(data_size) +
                        " bytes of data (is it cut off?)");
     }
   }
-  if (!std::cmp_equal(covered, data_size)) {
+  if (covered != data_size) {
     throw InputError(source + ": " + std::to_string(data_size) +
                      " bytes of data, but its tensors need " + std::to_string(covered));
   }
 }
 
-/// The JSON text behind the length word.
-std::string_view header_of(std::span<const std::byte> bytes, const std::string& source) {
+}  // namespace
+
+void SafeTensor::require_matrix(int64_t rows, int64_t cols, const std::string& name) const {
+  const bool is_vector = shape.size() == 1 && rows == 1 && shape[0] == cols;
+  const bool is_matrix = shape.size() == 2 && shape[0] == rows && shape[1] == cols;
+  if (is_vector || is_matrix) return;
+  throw InputError(name + ": shape " + shape_text(shape) + ", expected " +
+                   shape_text(std::array{rows, cols}));
+}
+
+int64_t safetensors_header_bytes(std::span<const std::byte> start, int64_t file_size,
+                                 const std::string& source) {
   const auto fail = [&](const std::string& reason) {
-    throw InputError(source + ": not a safetensors file: " + reason);
+    const std::string known = what_it_is(start, file_size);
+    const bool is_other = !known.empty() && !known.ends_with("a safetensors file");
+    throw InputError(source + ": not a safetensors file: " + (is_other ? known : reason));
   };
-  if (bytes.size() < kLengthBytes) fail("it has only " + std::to_string(bytes.size()) + " bytes");
-  const auto length = load<uint64_t>(bytes.data());
+  if (start.size() < kLengthBytes) {
+    fail("it has only " + std::to_string(start.size()) + " bytes");
+  }
+  const auto length = load<uint64_t>(start.data());
+  if (length == 0) fail("its header is empty");
   if (length > kMaxHeaderBytes) {
     fail("a header of " + std::to_string(length) + " bytes (at most 100000000 are allowed)");
   }
-  if (length > bytes.size() - kLengthBytes) {
+  const auto header_bytes = static_cast<int64_t>(length);
+  if (header_bytes > file_size - int64_t{kLengthBytes}) {
     fail("its header of " + std::to_string(length) + " bytes is cut off");
   }
-  const auto* text = reinterpret_cast<const char*>(bytes.data()) + kLengthBytes;
-  return {text, static_cast<size_t>(length)};
+  return int64_t{kLengthBytes} + header_bytes;
 }
 
-}  // namespace
-
-int64_t SafeTensor::num_elements() const {
-  return narrow<int64_t>(data.size(), "size of a tensor") / dtype_size(dtype);
-}
-
-ConstMatrixView SafeTensor::matrix(int64_t rows, int64_t cols, const std::string& name) const {
-  const bool is_vector = shape.size() == 1 && rows == 1 && shape[0] == cols;
-  const bool is_matrix = shape.size() == 2 && shape[0] == rows && shape[1] == cols;
-  if (!is_vector && !is_matrix) {
-    throw InputError(name + ": shape " + shape_text(shape) + ", expected " +
-                     shape_text(std::array{rows, cols}));
-  }
-  return {data.data(), dtype, rows, cols};
-}
-
-SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::string& source) {
-  const std::string_view header = header_of(bytes, source);
+SafeTensors parse_safetensors(std::span<const std::byte> head, int64_t file_size,
+                              const std::string& source) {
+  const int64_t data_at = safetensors_header_bytes(head, file_size, source);
+  const auto* text = reinterpret_cast<const char*>(head.data()) + kLengthBytes;
+  const std::string_view header{text, static_cast<size_t>(data_at) - kLengthBytes};
   const json root = parse_json_object(header, source + ": header");
   SafeTensors result;
   std::vector<Entry> entries;
@@ -191,23 +190,36 @@ SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::strin
       entries.push_back(parse_entry(name, value, source));
     }
   }
-  const auto data = bytes.subspan(kLengthBytes + header.size());
-  check_layout(entries, data.size(), source);
+  check_layout(entries, file_size - data_at, source);
   for (Entry& entry : entries) {
-    if (!entry.dtype->dtype) {
-      result.skipped.emplace(std::move(entry.name), entry.dtype->name);
-      continue;
+    const int64_t offset = data_at + entry.begin;
+    const int64_t bytes = entry.end - entry.begin;
+    if (entry.dtype) {
+      result.tensors.emplace(std::move(entry.name),
+                             SafeTensor{*entry.dtype, std::move(entry.shape), offset, bytes});
+    } else {
+      result.skipped.emplace(
+          std::move(entry.name),
+          SkippedTensor{std::move(entry.dtype_name), std::move(entry.shape), offset, bytes});
     }
-    const auto size = static_cast<size_t>(entry.end - entry.begin);
-    result.tensors.emplace(std::move(entry.name),
-                           SafeTensor{*entry.dtype->dtype, std::move(entry.shape),
-                                      data.subspan(static_cast<size_t>(entry.begin), size)});
   }
   return result;
 }
 
+SafeTensors read_safetensors_layout(const InputFile& file) {
+  std::vector<std::byte> head(static_cast<size_t>(std::min(int64_t{kFileKindBytes}, file.size())));
+  file.read(0, head);
+  const size_t read = head.size();
+  const auto wanted = static_cast<size_t>(safetensors_header_bytes(head, file.size(), file.path()));
+  if (wanted > read) {
+    head.resize(wanted);
+    file.read(static_cast<int64_t>(read), std::span(head).subspan(read));
+  }
+  return parse_safetensors(head, file.size(), file.path());
+}
+
 SafeTensorsFile::SafeTensorsFile(const std::string& path)
-    : file_(path), contents_(parse_safetensors(file_.bytes(), path)) {}
+    : file_(path), contents_(read_safetensors_layout(file_)) {}
 
 const SafeTensor& SafeTensorsFile::at(const std::string& name) const {
   const auto found = contents_.tensors.find(name);
@@ -215,9 +227,28 @@ const SafeTensor& SafeTensorsFile::at(const std::string& name) const {
   const auto skipped = contents_.skipped.find(name);
   if (skipped != contents_.skipped.end()) {
     throw InputError(path() + ": tensor " + quote(name) + " has the unsupported dtype " +
-                     skipped->second);
+                     quote(skipped->second.dtype));
   }
   throw InputError(path() + ": no tensor " + quote(name));
+}
+
+void SafeTensorsFile::read(const SafeTensor& tensor, int64_t first,
+                           std::span<std::byte> out) const {
+  if (first < 0 || first > tensor.bytes || std::ssize(out) > tensor.bytes - first) {
+    throw RunError(path() + ": bytes [" + std::to_string(first) + ", " +
+                   std::to_string(first + std::ssize(out)) + ") of a tensor of " +
+                   std::to_string(tensor.bytes));
+  }
+  file_.read(tensor.offset + first, out);
+}
+
+TensorContents SafeTensorsFile::read(const std::string& name) const {
+  const SafeTensor& tensor = at(name);
+  file_.require_memory_for(tensor.bytes);
+  TensorContents contents{tensor.dtype, tensor.shape, {}};
+  contents.bytes.resize(static_cast<size_t>(tensor.bytes));
+  read(tensor, 0, contents.bytes);
+  return contents;
 }
 
 std::string_view safetensors_dtype_name(DType dtype) {
@@ -248,7 +279,7 @@ std::string safetensors_header(std::span<const SafeTensorSpec> tensors,
                          {"data_offsets", {offset, offset + size}}};
     offset += size;
   }
-  return pad_safetensors_header(root.dump());
+  return pad_safetensors_header(root.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
 }  // namespace hashep

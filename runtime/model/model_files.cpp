@@ -2,17 +2,19 @@
 #include "runtime/model/model_files.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "core/error.hpp"
-#include "core/mapped_file.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
+#include "core/wrong_file.hpp"
 
 namespace hashep {
 namespace {
@@ -20,10 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kIndexName = "model.safetensors.index.json";
-
-std::string_view text_of(const MappedFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
 
 /// A name of tensor_names.hpp from one in a file.
 std::string_view without_model(std::string_view name) {
@@ -51,8 +49,7 @@ bool is_table_name(const std::string& name) {
 /// Tensors of the hash-routed layers by file, as the index of a sharded model says.
 std::map<std::string, std::vector<std::string>> read_index(const std::string& path,
                                                            int64_t num_layers) {
-  const MappedFile file(path);
-  const nlohmann::json root = parse_json_object(text_of(file), path);
+  const nlohmann::json root = read_json_object(path);
   const auto weight_map = root.find("weight_map");
   if (weight_map == root.end() || !weight_map->is_object()) {
     throw InputError(path + ": weight_map: missing or not an object");
@@ -72,6 +69,26 @@ std::map<std::string, std::vector<std::string>> read_index(const std::string& pa
   return tensors;
 }
 
+/// For an error: what the folder has in their place; empty where that is not known.
+std::string other_weights(const std::string& folder) {
+  constexpr std::array<std::string_view, 8> kEndings = {".bin", ".pt",   ".pth", ".ckpt",
+                                                        ".h5",  ".gguf", ".npz", ".msgpack"};
+  std::set<std::string> found;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string ending = entry->path().extension().string();
+    if (std::find(kEndings.begin(), kEndings.end(), ending) != kEndings.end()) {
+      found.insert(entry->path().string());
+    }
+  }
+  if (found.empty()) return "";
+  const std::string known = what_it_is(*found.begin());
+  const std::string name = fs::path(*found.begin()).filename().string();
+  return ", but " + quote(name) + (known.empty() ? "" : " (" + known + ")") +
+         ": weights are read from safetensors alone";
+}
+
 /// The *.safetensors files of a folder, sorted by name.
 std::vector<std::string> find_files(const std::string& folder) {
   std::vector<std::string> files;
@@ -82,7 +99,7 @@ std::vector<std::string> find_files(const std::string& folder) {
   }
   if (error) throw InputError(folder + ": cannot read: " + error.message());
   std::sort(files.begin(), files.end());
-  if (files.empty()) throw InputError(folder + ": no *.safetensors file");
+  if (files.empty()) throw InputError(folder + ": no *.safetensors file" + other_weights(folder));
   return files;
 }
 
@@ -115,10 +132,6 @@ TensorPlace ModelFiles::at(const std::string& name) const {
   return *place;
 }
 
-void ModelFiles::drop_pages() const {
-  for (const SafeTensorsFile& file : files_) file.drop_pages();
-}
-
 void ModelFiles::open_indexed(const std::string& index, int64_t num_layers, ModelParts parts) {
   for (const auto& [file_name, tensors] : read_index(index, num_layers)) {
     const bool is_needed =
@@ -140,7 +153,7 @@ void ModelFiles::open_all() {
   for (const std::string& path : find_files(folder_)) {
     const SafeTensors& contents = files_.emplace_back(path).contents();
     for (const auto& [name, tensor] : contents.tensors) add(name, files_.size() - 1);
-    for (const auto& [name, dtype] : contents.skipped) add(name, files_.size() - 1);
+    for (const auto& [name, tensor] : contents.skipped) add(name, files_.size() - 1);
   }
 }
 
@@ -163,7 +176,7 @@ void ModelFiles::require_no_second(size_t file) const {
                      files_[indexed.file].path() + ", which the index names for it");
   };
   for (const auto& [name, tensor] : files_[file].contents().tensors) require(name);
-  for (const auto& [name, dtype] : files_[file].contents().skipped) require(name);
+  for (const auto& [name, tensor] : files_[file].contents().skipped) require(name);
 }
 
 }  // namespace hashep
