@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/plan_command.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <optional>
@@ -34,6 +35,13 @@ class Planner {
   }
 
   const ModelConfig& config() const { return source_.config; }
+
+  /// Of a job of so many ranks; empty where tokens are no file's.
+  std::string note(int64_t ranks) const {
+    const std::string& path = options_.routing.tokens.path;
+    if (path.empty()) return "";
+    return repetition_note(*source_.stream, path, ranks * options_.tokens_per_rank);
+  }
 
   /// Of all batches of a job of so many ranks.
   double bound(int64_t ranks) const {
@@ -107,6 +115,9 @@ void plan_jobs(int argc, char** argv) {
   if (csv) csv->write(traffic_csv_head());
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   std::string matrices;
+  const int64_t most_ranks = *std::max_element(options.ranks.begin(), options.ranks.end());
+  const std::string note = planner.note(most_ranks);
+  if (!note.empty()) std::fprintf(stderr, "hashep: note: %s\n", note.c_str());
   std::fputs(plan_table_head().c_str(), stdout);
   for (const int64_t ranks : options.ranks) {
     const double bound = planner.bound(ranks);
