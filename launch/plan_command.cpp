@@ -115,9 +115,6 @@ void plan_jobs(int argc, char** argv) {
   if (csv) csv->write(traffic_csv_head());
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   std::string matrices;
-  const int64_t most_ranks = *std::max_element(options.ranks.begin(), options.ranks.end());
-  const std::string note = planner.note(most_ranks);
-  if (!note.empty()) std::fprintf(stderr, "hashep: note: %s\n", note.c_str());
   std::fputs(plan_table_head().c_str(), stdout);
   for (const int64_t ranks : options.ranks) {
     const double bound = planner.bound(ranks);
@@ -131,9 +128,12 @@ void plan_jobs(int argc, char** argv) {
       if (csv) csv->write(traffic_csv(job, options.steps));
     }
   }
+  const std::string note =
+      planner.note(*std::max_element(options.ranks.begin(), options.ranks.end()));
   double seconds = 0.0;
   for (const auto& row : rows) seconds += row["seconds"].get<double>();
-  std::printf("%splanned in %.1f s, peak memory %s\n", matrices.c_str(), seconds,
+  std::printf("%s%s%splanned in %.1f s, peak memory %s\n", matrices.c_str(),
+              note.empty() ? "" : "note: ", note.empty() ? "" : (note + "\n").c_str(), seconds,
               format_bytes(peak_rss_bytes()).c_str());
   if (csv) csv->commit();
   if (!json) return;

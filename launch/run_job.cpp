@@ -92,11 +92,11 @@ class Job {
                 static_cast<long long>(setup_.split.batch_tokens),
                 static_cast<long long>(setup_.split.seq_len), static_cast<long long>(setup_.steps),
                 passes_text().c_str());
-    std::fflush(stdout);
     const std::string& path = options_.tokens.path;
     const std::string note =
         path.empty() ? "" : repetition_note(*setup_.stream, path, setup_.split.batch_tokens);
-    if (!note.empty()) std::fprintf(stderr, "hashep: note: %s\n", note.c_str());
+    if (!note.empty()) std::printf("note: %s\n", note.c_str());
+    std::fflush(stdout);
   }
 
   void run_steps() {

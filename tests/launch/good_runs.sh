@@ -94,9 +94,9 @@ same_on "4" "${few[@]}" --num-experts 10 --batch-tokens 2 --num-shared-experts 1
 good 1 "${few[@]}" --num-experts 2 --batch-tokens 33 --output out/1.safetensors
 same 4 "${few[@]}" --num-experts 2 --batch-tokens 33
 { head -c 40 /dev/zero | tr '\0' '\377'; printf '\7\0\0\0'; } >padding.bin
-good 1 "${few[@]}" --num-experts 10 --batch-tokens 11 --tokens padding.bin --token-dtype i32 \
+good 1 "${few[@]}" --num-experts 10 --batch-tokens 22 --tokens padding.bin --token-dtype i32 \
   --output out/1.safetensors
-same 3 "${few[@]}" --num-experts 10 --batch-tokens 11 --tokens padding.bin --token-dtype i32
+same 3 "${few[@]}" --num-experts 10 --batch-tokens 22 --tokens padding.bin --token-dtype i32
 good 2 "${few[@]}" --num-experts 10 --batch-tokens 10 --steps 3 --tokens padding.bin \
   --token-dtype i32
 

@@ -147,12 +147,15 @@ same_run 'padded32.bin --token-dtype i32' --tokens padded.bin --padding-id 65535
 # A file that is shorter than a batch: one rank says so, once.
 head -c 100 u16.bin >short.bin
 on_ranks 2 "$hashep" "${run[@]}" --tokens short.bin
-note='hashep: note: short.bin holds 50 tokens, fewer than a batch of 600: they are repeated within each batch'
+note='note: short.bin holds 50 tokens, fewer than a batch of 600: they are repeated within each batch'
 check "a short file: exit code $code" [ "$code" = 0 ]
-check "a short file: one note" [ "$(own_lines)" = "$note" ]
+check "a short file: one note" [ "$(grep -cxF "$note" stdout.txt)" = 1 ]
+check "a short file: wrote to stderr" [ -z "$(own_lines)" ]
 check "passes are told" grep -q '^tokens: 600 a step, .*, the token file 12.00 times$' stdout.txt
 do_plan --tokens short.bin
-check "plan: one note" [ "$(cat stderr.txt)" = "$note" ]
+check "plan: one note" [ "$(grep -cxF "$note" stdout.txt)" = 1 ]
+on_ranks 1 "$hashep" "${run[@]}" --tokens u16.bin
+check "a file of a batch: no note" [ "$(grep -c '^note\|the token file' stdout.txt)" = 0 ]
 rm -f out/*
 
 # One balanced table: `run` makes that of `table build` for the same counts and seed.
@@ -165,13 +168,22 @@ for seed in 0 7; do
   rm -f out/*
 done
 
-# spoiled TEXT COMMAND...: COMMAND, of which the token file big.bin is spoilt by $spoil after a while,
-# ends with one line that names it.
+# begun COMMAND...: all ranks of a run have opened big.bin, or the one process of another command.
+begun() {
+  if [ "$1" = run_on ]; then
+    grep -qs '^tokens: ' stdout.txt
+  else
+    [ -n "$(find /proc/[0-9]*/fd -lname "$work/big.bin" 2>/dev/null)" ]
+  fi
+}
+
+# spoiled TEXT COMMAND...: COMMAND, whose token file big.bin is spoilt by $spoil once it reads it, ends
+# with one line that holds TEXT.
 spoiled() {
   local text=$1 spoiler
   shift
-  truncate -s 0 big.bin && truncate -s 16G big.bin
-  { sleep 1.5; $spoil; } &
+  rm -f stdout.txt big.bin && truncate -s 16G big.bin
+  { within 60 begun "$@" && sleep 0.3 && $spoil; } &
   spoiler=$!
   "$@" --tokens big.bin
   wait $spoiler
