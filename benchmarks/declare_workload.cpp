@@ -13,11 +13,18 @@ void declare_workload(CLI::App& command, WorkloadOptions& options) {
       .add_option("--tokens", options.tokens.path,
                   "Token ids (.npy, .bin) or text (with --tokenizer)")
       ->type_name("FILE");
-  command.add_option("--token-dtype", options.tokens.bin_dtype, "Of a .bin file: u16, u32 or i32")
-      ->check(CLI::IsMember({"u16", "u32", "i32"}))
-      ->capture_default_str();
+  command
+      .add_option("--token-dtype", options.tokens.bin_dtype,
+                  "Of binary ids (.bin, or other names without --tokenizer): u16, u32 or i32 "
+                  "[as an llm.c header says, else u16]")
+      ->check(CLI::IsMember({"u16", "u32", "i32"}));
   command.add_option("--tokenizer", options.tokens.tokenizer, "SentencePiece model for text")
       ->type_name("FILE");
+  command
+      .add_option("--padding-id", options.tokens.padding_id,
+                  "Id of padding, beside -1: such tokens go to no expert")
+      ->type_name("ID")
+      ->needs(command.get_option("--tokens"));
   add_count(command, "--vocab-size", options.vocab_size, "Token ids are in [0, this) [32K]");
   command.add_option(
       "--router", options.router,

@@ -23,19 +23,24 @@ void InlinePlanner::start(int64_t step, PhaseLog& log) {
   log.set_step(step);
   const PhaseLog::Scope scope(log, Phase::route);
   plan_.step = step;
-  read_batch(stream_, split_, step, plan_.batch);
+  error_.clear();
+  try {
+    read_batch(stream_, split_, step, plan_.batch);
+  } catch (const InputError& error) {
+    error_ = error.what();  // told to all ranks with the first layer's counts
+  }
 }
 
 void InlinePlanner::plan_layer(int64_t layer, PhaseLog& log) {
   {
     const PhaseLog::Scope scope(log, Phase::route, layer);
-    own_[0] = 0;
     try {
-      route_layer(routing_, layer, plan_, std::span(own_).subspan(kStatusWords));
+      if (error_.empty())
+        route_layer(routing_, layer, plan_, std::span(own_).subspan(kStatusWords));
     } catch (const InputError& error) {
       error_ = error.what();
-      own_[0] = 1;
     }
+    own_[0] = error_.empty() ? 0 : 1;
   }
   const PhaseLog::Scope scope(log, Phase::plan, layer);
   exchange_.start(own_, watch_);

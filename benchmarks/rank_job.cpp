@@ -14,12 +14,17 @@ RankJob::RankJob(const RankOptions& options, int64_t most_tokens,
       comm_(comm),
       report_(args, comm, watch),
       topology_(find_topology(comm, watch)) {
+  std::vector<Setting> settings;
   agree(comm, watch, [&] {
     workload_.emplace(options, topology_.nodes, comm.rank());
     workload_->split(most_tokens);  // throws where that is too many
+    settings = workload_->settings();
     report_.open(options.json_path);
   });
-  require_same_settings(comm, watch, workload_->settings());
+  require_same_settings(comm, watch, settings);
+  const std::string& path = options.workload.tokens.path;
+  if (path.empty()) return;
+  note_ = repetition_note(workload_->stream(), path, most_tokens * comm.size());
 }
 
 std::string RankJob::nodes_text() const {
@@ -29,12 +34,12 @@ std::string RankJob::nodes_text() const {
 }
 
 void RankJob::print_head(const std::string& text) const {
-  print("# hashep-bench " + std::string(version()) + " (" + std::string(commit()) +
-        "): " + report_.args_text() + "\n# ranks " + std::to_string(comm_.size()) +
-        ", threads per rank " + std::to_string(options_.threads) + ", " +
-        MpiSession::library_version() + "\n# " + nodes_text() + "\n# hidden size " +
-        std::to_string(options_.hidden_size) + ", experts " + std::to_string(options_.num_experts) +
-        ", top " + std::to_string(options_.top_k) + ", workload " + workload_->name() +
+  print("# hashep-bench " + std::string(version()) + " (" + std::string(commit()) + "): " +
+        report_.args_text() + "\n# ranks " + std::to_string(comm_.size()) + ", threads per rank " +
+        std::to_string(options_.threads) + ", " + MpiSession::library_version() + "\n# " +
+        nodes_text() + "\n# hidden size " + std::to_string(options_.hidden_size) + ", experts " +
+        std::to_string(options_.num_experts) + ", top " + std::to_string(options_.top_k) +
+        ", workload " + workload_->name() + (note_.empty() ? "" : "\n# note: " + note_) +
         "\n# samples " + std::to_string(options_.sampling.samples) + ", warm-up " +
         std::to_string(options_.sampling.warmup) + "\n" + text);
 }

@@ -44,6 +44,7 @@ class RankJob {
   RankReport report_;
   Topology topology_;
   std::optional<Workload> workload_;
+  std::string note_;  // on the tokens
   std::optional<std::string> gpu_;
   nlohmann::ordered_json binding_;  // null where there are no GPUs
 };

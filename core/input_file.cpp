@@ -19,6 +19,11 @@ namespace {
   throw InputError(path + ": cannot read: " + reason);
 }
 
+int64_t time_of_modification(const struct stat& info) {
+  constexpr int64_t kNsPerSecond = 1'000'000'000;
+  return int64_t{info.st_mtim.tv_sec} * kNsPerSecond + int64_t{info.st_mtim.tv_nsec};
+}
+
 }  // namespace
 
 InputFile::InputFile(std::string path) : path_(std::move(path)) {
@@ -34,6 +39,7 @@ InputFile::InputFile(std::string path) : path_(std::move(path)) {
     fail(path_, reason);
   }
   size_ = int64_t{info.st_size};
+  modified_ = time_of_modification(info);
 }
 
 InputFile::~InputFile() {
@@ -43,12 +49,14 @@ InputFile::~InputFile() {
 InputFile::InputFile(InputFile&& other) noexcept
     : path_(std::move(other.path_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
-      size_(std::exchange(other.size_, 0)) {}
+      size_(std::exchange(other.size_, 0)),
+      modified_(std::exchange(other.modified_, 0)) {}
 
 InputFile& InputFile::operator=(InputFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(descriptor_, other.descriptor_);
   std::swap(size_, other.size_);
+  std::swap(modified_, other.modified_);
   return *this;
 }
 
@@ -85,9 +93,11 @@ void InputFile::require_memory_for(int64_t bytes) const {
   }
 }
 
-void InputFile::drop_cache() const {
-  // A hint: where it fails the pages just stay.
-  static_cast<void>(posix_fadvise(descriptor_, 0, 0, POSIX_FADV_DONTNEED));
+void InputFile::require_unchanged() const {
+  struct stat info = {};
+  if (fstat(descriptor_, &info) != 0) fail(path_, std::generic_category().message(errno));
+  if (int64_t{info.st_size} == size_ && time_of_modification(info) == modified_) return;
+  throw InputError(path_ + ": was changed while it was read");
 }
 
 std::vector<std::byte> read_file(const std::string& path) {

@@ -33,13 +33,15 @@ class InputFile {
   /// machine has.
   void require_memory_for(int64_t bytes) const;
 
-  /// Lets go of the page cache's pages of this file, as far as nobody else uses them: a hint.
-  void drop_cache() const;
+  /// Throws InputError where the file was written to since it was opened: its size or its time of
+  /// modification is another one.
+  void require_unchanged() const;
 
  private:
   std::string path_;
   int descriptor_ = -1;
   int64_t size_ = 0;
+  int64_t modified_ = 0;  // ns since the epoch
 };
 
 /// The whole of the file at `path`: what InputFile::read_all gives, and its errors.

@@ -3,6 +3,7 @@
 
 #include "core/result_json.hpp"
 #include "launch/option_checks.hpp"
+#include "launch/token_options.hpp"
 
 namespace hashep {
 namespace {
@@ -65,11 +66,7 @@ void declare_tokens(CLI::App& app, RunOptions& options) {
                  "Token ids (.npy, .bin) or text (with --tokenizer); default: seeded Zipf")
       ->type_name("FILE")
       ->group(group);
-  app.add_option("--token-dtype", options.tokens.bin_dtype, "Of a .bin file: u16, u32 or i32")
-      ->group(group);
-  app.add_option("--tokenizer", options.tokens.tokenizer, "SentencePiece model for text")
-      ->type_name("FILE")
-      ->group(group);
+  declare_token_format(app, options.tokens, group);
   app.add_option("--zipf", options.zipf, "Exponent of the seeded tokens; 0: uniform")->group(group);
   add_count(app, "--seq-len", options.seq_len,
             "Tokens of a sequence; 0: rows of a 2-D token file, else 1024");

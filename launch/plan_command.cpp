@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/plan_command.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <optional>
@@ -34,6 +35,13 @@ class Planner {
   }
 
   const ModelConfig& config() const { return source_.config; }
+
+  /// Of a job of so many ranks; empty where tokens are no file's.
+  std::string note(int64_t ranks) const {
+    const std::string& path = options_.routing.tokens.path;
+    if (path.empty()) return "";
+    return repetition_note(*source_.stream, path, ranks * options_.tokens_per_rank);
+  }
 
   /// Of all batches of a job of so many ranks.
   double bound(int64_t ranks) const {
@@ -120,9 +128,12 @@ void plan_jobs(int argc, char** argv) {
       if (csv) csv->write(traffic_csv(job, options.steps));
     }
   }
+  const std::string note =
+      planner.note(*std::max_element(options.ranks.begin(), options.ranks.end()));
   double seconds = 0.0;
   for (const auto& row : rows) seconds += row["seconds"].get<double>();
-  std::printf("%splanned in %.1f s, peak memory %s\n", matrices.c_str(), seconds,
+  std::printf("%s%s%splanned in %.1f s, peak memory %s\n", matrices.c_str(),
+              note.empty() ? "" : "note: ", note.empty() ? "" : (note + "\n").c_str(), seconds,
               format_bytes(peak_rss_bytes()).c_str());
   if (csv) csv->commit();
   if (!json) return;

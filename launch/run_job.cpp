@@ -2,6 +2,7 @@
 #include "launch/run_job.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <optional>
 #include <sstream>
@@ -87,9 +88,14 @@ class Job {
                 static_cast<long long>(config.num_experts), config.top_k,
                 static_cast<long long>(config.num_shared_experts),
                 std::string(activation_name(config.activation)).c_str(), options_.dtype.c_str());
-    std::printf("tokens: %lld a step, sequences of %lld, %lld steps\n",
+    std::printf("tokens: %lld a step, sequences of %lld, %lld steps%s\n",
                 static_cast<long long>(setup_.split.batch_tokens),
-                static_cast<long long>(setup_.split.seq_len), static_cast<long long>(setup_.steps));
+                static_cast<long long>(setup_.split.seq_len), static_cast<long long>(setup_.steps),
+                passes_text().c_str());
+    const std::string& path = options_.tokens.path;
+    const std::string note =
+        path.empty() ? "" : repetition_note(*setup_.stream, path, setup_.split.batch_tokens);
+    if (!note.empty()) std::printf("note: %s\n", note.c_str());
     std::fflush(stdout);
   }
 
@@ -141,6 +147,17 @@ class Job {
     setup_.runner->run(plan, log_);
     stats_.collectives_in_step =
         std::max(stats_.collectives_in_step, watch_.collectives() - collectives_before);
+  }
+
+  /// How often the token file is gone through, where that is more than once.
+  std::string passes_text() const {
+    const int64_t tokens = setup_.split.batch_tokens * setup_.steps;
+    const int64_t size = setup_.stream->size().value_or(tokens);
+    if (size >= tokens) return "";
+    std::array<char, 64> text{};
+    std::snprintf(text.data(), text.size(), ", the token file %.2f times",
+                  static_cast<double>(tokens) / static_cast<double>(size));
+    return text.data();
   }
 
   /// Adds a step to the statistics.

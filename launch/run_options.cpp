@@ -61,7 +61,6 @@ void validate_run_options(const RunOptions& options) {
   if (!options.router.empty()) parse_router(options.router);
   parse_activation(options.activation);
   parse_score(options.score);
-  require_one_of("--token-dtype", options.tokens.bin_dtype, {"u16", "u32", "i32"});
   require_between("--batch-tokens", options.batch_tokens, 1, kMaxBatchTokens);
   require_between("--steps", options.steps, 1,
                   std::min(kMaxSteps, kMaxInt64 / options.batch_tokens));
@@ -125,6 +124,7 @@ std::vector<Setting> shared_settings(const RunOptions& options) {
           {"--tokens", options.tokens.path},
           {"--token-dtype", options.tokens.bin_dtype},
           {"--tokenizer", options.tokens.tokenizer},
+          {"--padding-id", std::to_string(options.tokens.padding_id)},
           {"--zipf", exact_text(options.zipf)},
           {"--seq-len", std::to_string(options.seq_len)},
           {"--batch-tokens", std::to_string(options.batch_tokens)},

@@ -51,7 +51,7 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
 
   setup.stream = options.tokens.path.empty()
                      ? make_zipf_stream(setup.config.vocab_size, options.zipf, seed)
-                     : open_token_file(options.tokens);
+                     : open_token_file(options.tokens, setup.config.vocab_size);
   if (const auto size = setup.stream->size()) {
     setup.token_digest =
         id_digest(*setup.stream, std::min(*size, options.batch_tokens * setup.steps));

@@ -9,6 +9,7 @@
 #include "core/narrow.hpp"
 #include "core/result_json.hpp"
 #include "launch/option_checks.hpp"
+#include "launch/token_options.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "runtime/model/model_tables.hpp"
 
@@ -64,12 +65,7 @@ void declare_static_routing(CLI::App& app, StaticRoutingOptions& options) {
                  "Token ids (.npy, .bin) or text (with --tokenizer); default: seeded Zipf")
       ->type_name("FILE")
       ->group("Tokens");
-  app.add_option("--token-dtype", options.tokens.bin_dtype, "Of a .bin file: u16, u32 or i32")
-      ->check(CLI::IsMember({"u16", "u32", "i32"}))
-      ->group("Tokens");
-  app.add_option("--tokenizer", options.tokens.tokenizer, "SentencePiece model for text")
-      ->type_name("FILE")
-      ->group("Tokens");
+  declare_token_format(app, options.tokens, "Tokens");
   app.add_option("--zipf", options.zipf, "Exponent of the seeded tokens; 0: uniform")
       ->group("Tokens");
   add_count(app, "--seq-len", options.seq_len, {.least = 0},
@@ -108,7 +104,7 @@ StaticRouting open_static_routing(const CLI::App& app, const StaticRoutingOption
   routing.stream = options.tokens.path.empty()
                        ? make_zipf_stream(routing.config.vocab_size, options.zipf,
                                           static_cast<uint64_t>(options.seed))
-                       : open_token_file(options.tokens);
+                       : open_token_file(options.tokens, routing.config.vocab_size);
   routing.seq_len = options.seq_len > 0
                         ? options.seq_len
                         : routing.stream->natural_seq_len().value_or(kDefaultSeqLen);

@@ -7,6 +7,7 @@
 #include "core/error.hpp"
 #include "launch/option_checks.hpp"
 #include "launch/single_process.hpp"
+#include "launch/token_options.hpp"
 #include "runtime/model/model_config.hpp"
 #include "runtime/routing/spread_builder.hpp"
 
@@ -20,8 +21,7 @@ constexpr int64_t kMaxThreads = 4096;
 /// What the options say before they are made sense of.
 struct Words {
   std::vector<std::string> tokens;
-  std::string token_dtype = "u16";
-  std::string tokenizer;
+  TokenFile format;  // of all files
   std::string target;
   std::string dtype = "i32";
 };
@@ -31,8 +31,7 @@ void declare(CLI::App& app, TableBuildOptions& options, Words& words) {
   app.add_option("--tokens", words.tokens,
                  "Token ids (.npy, .bin) or text (with --tokenizer), any number of files")
       ->type_name("FILE...");
-  app.add_option("--token-dtype", words.token_dtype, "Of .bin files: u16, u32 or i32");
-  app.add_option("--tokenizer", words.tokenizer, "SentencePiece model for text")->type_name("FILE");
+  declare_token_format(app, words.format);
   add_count(app, "--vocab-size", options.vocab_size, "Rows of the table");
   add_count(app, "--num-experts", options.num_experts, "Routed experts of a layer");
   add_count(app, "--top-k", options.top_k, "Experts of a token");
@@ -96,7 +95,6 @@ void require_together(const TableBuildOptions& options, const Words& words, bool
 void validate(const TableBuildOptions& options, const Words& words, bool ranks_given,
               bool spread_given) {
   require_one_of("--method", options.method, {"random", "balanced", "dispersed", "clustered"});
-  require_one_of("--token-dtype", words.token_dtype, {"u16", "u32", "i32"});
   require_one_of("--dtype", words.dtype, {"i32", "i64"});
   require_one_of("--progress", options.progress, {"auto", "bar", "lines", "off"});
   if (!words.target.empty()) {
@@ -135,7 +133,8 @@ std::optional<TableBuildOptions> parse_table_build(int argc, char** argv) {
   declare(app, options, words);
   if (!parse_options(app, argc, argv, 3)) return std::nullopt;
   for (const std::string& path : words.tokens) {
-    options.tokens.push_back({path, words.token_dtype, words.tokenizer});
+    options.tokens.push_back(words.format);
+    options.tokens.back().path = path;
   }
   validate(options, words, app.count("--ranks") > 0, app.count("--spread") > 0);
   options.has_layers = app.count("--num-layers") > 0;

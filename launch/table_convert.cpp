@@ -11,6 +11,7 @@
 #include "launch/option_checks.hpp"
 #include "launch/single_process.hpp"
 #include "launch/table_source.hpp"
+#include "launch/token_options.hpp"
 #include "runtime/model/insert_tables.hpp"
 #include "runtime/model/model_tables.hpp"
 #include "runtime/routing/expert_remap.hpp"
@@ -29,8 +30,7 @@ struct ConvertOptions {
   std::string remap;
   std::string fill = "none";
   std::vector<std::string> tokens;
-  std::string token_dtype = "u16";
-  std::string tokenizer;
+  TokenFile format;  // of all files
 
   std::optional<DType> wanted_dtype() const {
     if (dtype.empty()) return std::nullopt;
@@ -60,14 +60,11 @@ void declare(CLI::App& app, ConvertOptions& options) {
   app.add_option("--tokens", options.tokens,
                  "Tokens that loads are counted from for --fill; default: each id counts 1")
       ->type_name("FILE...");
-  app.add_option("--token-dtype", options.token_dtype, "Of .bin files: u16, u32 or i32");
-  app.add_option("--tokenizer", options.tokenizer, "SentencePiece model for text")
-      ->type_name("FILE");
+  declare_token_format(app, options.format);
 }
 
 void validate(const ConvertOptions& options, bool layer_given) {
   require_one_of("--fill", options.fill, {"none", "least-loaded"});
-  require_one_of("--token-dtype", options.token_dtype, {"u16", "u32", "i32"});
   if (!options.dtype.empty()) require_one_of("--dtype", options.dtype, {"i32", "i64"});
   if (layer_given) require_between("--layer", options.layer, 0, kMaxModelSize);
   require_between("--num-experts", options.num_experts, 0, kMaxModelSize);
@@ -92,7 +89,8 @@ std::vector<int64_t> counts_for(const ConvertOptions& options, int64_t vocab_siz
   if (options.tokens.empty()) return std::vector<int64_t>(static_cast<size_t>(vocab_size), 1);
   std::vector<TokenFile> files;
   for (const std::string& path : options.tokens) {
-    files.push_back({path, options.token_dtype, options.tokenizer});
+    files.push_back(options.format);
+    files.back().path = path;
   }
   return count_tokens(files, vocab_size).counts;
 }

@@ -17,6 +17,7 @@
 #include "launch/single_process.hpp"
 #include "launch/table_placements.hpp"
 #include "launch/table_source.hpp"
+#include "launch/token_options.hpp"
 #include "runtime/model/model_config.hpp"
 #include "runtime/routing/routed_loads.hpp"
 #include "runtime/routing/spread_builder.hpp"
@@ -35,8 +36,7 @@ struct InspectOptions {
   std::string table;
   int64_t layer = -1;  // -1: all
   std::vector<std::string> token_files;
-  std::string token_dtype = "u16";
-  std::string tokenizer;
+  TokenFile format;  // of all files
   int64_t num_experts = 0;
   std::vector<std::string> rank_counts = {"2", "4", "8"};
   std::string placement = "contiguous";
@@ -59,10 +59,9 @@ void declare(CLI::App& app, InspectOptions& options) {
                  "Token ids (.npy, .bin) or text (with --tokenizer), any number of files")
       ->type_name("FILE...")
       ->required();
-  app.add_option("--token-dtype", options.token_dtype, "Of .bin files: u16, u32 or i32");
-  app.add_option("--tokenizer", options.tokenizer,
-                 "SentencePiece model: for text, and for the names of tokens")
-      ->type_name("FILE");
+  declare_token_format(app, options.format);
+  app.get_option("--tokenizer")
+      ->description("SentencePiece model: for text, and for the names of tokens");
   add_count(app, "--num-experts", options.num_experts,
             "Routed experts of a layer; a model folder knows");
   app.get_option("--num-experts")->default_str("");
@@ -82,14 +81,14 @@ void declare(CLI::App& app, InspectOptions& options) {
 }
 
 void validate(InspectOptions& options, bool layer_given) {
-  require_one_of("--token-dtype", options.token_dtype, {"u16", "u32", "i32"});
   require_one_of("--progress", options.progress, {"auto", "bar", "lines", "off"});
   require_between("--num-experts", options.num_experts, 0, kMaxModelSize);
   require_between("--top", options.top, 0, kMaxTop);
   require_between("--seq-len", options.seq_len, 0, int64_t{1} << 40);
   if (layer_given) require_between("--layer", options.layer, 0, kMaxModelSize);
   for (const std::string& path : options.token_files) {
-    options.tokens.push_back({path, options.token_dtype, options.tokenizer});
+    options.tokens.push_back(options.format);
+    options.tokens.back().path = path;
   }
   for (const std::string& text : options.rank_counts) {
     const int64_t count = parse_count(text, "--ranks");
@@ -121,7 +120,7 @@ std::vector<int64_t> measure_loads(const InspectOptions& options, const RoutingT
   const TableRouter router(table, num_experts);
   std::vector<int64_t> loads(static_cast<size_t>(num_experts));
   for (const TokenFile& file : options.tokens) {
-    const auto stream = open_token_file(file);
+    const auto stream = open_token_file(file, table.vocab_size);
     const int64_t natural = stream->natural_seq_len().value_or(kDefaultSeqLen);
     const auto of_file =
         routed_loads(router, *stream, options.seq_len > 0 ? options.seq_len : natural);
@@ -208,7 +207,9 @@ void table_inspect(int argc, char** argv) {
   }
   inspection.heaviest =
       heaviest_tokens(inspection.counts, set.tables[0].table, num_experts, options.top);
-  if (!options.tokenizer.empty()) name_tokens(options.tokenizer, inspection.heaviest);
+  if (!options.format.tokenizer.empty()) {
+    name_tokens(options.format.tokenizer, inspection.heaviest);
+  }
 
   std::fputs(inspection_text(inspection).c_str(), stdout);
   if (!json) return;

@@ -39,7 +39,9 @@ void require_alone(const WorkloadOptions& options, const std::string& option,
 }
 
 std::unique_ptr<TokenStream> open_stream(WorkloadKind kind, const WorkloadOptions& options) {
-  if (!options.tokens.path.empty()) return open_token_file(options.tokens);
+  if (!options.tokens.path.empty()) {
+    return open_token_file(options.tokens, options.vocab_size);
+  }
   return make_zipf_stream(options.vocab_size, kind == WorkloadKind::zipf ? 1.0 : 0.0,
                           seed_of(options));
 }

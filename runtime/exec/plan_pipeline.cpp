@@ -47,8 +47,8 @@ void PlanPipeline::route_all(int64_t step, Slot& slot) {
     BatchSplit split = split_;
     split.ep_rank = rank;
     BatchPlan& routed = rank == split_.ep_rank ? slot.plan : scratch_;
+    read_batch(stream_, split, step, routed.batch);
     try {
-      read_batch(stream_, split, step, routed.batch);
       route_batch(routing_, routed, words.subspan(kStatusWords));
     } catch (const InputError& error) {
       if (slot.error.empty()) slot.error = error.what();

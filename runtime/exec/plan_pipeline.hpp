@@ -36,7 +36,9 @@ class PlanPipeline {
                const PlanningOptions& options, const Communicator* comm, Watch* watch);
 
   /// Begins planning the batch of `step`; at most depth + 1 batches are begun and not finished. An
-  /// error in the ids is kept until `finish`, so that all ranks meet it. Collective.
+  /// error in the ids is kept until `finish`, so that all ranks meet it; but where planning is
+  /// replicated, InputError of a file that this rank cannot read is thrown at once, as other ranks
+  /// may have read it. Collective.
   void start(int64_t step, PhaseLog& log);
 
   /// Begins the batches after `step` that are to be planned while it computes: up to `depth` of

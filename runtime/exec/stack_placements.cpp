@@ -42,7 +42,6 @@ std::vector<std::vector<int64_t>> count_expert_rows(
         if (expert >= 0) ++counts[layer][static_cast<size_t>(expert)];
       }
     }
-    stream.give_back_memory();
   }
   return counts;
 }

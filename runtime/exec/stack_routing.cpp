@@ -9,6 +9,7 @@
 #include "core/error.hpp"
 #include "runtime/routing/hash_router.hpp"
 #include "runtime/routing/table_router.hpp"
+#include "runtime/routing/targeted_table.hpp"
 
 namespace hashep {
 namespace {
@@ -28,6 +29,13 @@ HashFeature hash_feature(RouterKind kind) {
 
 int64_t counted_tokens(const TokenStream& stream) {
   return std::min(stream.size().value_or(kCountedTokens), kCountedTokens);
+}
+
+/// What `hashep table build --method balanced` makes of the same counts and seed.
+RoutingTable balanced_table(const ModelConfig& config, uint64_t seed, const TokenStream& stream) {
+  const auto counts = count_ids(stream, config.vocab_size, counted_tokens(stream));
+  return build_targeted_table(counts, contiguous_placement(config.num_experts, 1), config.top_k,
+                              BalanceTarget::expert, seed);
 }
 
 /// The table of one layer: from --table, or from the model folder.
@@ -57,10 +65,8 @@ std::vector<std::unique_ptr<Router>> make_routers(const ModelConfig& config,
                                                   const RoutingSource& source,
                                                   const TokenStream& stream) {
   std::vector<std::unique_ptr<Router>> routers;
-  std::vector<int64_t> id_counts;
-  if (source.kind == RouterKind::balanced) {
-    id_counts = count_ids(stream, config.vocab_size, counted_tokens(stream));
-  }
+  RoutingTable balanced;
+  if (source.kind == RouterKind::balanced) balanced = balanced_table(config, source.seed, stream);
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     switch (source.kind) {
       case RouterKind::table:
@@ -68,8 +74,7 @@ std::vector<std::unique_ptr<Router>> make_routers(const ModelConfig& config,
             std::make_unique<TableRouter>(read_table(config, source, layer), config.num_experts));
         break;
       case RouterKind::balanced:
-        routers.push_back(std::make_unique<TableRouter>(
-            build_balanced_table(id_counts, config.num_experts, config.top_k), config.num_experts));
+        routers.push_back(std::make_unique<TableRouter>(balanced, config.num_experts));
         break;
       default:
         routers.push_back(std::make_unique<HashRouter>(

@@ -22,7 +22,8 @@ struct RoutingSource {
 };
 
 /// Routers of all layers of `config`. `balanced` counts the first kCountedTokens ids of the stream
-/// and builds one greedy table for all layers. Local; the same on all ranks. Throws InputError on a
+/// and builds one table for all layers: that of `hashep table build --method balanced` for the same
+/// counts and seed. Local; the same on all ranks. Throws InputError on a
 /// bad or missing table.
 std::vector<std::unique_ptr<Router>> make_routers(const ModelConfig& config,
                                                   const RoutingSource& source,

@@ -25,7 +25,6 @@ std::vector<int64_t> routed_loads(const Router& router, const TokenStream& strea
     for (const int32_t expert : experts) {
       if (expert >= 0) ++loads[static_cast<size_t>(expert)];
     }
-    stream.give_back_memory();
   }
   return loads;
 }

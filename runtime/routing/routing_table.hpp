@@ -33,11 +33,6 @@ void validate_table(const RoutingTable& table, int64_t num_experts, const std::s
 /// `random`: each row's experts drawn uniformly without repetition, a pure function of the seed.
 RoutingTable build_random_table(int64_t vocab_size, int64_t num_experts, int top_k, uint64_t seed);
 
-/// `balanced` (greedy, Roller et al.): tokens by falling count (ties: lower id first), each to the
-/// top_k least-loaded experts (ties: lower index first), in this order. counts: [vocab_size], none
-/// negative. Deterministic. Ids with count 0 add no load, so all of them get the same experts.
-RoutingTable build_balanced_table(std::span<const int64_t> counts, int64_t num_experts, int top_k);
-
 /// A table from a tensor tid2eid [vocab_size, top_k], I32 or I64, validated. Throws InputError
 /// naming `source` (file and tensor).
 RoutingTable table_from_tensor(const TensorContents& tensor, int64_t num_experts,

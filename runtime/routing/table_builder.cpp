@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <functional>
 #include <numeric>
-#include <queue>
 #include <utility>
 
-#include "core/error.hpp"
 #include "core/random.hpp"
 #include "runtime/routing/route_checks.hpp"
 #include "runtime/routing/routing_table.hpp"
@@ -26,14 +23,6 @@ std::vector<int32_t> first_integers(int64_t count) {
   return values;
 }
 
-std::vector<int32_t> ids_by_falling_count(std::span<const int64_t> counts) {
-  std::vector<int32_t> ids = first_integers(static_cast<int64_t>(counts.size()));
-  std::stable_sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) {
-    return counts[static_cast<size_t>(a)] > counts[static_cast<size_t>(b)];
-  });
-  return ids;
-}
-
 }  // namespace
 
 RoutingTable build_random_table(int64_t vocab_size, int64_t num_experts, int top_k, uint64_t seed) {
@@ -50,35 +39,6 @@ RoutingTable build_random_table(int64_t vocab_size, int64_t num_experts, int top
       std::swap(deck[choice], deck[drawn]);
     }
     std::copy_n(deck.begin(), top_k, row);
-  }
-  return table;
-}
-
-RoutingTable build_balanced_table(std::span<const int64_t> counts, int64_t num_experts, int top_k) {
-  const auto vocab_size = static_cast<int64_t>(counts.size());
-  require_router_sizes(vocab_size, num_experts, top_k, "balanced table");
-  if (const auto negative =
-          std::find_if(counts.begin(), counts.end(), [](int64_t count) { return count < 0; });
-      negative != counts.end()) {
-    throw InputError("balanced table: id " + std::to_string(negative - counts.begin()) +
-                     " has a negative count, " + std::to_string(*negative));
-  }
-  using LoadedExpert = std::pair<int64_t, int32_t>;  // load, expert
-  std::priority_queue<LoadedExpert, std::vector<LoadedExpert>, std::greater<>> least_loaded;
-  for (const int32_t expert : first_integers(num_experts)) least_loaded.emplace(0, expert);
-
-  RoutingTable table = make_table(vocab_size, top_k);
-  std::vector<LoadedExpert> chosen(static_cast<size_t>(top_k));
-  for (const int32_t id : ids_by_falling_count(counts)) {
-    int32_t* row = table.experts.data() + int64_t{id} * top_k;
-    for (LoadedExpert& expert : chosen) {
-      expert = least_loaded.top();
-      least_loaded.pop();
-      *row++ = expert.second;
-    }
-    for (const auto& [load, expert] : chosen) {
-      least_loaded.emplace(load + counts[static_cast<size_t>(id)], expert);
-    }
   }
   return table;
 }

@@ -54,6 +54,13 @@ class Dealer {
     }
   }
 
+  /// Loads are none again: what is dealt from here on is even by itself. Experts and ranks that had
+  /// the least load are first. Between two ids.
+  void start_over() {
+    for (LeastLoaded& local : experts_) clear_loads(local);
+    clear_loads(ranks_);
+  }
+
   /// Writes the experts of an id that occurs `weight` times.
   void deal(double weight, std::span<int32_t> row) {
     for (int32_t& expert : row) {
@@ -81,6 +88,12 @@ class Dealer {
   }
 
  private:
+  static void clear_loads(LeastLoaded& queue) {
+    LeastLoaded cleared;
+    for (; !queue.empty(); queue.pop()) cleared.push({0.0, cleared.size(), queue.top().index});
+    queue = std::move(cleared);
+  }
+
   void take_back(std::vector<Loaded>& ranks) {
     for (const Loaded& rank : ranks) ranks_.push(rank);
     ranks.clear();
@@ -125,8 +138,11 @@ RoutingTable deal_table(std::span<const int64_t> counts, const Placement& placem
                 target == BalanceTarget::both, derive_key(key, 0));
   const auto k = static_cast<size_t>(top_k);
   RoutingTable table{std::ssize(counts), top_k, std::vector<int32_t>(counts.size() * k)};
+  bool was_seen = true;
   for (const int32_t id : dealing_order(counts, shuffle, derive_key(key, 1))) {
     const auto v = static_cast<size_t>(id);
+    if (was_seen && counts[v] == 0) dealer.start_over();
+    was_seen = counts[v] > 0;
     dealer.deal(static_cast<double>(std::max<int64_t>(counts[v], 1)),
                 std::span(table.experts).subspan(v * k, k));
   }

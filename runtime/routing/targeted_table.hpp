@@ -19,7 +19,9 @@ enum class BalanceTarget { expert, rank, both };
 ///   with the least load for each of its experts, and there to its least-loaded expert that the id
 ///   does not have. Experts that come together in a row so stand on different ranks;
 /// - `rank`: likewise, but by the ranks' load alone, however many experts they have.
-/// An id that never occurred is dealt last, as one that occurred once. Exact greedy order (longest
+/// Ids that never occurred are dealt last, each as one that occurred once, and apart from the loads
+/// of the others: each expert has as many of them, but for one (`expert`, or ranks that all have as
+/// many experts). Exact greedy order (longest
 /// processing time first, Graham 1969) takes the place of the shuffled one where that costs
 /// balance. The result's targeted load factors are never above those of build_random_table with the
 /// same seed. counts: [vocab_size], none negative. Deterministic. Throws InputError.

@@ -17,8 +17,8 @@
 namespace hashep {
 namespace {
 
-constexpr int64_t kChunk = 1 << 14;           // ids: 64 KiB, which stay in a core's cache
-constexpr int64_t kChunksPerReport = 1 << 9;  // 8 M ids; then file pages are given back
+constexpr int64_t kChunk = 1 << 15;           // ids: 128 KiB, which stay in a core's cache
+constexpr int64_t kChunksPerReport = 1 << 8;  // 8 M ids
 
 struct FreeState {
   void operator()(XXH64_state_t* state) const { XXH64_freeState(state); }
@@ -27,17 +27,15 @@ struct FreeState {
 /// Counts and digest of the ids so far.
 class Tally {
  public:
-  explicit Tally(int64_t vocab_size)
-      : vocab_size_(vocab_size), histogram_(vocab_size), digest_(XXH64_createState()) {
+  explicit Tally(int64_t vocab_size) : histogram_(vocab_size), digest_(XXH64_createState()) {
     if (digest_ == nullptr || XXH64_reset(digest_.get(), 0) != XXH_OK) {
       throw RunError("XXH64_createState failed");
     }
   }
 
-  /// `first`: the index in its file of ids[0], for errors, which name `path`.
-  void add(std::span<const int32_t> ids, int64_t first, const std::string& path) {
+  /// Known ids and padding.
+  void add(std::span<const int32_t> ids) {
     histogram_.add(ids);
-    if (histogram_.unknown() > 0) throw_first_unknown(ids, first, path);
     if (XXH64_update(digest_.get(), ids.data(), ids.size_bytes()) != XXH_OK) {
       throw RunError("XXH64_update failed");
     }
@@ -52,19 +50,6 @@ class Tally {
   }
 
  private:
-  void throw_first_unknown(std::span<const int32_t> ids, int64_t first,
-                           const std::string& path) const {
-    const auto unknown = std::find_if(ids.begin(), ids.end(), [this](int32_t id) {
-      return id != kPaddingId && !is_known_id(id, vocab_size_);
-    });
-    try {
-      throw_unknown_id(first + (unknown - ids.begin()), *unknown, vocab_size_);
-    } catch (const InputError& error) {
-      throw InputError(path + ": " + error.what());
-    }
-  }
-
-  int64_t vocab_size_;
   IdHistogram histogram_;
   std::unique_ptr<XXH64_state_t, FreeState> digest_;
 };
@@ -76,7 +61,7 @@ int64_t bytes_of(const TokenFile& file) {
   return static_cast<int64_t>(size);
 }
 
-void count_stream(const TokenStream& stream, const std::string& path, Tally& tally,
+void count_stream(const TokenStream& stream, Tally& tally,
                   const std::function<void(double share)>& report) {
   const int64_t size = stream.size().value();
   std::vector<int32_t> ids(static_cast<size_t>(std::min(kChunk, size)));
@@ -84,9 +69,8 @@ void count_stream(const TokenStream& stream, const std::string& path, Tally& tal
   for (int64_t first = 0; first < size; first += kChunk) {
     const std::span<int32_t> chunk(ids.data(), static_cast<size_t>(std::min(kChunk, size - first)));
     stream.read(first, chunk);
-    tally.add(chunk, first, path);
+    tally.add(chunk);
     if (++chunks % kChunksPerReport != 0) continue;
-    stream.give_back_memory();
     report(static_cast<double>(first + kChunk) / static_cast<double>(size));
   }
 }
@@ -103,16 +87,13 @@ TokenCounts count_tokens(std::span<const TokenFile> files, int64_t vocab_size,
     const auto report = [&](int64_t done) {
       if (progress) progress(bytes_before + std::min(done, bytes));
     };
-    if (is_text_file(file.path)) {
-      int64_t first = 0;
-      encode_text_file(file.path, file.tokenizer,
-                       [&](std::span<const int32_t> ids, int64_t bytes_read) {
-                         tally.add(ids, first, file.path);
-                         first += std::ssize(ids);
-                         report(bytes_read);
-                       });
+    if (is_text_file(file)) {
+      encode_text_file(file, vocab_size, [&](std::span<const int32_t> ids, int64_t bytes_read) {
+        tally.add(ids);
+        report(bytes_read);
+      });
     } else {
-      count_stream(*open_token_file(file), file.path, tally, [&](double share) {
+      count_stream(*open_token_file(file, vocab_size), tally, [&](double share) {
         report(static_cast<int64_t>(share * static_cast<double>(bytes)));
       });
     }

@@ -40,6 +40,14 @@ void read_batch(const TokenStream& stream, const BatchSplit& split, int64_t step
   stream.read(batch.first_index, batch.ids);
 }
 
+std::string repetition_note(const TokenStream& stream, const std::string& path,
+                            int64_t batch_tokens) {
+  const int64_t size = stream.size().value_or(batch_tokens);
+  if (size >= batch_tokens) return "";
+  return path + " holds " + std::to_string(size) + " tokens, fewer than a batch of " +
+         std::to_string(batch_tokens) + ": they are repeated within each batch";
+}
+
 std::vector<int64_t> count_ids(const TokenStream& stream, int64_t vocab_size, int64_t limit) {
   constexpr int64_t kChunk = 1 << 16;  // ids: small enough to stay in a core's cache
   IdHistogram histogram(vocab_size);

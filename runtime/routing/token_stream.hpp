@@ -12,11 +12,13 @@
 
 namespace hashep {
 
-/// Where token ids are read from.
+/// Where token ids are read from, and how.
 struct TokenFile {
-  std::string path;               // .npy (integer, 1-D or 2-D), .bin (raw), anything else is text
-  std::string bin_dtype = "u16";  // of a .bin: u16, u32 or i32 (little-endian)
-  std::string tokenizer;          // SentencePiece model, needed for text
+  std::string path;            // .npy (integer, 1-D or 2-D), binary ids, or text (is_text_file)
+  std::string bin_dtype = {};  // of binary ids: u16, u32 or i32 (little-endian); empty: what the
+                               // file's llm.c header says, else u16
+  std::string tokenizer = {};  // SentencePiece model, needed for text
+  int64_t padding_id = kPaddingId;  // read as kPaddingId, which is always padding
 };
 
 /// An endless stream of token ids: a file read in order that wraps at its end, or seeded Zipf
@@ -26,22 +28,28 @@ class TokenStream {
   virtual ~TokenStream() = default;
 
   /// Writes ids [first, first + out.size()) of the stream. first >= 0. Allocates nothing. Throws
-  /// InputError, naming file and token, on an id in a file that does not fit int32.
+  /// InputError, naming the file, where it cannot be read or was written to since it was opened,
+  /// and, naming file, token and id, on an id that is neither padding nor in the vocabulary.
   virtual void read(int64_t first, std::span<int32_t> out) const = 0;
   /// Ids before the stream repeats; nothing for an endless one.
   virtual std::optional<int64_t> size() const = 0;
   /// The row length of a 2-D file: the natural seq_len.
   virtual std::optional<int64_t> natural_seq_len() const { return std::nullopt; }
-  /// Lets go of memory of ids read so far that can be read from the file again.
-  virtual void give_back_memory() const {}
 };
 
-/// Whether a file of this name is text, which needs a tokenizer: neither .npy nor .bin.
-bool is_text_file(const std::string& path);
+/// Whether a file is text, which needs a tokenizer: its name ends in neither .npy nor .bin, and it
+/// has a tokenizer or no bin_dtype.
+bool is_text_file(const TokenFile& file);
 
-/// Opens a token file; .npy and .bin stay mapped, text is encoded line by line. Throws InputError
-/// on a missing, empty or malformed file.
-std::unique_ptr<TokenStream> open_token_file(const TokenFile& file);
+/// Opens a token file; .npy and binary ids are read from the file when they are asked for, text is
+/// encoded line by line and its ids are held in memory. Throws InputError on a missing, empty or
+/// malformed file, and on binary ids that cannot be those of a vocabulary of this size
+/// (locate_binary_ids).
+std::unique_ptr<TokenStream> open_token_file(const TokenFile& file, int64_t vocab_size);
+
+/// Says that tokens of a file come more than once in a batch of this many; empty where they do not.
+std::string repetition_note(const TokenStream& stream, const std::string& path,
+                            int64_t batch_tokens);
 
 /// Ids in [0, vocab_size), id v with probability proportional to 1 / (v + 1)^exponent.
 std::unique_ptr<TokenStream> make_zipf_stream(int64_t vocab_size, double exponent, uint64_t seed);
@@ -57,8 +65,8 @@ struct BatchSplit {
 void read_batch(const TokenStream& stream, const BatchSplit& split, int64_t step,
                 TokenBatch& batch);
 
-/// counts[v] = how often id v occurs in the first `limit` ids of the stream. Ids outside
-/// [0, vocab_size) are left out (routers report them).
+/// counts[v] = how often id v occurs in the first `limit` ids of the stream. Padding is left out,
+/// and other ids outside [0, vocab_size), which files do not give.
 std::vector<int64_t> count_ids(const TokenStream& stream, int64_t vocab_size, int64_t limit);
 
 }  // namespace hashep

@@ -48,6 +48,7 @@ check "a sweep of $(column 1)" [ "$(column 1)" = 3 ]
 # Token files; ids of -1 are padding.
 { head -c 100 /dev/zero; head -c 20 /dev/zero | tr '\0' '\377'; printf '\7\0\0\0'; } >ids.bin
 bench_on 3 exchange "${tiny[@]}" --tokens ids.bin --token-dtype i32 --tokens-per-rank 31 --top-k 2
+check "a file that is shorter than a batch" grep -q '^# note: ids.bin holds 31 tokens, fewer than a batch of 93' stdout.txt
 head -c 64 /dev/zero | tr '\0' '\377' >padding.bin
 on_ranks 2 "$bench" exchange "${tiny[@]}" --tokens padding.bin --token-dtype i32 \
   --tokens-per-rank 8
@@ -115,6 +116,9 @@ bad() {
   check "np=$1: ${*:3}: left $(ls -A out)" nothing_left
 }
 printf '\377\177' >beyond.bin  # id 32767
+on_ranks 2 "$bench" exchange "${tiny[@]}" --tokens beyond.bin --padding-id 32767 --tokens-per-rank 8
+check "an id that is padding: exit code $code" [ "$code" = 0 ]
+perl -e 'print pack("l<*", map { $_ % 512 } 0 .. 999)' >wide.bin
 for np in 1 2; do
   bad $np "known transports are" exchange --transport udp
   bad $np "not in this build" exchange --transport mpi,nccl
@@ -123,6 +127,9 @@ for np in 1 2; do
   bad $np "id 32767" exchange --tokens beyond.bin --vocab-size 100 --tokens-per-rank 4
   bad $np "-b" exchange -b 0
   bad $np "-e 4 is less than -b 8" exchange -b 8 -e 4
+  bad $np "beyond.bin: token 0 has id 32767" exchange --tokens beyond.bin --tokens-per-rank 4
+  bad $np "wide.bin: looks like ids of 32 bits" exchange --tokens wide.bin
+  bad $np "wide.bin: u16, the default, cannot hold" layer --tokens wide.bin --vocab-size 100000
   bad $np "nosuch.bin" layer --tokens nosuch.bin
   bad $np "known transports are" layer --transport udp
   for planning in ahead inline; do

@@ -45,6 +45,21 @@ TEST_CASE("a file that shrinks while it is read is an input error with its name"
                     ContainsSubstring(dir.file("a")) && ContainsSubstring("ends at byte 50"));
 }
 
+TEST_CASE("a file that is written to after it was opened is told of; its other changes are not") {
+  const TempDir dir;
+  const std::string path = dir.file("a");
+  write_file_atomically(path, "abc");
+  InputFile moved(path);
+  const InputFile file(std::move(moved));
+  CHECK_NOTHROW(file.require_unchanged());
+  std::filesystem::permissions(path, std::filesystem::perms::owner_read);
+  std::filesystem::rename(path, dir.file("b"));
+  CHECK_NOTHROW(file.require_unchanged());
+  std::filesystem::last_write_time(dir.file("b"), std::filesystem::file_time_type());
+  CHECK_THROWS_AS(file.require_unchanged(), InputError);
+  CHECK_THROWS_WITH(file.require_unchanged(), path + ": was changed while it was read");
+}
+
 TEST_CASE("a path that is no readable file is an input error with its name") {
   const TempDir dir;
   CHECK_THROWS_AS(InputFile(dir.file("missing")), InputError);

@@ -95,7 +95,7 @@ for np in 1 2; do
   bad $np "odd.bin: 3 bytes" --tokens odd.bin
   bad $np "folder" --tokens folder
   bad $np "token 5 has id 32767" --tokens bad_first.bin
-  bad $np "token 60 has id 32767" --tokens bad_later.bin
+  bad $np "bad_later.bin: token 60 has id 32767" --tokens bad_later.bin
   bad $np "token 60 has id 32767" --tokens bad_later.bin --planning replicated
   bad $np "lying.npy" --tokens lying.npy
   bad $np "huge.npy" --tokens huge.npy
@@ -305,7 +305,7 @@ if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then
   head -c 102 zeros.bin >b/t.bin
   disagree "ranks disagree on the length of the token file: rank 0 has 50 tokens" \
     "${small[@]}" --tokens t.bin -- "${small[@]}" --tokens t.bin
-  { printf '\x01'; head -c 99 zeros.bin; } >b/t.bin
+  { printf '\0\0\x01'; head -c 97 zeros.bin; } >b/t.bin
   disagree "ranks disagree on the token ids" "${small[@]}" --tokens t.bin -- "${small[@]}" \
     --tokens t.bin
   rm b/t.bin

@@ -9,6 +9,7 @@
 #include "core/error.hpp"
 #include "runtime/routing/table_loads.hpp"
 #include "runtime/routing/table_router.hpp"
+#include "runtime/routing/targeted_table.hpp"
 #include "runtime/routing/token_stream.hpp"
 #include "tests/support/catch.hpp"
 
@@ -84,7 +85,10 @@ TEST_CASE("spread rows bring the experts' load below what any table without them
   CHECK(bound > 8.0);
 
   const SpreadCounts spread = spread_counts(counts, kExperts, 1, 0.5);
-  RoutingTable table = fold_spread_rows(build_balanced_table(spread.counts, kExperts, 1), spread);
+  RoutingTable table =
+      fold_spread_rows(build_targeted_table(spread.counts, contiguous_placement(kExperts, 1), 1,
+                                            BalanceTarget::expert, 0),
+                       spread);
   TokenBatch batch;
   read_batch(*stream, {.batch_tokens = kTokens, .seq_len = 4096}, 0, batch);
   for (const uint64_t layer : {0u, 1u, 2u}) {

@@ -102,24 +102,5 @@ TEST_CASE("loads that are routed are those that follow from counts") {
   CHECK(routed_loads(TableRouter(two, 2), zeros, 7) == expected);
 }
 
-TEST_CASE("loads that are routed hold no file in memory") {
-  class Counted final : public TokenStream {
-   public:
-    void read(int64_t, std::span<int32_t> out) const override {
-      std::fill(out.begin(), out.end(), 0);
-      most_held = std::max(most_held, held += std::ssize(out));
-    }
-    std::optional<int64_t> size() const override { return int64_t{1} << 20; }
-    void give_back_memory() const override { held = 0; }
-
-    mutable int64_t held = 0;
-    mutable int64_t most_held = 0;
-  };
-  const Counted stream;
-  const RoutingTable table{1, 1, {0}};
-  CHECK(routed_loads(TableRouter(table, 1), stream, 8) == std::vector<int64_t>{1 << 20});
-  CHECK(stream.most_held <= 1 << 16);
-}
-
 }  // namespace
 }  // namespace hashep::test

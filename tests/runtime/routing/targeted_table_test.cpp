@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <random>
 #include <set>
 
@@ -116,19 +117,24 @@ TEST_CASE("the experts of a row stand on as many ranks as can be") {
   }
 }
 
-TEST_CASE("ids that never occurred are spread over experts and ranks") {
-  auto counts = zipf_counts(2000, 100000);
-  counts.resize(10000);
-  const Placement placement = contiguous_placement(32, 4);
-  for (const BalanceTarget target : kTargets) {
-    const RoutingTable table = build_targeted_table(counts, placement, 2, target, 9);
-    std::vector<int64_t> unseen(counts.size());
-    std::fill(unseen.begin() + 2000, unseen.end(), 1);
-    const auto loads = table_loads(table, unseen, 32);
-    CAPTURE(static_cast<int>(target), loads);
-    // The experts of the heaviest ids have enough; all others get about as many.
-    CHECK(std::count_if(loads.begin(), loads.end(), [](int64_t n) { return n > 300; }) >= 24);
-    CHECK(*std::max_element(loads.begin(), loads.end()) < 1000);
+TEST_CASE("ids that never occurred are dealt evenly over experts and ranks") {
+  std::mt19937_64 random(42);
+  for (const auto& [seen, unseen, num_experts, top_k] :
+       {std::array{2000, 8000, 32, 2}, {300, 45, 256, 1}, {100, 1500, 256, 6}, {0, 77, 8, 3}}) {
+    auto counts = zipf_counts(seen, 100000);
+    counts.resize(static_cast<size_t>(seen + unseen));
+    std::shuffle(counts.begin(), counts.end(), random);
+    std::vector<int64_t> never(counts.size());
+    std::transform(counts.begin(), counts.end(), never.begin(),
+                   [](int64_t count) { return count == 0 ? 1 : 0; });
+    const Placement placement = contiguous_placement(num_experts, 4);
+    for (const BalanceTarget target : kTargets) {
+      const RoutingTable table = build_targeted_table(counts, placement, top_k, target, 9);
+      const auto loads = table_loads(table, never, num_experts);
+      CAPTURE(static_cast<int>(target), seen, num_experts, loads);
+      const auto [least, most] = std::minmax_element(loads.begin(), loads.end());
+      CHECK(*most - *least <= 1);
+    }
   }
 }
 
