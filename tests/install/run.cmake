@@ -9,6 +9,12 @@ function(run)
 endfunction()
 
 run(${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${root}/prefix)
+file(STRINGS ${BUILD_DIR}/install_manifest.txt installed)
+set(distinct ${installed})
+list(REMOVE_DUPLICATES distinct)
+if(NOT installed STREQUAL distinct)
+  message(FATAL_ERROR "files are installed twice: see ${BUILD_DIR}/install_manifest.txt")
+endif()
 run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/consumer -B ${root}/build -G ${GENERATOR}
     -D CMAKE_CXX_COMPILER=${CXX_COMPILER} -D CMAKE_PREFIX_PATH=${root}/prefix
     -D HASHEP_VERSION=${VERSION})
