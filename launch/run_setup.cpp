@@ -124,10 +124,12 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
                            .check_finite = options.check,
                            .watch = &watch,
                            .gemm_library = gemm_library(options.gemm_library)};
-    setup.runner =
+    auto runner =
         std::make_unique<HostStackRunner>(setup.config, *setup.weights, setup.routing.placements,
                                           comm.rank(), setup.residual, exec, std::move(transport));
-    setup.runner->set_input(setup.input_rows());
+    runner->prepare_kernels(setup.split.batch_tokens);
+    runner->set_input(setup.input_rows());
+    setup.runner = std::move(runner);
   });
 }
 

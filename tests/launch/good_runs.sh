@@ -145,6 +145,15 @@ for np in 1 3; do
     check "np=$np: no '$word' in the closing table" grep -q -- "$word" stdout.txt
   done
 done
+# All kernels are made before the loop: oneDNN tells of each that it makes.
+for library in auto onednn; do
+  DNNL_VERBOSE=2 good 1 "${model[@]}" --steps 20 --num-shared-experts 1 --zipf 1.0 \
+    --gemm-library $library
+  check "--gemm-library $library: kernels are made in the loop" awk '
+    /^tokens: / { begun = 1 }
+    /verbose.*,create/ { ++made[begun + 0] }
+    END { exit !(made[0] > 0 && made[1] == 0) }' stdout.txt
+done
 good 2 "${model[@]}" --steps 4 --planning replicated
 check "no planning exchange" grep -q "planning exchanges    0 for 4 batches" stdout.txt
 check "no file but what was asked for" [ "$(echo out/* out/.[!.]*)" = \
