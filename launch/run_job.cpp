@@ -57,11 +57,10 @@ class Job {
         setup_(set_up_run(options, comm, watch)),
         log_(&watch, setup_.steps * std::max<int64_t>(1, setup_.config.num_layers),
              !options.trace.empty()),
-        pipeline_(
-            setup_.routing, *setup_.stream, setup_.split,
+        planning_(
             {.planning = options.planning == "exchange" ? Planning::exchange : Planning::replicated,
-             .depth = narrow<int>(options.plan_depth, "--plan-depth")},
-            &comm, &watch),
+             .depth = narrow<int>(options.plan_depth, "--plan-depth")}),
+        pipeline_(setup_.routing, *setup_.stream, setup_.split, planning_, &comm, &watch),
         expert_counts_(
             static_cast<size_t>(setup_.routing.num_layers() * setup_.routing.num_experts())) {}
 
@@ -151,7 +150,10 @@ class Job {
       stats_.bytes_sent += (rows_sent_off_rank(layer) + rows_received_off_rank(layer)) * row_bytes;
       held += plan_bytes(layer);
     }
-    stats_.memory.plans = std::max(stats_.memory.plans, pipeline_.slots() * held);
+    stats_.memory.plans =
+        std::max(stats_.memory.plans,
+                 pipeline_.slots() * held +
+                     planning_buffer_bytes(setup_.routing.count_words(), comm_.size(), planning_));
     for (size_t i = 0; i < expert_counts_.size(); ++i) expert_counts_[i] += plan.expert_counts[i];
   }
 
@@ -236,6 +238,7 @@ class Job {
   Watch& watch_;
   RunSetup setup_;
   PhaseLog log_;
+  PlanningOptions planning_;
   PlanPipeline pipeline_;
   std::vector<int64_t> expert_counts_;  // [num_layers, num_experts], summed over steps
   RunStats stats_;

@@ -22,7 +22,7 @@ struct MemoryUse {
   int64_t shared_rows = 0;  // other ranks' row buffers that this rank uses in place
   int64_t workspace = 0;    // hidden states, layer output, shared experts, weights per choice
   int64_t scratch = 0;      // of the experts' tiles
-  int64_t plans = 0;        // batches' plans, on the host
+  int64_t plans = 0;        // batches' plans and the planning exchange's buffers, on the host
   int64_t gpu_plans = 0;    // and on the GPU
   int64_t peak_rss = 0;
 };

@@ -239,6 +239,7 @@ void check_plan(const Json& result, int ranks) {
       require((row["bytes_off_rank"] > 0) == (ranks > 1), name + ": bytes_off_rank");
       continue;
     }
+      require(row.at("buffer_bytes") > row["count_bytes"], name + ": buffer_bytes");
     require(row.at("router").is_string(), name + ": router");
     require(row.at("ns_per_token") > 0.0, name + ": ns_per_token");
     const double assignments = row["tokens_per_rank"].get<double>() * row["top_k"].get<double>();
@@ -247,6 +248,9 @@ void check_plan(const Json& result, int ranks) {
   }
   require(rows["route"] == rows["plan"] && rows["plan"] == rows["planning"], "rows of a case");
   require((rows["exchange"] > 0) == exchange && (rows["route"] > 0) == !exchange, "rows");
+    require(row.at("planning_bytes").get<int64_t>() >
+                row["plan_bytes"].get<int64_t>() + row["count_bytes"].get<int64_t>(),
+            name + ": planning_bytes");
 }
 
 void check_trace(const Json& trace, int ranks) {
