@@ -116,8 +116,8 @@ class Job {
   void report(const std::vector<std::string>& args) {
     watch_.at({Phase::output, -1, -1});
     if (!options_.output.empty()) {
-      write_hidden_states(comm_, watch_, setup_.split.batch_tokens, setup_.runner->output(),
-                          setup_.output ? &*setup_.output : nullptr);
+      write_hidden_states(comm_, setup_.split.batch_tokens, setup_.runner->output(),
+                          *setup_.output);
     }
     if (!options_.trace.empty()) {
       write_chrome_trace(comm_, watch_, log_, setup_.trace ? &*setup_.trace : nullptr);

@@ -94,7 +94,6 @@ std::vector<Setting> content_settings(const RunSetup& setup) {
 }
 
 void open_results(const RunOptions& options, RunSetup& setup) {
-  if (!options.output.empty()) setup.output.emplace(options.output);
   if (!options.json.empty()) setup.json.emplace(options.json);
   if (!options.trace.empty()) setup.trace.emplace(options.trace);
 }
@@ -167,6 +166,9 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
     read_inputs(options, comm, setup);
     if (comm.rank() == 0) open_results(options, setup);
   });
+  if (!options.output.empty()) {
+    setup.output = std::make_unique<SharedFile>(comm, nodes, watch, options.output);
+  }
   require_same_settings(comm, watch, content_settings(setup));
 
   // Before threads are made, and before they are counted.
