@@ -2,6 +2,7 @@
 #include "launch/run_job.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <optional>
 #include <sstream>
@@ -97,6 +98,7 @@ class Job {
                       setup_.split.batch_tokens);
     watch_.barrier();
     log_.set_origin();
+    const auto begin = Clock::now();
     log_.set_step(0);
     pipeline_.start(0, log_);
     for (int64_t step = 0; step < setup_.steps; ++step) {
@@ -111,6 +113,7 @@ class Job {
       progress.update(step + 1);
     }
     setup_.runner->finish(log_);
+    stats_.loop_s = seconds_since(begin) - check_s_;
   }
 
   void report(const std::vector<std::string>& args) {
@@ -135,6 +138,12 @@ class Job {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  static double seconds_since(Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+
   void run_step(const BatchPlan& plan) {
     const int64_t collectives_before = watch_.collectives();
     setup_.runner->run(plan, log_);
@@ -160,6 +169,7 @@ class Job {
   /// The first step's result against the oracle. Throws CollectiveRunError where it is not within
   /// bounds.
   void check(const BatchPlan& plan) {
+    const auto begin = Clock::now();
     const std::vector<int64_t> tokens = tokens_to_check(options_, setup_);
     const auto want = oracle_stack(setup_.config, *setup_.weights, plan, tokens,
                                    rows_as_float(setup_.input_rows(), tokens),
@@ -181,6 +191,7 @@ class Job {
               " against the naive oracle, bound " + std::to_string(result.bound),
           comm_.rank() == 0);
     }
+    check_s_ = seconds_since(begin);
   }
 
   void finish_stats() {
@@ -242,6 +253,7 @@ class Job {
   PlanPipeline pipeline_;
   std::vector<int64_t> expert_counts_;  // [num_layers, num_experts], summed over steps
   RunStats stats_;
+  double check_s_ = 0.0;  // of the loop, for --check
 };
 
 }  // namespace

@@ -38,6 +38,7 @@ struct CheckResult {
 struct RunStats {
   int64_t steps = 0;
   int64_t batch_tokens = 0;
+  double loop_s = 0.0;                // from the first batch's routing to the end of the last step
   int64_t bytes_sent = 0;             // to other ranks, dispatch and combine, all steps, this rank
   double expert_max_over_mean = 1.0;  // of the layer where it is worst, over all steps
   double rank_max_over_mean = 1.0;
@@ -60,7 +61,8 @@ struct RunDescription {
 /// ranks.
 struct RunResult {
   std::vector<MeasuredRow> phases;
-  double tokens_per_s = 0.0;
+  double tokens_per_s = 0.0;        // of the steps alone
+  double tokens_per_s_wall = 0.0;   // of the whole loop, but for --check
   int64_t bytes_sent_per_step = 0;  // all ranks
   int ranks = 1;
   RunStats stats;  // memory: maximum over ranks

@@ -140,7 +140,7 @@ for np in 1 3; do
   good $np "${model[@]}" --steps 4 --json out/r.json --trace out/t.json --num-shared-experts 1
   check "np=$np: result JSON" "$check_json" result out/r.json $np
   check "np=$np: trace" "$check_json" trace out/t.json $np
-  for word in median p99 max tokens/s "sent between ranks" "load factor" "peak memory" \
+  for word in median p99 max tokens/s "tokens/s, wall clock" "sent between ranks" "load factor" "peak memory" \
     "planning exchanges    4 for 4 batches" dispatch combine; do
     check "np=$np: no '$word' in the closing table" grep -q -- "$word" stdout.txt
   done
