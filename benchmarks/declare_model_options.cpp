@@ -54,6 +54,8 @@ void declare_check(CLI::App& command, CheckOptions& options) {
 void declare_predict(CLI::App& command, PredictOptions& options) {
   add_counts(command, "--predict", options.ranks,
              "Predict jobs of so many ranks instead of measuring, from --machine; without mpirun");
+  add_count(command, "--base-ranks", options.base_ranks,
+            "The number of ranks whose efficiency is 100 % [the smallest of --predict]");
   command.add_option("--machine", options.machine, "Machine profile to predict from")
       ->type_name("FILE");
   add_count(command, "--ranks-per-node", options.ranks_per_node, "Ranks of a node [the profile's]");

@@ -71,7 +71,8 @@ LayerCase::LayerCase(const LayerOptions& options, const ModelConfig& config, DTy
   state_.reserve(bytes);
   if (residual()) output_.reserve(bytes);
   make_input();
-  stack_.prepare_all_tiles();  // or else the way of planning that meets a batch first pays for all
+  // Or else the way of planning that meets a batch first pays for all.
+  stack_.prepare_kernels(tokens() * comm.size());
   const StepRows rows{view(input_), view(state_), residual() ? view(output_) : MatrixView{}};
   std::vector<PlanWhen> whens = options.planning;
   if (whens.size() > 1) whens.push_back(PlanWhen::at_hand);

@@ -10,6 +10,7 @@
 #include "benchmarks/plan_case.hpp"
 #include "core/error.hpp"
 #include "core/narrow.hpp"
+#include "runtime/exec/planning_options.hpp"
 #include "runtime/model/model_config.hpp"
 
 namespace hashep::bench {
@@ -64,6 +65,8 @@ void measure_case(const PlanCaseOptions& options, const Sampling& sampling,
     json["plan_bytes"] = planned.bytes();
     json["plan_bytes_per_assignment"] = bytes_per_assignment;
     json["count_bytes"] = planned.count_bytes();
+    json["planning_bytes"] =
+        planned.bytes() + planning_buffer_bytes(options.num_experts, options.ep_size, {.depth = 0});
     results.push_back(std::move(json));
 
     char note[96];

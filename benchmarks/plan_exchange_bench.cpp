@@ -10,6 +10,7 @@
 #include "comm/count_exchange.hpp"
 #include "comm/gather.hpp"
 #include "core/result_json.hpp"
+#include "runtime/exec/planning_options.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -74,7 +75,7 @@ void measure_plan_exchange(const PlanOptions& options, const std::string& json_p
   for (const int64_t num_experts : options.num_experts) {
     for (const int64_t num_layers : options.num_layers) {
       // Counts of all layers, and a word of status, as PlanPipeline has it.
-      const int64_t words = 1 + num_layers * num_experts;
+      const int64_t words = kStatusWords + num_layers * num_experts;
       ExchangeCase exchanged(comm, watch, words);
       exchanged.run();
       int64_t wrong = exchanged.wrong();
@@ -90,6 +91,7 @@ void measure_plan_exchange(const PlanOptions& options, const std::string& json_p
       json["ep_size"] = comm.size();
       json["num_layers"] = num_layers;
       json["count_bytes"] = comm.size() * words * static_cast<int64_t>(sizeof(int64_t));
+      json["buffer_bytes"] = count_exchange_bytes(words, comm.size());
       json["rank_median_min_us"] = own.rank_median_min;
       json["rank_median_max_us"] = own.rank_median_max;
       json["runs_per_sample"] = own.burst;

@@ -135,6 +135,7 @@ class ScaleRun {
     json["runs_per_sample"] = row.samples.burst;  // of the last repeat
     json["rank_median_min_us"] = row.samples.rank_median_min;
     json["rank_median_max_us"] = row.samples.rank_median_max;
+    json["base_ranks"] = plan_.points[first].ranks;
     json["efficiency"] = scale.efficiency;
     json["efficiency_min"] = scale.efficiency_min;
     json["efficiency_max"] = scale.efficiency_max;

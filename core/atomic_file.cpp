@@ -57,6 +57,16 @@ int open_unnamed(const std::string& path) {
   return -1;
 }
 
+/// Gives a file without a name one. False, with errno set, where that fails.
+bool link_unnamed(int descriptor, const std::string& name) {
+  const std::string unnamed = descriptor_path(descriptor);
+  return linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+}
+
+std::string name_beside(const std::string& path, uint64_t token) {
+  return path + "." + std::to_string(token) + ".tmp";
+}
+
 /// Calls `make` with names beside `path` until one was free. Returns the name; an empty one, with
 /// errno set, on any failure other than "exists".
 std::string make_free_name(const std::string& path,
@@ -104,6 +114,22 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   }
 }
 
+void AtomicFile::write_at(std::span<const std::byte> bytes, int64_t offset) {
+  hashep::write_at(descriptor_, path_, bytes, offset);
+}
+
+void AtomicFile::show_as(uint64_t token) {
+  const std::string name = name_beside(path_, token);
+  const bool shown = is_unnamed() ? link_unnamed(descriptor_, name)
+                                  : std::rename(temporary_path_.c_str(), name.c_str()) == 0;
+  if (!shown) throw InputError(path_ + ": cannot write: " + last_error());
+  temporary_path_ = name;
+}
+
+std::string AtomicFile::temporary_path(const std::string& path, uint64_t token) {
+  return name_beside(resolve(path), token);
+}
+
 void AtomicFile::write(std::string_view text) {
   write(std::as_bytes(std::span(text)));
 }
@@ -112,10 +138,8 @@ void AtomicFile::commit() {
   if (fsync(descriptor_) != 0) throw RunError(path_ + ": fsync failed: " + last_error());
   if (temporary_path_.empty()) {
     // A name can be given to an unnamed file, but not that of a file that exists.
-    const std::string unnamed = descriptor_path(descriptor_);
-    temporary_path_ = make_free_name(path_, [&](const std::string& name) {
-      return linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
-    });
+    temporary_path_ = make_free_name(
+        path_, [&](const std::string& name) { return link_unnamed(descriptor_, name); });
     if (temporary_path_.empty()) throw RunError(path_ + ": linkat failed: " + last_error());
   }
   if (close(std::exchange(descriptor_, -1)) != 0) {
@@ -125,6 +149,19 @@ void AtomicFile::commit() {
     throw RunError(path_ + ": rename failed: " + last_error());
   }
   temporary_path_.clear();
+}
+
+void write_at(int descriptor, const std::string& path, std::span<const std::byte> bytes,
+              int64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t written = pwrite(descriptor, bytes.data(), bytes.size(), offset);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      throw RunError(path + ": write failed: " + last_error());
+    }
+    bytes = bytes.subspan(static_cast<size_t>(written));
+    offset += written;
+  }
 }
 
 void write_file_atomically(const std::string& path, std::string_view text) {

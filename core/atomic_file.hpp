@@ -29,14 +29,31 @@ class AtomicFile {
   /// Appends at the current end.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+  /// Writes at an offset, wherever the end is; `write` is not to be used beside it.
+  void write_at(std::span<const std::byte> bytes, int64_t offset);
   /// Flushes, renames over `path`.
   void commit();
+
+  /// The open file, and whether it has no name yet.
+  int descriptor() const { return descriptor_; }
+  bool is_unnamed() const { return temporary_path_.empty(); }
+  /// Gives the file the name temporary_path(path, token) until it is committed, so that processes
+  /// elsewhere can open it.
+  void show_as(uint64_t token);
+
+  /// The name beside the place that `path` means (see the constructor), and that place. Throws
+  /// InputError as the constructor does.
+  static std::string temporary_path(const std::string& path, uint64_t token);
 
  private:
   std::string path_;
   std::string temporary_path_;
   int descriptor_ = -1;
 };
+
+/// Writes at an offset of an open file, all of `bytes`. `path`: for the RunError where that fails.
+void write_at(int descriptor, const std::string& path, std::span<const std::byte> bytes,
+              int64_t offset);
 
 /// Writes `text` to `path`, whole or not at all.
 void write_file_atomically(const std::string& path, std::string_view text);

@@ -36,9 +36,11 @@ class ExpertFfn {
   /// and scratch memory. Part of planning, ahead of the step.
   void prepare(std::span<const int64_t> expert_offsets);
 
-  /// Makes the kernels for all tile shapes that there are, so that no batch meets a new one (each
-  /// takes a fraction of a millisecond to make).
-  void prepare_all_tiles();
+  /// Makes the kernels for all tiles of experts of up to `most_rows` rows, so that no batch meets a
+  /// new one (each takes up to some milliseconds to make). Scratch memory is left to `prepare`.
+  void prepare_all_tiles(int64_t most_rows);
+  /// The same for `run_aligned` with this tile size.
+  void prepare_aligned_kernels(int64_t tile_rows);
 
   /// rows [expert_offsets[i], expert_offsets[i+1]) <- expert first_expert + i of them, in place,
   /// for all i (the experts of a layer stack may stand in one ExpertFfn, a layer's in consecutive

@@ -77,8 +77,10 @@ class ExpertFfn::Impl {
     tiles_.reserve(tiles);
   }
 
-  void prepare_all_tiles() {
-    for (int64_t rows = 1; rows <= kMostTileRows; ++rows) runner_.make_ready(rows);
+  void prepare_all_tiles(int64_t most_rows) {
+    for (int64_t rows = 1; rows <= std::min(most_rows, kMostTileRows); ++rows) {
+      runner_.make_kernels(rows);
+    }
   }
 
   void run(std::span<const int64_t> offsets, MatrixView rows, int64_t first_expert) {
@@ -108,11 +110,13 @@ class ExpertFfn::Impl {
     });
   }
 
+  void prepare_aligned_kernels(int64_t tile_rows) {
+    require_tile_rows(tile_rows);
+    runner_.make_kernels(tile_rows);
+  }
+
   void prepare_aligned(int64_t tile_rows) {
-    if (tile_rows < 1 || tile_rows > kMostTileRows) {
-      throw RunError("expert FFN: tiles of " + std::to_string(tile_rows) + " rows, expected 1 to " +
-                     std::to_string(kMostTileRows));
-    }
+    require_tile_rows(tile_rows);
     runner_.make_ready(tile_rows);
   }
 
@@ -188,6 +192,12 @@ class ExpertFfn::Impl {
                    std::string(dtype_name(dtype_)));
   }
 
+  static void require_tile_rows(int64_t rows) {
+    if (rows >= 1 && rows <= kMostTileRows) return;
+    throw RunError("expert FFN: tiles of " + std::to_string(rows) + " rows, expected 1 to " +
+                   std::to_string(kMostTileRows));
+  }
+
   void require_ready(int64_t rows) const {
     if (runner_.gemm_rows(rows) == 0) {
       throw RunError("expert FFN: tiles of " + std::to_string(rows) + " rows were not prepared");
@@ -233,8 +243,12 @@ void ExpertFfn::run_tiles(std::span<const ExpertTile> tiles, MatrixView rows,
   impl_->run_tiles(tiles, rows, first_expert);
 }
 
-void ExpertFfn::prepare_all_tiles() {
-  impl_->prepare_all_tiles();
+void ExpertFfn::prepare_all_tiles(int64_t most_rows) {
+  impl_->prepare_all_tiles(most_rows);
+}
+
+void ExpertFfn::prepare_aligned_kernels(int64_t tile_rows) {
+  impl_->prepare_aligned_kernels(tile_rows);
 }
 
 void ExpertFfn::prepare_aligned(int64_t tile_rows) {

@@ -59,6 +59,7 @@ FfnTileRunner::FfnTileRunner(const FfnShape& shape, DType dtype, int threads, Ge
     : shape_(shape),
       dtype_(dtype),
       operand_(dtype),
+      kernel_rows_(kMostTileRows + 1),
       gemm_rows_(kMostTileRows + 1),
       threads_(static_cast<size_t>(threads)) {
   const GemmMaker maker(library, dtype, threads);
@@ -83,14 +84,22 @@ PackedExpert FfnTileRunner::pack(const FfnWeights& weights) const {
   return expert;
 }
 
-void FfnTileRunner::make_ready(int64_t rows) {
-  int64_t& gemm_rows = gemm_rows_[static_cast<size_t>(rows)];
-  if (gemm_rows != 0) return;
+void FfnTileRunner::make_kernels(int64_t rows) {
+  int64_t& kernel_rows = kernel_rows_[static_cast<size_t>(rows)];
+  if (kernel_rows != 0) return;
   int64_t wanted = rows;
   if (!make_gemms(rows)) {
     wanted = kMostTileRows;
     make_gemms(wanted);
   }
+  kernel_rows = wanted;
+}
+
+void FfnTileRunner::make_ready(int64_t rows) {
+  int64_t& gemm_rows = gemm_rows_[static_cast<size_t>(rows)];
+  if (gemm_rows != 0) return;
+  make_kernels(rows);
+  const int64_t wanted = kernel_rows_[static_cast<size_t>(rows)];
   for (Thread& thread : threads_) reserve(thread, wanted);
   gemm_rows = wanted;
 }

@@ -43,6 +43,9 @@ class FfnTileRunner {
   /// Rounds and packs the weights of one expert, whose shapes the caller has checked.
   PackedExpert pack(const FfnWeights& weights) const;
 
+  /// Makes the GEMMs for tiles of `rows` rows, and no memory for their rows.
+  void make_kernels(int64_t rows);
+
   /// Makes GEMMs and memory for tiles of `rows` rows, on all threads.
   void make_ready(int64_t rows);
 
@@ -80,7 +83,8 @@ class FfnTileRunner {
   DType dtype_;
   DType operand_;
   std::array<std::unique_ptr<PackedLinear>, 3> gemms_;  // by Gemm; kUp with silu only
-  std::vector<int64_t> gemm_rows_;                      // by rows of a tile
+  std::vector<int64_t> kernel_rows_;                    // by rows of a tile; 0: no kernels
+  std::vector<int64_t> gemm_rows_;                      // the same, once there is memory too
   std::vector<Thread> threads_;
   std::string implementation_;
 };

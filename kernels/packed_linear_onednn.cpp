@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/packed_linear_onednn.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -26,8 +27,14 @@ class OneDnnWeights final : public PackedWeights {
   dnnl::memory bias;
 };
 
+constexpr int64_t kBlockRows = 64;
+
 bool is_reference(const std::string& implementation) {
   return implementation.starts_with("ref");
+}
+
+bool is_brgemm(const std::string& implementation) {
+  return implementation.starts_with("brg");
 }
 
 dnnl::memory::desc bias_desc(int64_t outputs) {
@@ -72,6 +79,7 @@ OneDnnLinear::OneDnnLinear(const dnnl::engine& engine, LinearSpec spec, int thre
     weights_desc_ = description.weights_desc();
     reference_ = is_reference(description.impl_info_str());
     implementation_ = library_text(description.impl_info_str());
+    in_blocks_ = works_in_blocks(description.impl_info_str());
     for (int thread = 0; thread < threads; ++thread) streams_.emplace_back(engine_);
   });
 }
@@ -116,13 +124,35 @@ std::unique_ptr<const PackedWeights> OneDnnLinear::pack(ConstMatrixView weights,
   return packed;
 }
 
+bool OneDnnLinear::works_in_blocks(const std::string& largest) const {
+  const auto is_brgemm_too = [&](int64_t rows) {
+    return is_brgemm(describe(rows, weights_desc_).impl_info_str());
+  };
+  // The parts of the largest tile have to be there: it stands in for those that are not.
+  return is_brgemm(largest) && is_brgemm_too(kMostTileRows / kBlockRows * kBlockRows) &&
+         is_brgemm_too(kMostTileRows % kBlockRows);
+}
+
+OneDnnLinear::Parts OneDnnLinear::parts_of(int64_t rows) const {
+  const int64_t blocks = in_blocks_ ? rows / kBlockRows * kBlockRows : rows;
+  return {blocks, rows - blocks};
+}
+
 bool OneDnnLinear::make_ready(int64_t rows) {
+  const auto [blocks, rest] = parts_of(rows);
+  return (blocks == 0 || make_kernel(blocks)) && (rest == 0 || make_kernel(rest));
+}
+
+bool OneDnnLinear::make_kernel(int64_t rows) {
   auto& kernel = kernels_[static_cast<size_t>(rows)];
   if (kernel != nullptr) return true;
   const OmpThreads one_thread(1);
   try {
     const auto description = describe(rows, weights_desc_);
-    if (is_reference(description.impl_info_str()) && !reference_) return false;
+    const std::string implementation = description.impl_info_str();
+    if (in_blocks_ ? !is_brgemm(implementation) : is_reference(implementation) && !reference_) {
+      return false;
+    }
     auto made = std::make_unique<Kernel>();
     made->primitive = dnnl::inner_product_forward(description);
     made->scratch = description.scratchpad_desc();
@@ -143,10 +173,26 @@ bool OneDnnLinear::make_ready(int64_t rows) {
 }
 
 int64_t OneDnnLinear::scratch_bytes(int64_t rows) const {
-  return static_cast<int64_t>(kernels_[static_cast<size_t>(rows)]->scratch.get_size());
+  const auto [blocks, rest] = parts_of(rows);
+  size_t bytes = 0;
+  for (const int64_t part : {blocks, rest}) {
+    if (part > 0) bytes = std::max(bytes, kernels_[static_cast<size_t>(part)]->scratch.get_size());
+  }
+  return static_cast<int64_t>(bytes);
 }
 
 void OneDnnLinear::run(int thread, const Call& call) const {
+  const auto [blocks, rest] = parts_of(call.rows);
+  Call part = call;
+  part.rows = blocks;
+  if (blocks > 0) run_kernel(thread, part);
+  part.rows = rest;
+  part.x += blocks * spec_.inputs * dtype_size(spec_.operand);
+  part.y += blocks * spec_.outputs * dtype_size(spec_.result);
+  if (rest > 0) run_kernel(thread, part);
+}
+
+void OneDnnLinear::run_kernel(int thread, const Call& call) const {
   const Kernel& kernel = *kernels_[static_cast<size_t>(call.rows)];
   const Handles& handles = kernel.handles[static_cast<size_t>(thread)];
   const auto& weights = static_cast<const OneDnnWeights&>(call.weights);

@@ -12,7 +12,11 @@
 namespace hashep {
 
 /// GEMMs by oneDNN: inner products whose post-ops are fused, on weights in the layout that oneDNN
-/// chooses for the largest tiles. At most kMostTileRows primitives are ever kept.
+/// chooses for the largest tiles. Each primitive takes some 90 KiB (as much as 390 KiB for sizes
+/// that are no multiples of a register). Where oneDNN works on blocks of rows (its brgemm), a row's
+/// bits do not depend on the number of rows, so a GEMM of more than kBlockRows rows runs as two: of
+/// the largest multiple of kBlockRows, and of the rest. That makes at most 72 primitives, with the
+/// bits and the speed of one primitive for each number of rows. Else at most kMostTileRows.
 class OneDnnLinear final : public PackedLinear {
  public:
   /// Throws RunError where oneDNN has no such GEMM (see supports).
@@ -39,16 +43,27 @@ class OneDnnLinear final : public PackedLinear {
     std::vector<Handles> handles;  // by thread
   };
 
+  /// Rows in the order in which kernels take them; the second part may be empty.
+  struct Parts {
+    int64_t blocks = 0;
+    int64_t rest = 0;
+  };
+
   dnnl::inner_product_forward::primitive_desc describe(int64_t rows,
                                                        const dnnl::memory::desc& weights) const;
+  bool works_in_blocks(const std::string& largest) const;
+  Parts parts_of(int64_t rows) const;
+  bool make_kernel(int64_t rows);
+  void run_kernel(int thread, const Call& call) const;
 
   dnnl::engine engine_;
   LinearSpec spec_;
   dnnl::memory::desc weights_desc_;
   bool reference_ = false;  // oneDNN has no fast GEMM for the largest tiles
+  bool in_blocks_ = false;  // rows run in Parts
   std::string implementation_;
   std::vector<dnnl::stream> streams_;             // by thread
-  std::vector<std::unique_ptr<Kernel>> kernels_;  // by rows
+  std::vector<std::unique_ptr<Kernel>> kernels_;  // by rows of a part
 };
 
 /// Bytes past an aligned address at which packed weights of this layout should start. Blocked

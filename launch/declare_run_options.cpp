@@ -142,7 +142,8 @@ void declare_results(CLI::App& app, RunOptions& options) {
             "Tokens of a rank to check; 0: what takes a few seconds");
   app.get_option("--check-tokens")->group(group);
   app.add_option("--output", options.output,
-                 "Run one step and write hidden_states (.safetensors), in global token order")
+                 "Run one step and write hidden_states (.safetensors), in global token order; all "
+                 "ranks write to the one file, which has to be where all of them see it")
       ->type_name("FILE")
       ->group(group);
   app.add_option("--json", options.json, "Write the result as JSON")

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/hidden_states.hpp"
 
-#include <algorithm>
+#include <span>
 #include <vector>
 
-#include "core/narrow.hpp"
 #include "core/random.hpp"
 #include "core/safetensors.hpp"
 
@@ -12,38 +11,6 @@ namespace hashep {
 namespace {
 
 constexpr const char* kTensorName = "hidden_states";
-constexpr int64_t kChunkBytes = int64_t{64} << 20;  // of one message to rank 0
-
-/// Calls body(first, count) for chunks of at most kChunkBytes of `rows` rows.
-template <typename Body>
-void for_each_chunk(int64_t rows, int64_t row_bytes, Body&& body) {
-  const int64_t step = std::max<int64_t>(1, kChunkBytes / std::max<int64_t>(1, row_bytes));
-  for (int64_t first = 0; first < rows; first += step) body(first, std::min(step, rows - first));
-}
-
-void send_rows(const Communicator& comm, Watch& watch, ConstMatrixView x) {
-  for_each_chunk(x.rows, x.row_bytes(), [&](int64_t first, int64_t count) {
-    MPI_Request request = MPI_REQUEST_NULL;
-    check_mpi(MPI_Isend(x.row(first), narrow<int>(count * x.row_bytes(), "bytes of a chunk"),
-                        MPI_BYTE, 0, 0, comm.get(), &request),
-              "MPI_Isend");
-    watch.wait(request);
-  });
-}
-
-void receive_rows(const Communicator& comm, Watch& watch, int source, int64_t rows,
-                  int64_t row_bytes, AtomicFile& file) {
-  std::vector<std::byte> chunk;
-  for_each_chunk(rows, row_bytes, [&](int64_t, int64_t count) {
-    chunk.resize(static_cast<size_t>(count * row_bytes));
-    MPI_Request request = MPI_REQUEST_NULL;
-    check_mpi(MPI_Irecv(chunk.data(), narrow<int>(count * row_bytes, "bytes of a chunk"), MPI_BYTE,
-                        source, 0, comm.get(), &request),
-              "MPI_Irecv");
-    watch.wait(request);
-    file.write(chunk);
-  });
-}
 
 }  // namespace
 
@@ -70,20 +37,16 @@ void make_hidden_states(uint64_t seed, Range rows, MatrixView out) {
   }
 }
 
-void write_hidden_states(const Communicator& comm, Watch& watch, int64_t batch_tokens,
-                         ConstMatrixView x, AtomicFile* file) {
-  if (comm.rank() != 0) {
-    send_rows(comm, watch, x);
-    return;
-  }
+void write_hidden_states(const Communicator& comm, int64_t batch_tokens, ConstMatrixView x,
+                         SharedFile& file) {
   const std::vector<SafeTensorSpec> specs = {{kTensorName, x.dtype, {batch_tokens, x.cols}}};
-  file->write(safetensors_header(specs, {{"producer", "hashep run"}}));
-  file->write(std::span(x.data, static_cast<size_t>(x.bytes())));
-  for (int source = 1; source < comm.size(); ++source) {
-    const Range rows = split_range(batch_tokens, comm.size(), source);
-    receive_rows(comm, watch, source, rows.size(), x.row_bytes(), *file);
-  }
-  file->commit();
+  const std::string header = safetensors_header(specs, {{"producer", "hashep run"}});
+  const auto bytes = std::as_bytes(std::span(header));
+  file.write(comm.rank() == 0 ? bytes : bytes.first(0), 0);
+  const Range rows = split_range(batch_tokens, comm.size(), comm.rank());
+  file.write({x.data, static_cast<size_t>(x.bytes())},
+             std::ssize(header) + rows.begin * x.cols * dtype_size(x.dtype));
+  file.commit();
 }
 
 }  // namespace hashep

@@ -5,8 +5,7 @@
 #include <string>
 
 #include "comm/communicator.hpp"
-#include "comm/watch.hpp"
-#include "core/atomic_file.hpp"
+#include "comm/shared_file.hpp"
 #include "core/split.hpp"
 #include "core/tensor_view.hpp"
 
@@ -22,9 +21,9 @@ void load_hidden_states(const std::string& path, int64_t batch_tokens, Range row
 void make_hidden_states(uint64_t seed, Range rows, MatrixView out);
 
 /// Writes the rows of all ranks in global token order as tensor `hidden_states` [batch_tokens,
-/// hidden_size] of a safetensors file, through rank 0. `file` is used on rank 0 alone, and
-/// committed there. x: this rank's rows, `rows` of the batch. Collective.
-void write_hidden_states(const Communicator& comm, Watch& watch, int64_t batch_tokens,
-                         ConstMatrixView x, AtomicFile* file);
+/// hidden_size] of a safetensors file, each rank its own, and commits it. x: this rank's rows,
+/// `rows` of the batch. Collective.
+void write_hidden_states(const Communicator& comm, int64_t batch_tokens, ConstMatrixView x,
+                         SharedFile& file);
 
 }  // namespace hashep

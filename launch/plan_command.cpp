@@ -71,7 +71,7 @@ class Planner {
                           .steps = options_.steps,
                           .row_bytes = job.row_bytes,
                           .exchange = messages ? Exchange::messages : Exchange::shared_memory,
-                          .plan_slots = options_.plan_depth + 1,
+                          .plan_depth = narrow<int>(options_.plan_depth, "--plan-depth"),
                           .traffic = job.traffic_unit,
                           .threads = threads_});
     job.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <optional>
 #include <sstream>
@@ -58,11 +59,10 @@ class Job {
         setup_(set_up_run(options, comm, watch)),
         log_(&watch, setup_.steps * std::max<int64_t>(1, setup_.config.num_layers),
              !options.trace.empty()),
-        pipeline_(
-            setup_.routing, *setup_.stream, setup_.split,
+        planning_(
             {.planning = options.planning == "exchange" ? Planning::exchange : Planning::replicated,
-             .depth = narrow<int>(options.plan_depth, "--plan-depth")},
-            &comm, &watch),
+             .depth = narrow<int>(options.plan_depth, "--plan-depth")}),
+        pipeline_(setup_.routing, *setup_.stream, setup_.split, planning_, &comm, &watch),
         expert_counts_(
             static_cast<size_t>(setup_.routing.num_layers() * setup_.routing.num_experts())) {}
 
@@ -104,6 +104,7 @@ class Job {
                       setup_.split.batch_tokens);
     watch_.barrier();
     log_.set_origin();
+    const auto begin = Clock::now();
     log_.set_step(0);
     pipeline_.start(0, log_);
     for (int64_t step = 0; step < setup_.steps; ++step) {
@@ -118,13 +119,14 @@ class Job {
       progress.update(step + 1);
     }
     setup_.runner->finish(log_);
+    stats_.loop_s = seconds_since(begin) - check_s_;
   }
 
   void report(const std::vector<std::string>& args) {
     watch_.at({Phase::output, -1, -1});
     if (!options_.output.empty()) {
-      write_hidden_states(comm_, watch_, setup_.split.batch_tokens, setup_.runner->output(),
-                          setup_.output ? &*setup_.output : nullptr);
+      write_hidden_states(comm_, setup_.split.batch_tokens, setup_.runner->output(),
+                          *setup_.output);
     }
     if (!options_.trace.empty()) {
       write_chrome_trace(comm_, watch_, log_, setup_.trace ? &*setup_.trace : nullptr);
@@ -142,6 +144,12 @@ class Job {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  static double seconds_since(Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+
   void run_step(const BatchPlan& plan) {
     const int64_t collectives_before = watch_.collectives();
     setup_.runner->run(plan, log_);
@@ -168,13 +176,17 @@ class Job {
       stats_.bytes_sent += (rows_sent_off_rank(layer) + rows_received_off_rank(layer)) * row_bytes;
       held += plan_bytes(layer);
     }
-    stats_.memory.plans = std::max(stats_.memory.plans, pipeline_.slots() * held);
+    stats_.memory.plans =
+        std::max(stats_.memory.plans,
+                 pipeline_.slots() * held +
+                     planning_buffer_bytes(setup_.routing.count_words(), comm_.size(), planning_));
     for (size_t i = 0; i < expert_counts_.size(); ++i) expert_counts_[i] += plan.expert_counts[i];
   }
 
   /// The first step's result against the oracle. Throws CollectiveRunError where it is not within
   /// bounds.
   void check(const BatchPlan& plan) {
+    const auto begin = Clock::now();
     const std::vector<int64_t> tokens = tokens_to_check(options_, setup_);
     const auto want = oracle_stack(setup_.config, *setup_.weights, plan, tokens,
                                    rows_as_float(setup_.input_rows(), tokens),
@@ -196,6 +208,7 @@ class Job {
               " against the naive oracle, bound " + std::to_string(result.bound),
           comm_.rank() == 0);
     }
+    check_s_ = seconds_since(begin);
   }
 
   void finish_stats() {
@@ -253,9 +266,11 @@ class Job {
   Watch& watch_;
   RunSetup setup_;
   PhaseLog log_;
+  PlanningOptions planning_;
   PlanPipeline pipeline_;
   std::vector<int64_t> expert_counts_;  // [num_layers, num_experts], summed over steps
   RunStats stats_;
+  double check_s_ = 0.0;  // of the loop, for --check
 };
 
 }  // namespace

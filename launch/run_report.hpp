@@ -22,7 +22,7 @@ struct MemoryUse {
   int64_t shared_rows = 0;  // other ranks' row buffers that this rank uses in place
   int64_t workspace = 0;    // hidden states, layer output, shared experts, weights per choice
   int64_t scratch = 0;      // of the experts' tiles
-  int64_t plans = 0;        // batches' plans, on the host
+  int64_t plans = 0;        // batches' plans and the planning exchange's buffers, on the host
   int64_t gpu_plans = 0;    // and on the GPU
   int64_t peak_rss = 0;
 };
@@ -38,6 +38,7 @@ struct CheckResult {
 struct RunStats {
   int64_t steps = 0;
   int64_t batch_tokens = 0;
+  double loop_s = 0.0;                // from the first batch's routing to the end of the last step
   int64_t bytes_sent = 0;             // to other ranks, dispatch and combine, all steps, this rank
   double expert_max_over_mean = 1.0;  // of the layer where it is worst, over all steps
   double rank_max_over_mean = 1.0;
@@ -60,7 +61,8 @@ struct RunDescription {
 /// ranks.
 struct RunResult {
   std::vector<MeasuredRow> phases;
-  double tokens_per_s = 0.0;
+  double tokens_per_s = 0.0;        // of the steps alone
+  double tokens_per_s_wall = 0.0;   // of the whole loop, but for --check
   int64_t bytes_sent_per_step = 0;  // all ranks
   int ranks = 1;
   RunStats stats;  // memory: maximum over ranks

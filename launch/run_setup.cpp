@@ -94,7 +94,6 @@ std::vector<Setting> content_settings(const RunSetup& setup) {
 }
 
 void open_results(const RunOptions& options, RunSetup& setup) {
-  if (!options.output.empty()) setup.output.emplace(options.output);
   if (!options.json.empty()) setup.json.emplace(options.json);
   if (!options.trace.empty()) setup.trace.emplace(options.trace);
 }
@@ -124,10 +123,12 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
                            .check_finite = options.check,
                            .watch = &watch,
                            .gemm_library = gemm_library(options.gemm_library)};
-    setup.runner =
+    auto runner =
         std::make_unique<HostStackRunner>(setup.config, *setup.weights, setup.routing.placements,
                                           comm.rank(), setup.residual, exec, std::move(transport));
-    setup.runner->set_input(setup.input_rows());
+    runner->prepare_kernels(setup.split.batch_tokens);
+    runner->set_input(setup.input_rows());
+    setup.runner = std::move(runner);
   });
 }
 
@@ -165,6 +166,9 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
     read_inputs(options, comm, setup);
     if (comm.rank() == 0) open_results(options, setup);
   });
+  if (!options.output.empty()) {
+    setup.output = std::make_unique<SharedFile>(comm, nodes, watch, options.output);
+  }
   require_same_settings(comm, watch, content_settings(setup));
 
   // Before threads are made, and before they are counted.

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "comm/communicator.hpp"
+#include "comm/shared_file.hpp"
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
 #include "core/atomic_file.hpp"
@@ -31,8 +32,8 @@ struct RunSetup {
   uint64_t token_digest = 0;  // of the ids that the run begins with
   Buffer input;               // [tokens, hidden_size]: what each step starts from
 
-  // On rank 0, where they are asked for.
-  std::optional<AtomicFile> output;
+  // Where they are asked for: on all ranks, and on rank 0.
+  std::unique_ptr<SharedFile> output;
   std::optional<AtomicFile> json;
   std::optional<AtomicFile> trace;
 

@@ -92,14 +92,15 @@ double micros(double seconds) {
   return std::round(seconds * 1e8) / 100.0;
 }
 
-/// Shares of the layer's time that one rank would not need; they add up to 1 - efficiency.
+/// Shares of the layer's time that the ideal would not need; they add up to 1 - efficiency.
 nlohmann::ordered_json loss_of(const Prediction& each) {
   const double layer = each.cost.layer();
+  const auto imbalance = [](const LayerCost& cost) { return cost.experts - cost.mean_experts; };
   const auto exchanged = [](const LayerCost& cost) { return cost.dispatch + cost.combine; };
   const auto computed = [](const LayerCost& cost) {
     return cost.mean_experts + cost.shared_experts;
   };
-  return {{"imbalance", (each.cost.experts - each.cost.mean_experts) / layer},
+  return {{"imbalance", (imbalance(each.cost) - imbalance(each.ideal)) / layer},
           {"exchange", (exchanged(each.cost) - exchanged(each.ideal)) / layer},
           {"gemm_shape", (computed(each.cost) - computed(each.ideal)) / layer},
           {"other", 0.0}};
@@ -118,6 +119,9 @@ void validate(const PredictOptions& options) {
     require(ranks <= kMostRanks, "--predict " + std::to_string(ranks) + ": at most " +
                                      std::to_string(kMostRanks) + " ranks");
   }
+  require(options.base_ranks <= kMostRanks, "--base-ranks " + std::to_string(options.base_ranks) +
+                                                ": at most " + std::to_string(kMostRanks) +
+                                                " ranks");
   for (const int64_t size :
        {options.hidden_size, options.ffn_size, options.num_experts, options.experts_per_rank,
         options.num_shared_experts, options.tokens_per_rank, options.ranks_per_node}) {
@@ -136,6 +140,7 @@ void validate(const PredictOptions& options) {
 std::vector<Prediction> predict(const PredictOptions& options, const MachineProfile& profile,
                                 int threads) {
   const int64_t smallest = *std::min_element(options.ranks.begin(), options.ranks.end());
+  const int64_t base = options.base_ranks > 0 ? options.base_ranks : smallest;
   std::vector<Prediction> predictions;
   for (const std::string scaling : {"weak", "strong"}) {
     if (options.scaling != "both" && options.scaling != scaling) continue;
@@ -143,7 +148,8 @@ std::vector<Prediction> predict(const PredictOptions& options, const MachineProf
     const auto tokens_of = [&](int64_t ranks) {
       return options.tokens_per_rank * (weak ? ranks : smallest);
     };
-    const std::vector<LayerCost> alone = JobCase(options, profile, 1, tokens_of(1)).costs(threads);
+    const std::vector<LayerCost> of_base =
+        JobCase(options, profile, base, tokens_of(base)).costs(threads);
     for (const int64_t ranks : options.ranks) {
       const JobCase job(options, profile, ranks, tokens_of(ranks));
       const std::vector<LayerCost> costs = job.costs(threads);
@@ -151,7 +157,9 @@ std::vector<Prediction> predict(const PredictOptions& options, const MachineProf
         predictions.push_back(job.blank(scaling));
         predictions.back().dtype = options.dtypes[i];
         predictions.back().cost = costs[i];
-        predictions.back().ideal = divided(alone[i], weak ? 1.0 : static_cast<double>(ranks));
+        predictions.back().base_ranks = narrow<int>(base, "ranks");
+        const double growth = static_cast<double>(ranks) / static_cast<double>(base);
+        predictions.back().ideal = divided(of_base[i], weak ? 1.0 : growth);
       }
     }
   }
@@ -189,6 +197,7 @@ nlohmann::ordered_json prediction_rows(const std::vector<Prediction>& prediction
     add("layer", each.cost.layer());
     rows.back()["tokens_per_s"] = static_cast<double>(each.batch_tokens) / each.cost.layer();
     rows.back()["efficiency"] = each.efficiency();
+    rows.back()["base_ranks"] = each.base_ranks;
     rows.back()["loss"] = loss_of(each);
     rows.back()["parts_us"] = parts;
     add("dispatch", each.cost.dispatch);
@@ -202,6 +211,14 @@ std::string prediction_table(const std::vector<Prediction>& predictions,
                              const MachineProfile& profile) {
   std::array<char, 256> line{};
   std::string table = "# machine " + profile.name + ": " + profile.description + "\n";
+  if (!predictions.empty()) {
+    const int base = predictions.front().base_ranks;
+    std::snprintf(line.data(), line.size(),
+                  "# efficiency: 100 %% is the time of %d rank%s, strong: divided by the growth in "
+                  "ranks from there\n",
+                  base, base == 1 ? "" : "s");
+    table += line.data();
+  }
   std::snprintf(line.data(), line.size(),
                 "#%-7s %6s %-6s %5s %8s %9s %12s %12s %12s %12s %25s %10s\n", "scaling", "ranks",
                 "by", "dtype", "experts", "tokens", "dispatch us", "experts us", "combine us",

@@ -15,6 +15,7 @@ namespace hashep::bench {
 /// What `hashep-bench scale --predict` is asked for.
 struct PredictOptions {
   std::vector<int64_t> ranks;
+  int64_t base_ranks = 0;      // whose efficiency is 1; 0: the smallest of `ranks`
   std::string machine;         // a profile's file
   int64_t ranks_per_node = 0;  // 0: the profile's
   int64_t tokens_per_rank = 16384;
@@ -45,8 +46,8 @@ struct Prediction {
   int64_t num_experts = 1;
   int64_t batch_tokens = 0;
   LayerCost cost;
-  LayerCost ideal;  // what one rank needs for its share: of as many tokens (weak), or of the whole
-                    // batch, divided by the ranks (strong)
+  int base_ranks = 1;
+  LayerCost ideal;  // what base_ranks need, strong: divided by the growth in ranks from there
 
   double efficiency() const { return ideal.layer() / cost.layer(); }
 };

@@ -91,6 +91,18 @@ def draw_times(axis, measured, predicted):
     axis.set_ylabel("time")
 
 
+def base_text(measured, predicted):
+    """What 100 % is: the ranks whose time efficiency is relative to."""
+    bases = {"measured": measured and measured[0].get("base_ranks", measured[0]["ranks"]),
+             # Predictions did not say it when it was always one rank.
+             "predicted": predicted and predicted[0].get("base_ranks", 1)}
+    bases = {kind: ranks for kind, ranks in bases.items() if ranks}
+    texts = [f"{ranks} rank" + ("s" if ranks != 1 else "") for ranks in bases.values()]
+    if len(set(texts)) > 1:
+        texts = [f"{text} {kind}" for text, kind in zip(texts, bases)]
+    return ", ".join(dict.fromkeys(texts))
+
+
 def draw_efficiency(axis, measured, predicted):
     axis.axhline(100, color="black", linewidth=0.8, linestyle=":")
     with_efficiency = [row for row in predicted if row.get("efficiency") is not None]
@@ -114,7 +126,7 @@ def draw_efficiency(axis, measured, predicted):
                       marker="o", markersize=5, capsize=3)
         mark_shared_cores(axis, measured, values)
     axis.set_ylim(bottom=0)
-    axis.set_ylabel("efficiency, %")
+    axis.set_ylabel(f"efficiency, % (100: {base_text(measured, predicted)})")
 
 
 def draw_losses(axis, measured):

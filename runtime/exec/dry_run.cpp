@@ -6,6 +6,7 @@
 #include "comm/plan/plan_size.hpp"
 #include "comm/plan/plan_stats.hpp"
 #include "kernels/parallel_parts.hpp"
+#include "runtime/exec/planning_options.hpp"
 
 namespace hashep {
 namespace {
@@ -70,8 +71,13 @@ class DryRun {
           result_.buffer_bytes_max,
           row_buffer_bytes(rows, options_.exchange, routing_.node_reduce, options_.row_bytes));
     }
+    // Transport mpi knows no nodes, and counts none.
+    const int64_t count_words = options_.exchange == Exchange::messages
+                                    ? routing_.num_layers() * routing_.num_experts()
+                                    : routing_.count_words();
     result_.plan_bytes_max =
-        options_.plan_slots * *std::max_element(plan_bytes_.begin(), plan_bytes_.end());
+        (options_.plan_depth + 1) * *std::max_element(plan_bytes_.begin(), plan_bytes_.end()) +
+        planning_buffer_bytes(count_words, ep_size_, {.depth = options_.plan_depth});
     return std::move(result_);
   }
 

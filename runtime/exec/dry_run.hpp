@@ -18,7 +18,7 @@ struct DryRunOptions {
   int64_t steps = 1;
   int64_t row_bytes = 0;
   Exchange exchange = Exchange::shared_memory;
-  int64_t plan_slots = 1;  // batches' plans held at once
+  int plan_depth = 0;  // batches planned ahead, by exchange: see PlanningOptions
   std::optional<TrafficUnit> traffic;
   int threads = 1;
 };
@@ -33,7 +33,7 @@ struct DryRunResult {
   int64_t bytes_inter = 0;          // to other nodes, a row for each assignment
   int64_t bytes_inter_dedup = 0;    // to other nodes, a row for each (token, node)
   int64_t buffer_bytes_max = 0;     // row buffers of the rank that holds most
-  int64_t plan_bytes_max = 0;       // plans of the rank that holds most
+  int64_t plan_bytes_max = 0;       // plans, and buffers of planning, of the rank that holds most
   TrafficMatrix traffic;            // rows of all layers and steps; empty unless asked for
 };
 

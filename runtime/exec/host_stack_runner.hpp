@@ -20,6 +20,8 @@ class HostStackRunner final : public StackRunner {
   std::optional<std::string> gpu() const override { return std::nullopt; }
   std::string_view transport() const override { return transport_->name(); }
   std::string_view implementation() const override { return stack_.implementation(); }
+  /// See LayerStack. Before the first step. Local.
+  void prepare_kernels(int64_t global_tokens) { stack_.prepare_kernels(global_tokens); }
   void set_input(ConstMatrixView x) override;
   void prepare(const BatchPlan& plan) override { stack_.prepare(plan); }
   void run(const BatchPlan& plan, PhaseLog& log) override;

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "kernels/combine.hpp"
+#include "kernels/tiles.hpp"
 
 namespace hashep {
 namespace {
@@ -47,6 +48,11 @@ LayerStack::LayerStack(const ModelConfig& config, const WeightSource& weights,
                          options, experts_);
     first_expert += static_cast<int64_t>(local_experts.size());
   }
+}
+
+void LayerStack::prepare_kernels(int64_t global_tokens) {
+  experts_.routed.prepare_all_tiles(global_tokens);  // a token has an expert once
+  if (experts_.shared) experts_.shared->prepare_aligned_kernels(shared_tile_rows(global_tokens));
 }
 
 void LayerStack::prepare(const BatchPlan& plan) {

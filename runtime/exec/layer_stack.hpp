@@ -31,8 +31,9 @@ class LayerStack {
   /// Makes all ready for `run` with these plans. Ahead of the step. Collective.
   void prepare(const BatchPlan& plan);
 
-  /// Makes all kernels of the routed experts, as many batches would one by one. Local.
-  void prepare_all_tiles() { experts_.routed.prepare_all_tiles(); }
+  /// Makes the kernels of all experts that a batch of so many tokens over all ranks can need, so
+  /// that no step waits for one to be made. Local.
+  void prepare_kernels(int64_t global_tokens);
 
   /// One step. x: [tokens, hidden_size], in place. Allocates nothing. Collective.
   void run(const BatchPlan& plan, MatrixView x, PhaseLog& log);

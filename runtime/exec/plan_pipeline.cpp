@@ -6,7 +6,6 @@
 #include "comm/agreement.hpp"
 
 namespace hashep {
-
 PlanPipeline::PlanPipeline(const StackRouting& routing, const TokenStream& stream,
                            const BatchSplit& split, const PlanningOptions& options,
                            const Communicator* comm, Watch* watch)

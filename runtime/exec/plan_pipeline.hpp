@@ -9,21 +9,10 @@
 #include "comm/count_exchange.hpp"
 #include "runtime/exec/batch_plan.hpp"
 #include "runtime/exec/phase_log.hpp"
+#include "runtime/exec/planning_options.hpp"
 #include "runtime/routing/token_stream.hpp"
 
 namespace hashep {
-
-/// How ranks learn of each other's counts.
-enum class Planning {
-  exchange,    // each rank reads its own ids; one planning exchange per batch, for all layers
-  replicated,  // each rank reads and routes all ids; no exchange
-};
-
-/// How plans are made ahead.
-struct PlanningOptions {
-  Planning planning = Planning::exchange;
-  int depth = 1;  // batches planned ahead of the one that computes; 0: each on the critical path
-};
 
 /// Keeps the next batches' plans coming: `start` routes a batch and begins its planning exchange,
 /// `finish` completes the oldest one begun, so that the exchanges of the next `depth` batches run
@@ -55,9 +44,6 @@ class PlanPipeline {
   int64_t exchanges() const { return exchanges_; }
 
  private:
-  /// A rank's words in the planning exchange: 1 where its ids are bad, then its counts.
-  static constexpr int64_t kStatusWords = 1;
-
   /// One batch on its way.
   struct Slot {
     BatchPlan plan;

@@ -27,7 +27,7 @@ WORDS = {
     "plan": ["between nodes, a row once a node", "bound of any table", "64"],
     "scaling": ["strong: the same tokens on more ranks", "weak: the same tokens a rank",
                 "predicted", "predicted, low to high", "ranks share cores", "imbalance",
-                "gemm_shape", "efficiency, %", "512"],
+                "gemm_shape", "efficiency, % (100: 1 rank)", "512"],
     "simulation": ["mpi (flat)", "hier (once a node)", "combine, top-6", "3.3 x", "512"],
     "peers": ["HashEP", "PyTorch", "fp32, f 4096", "bf16, f 1024"],
     "traffic": ["4 ranks, 2 a node", "source rank", "target node", "KiB a step"],
@@ -59,6 +59,20 @@ class PlotTest(unittest.TestCase):
                     self.assertIn(word, texts)
                 self.assertLess(output.stat().st_size, 150_000)
                 self.assertFalse(re.search("dc:date|Matplotlib v", output.read_text()))
+
+    def test_whose_efficiency_is_100_percent(self):
+        predicted = fixtures.predicted()
+        for row in predicted["results"]:
+            row["base_ranks"] = 8
+        path = self.folder / "base8.json"
+        path.write_text(json.dumps(predicted))
+        output = self.folder / "base8.svg"
+        for files, text in (([path], "(100: 8 ranks)"),
+                            ([self.files["scaling"][0], path],
+                             "(100: 1 rank measured, 8 ranks predicted)")):
+            done = fixtures.run_plot(*files, "--output", output)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("efficiency, % " + text, texts_of(output))
 
     def test_the_same_bytes_in_another_process(self):
         words = ["peers", *map(str, self.files["peers"]), "--output"]

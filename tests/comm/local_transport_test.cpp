@@ -1,12 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/transport/local_transport.hpp"
 
+#include <array>
+#include <set>
 #include <thread>
 
 #include "tests/support/catch.hpp"
 #include "tests/support/exchange_check.hpp"
 
 using namespace hashep;
+
+TEST_CASE("rows that are sent carry their address: no two are alike") {
+  std::set<std::array<float, 4>> rows;
+  const auto row_of = [](int rank, int64_t token) {
+    std::array<float, 4> row{};
+    for (size_t column = 0; column < row.size(); ++column) {
+      row[column] = test::address_element(rank, token, static_cast<int64_t>(column));
+    }
+    return row;
+  };
+  constexpr int kRanks = 7;
+  constexpr int64_t kTokens = 5000;
+  for (int rank = 0; rank < kRanks; ++rank) {
+    for (int64_t token = 0; token < kTokens; ++token) rows.insert(row_of(rank, token));
+  }
+  CHECK(rows.size() == kRanks * kTokens);
+}
 
 TEST_CASE("transport local puts every row in its place, for any number of ranks and experts") {
   std::mt19937 random(11);

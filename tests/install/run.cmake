@@ -13,6 +13,12 @@ run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/../.. -B ${root}/no_tests -G $
     -D CMAKE_CXX_COMPILER=${CXX_COMPILER} -D HASHEP_WITH_RUNTIME=OFF
     -D CMAKE_DISABLE_FIND_PACKAGE_Catch2=ON)
 run(${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${root}/prefix)
+file(STRINGS ${BUILD_DIR}/install_manifest.txt installed)
+set(distinct ${installed})
+list(REMOVE_DUPLICATES distinct)
+if(NOT installed STREQUAL distinct)
+  message(FATAL_ERROR "files are installed twice: see ${BUILD_DIR}/install_manifest.txt")
+endif()
 
 # build_project(NAME WITHOUT...): a project of this folder, where these packages cannot be found.
 function(build_project name)

@@ -181,7 +181,7 @@ TEST_CASE("the number of threads changes no bit and leaves OpenMP's setting alon
   }
 }
 
-TEST_CASE("with all tiles prepared, tiles of any size run, to the same bits") {
+TEST_CASE("with the kernels of all tiles made, preparing makes memory alone, to the same bits") {
   const Setup setup{{16, 24, Activation::silu, 0.0f}, DType::f32, false};
   const std::vector<ExpertWeights> experts = make_experts(setup, 2);
   const std::vector<int64_t> offsets{0, 1 + kMostTileRows, 1 + kMostTileRows + 77};
@@ -191,7 +191,10 @@ TEST_CASE("with all tiles prepared, tiles of any size run, to the same bits") {
   for_each_tile(offsets, [&](const ExpertTile& tile) { tiles.push_back(tile); });
   Matrix rows = random_matrix(setup.dtype, offsets.back(), setup.shape.hidden_size, 1);
   CHECK_THROWS_AS(ffn.run_tiles(tiles, rows.view()), RunError);
-  ffn.prepare_all_tiles();
+  ffn.prepare_all_tiles(kMostTileRows);
+  CHECK(ffn.scratch_bytes() == 0);
+  CHECK_THROWS_AS(ffn.run_tiles(tiles, rows.view()), RunError);  // no memory yet
+  ffn.prepare(offsets);
   ffn.run_tiles(tiles, rows.view());
   CHECK(same_bits(rows, run_experts(setup, experts, offsets)));
 }

@@ -53,14 +53,17 @@ bool check_device(const Json& result, int ranks) {
 
 void check_result(const Json& result, int ranks) {
   require_keys(result, {"program", "version", "commit", "date", "args", "machine", "ranks",
-                        "results", "phases", "tokens_per_s", "load", "planning_exchanges",
-                        "collectives_in_step", "peak_rss_bytes"});
+                        "results", "phases", "tokens_per_s", "tokens_per_s_wall", "load",
+                        "planning_exchanges", "collectives_in_step", "peak_rss_bytes"});
   require_keys(result["machine"], {"cpu", "cores", "gpu", "mpi"});
   require_keys(result["load"], {"expert_max_over_mean", "rank_max_over_mean"});
   require(result["program"] == "hashep run", "program");
   require(result["ranks"] == ranks, "ranks");
   require(result["args"].is_array() && result["args"].size() > 1, "args");
   require(result["tokens_per_s"] > 0.0, "tokens_per_s");
+  require(result["tokens_per_s_wall"] > 0.0, "tokens_per_s_wall");
+  // Of several ranks another one may be the slowest in each step.
+  require(ranks > 1 || result["tokens_per_s_wall"] < result["tokens_per_s"], "the loop's time");
   require(result["peak_rss_bytes"] > 1000000, "peak_rss_bytes");
   require(result["load"]["expert_max_over_mean"] >= 1.0, "load");
   check_device(result, ranks);
@@ -236,6 +239,7 @@ void check_plan(const Json& result, int ranks) {
       require(row["ep_size"] == ranks, name + ": ep_size");
       require_keys(row,
                    {"num_layers", "rank_median_min_us", "rank_median_max_us", "runs_per_sample"});
+      require(row.at("buffer_bytes") > row["count_bytes"], name + ": buffer_bytes");
       require((row["bytes_off_rank"] > 0) == (ranks > 1), name + ": bytes_off_rank");
       continue;
     }
@@ -244,6 +248,9 @@ void check_plan(const Json& result, int ranks) {
     const double assignments = row["tokens_per_rank"].get<double>() * row["top_k"].get<double>();
     require(row.at("plan_bytes").get<double>() >= 12.0 * assignments, name + ": plan_bytes");
     require(row.at("plan_bytes_per_assignment") >= 12.0, name + ": plan_bytes_per_assignment");
+    require(row.at("planning_bytes").get<int64_t>() >
+                row["plan_bytes"].get<int64_t>() + row["count_bytes"].get<int64_t>(),
+            name + ": planning_bytes");
   }
   require(rows["route"] == rows["plan"] && rows["plan"] == rows["planning"], "rows of a case");
   require((rows["exchange"] > 0) == exchange && (rows["route"] > 0) == !exchange, "rows");

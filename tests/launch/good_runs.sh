@@ -140,10 +140,19 @@ for np in 1 3; do
   good $np "${model[@]}" --steps 4 --json out/r.json --trace out/t.json --num-shared-experts 1
   check "np=$np: result JSON" "$check_json" result out/r.json $np
   check "np=$np: trace" "$check_json" trace out/t.json $np
-  for word in median p99 max tokens/s "sent between ranks" "load factor" "peak memory" \
+  for word in median p99 max tokens/s "tokens/s, wall clock" "sent between ranks" "load factor" "peak memory" \
     "planning exchanges    4 for 4 batches" dispatch combine; do
     check "np=$np: no '$word' in the closing table" grep -q -- "$word" stdout.txt
   done
+done
+# All kernels are made before the loop: oneDNN tells of each that it makes.
+for library in auto onednn; do
+  DNNL_VERBOSE=2 good 1 "${model[@]}" --steps 20 --num-shared-experts 1 --zipf 1.0 \
+    --gemm-library $library
+  check "--gemm-library $library: kernels are made in the loop" awk '
+    /^tokens: / { begun = 1 }
+    /verbose.*,create/ { ++made[begun + 0] }
+    END { exit !(made[0] > 0 && made[1] == 0) }' stdout.txt
 done
 good 2 "${model[@]}" --steps 4 --planning replicated
 check "no planning exchange" grep -q "planning exchanges    0 for 4 batches" stdout.txt

@@ -11,6 +11,12 @@ namespace {
 
 std::atomic<int64_t> by_new = 0;
 std::atomic<int64_t> by_mmap = 0;
+std::atomic<int64_t> new_bytes = 0;
+
+void count_new(size_t size) {
+  ++by_new;
+  new_bytes += static_cast<int64_t>(size);
+}
 
 }  // namespace
 
@@ -25,19 +31,19 @@ void* __real__ZnamSt11align_val_t(size_t size, std::align_val_t alignment);
 void* __real_mmap(void* address, size_t size, int protection, int flags, int file, off_t offset);
 
 void* __wrap__Znwm(size_t size) {
-  ++by_new;
+  count_new(size);
   return __real__Znwm(size);
 }
 void* __wrap__Znam(size_t size) {
-  ++by_new;
+  count_new(size);
   return __real__Znam(size);
 }
 void* __wrap__ZnwmSt11align_val_t(size_t size, std::align_val_t alignment) {
-  ++by_new;
+  count_new(size);
   return __real__ZnwmSt11align_val_t(size, alignment);
 }
 void* __wrap__ZnamSt11align_val_t(size_t size, std::align_val_t alignment) {
-  ++by_new;
+  count_new(size);
   return __real__ZnamSt11align_val_t(size, alignment);
 }
 void* __wrap_mmap(void* address, size_t size, int protection, int flags, int file, off_t offset) {
@@ -54,6 +60,10 @@ int64_t allocation_count() {
 
 int64_t new_count() {
   return by_new.load();
+}
+
+int64_t allocated_bytes() {
+  return new_bytes.load();
 }
 
 }  // namespace hashep::test

@@ -13,4 +13,7 @@ int64_t allocation_count();
 /// The calls of operator new among them: none of a C library that is linked statically.
 int64_t new_count();
 
+/// The bytes that they asked for, freed or not.
+int64_t allocated_bytes();
+
 }  // namespace hashep::test

@@ -9,11 +9,6 @@
 namespace hashep::test {
 namespace {
 
-/// The address of an element as a small whole number, which bf16 holds exactly (below 256).
-float element(int rank, int64_t token, int64_t column) {
-  return static_cast<float>((rank * 31 + token * 7 + column * 3) % 61);
-}
-
 struct Typed {
   DType dtype;
 
@@ -39,7 +34,7 @@ int64_t wrong_in_dispatch(const MatrixView& rows, const RandomRouting& routing,
         if (experts[a] != expert) continue;
         for (int64_t c = 0; c < rows.cols; ++c) {
           const auto token = static_cast<int64_t>(a) / routing.top_k;
-          wrong += typed.get(rows.row(row), c) != element(source, token, c) ? 1 : 0;
+          wrong += typed.get(rows.row(row), c) != address_element(source, token, c) ? 1 : 0;
         }
         ++row;
       }
@@ -71,7 +66,7 @@ int64_t wrong_in_combine(const MatrixView& y, const ExchangePlan& plan,
         const auto a = static_cast<size_t>(token * plan.top_k + j);
         if (plan.experts[a] < 0) continue;
         const float output =
-            2.0f * element(plan.ep_rank, token, c) + static_cast<float>(plan.experts[a]);
+            2.0f * address_element(plan.ep_rank, token, c) + static_cast<float>(plan.experts[a]);
         sum += weights[a] * output;
       }
       std::array<std::byte, 4> expected{};
@@ -84,6 +79,12 @@ int64_t wrong_in_combine(const MatrixView& y, const ExchangePlan& plan,
 
 }  // namespace
 
+float address_element(int rank, int64_t token, int64_t column) {
+  constexpr int64_t kBase = 64;
+  const std::array<int64_t, 4> digits = {rank, token, token / kBase, token / (kBase * kBase)};
+  return static_cast<float>((digits[static_cast<size_t>(column % 4)] + column / 4 * 5) % kBase);
+}
+
 ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing,
                               const ExchangePlan& plan, DType dtype, int64_t hidden_size) {
   const Typed typed{dtype};
@@ -93,7 +94,7 @@ ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing
   const MatrixView y = y_buffer.matrix(dtype, plan.tokens, hidden_size);
   for (int64_t token = 0; token < plan.tokens; ++token) {
     for (int64_t c = 0; c < hidden_size; ++c) {
-      typed.set(x.row(token), c, element(plan.ep_rank, token, c));
+      typed.set(x.row(token), c, address_element(plan.ep_rank, token, c));
       typed.set(y.row(token), c, std::nanf(""));
     }
   }

@@ -9,6 +9,11 @@
 
 namespace hashep::test {
 
+/// What is sent for a token of a rank: its address, a digit to a column, rank first, which repeats
+/// shifted from 4 columns to the next. So all rows are distinct from 4 columns on (64 ranks, 2^18
+/// tokens each), and columns show too. Whole numbers below 64: bf16 holds what is made of them.
+float address_element(int rank, int64_t token, int64_t column);
+
 /// What a transport got wrong on this rank, in elements; rows carry their address, so that any
 /// misplaced row shows.
 struct ExchangeErrors {

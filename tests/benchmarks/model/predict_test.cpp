@@ -127,6 +127,9 @@ TEST_CASE("rows of a prediction hold the band, and losses that add up") {
     CHECK(loss == Approx(1.0 - row["efficiency"].get<double>()));
   }
   CHECK(rows[0]["transport"] == "shm");
+  CHECK(rows[0]["efficiency"] == Approx(1.0));  // the smallest number of ranks is the base
+  CHECK(rows[0]["base_ranks"] == 2);
+  CHECK(rows[8]["efficiency"] == Approx(1.0));
   CHECK(rows[4]["transport"] == "hier");
   CHECK(rows[4]["tokens_per_rank"] == 30);
   // Between nodes rows go once, results come back for each choice.
@@ -135,6 +138,32 @@ TEST_CASE("rows of a prediction hold the band, and losses that add up") {
   CHECK(rows[7]["predicted_us"] > rows[5]["predicted_us"]);
   CHECK(rows[12]["scaling"] == "strong");
   CHECK(rows[12]["tokens_per_rank"] == 7);  // 60 tokens on 8 ranks
+}
+
+TEST_CASE(
+    "efficiency is relative to the base: the smallest number of ranks, or one that is named") {
+  const MachineProfile profile = test::round_profile();
+  PredictOptions options = small_job({4, 2, 8});
+  const auto time = [](const Prediction& each) { return each.cost.layer(); };
+  const auto smallest = predict(options, profile, 1);
+  REQUIRE(smallest.size() == 6);  // weak, then strong
+  CHECK(smallest[1].efficiency() == Approx(1.0));
+  CHECK(smallest[0].efficiency() == Approx(time(smallest[1]) / time(smallest[0])));
+  CHECK(smallest[5].efficiency() == Approx(time(smallest[4]) / time(smallest[5]) / 4.0));
+  options.base_ranks = 4;
+  const auto named = predict(options, profile, 1);
+  for (size_t i = 0; i < named.size(); ++i) {
+    CHECK(named[i].base_ranks == 4);
+    CHECK(time(named[i]) == time(smallest[i]));
+  }
+  CHECK(named[0].efficiency() == Approx(1.0));
+  CHECK(named[1].efficiency() == Approx(time(named[0]) / time(named[1])));
+  CHECK(named[5].efficiency() == Approx(time(named[3]) / time(named[5]) / 2.0));
+  options.ranks = {2, 8};  // the base need not be among them
+  CHECK(predict(options, profile, 1)[0].efficiency() == Approx(named[1].efficiency()));
+  CHECK_THAT(prediction_table(named, profile), ContainsSubstring("100 % is the time of 4 ranks"));
+  options.base_ranks = 1 << 20;
+  CHECK_THROWS_WITH(validate(options), ContainsSubstring("--base-ranks 1048576: at most"));
 }
 
 TEST_CASE("experts may grow with ranks, and predictions that make no sense are refused") {

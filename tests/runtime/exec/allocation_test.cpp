@@ -83,6 +83,33 @@ TEST_CASE("after the first steps of a size the step loop allocates nothing, plan
   }
 }
 
+TEST_CASE("planning's buffers are said to be as large as what is allocated for them") {
+  const Communicator comm(MPI_COMM_WORLD);
+  Watch watch(comm, 120.0, nullptr);
+  test::StackCase c = test::stack_cases().front();
+  c.config.router = RouterKind::token;
+  c.config.num_experts = 4096;  // counts beside which all else is small
+  const auto stream = test::stack_stream(c);
+  const NodeMap nodes = nodes_of_equal_size(comm.size(), 2);
+  const StackRouting routing = test::stack_routing(c, *stream, {nodes});
+  for (const Planning planning : {Planning::exchange, Planning::replicated}) {
+    for (const int depth : {0, 2}) {
+      INFO("replicated " << (planning == Planning::replicated) << ", depth " << depth);
+      const PlanningOptions options{planning, depth};
+      const int64_t said = planning_buffer_bytes(routing.count_words(), comm.size(), options);
+      const int64_t before = test::allocated_bytes();
+      const PlanPipeline pipeline(
+          routing, *stream,
+          {.batch_tokens = c.batch_tokens, .ep_size = comm.size(), .ep_rank = comm.rank()}, options,
+          &comm, &watch);
+      const int64_t allocated = test::allocated_bytes() - before;
+      CHECK(allocated >= said);
+      CHECK(allocated <= said + pipeline.slots() * 2048);  // what they stand in
+      CHECK(said >= pipeline.slots() * comm.size() * c.config.num_experts * 8);
+    }
+  }
+}
+
 TEST_CASE("with other tokens in every batch the step itself still allocates nothing") {
   for (const test::StackCase& c : test::stack_cases()) {
     for (const std::string& transport : transports()) {
