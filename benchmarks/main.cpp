@@ -41,8 +41,6 @@ int run_here(const std::vector<std::string>& args, int argc, const char* const* 
 }
 
 int run_with_mpi(const std::vector<std::string>& args, int argc, char** argv) {
-  const MpiSession session(&argc, &argv);
-  const Communicator world(MPI_COMM_WORLD);
   std::optional<Options> options;
   RankProgram program;
   program.name = kProgram;
@@ -64,7 +62,7 @@ int run_with_mpi(const std::vector<std::string>& args, int argc, char** argv) {
       measure_exchange(options->exchange, args, comm, watch);
     }
   };
-  return run_on_ranks(world, program);
+  return run_on_ranks(&argc, &argv, program);
 }
 
 int run(int argc, char** argv) {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <exception>
+#include <string_view>
 #include <utility>
 
 #include "core/error.hpp"
@@ -56,8 +57,13 @@ std::string MpiSession::library_version() {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
   int length = 0;
   check_mpi(MPI_Get_library_version(text.data(), &length), "MPI_Get_library_version");
-  const std::string version(text.data(), static_cast<size_t>(length));
-  return version.substr(0, version.find_first_of(",\n"));
+  std::string version(text.data(), static_cast<size_t>(length));
+  version = version.substr(0, version.find_first_of(",\n"));
+  constexpr std::string_view kMpich = " Version:\t";  // MPICH writes "MPICH Version:\t4.0.2"
+  if (const size_t at = version.find(kMpich); at != std::string::npos) {
+    version.replace(at, kMpich.size(), " ");
+  }
+  return version;
 }
 
 Communicator::Communicator(MPI_Comm parent) {

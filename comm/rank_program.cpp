@@ -1,88 +1,181 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/rank_program.hpp"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
+#include <map>
 #include <new>
 #include <thread>
+#include <utility>
 
 #include "comm/agreement.hpp"
+#include "comm/launcher_count.hpp"
+#include "comm/launcher_rank.hpp"
+#include "comm/stand_by.hpp"
 #include "core/exit_code.hpp"
 
 namespace hashep {
 namespace {
 
-constexpr double kParseDeadline = 120.0;  // seconds, until the options are known
+constexpr double kParseDeadline = 120.0;  // seconds, where the options are wrong
 
-/// Ends all ranks at once, where they cannot be expected to come to an agreement; a rank alone just
-/// ends. Returns `code`.
-int abort_job(const Communicator& comm, int code) {
-  std::fflush(stdout);
-  std::fflush(stderr);
-  if (comm.size() == 1) return code;
-  MPI_Abort(MPI_COMM_WORLD, code);
-  std::_Exit(code);
-}
+/// The environment as the launcher made it: MPI_Init of a process that takes itself to be alone
+/// changes it (Open MPI).
+class Environment {
+ public:
+  Environment() {
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+      const std::string text = *entry;
+      const size_t end = text.find('=');
+      if (end != std::string::npos) values_.emplace(text.substr(0, end), text.substr(end + 1));
+    }
+  }
 
-/// Errors that all ranks know of leave it.
-int run_to_end(const Communicator& comm, const RankProgram& program) {
-  std::optional<double> deadline;
-  {
-    Watch watch(comm, kParseDeadline, program.stop_signal);
-    agree(comm, watch, [&] { deadline = program.parse(comm.rank() == 0); });
+  Lookup lookup() const {
+    return [this](const char* name) -> const char* {
+      const auto found = values_.find(name);
+      return found == values_.end() ? nullptr : found->second.c_str();
+    };
+  }
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+/// The program on a rank, from MPI_Init on.
+class Runner {
+ public:
+  Runner(const RankProgram& program, StandBy& stand_by, Lookup environment)
+      : program_(program), stand_by_(stand_by), environment_(std::move(environment)) {
+    try {
+      deadline_ = program.parse(false);
+    } catch (const std::exception&) {
+      parse_error_ = std::current_exception();  // told when MPI is up, once
+    }
+    stand_by.set_deadline(first_deadline());
+  }
+
+  int run(const Communicator& comm) {
+    try {
+      return run_to_end(comm);
+    } catch (const CollectiveInputError& error) {
+      if (error.is_reporter()) print(error.what());
+      return kExitBadInput;
+    } catch (const CollectiveRunError& error) {
+      if (error.is_reporter()) print(error.what());
+      return kExitFailure;
+    } catch (const ReportedByPeer&) {
+      return abort_job(comm, kExitFailure);
+    } catch (const std::exception& error) {
+      print(error.what());
+      return abort_job(comm, kExitFailure);
+    }
+  }
+
+  void print(const std::string& text) {
+    if (stand_by_.takes_the_word()) print_error(program_.name, text);
+  }
+
+ private:
+  double first_deadline() const { return deadline_.value_or(kParseDeadline); }
+
+  /// Ends all ranks at once, where they cannot be expected to come to an agreement; a rank alone
+  /// just ends. Returns `code`.
+  int abort_job(const Communicator& comm, int code) {
+    std::fflush(stdout);
+    std::fflush(stderr);
+    if (comm.size() == 1) return code;
+    stand_by_.end_soon(code);
+    MPI_Abort(MPI_COMM_WORLD, code);
+    std::_Exit(code);
+  }
+
+  /// Errors that all ranks know of leave it.
+  int run_to_end(const Communicator& comm) {
+    Watch watch(comm, first_deadline(), program_.stop_signal);
+    stand_by_.leave();
+    watch.set_stand_by(&stand_by_);
+    agree(comm, watch, [&] {
+      if (parse_error_) std::rethrow_exception(parse_error_);
+      if (!deadline_) program_.parse(comm.rank() == 0);
+    });
     // A rank that has answered --help leaves the others waiting.
-    require_same_settings(comm, watch, {{"--help or --version", deadline ? "not given" : "given"}});
+    require_same_settings(comm, watch,
+                          {{"--help or --version", deadline_ ? "not given" : "given"}});
+    if (!deadline_) return kExitSuccess;
+    agree(comm, watch, [&] { require_launcher_agrees(comm); });
+    try {
+      program_.work(comm, watch);
+      watch.at({Phase::finish, -1, -1});
+      watch.barrier();
+      stand_by_.enter("MPI_Finalize");
+      return kExitSuccess;
+    } catch (const CollectiveInputError&) {
+      throw;
+    } catch (const CollectiveRunError&) {
+      throw;
+    } catch (const ReportedByPeer&) {
+      // The reporter ends the job; should it fail to, so does this rank.
+      std::this_thread::sleep_for(std::chrono::seconds(2));
+      return abort_job(comm, kExitFailure);
+    } catch (const std::bad_alloc&) {
+      print("rank " + std::to_string(comm.rank()) + " in " + to_string(watch.position()) +
+            ": out of memory");
+      return abort_job(comm, kExitFailure);
+    } catch (const InputError& error) {
+      print(error.what());
+      return abort_job(comm, kExitBadInput);
+    } catch (const std::exception& error) {
+      const std::string text = error.what();
+      const std::string rank = "rank " + std::to_string(comm.rank());
+      const bool names_rank = text.starts_with(rank);
+      print(names_rank ? text : rank + " in " + to_string(watch.position()) + ": " + text);
+      return abort_job(comm, kExitFailure);
+    }
   }
-  if (!deadline) return kExitSuccess;
 
-  Watch watch(comm, *deadline, program.stop_signal);
-  try {
-    program.work(comm, watch);
-    watch.at({Phase::finish, -1, -1});
-    watch.barrier();
-    return kExitSuccess;
-  } catch (const CollectiveInputError&) {
-    throw;
-  } catch (const CollectiveRunError&) {
-    throw;
-  } catch (const ReportedByPeer&) {
-    // The reporter ends the job; should it fail to, so does this rank.
-    std::this_thread::sleep_for(std::chrono::seconds(2));
-    return abort_job(comm, kExitFailure);
-  } catch (const std::bad_alloc&) {
-    print_error(program.name, "rank " + std::to_string(comm.rank()) + " in " +
-                                  to_string(watch.position()) + ": out of memory");
-    return abort_job(comm, kExitFailure);
-  } catch (const InputError& error) {
-    print_error(program.name, error.what());
-    return abort_job(comm, kExitBadInput);
-  } catch (const std::exception& error) {
-    const std::string text = error.what();
-    const std::string rank = "rank " + std::to_string(comm.rank());
-    const bool names_rank = text.starts_with(rank);
-    print_error(program.name,
-                names_rank ? text : rank + " in " + to_string(watch.position()) + ": " + text);
-    return abort_job(comm, kExitFailure);
+  /// Throws InputError where the launcher counts other ranks than MPI. Ranks that MPI knows nothing
+  /// of each other of meet it alike: the launcher's first one speaks.
+  void require_launcher_agrees(const Communicator& comm) {
+    const LauncherComplaint complaint =
+        launcher_complaint(environment_, comm.size(), MpiSession::library_version());
+    if (complaint.text.empty()) return;
+    if (comm.size() == 1 && !complaint.is_first) stand_by_.takes_the_word();
+    throw InputError(complaint.text);
   }
-}
+
+  const RankProgram& program_;
+  StandBy& stand_by_;
+  const Lookup environment_;
+  std::optional<double> deadline_;  // of the command line
+  std::exception_ptr parse_error_;
+};
 
 }  // namespace
 
-int run_on_ranks(const Communicator& comm, const RankProgram& program) {
+int run_on_ranks(int* argc, char*** argv, const RankProgram& program) {
+  const Environment environment;
+  const Lookup look_up = environment.lookup();
+  const auto local = launcher_rank(look_up);
+  StandBy stand_by(program.name, program.stop_signal,
+                   {rank_by_launcher(look_up), local ? local->local_rank : -1});
+  Runner runner(program, stand_by, look_up);
+  stand_by.enter("MPI_Init");
   try {
-    return run_to_end(comm, program);
-  } catch (const CollectiveInputError& error) {
-    if (error.is_reporter()) print_error(program.name, error.what());
-    return kExitBadInput;
-  } catch (const CollectiveRunError& error) {
-    if (error.is_reporter()) print_error(program.name, error.what());
-    return kExitFailure;
-  } catch (const ReportedByPeer&) {
-    return abort_job(comm, kExitFailure);
+    const MpiSession session(argc, argv);
+    stand_by.enter("start");
+    const Communicator comm(MPI_COMM_WORLD);
+    stand_by.set_rank(comm.rank());
+    const int code = runner.run(comm);
+    stand_by.enter("MPI_Finalize");
+    return code;
   } catch (const std::exception& error) {
-    print_error(program.name, error.what());
-    return abort_job(comm, kExitFailure);
+    runner.print(error.what());
+    return kExitFailure;
   }
 }
 

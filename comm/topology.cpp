@@ -3,12 +3,31 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <thread>
+
 #include "comm/agreement.hpp"
+#include "comm/unguarded_call.hpp"
 #include "core/narrow.hpp"
 
 namespace hashep {
 
 namespace {
+
+constexpr auto kTurn = std::chrono::seconds(2);  // for a rank's end to end the others
+constexpr int kMostTurns = 8;
+
+/// Calls `split`, which cannot be polled. Where it does not return, one rank after the other would
+/// speak, and ends the job.
+Communicator guarded(const Watch& watch, const std::function<Communicator()>& split) {
+  const UnguardedCall guard(watch, "finding the ranks of its node", [&watch] {
+    std::this_thread::sleep_for(kTurn * std::min(watch.rank(), kMostTurns));
+    return true;
+  });
+  return split();
+}
 
 /// The map that follows from each rank's communicator of its node.
 Topology with_node(const Communicator& comm, Watch& watch, Communicator node) {
@@ -31,16 +50,17 @@ Topology with_node(const Communicator& comm, Watch& watch, Communicator node) {
 
 }  // namespace
 
-// The splits have no deadline: a rank that is missing shows at the barriers.
+// A rank that is missing shows at the barriers; one that is lost behind them, to the guards.
 
 Topology find_topology(const Communicator& comm, Watch& watch) {
   watch.barrier();
-  return with_node(comm, watch, Communicator::of_node(comm));
+  return with_node(comm, watch, guarded(watch, [&] { return Communicator::of_node(comm); }));
 }
 
 Topology topology_by_label(const Communicator& comm, Watch& watch, int label) {
   watch.barrier();
-  return with_node(comm, watch, Communicator::of_label(comm, label));
+  return with_node(comm, watch,
+                   guarded(watch, [&] { return Communicator::of_label(comm, label); }));
 }
 
 bool outnumbers_cores(int ranks_on_node) {

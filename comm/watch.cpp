@@ -6,6 +6,8 @@
 #include <cstring>
 #include <thread>
 
+#include "comm/stand_by.hpp"
+
 namespace hashep {
 namespace {
 
@@ -19,12 +21,13 @@ constexpr auto kNoteInterval = std::chrono::milliseconds(20);
 constexpr double kLongestGrace = 2.0;  // seconds to wait for answers to the roll
 constexpr double kSignalGrace = 0.3;   // mpirun kills about a second after SIGTERM
 constexpr auto kReportSettles = std::chrono::milliseconds(100);
+constexpr double kSignsInDeadline = 4.0;  // asked for in set-up
 
-std::array<int64_t, 3> pack(const Position& position) {
-  return {static_cast<int64_t>(position.phase), position.step, position.layer};
+std::array<int64_t, 4> pack(const Position& position, bool busy) {
+  return {static_cast<int64_t>(position.phase), position.step, position.layer, busy ? 1 : 0};
 }
 
-Position unpack(const std::array<int64_t, 3>& words) {
+Position unpack(const std::array<int64_t, 4>& words) {
   const int64_t phase = std::clamp<int64_t>(words[0], 0, kNumPhases - 1);
   return {static_cast<Phase>(phase), words[1], words[2]};
 }
@@ -33,7 +36,12 @@ std::chrono::duration<double> seconds(double value) {
   return std::chrono::duration<double>(value);
 }
 
+std::string rounded(double value) {
+  return std::to_string(std::llround(value)) + " s";
+}
+
 bool is_complete(MPI_Request& request) {
+  if (request == MPI_REQUEST_NULL) return true;  // SMPI 3.32 leaves the flag of MPI_Test alone here
   int done = 0;
   check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
   return done != 0;
@@ -47,6 +55,23 @@ Watch::Watch(const Communicator& comm, double deadline, const volatile int* stop
       stop_signal_(stop_signal),
       answers_(static_cast<size_t>(comm.size())) {}
 
+void Watch::set_stand_by(StandBy* stand_by) {
+  stand_by_ = stand_by;
+  at(position_);
+}
+
+void Watch::at(Position position) {
+  position_ = position;
+  if (stand_by_ != nullptr) stand_by_->at(position);
+}
+
+void Watch::allow_setup(double seconds_from_now) {
+  setup_seconds_ = seconds_from_now;
+  // A year is as good as any longer time, and within what the clock can hold.
+  setup_limit_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                    seconds(std::min(seconds_from_now, 3.2e7)));
+}
+
 void Watch::wait(MPI_Request& request) {
   wait_until(
       kSpinsBeforeYield, [&request] { return is_complete(request); }, [] { return ""; });
@@ -55,7 +80,7 @@ void Watch::wait(MPI_Request& request) {
 Watch::Patience Watch::start_waiting() const {
   const auto now = Clock::now();
   const double grace = std::min(kLongestGrace, deadline_ / 4);
-  return {now + seconds(deadline_ - grace), now + kNoteInterval, grace, 0};
+  return {now + seconds(deadline_ - grace), now + kNoteInterval, grace, 0, now, now};
 }
 
 void Watch::move_on() {
@@ -69,17 +94,46 @@ bool Watch::is_patient(Patience& patience) {
   if (now < patience.next_notes) return true;
   patience.next_notes = now + kNoteInterval;
   check_stop();
+  busy_ = false;
   take_notes();
-  return now < patience.limit;
+  const bool goes_on = is_in_setup() ? hears_of_all(patience, now) : now < patience.limit;
+  busy_ = true;
+  return goes_on;
+}
+
+bool Watch::hears_of_all(Patience& patience, Clock::time_point now) {
+  const int first = rank() == 0 ? 1 : 0;
+  const int end = rank() == 0 ? size() : 1;
+  if (now >= patience.next_question) {
+    patience.next_question =
+        now + std::chrono::duration_cast<Clock::duration>(seconds(deadline_ / kSignsInDeadline));
+    for (int peer = first; peer < end; ++peer) send_note(peer, kQuestion);
+  }
+  const auto is_silent = [&](const Answer& answer) {
+    return now - std::max(answer.when, patience.begin) >= seconds(deadline_ - patience.grace);
+  };
+  return now < setup_limit_ &&
+         std::none_of(answers_.begin() + first, answers_.begin() + end, is_silent);
 }
 
 std::string Watch::lost_patience() const {
-  return "no progress for " + std::to_string(std::llround(deadline_)) + " s";
+  if (is_in_setup() && Clock::now() >= setup_limit_) {
+    return "set-up is not done after " + rounded(setup_seconds_);
+  }
+  return "no progress for " + rounded(deadline_);
 }
 
 void Watch::check_stop() {
   if (stop_signal_ == nullptr || *stop_signal_ == 0) return;
   give_up(kSignalGrace, std::string("stopped by signal ") + strsignal(*stop_signal_));
+}
+
+void Watch::check_in() {
+  check_stop();
+  const auto now = Clock::now();
+  if (now < next_check_in_) return;
+  next_check_in_ = now + kNoteInterval;
+  take_notes();
 }
 
 void Watch::barrier(const Communicator& among) {
@@ -90,13 +144,16 @@ void Watch::barrier(const Communicator& among) {
 }
 
 void Watch::send_note(int peer, int tag) {
-  note_ = pack(position_);
+  note_ = pack(position_, busy_);
+  if (stand_by_ != nullptr) stand_by_->sends_to(peer);
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Isend(note_.data(), static_cast<int>(note_.size()), MPI_INT64_T, peer, tag,
-                      control_.get(), &request),
-            "MPI_Isend");
-  // Not waited for: a dead peer's request would never complete. note_ outlives it.
-  check_mpi(MPI_Request_free(&request), "MPI_Request_free");
+  // MPICH refuses to send to a dead peer, which then does not answer. Not waited for: Open MPI
+  // never completes such a request. note_ outlives it.
+  if (MPI_Isend(note_.data(), static_cast<int>(note_.size()), MPI_INT64_T, peer, tag,
+                control_.get(), &request) == MPI_SUCCESS) {
+    check_mpi(MPI_Request_free(&request), "MPI_Request_free");
+  }
+  if (stand_by_ != nullptr) stand_by_->sends_to(-1);
 }
 
 void Watch::send_to_all(int tag) {
@@ -106,21 +163,25 @@ void Watch::send_to_all(int tag) {
 }
 
 void Watch::take_notes() {
+  if (stand_by_ != nullptr) stand_by_->makes_progress();
   for (;;) {
     int waiting = 0;
     MPI_Status status;
-    check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, control_.get(), &waiting, &status),
-              "MPI_Iprobe");
-    if (waiting == 0) return;
-    std::array<int64_t, 3> words{};
+    // MPICH may refuse where a peer is dead; waits then end by their deadline, or by its next
+    // error.
+    const int code = MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, control_.get(), &waiting, &status);
+    if (code != MPI_SUCCESS || waiting == 0) return;
+    std::array<int64_t, 4> words{};
     check_mpi(MPI_Recv(words.data(), static_cast<int>(words.size()), MPI_INT64_T, status.MPI_SOURCE,
                        status.MPI_TAG, control_.get(), MPI_STATUS_IGNORE),
               "MPI_Recv");
+    if (stand_by_ != nullptr) stand_by_->hears_of(status.MPI_SOURCE);
     if (status.MPI_TAG == kReport) {
       if (reporter_ < 0 || status.MPI_SOURCE < reporter_) reporter_ = status.MPI_SOURCE;
       continue;
     }
-    answers_[static_cast<size_t>(status.MPI_SOURCE)] = {true, unpack(words)};
+    answers_[static_cast<size_t>(status.MPI_SOURCE)] = {true, unpack(words), words[3] != 0,
+                                                        Clock::now()};
     if (status.MPI_TAG == kQuestion) {
       send_note(status.MPI_SOURCE, kAnswer);
     }
@@ -129,7 +190,7 @@ void Watch::take_notes() {
 
 void Watch::call_roll(double grace) {
   send_to_all(kQuestion);
-  answers_[static_cast<size_t>(rank())] = {true, position_};
+  answers_[static_cast<size_t>(rank())] = {true, position_, busy_, Clock::now()};
   const auto limit = Clock::now() + seconds(grace);
   const auto all_present = [this] {
     return std::all_of(answers_.begin(), answers_.end(), [](const Answer& a) { return a.present; });
@@ -141,9 +202,14 @@ void Watch::call_roll(double grace) {
 }
 
 void Watch::claim_report() {
-  take_notes();
+  settle_reporter();
+  if (stand_by_ != nullptr) stand_by_->is_settled();
   if (reporter_ >= 0) throw ReportedByPeer(reporter_);
-  if (size() == 1) return;
+}
+
+void Watch::settle_reporter() {
+  take_notes();
+  if (reporter_ >= 0 || size() == 1) return;
   send_to_all(kReport);
   // Of ranks that claim at the same moment the lowest reports.
   const auto limit = Clock::now() + kReportSettles;
@@ -151,10 +217,13 @@ void Watch::claim_report() {
     take_notes();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  if (reporter_ >= 0 && reporter_ < rank()) throw ReportedByPeer(reporter_);
+  if (reporter_ > rank()) reporter_ = -1;
 }
 
 void Watch::give_up(double grace, const std::string& reason) {
+  const std::string head =
+      "rank " + std::to_string(rank()) + " in " + to_string(position_) + ": " + reason;
+  if (stand_by_ != nullptr) stand_by_->gives_up(reason, grace, size());
   std::fill(answers_.begin(), answers_.end(), Answer{});
   take_notes();
   if (reporter_ < 0) call_roll(grace);
@@ -168,10 +237,11 @@ void Watch::give_up(double grace, const std::string& reason) {
       missing += (missing.empty() ? "rank " : ", rank ") + std::to_string(peer);
     } else if (answer.position != position_) {
       elsewhere += "; rank " + std::to_string(peer) + " is in " + to_string(answer.position);
+    } else if (answer.busy && is_in_setup() && peer != rank()) {
+      elsewhere += "; rank " + std::to_string(peer) + " is at work";
     }
   }
-  std::string text =
-      "rank " + std::to_string(rank()) + " in " + to_string(position_) + ": " + reason;
+  std::string text = head;
   if (!missing.empty()) text += "; no answer from " + missing + " (dead, stopped or computing)";
   throw GaveUp(text + elsewhere);
 }

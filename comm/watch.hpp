@@ -16,6 +16,8 @@
 
 namespace hashep {
 
+class StandBy;
+
 /// Base of errors of which it is settled which rank prints them, so that a job prints one line.
 class ReporterKnown {
  public:
@@ -53,8 +55,16 @@ class Watch {
   /// be null; it points to a flag that a signal handler sets to the signal's number.
   Watch(const Communicator& comm, double deadline, const volatile int* stop_signal);
 
+  /// `stand_by`, which must outlive it, is told where this rank is; null: nobody is.
+  void set_stand_by(StandBy* stand_by);
+
+  /// While the phase is set-up, ranks may be at work of their own for longer than the deadline, up
+  /// to `seconds` from now: a wait goes on as long as all show signs of life, by `check_in` or in
+  /// waits of their own. Rank 0 asks all for them, the others ask rank 0. On all ranks.
+  void allow_setup(double seconds);
+
   /// States where this rank is from now on.
-  void at(Position position) { position_ = position; }
+  void at(Position position);
   const Position& position() const { return position_; }
 
   int rank() const { return control_.rank(); }
@@ -90,6 +100,9 @@ class Watch {
 
   /// Throws, as a wait would, where a stop signal has come. For loops that do not wait.
   void check_stop();
+  /// The same, and a sign of life for others that wait: for work that takes long, such as reading
+  /// weights. Makes MPI progress.
+  void check_in();
 
   /// A barrier under the deadline. Collective.
   void barrier() { barrier(control_); }
@@ -114,17 +127,24 @@ class Watch {
     Clock::time_point next_notes;
     double grace = 0.0;  // seconds kept for the roll call
     int64_t polls = 0;
+    Clock::time_point begin;
+    Clock::time_point next_question;  // in set-up
   };
   Patience start_waiting() const;
   /// Tests the requests that are looked after.
   void move_on();
   /// Yields the core and looks after requests, notes and signals. False past the limit.
   bool is_patient(Patience& patience);
+  /// The same in set-up, after notes were taken.
+  bool hears_of_all(Patience& patience, Clock::time_point now);
+  bool is_in_setup() const { return setup_seconds_ > 0.0 && position_.phase == Phase::setup; }
   std::string lost_patience() const;
 
   struct Answer {
     bool present = false;
     Position position;
+    bool busy = false;            // at work of its own, not waiting
+    Clock::time_point when = {};  // of the last note
   };
 
   /// Tells a peer where this rank is.
@@ -133,6 +153,8 @@ class Watch {
   /// Takes all notes that have come: answers questions, records answers and reports.
   void take_notes();
   void call_roll(double grace);
+  /// Leaves in reporter_ the rank that reports; -1: this one.
+  void settle_reporter();
   [[noreturn]] void give_up(double grace, const std::string& reason);
 
   Communicator control_;
@@ -140,8 +162,13 @@ class Watch {
   const volatile int* stop_signal_;
   Position position_;
   std::vector<Answer> answers_;    // [size]
-  std::array<int64_t, 3> note_{};  // what send_note sends: phase, step, layer
-  int reporter_ = -1;              // lowest rank that has said it reports; -1: none
+  std::array<int64_t, 4> note_{};  // what send_note sends: phase, step, layer, busy
+  bool busy_ = true;               // not in a wait
+  double setup_seconds_ = 0.0;     // see allow_setup; 0: none
+  Clock::time_point setup_limit_ = {};
+  Clock::time_point next_check_in_ = {};
+  StandBy* stand_by_ = nullptr;
+  int reporter_ = -1;  // lowest rank that has said it reports; -1: none
   int64_t collectives_ = 0;
   std::vector<MPI_Request*> looked_after_;  // not found complete yet
 };

@@ -105,7 +105,13 @@ void declare_execution(CLI::App& app, RunOptions& options) {
                  "GEMMs on CPUs: onednn, xsmm (LIBXSMM), or auto (xsmm where there is AVX2 and no "
                  "AVX-512)")
       ->group(group);
-  app.add_option("--deadline", options.deadline, "Seconds that a wait for other ranks may take")
+  app.add_option("--deadline", options.deadline,
+                 "Seconds that a wait for other ranks may take, MPI_Init included")
+      ->type_name("SECONDS")
+      ->group(group);
+  app.add_option("--setup-deadline", options.setup_deadline,
+                 "Seconds that set-up may take, as long as ranks that read a model show signs of "
+                 "life within the deadline")
       ->type_name("SECONDS")
       ->group(group);
 }

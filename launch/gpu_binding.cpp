@@ -11,7 +11,7 @@
 #include "comm/gather.hpp"
 #include "core/narrow.hpp"
 #include "launch/gpu_choice.hpp"
-#include "launch/launcher_rank.hpp"
+#include "comm/launcher_rank.hpp"
 
 namespace hashep {
 namespace {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # mpirun.sh [OPTIONS] RANKS PROGRAM [ARGS...]: runs a program with the flags that the installed MPI
-# needs (Open MPI 4 or 5, or MPICH). The one place that knows them. Under Slurm: launch/slurm.sh.
+# needs (Open MPI 4 or 5, or MPICH), by the mpirun of the MPI that it was built with where there are
+# both. The one place that knows them. Under Slurm: launch/slurm.sh.
 set -euo pipefail
 program=${0##*/}
 # shellcheck source=launch/options.sh
@@ -102,7 +103,7 @@ open_mpi() {
   if [ "$on_a_node" -gt "$(nproc)" ]; then
     environment+=(OMPI_MCA_mpi_yield_when_idle=1)
   fi
-  command=(mpirun)
+  command=("$mpirun")
   if [ -n "$hosts" ]; then command+=(--host "$hosts"); fi
   local by_node=${ranks_per_node:+ppr:$ranks_per_node:node}
   case $per in
@@ -125,7 +126,7 @@ open_mpi() {
   command+=(-np "$ranks")
 }
 mpich() {
-  command=(mpirun)
+  command=("$mpirun")
   if [ -n "$hosts" ]; then command+=(-hosts "$hosts"); fi
   if [ -n "$ranks_per_node" ]; then command+=(-ppn "$ranks_per_node"); fi
   case $per in
@@ -137,9 +138,27 @@ mpich() {
   done
   command+=(-n "$ranks")
 }
-case $(mpirun --version 2>&1) in
-  *"Open MPI"* | *OpenRTE*) open_mpi ;;
-  *) mpich ;;
+
+# kind_of MPIRUN: openmpi or mpich.
+kind_of() {
+  case $("$1" --version 2>&1) in
+    *"Open MPI"* | *OpenRTE*) echo openmpi ;;
+    *) echo mpich ;;
+  esac
+}
+# Started by the other MPI's mpirun, each rank would take itself to be alone.
+mpirun=mpirun
+kind=$(kind_of mpirun)
+wanted=$(mpi_of "$@")
+if [ "${wanted:-$kind}" != "$kind" ]; then
+  mpirun=mpirun.$wanted
+  kind=$wanted
+  command -v "$mpirun" >/dev/null ||
+    fail "$1 was built with $wanted, and mpirun is another MPI's: put $wanted's first in PATH"
+fi
+case $kind in
+  openmpi) open_mpi ;;
+  mpich) mpich ;;
 esac
 command+=("$@")
 

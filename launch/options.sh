@@ -31,6 +31,22 @@ need_variable() {
   fi
 }
 
+# mpi_of WORD...: openmpi or mpich, the kind of MPI that the first program among the words was built
+# with; nothing where none of them tells.
+mpi_of() {
+  local word path
+  for word in "$@"; do
+    path=$(type -P -- "$word") || continue
+    case $(ldd "$path" 2>/dev/null) in
+      # MPICH's own name and Debian's, which Intel MPI and MVAPICH2 share; HPE Cray's.
+      *libmpi.so.12* | *libmpich* | *libmpi_cray* | *libmpi_gnu*) echo mpich ;;
+      *libmpi.so.*) echo openmpi ;;
+      *) continue ;;
+    esac
+    return
+  done
+}
+
 # quoted WORD...: as a shell reads it.
 quoted() {
   local word line=''

@@ -49,8 +49,6 @@ std::optional<RunOptions> parse_command_line(int argc, char** argv, bool speaks)
 }  // namespace
 
 int run_command(int argc, char** argv) {
-  const MpiSession session(&argc, &argv);
-  const Communicator comm(MPI_COMM_WORLD);
   std::optional<RunOptions> options;
   RankProgram program;
   program.name = kProgram;
@@ -63,16 +61,16 @@ int run_command(int argc, char** argv) {
   program.work = [&](const Communicator& ranks, Watch& watch) {
     run_job(*options, std::vector<std::string>(argv + 1, argv + argc), ranks, watch);
   };
-  return run_on_ranks(comm, program);
+  return run_on_ranks(&argc, &argv, program);
 }
 
 int unknown_command(int argc, char** argv) {
-  const MpiSession session(&argc, &argv);
-  if (Communicator(MPI_COMM_WORLD).rank() == 0) {
-    print_error(kProgram,
-                "unknown command '" + std::string(argv[1]) + "'; hashep --help lists them");
-  }
-  return kExitBadInput;
+  RankProgram program;
+  program.name = kProgram;
+  program.parse = [command = std::string(argv[1])](bool) -> std::optional<double> {
+    throw InputError("unknown command '" + command + "'; hashep --help lists them");
+  };
+  return run_on_ranks(&argc, &argv, program);
 }
 
 }  // namespace hashep

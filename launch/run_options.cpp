@@ -71,6 +71,9 @@ void validate_run_options(const RunOptions& options) {
   if (!std::isfinite(options.deadline) || options.deadline <= 0.0) {
     throw InputError("--deadline: must be a positive number of seconds");
   }
+  if (!std::isfinite(options.setup_deadline) || options.setup_deadline <= 0.0) {
+    throw InputError("--setup-deadline: must be a positive number of seconds");
+  }
   if (!std::isfinite(options.zipf) || options.zipf < 0.0) {
     throw InputError("--zipf: must be a number that is not negative");
   }
@@ -143,6 +146,7 @@ std::vector<Setting> shared_settings(const RunOptions& options) {
           {"--overlap", options.overlap},
           {"--residual", options.residual},
           {"--deadline", exact_text(options.deadline)},
+          {"--setup-deadline", exact_text(options.setup_deadline)},
           {"--check", options.check ? "on" : "off"},
           {"--check-tokens", std::to_string(options.check_tokens)},
           {"--output", options.output},

@@ -59,7 +59,8 @@ struct RunOptions {
   std::string residual = "on";
   int64_t threads = 0;  // 0: cores of the node / ranks on the node
   std::string gemm_library = "auto";
-  double deadline = 120.0;
+  double deadline = 120.0;         // seconds
+  double setup_deadline = 3600.0;  // seconds
 
   // What comes out.
   bool check = false;

@@ -14,6 +14,7 @@ namespace hashep {
 namespace {
 
 constexpr int64_t kDefaultSeqLen = 1024;  // tokens
+constexpr int64_t kReadBytes = int64_t{64} << 20;
 
 ModelConfig synthetic_config(const RunOptions& options) {
   ModelConfig config = options.synthetic;
@@ -98,13 +99,20 @@ void open_results(const RunOptions& options, RunSetup& setup) {
   if (!options.trace.empty()) setup.trace.emplace(options.trace);
 }
 
-void read_hidden_states(const RunOptions& options, RunSetup& setup) {
+void read_hidden_states(const RunOptions& options, Watch& watch, RunSetup& setup) {
   const Range rows = setup.rows();
   setup.input.reserve(rows.size() * setup.config.hidden_size * dtype_size(setup.dtype));
-  if (options.hidden.empty()) {
-    make_hidden_states(static_cast<uint64_t>(options.seed), rows, setup.input_rows());
-  } else {
-    load_hidden_states(options.hidden, options.batch_tokens, rows, setup.input_rows());
+  // In pieces, with signs of life between them.
+  const int64_t piece = std::max<int64_t>(1, kReadBytes / setup.input_rows().row_bytes());
+  for (int64_t first = 0; first < rows.size(); first += piece) {
+    watch.check_in();
+    const Range part = {rows.begin + first, std::min(rows.begin + first + piece, rows.end)};
+    const MatrixView out = setup.input_rows().slice(first, part.size());
+    if (options.hidden.empty()) {
+      make_hidden_states(static_cast<uint64_t>(options.seed), part, out);
+    } else {
+      load_hidden_states(options.hidden, options.batch_tokens, part, out);
+    }
   }
 }
 
@@ -158,6 +166,7 @@ void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& 
 }  // namespace
 
 RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& watch) {
+  watch.allow_setup(options.setup_deadline);
   require_same_settings(comm, watch, shared_settings(options));
   RunSetup setup;
   setup.topology = std::make_unique<Topology>(find_topology(comm, watch));
@@ -179,7 +188,7 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
   agree(comm, watch, [&] {
     if (setup.device.choice.name == "cpu") resolve_transport(options.transport, nodes);
   });
-  agree(comm, watch, [&] { read_hidden_states(options, setup); });
+  agree(comm, watch, [&] { read_hidden_states(options, watch, setup); });
   if (setup.device.choice.name == "cuda") {
     make_gpu_stack(options, comm, watch, setup);
   } else {

@@ -17,7 +17,8 @@ Usage: $program --nodes N --ranks-per-node G [OPTIONS] -- PROGRAM [ARGS...]
   --partition P           where it runs; Slurm's default unless told
   --account A             whose time it takes
   --name NAME             of the job, and of its output NAME-JOBID.out (hashep)
-  --mpi KIND              how ranks find each other (pmix); srun --mpi=list tells what there is
+  --mpi KIND              how ranks find each other; srun --mpi=list tells what there is (pmix for
+                          programs built with Open MPI, pmi2 for MPICH)
   --env NAME[=VALUE]      an environment variable that the ranks are to have; may be given again
   --dry-run               print the job and the command, and submit nothing
   --output FILE           write the job, and submit nothing
@@ -25,7 +26,7 @@ USAGE
 }
 
 nodes='' ranks_per_node='' gpus_per_node='' cpus_per_rank=1 time=01:00:00 partition='' account=''
-name=hashep mpi=pmix environment='' dry_run='' output=''
+name=hashep mpi='' environment='' dry_run='' output=''
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) usage; exit 0 ;;
@@ -60,6 +61,23 @@ if [ "$ranks_per_node" -gt "${gpus_per_node:-$ranks_per_node}" ] && [[ " $* " !=
   fail "--ranks-per-node $ranks_per_node: more than $gpus_per_node GPUs; a rank takes one, unless told --share-gpu"
 fi
 
+# With the wrong one each rank takes itself to be alone.
+note=''
+if [ -z "$mpi" ]; then
+  case $(mpi_of "$@") in
+    openmpi) mpi=pmix ;;
+    mpich) mpi=pmi2 ;;
+    *)
+      mpi=pmix
+      note="$program: note: cannot tell which MPI $1 was built with: --mpi=pmix, as for Open MPI (MPICH: --mpi pmi2)"
+      ;;
+  esac
+fi
+
+say_note() {
+  if [ -n "$note" ]; then echo "$note" >&2; fi
+}
+
 binding=--cpu-bind=cores
 if [ -n "$gpus_per_node" ]; then binding='--gpu-bind=none --cpu-bind=none'; fi
 command=$(quoted "$@")
@@ -87,10 +105,12 @@ if [ -n "$output" ]; then
   trap 'rm -f "$temporary"' EXIT
   printf '%s\n' "$job" 2>/dev/null >"$temporary" || fail "--output $output: cannot be written"
   mv "$temporary" "$output"
+  say_note
   echo "$program: wrote $output; sbatch $(quoted "$output") submits it"
   exit 0
 fi
 if [ -n "$dry_run" ]; then
+  say_note
   printf '%s\n' "sbatch <<'JOB'" "$job" JOB
   exit 0
 fi
@@ -98,4 +118,5 @@ if ! command -v sbatch >/dev/null; then
   echo "$program: error: there is no sbatch here; --output FILE writes the job for where there is" >&2
   exit 1
 fi
+say_note
 exec sbatch <<<"$job"

@@ -19,7 +19,7 @@ MoeLayer::MoeLayer(const ModelConfig& config, int64_t layer, std::span<const int
       options_(options),
       experts_(experts) {
   WeightReading reading{.check_finite = options.check_finite};
-  if (options.watch != nullptr) reading.between = [&] { options.watch->check_stop(); };
+  if (options.watch != nullptr) reading.between = [&] { options.watch->check_in(); };
   read_layer_weights(
       config, layer, local_experts, weights, reading,
       {.routed =

@@ -20,7 +20,7 @@ struct ExecOptions {
   int threads = 1;            // of this rank
   bool overlap = true;        // compute tiles while rows of other nodes travel
   bool check_finite = false;  // refuse weights that are NaN or infinite
-  Watch* watch = nullptr;     // looked at for stop signals while weights are read; may be null
+  Watch* watch = nullptr;     // checked in with while weights are read; may be null
   GemmLibrary gemm_library = GemmLibrary::automatic;
 };
 

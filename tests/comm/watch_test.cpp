@@ -54,6 +54,51 @@ TEST_CASE("a rank that does not come is named, with where the others were, by on
   }
 }
 
+TEST_CASE("in set-up a wait goes on while a rank that works shows signs of life") {
+  const Communicator comm(MPI_COMM_WORLD);
+  if (comm.size() < 2) return;
+  constexpr double kDeadline = 6.0;  // longer than ranks that outnumber cores are kept from running
+  Watch& watch = lasting_watch(comm, kDeadline, nullptr);
+  watch.allow_setup(240.0);
+  for (const int busy : {0, comm.size() - 1}) {
+    if (comm.rank() == busy) {
+      const auto end =
+          std::chrono::steady_clock::now() + std::chrono::duration<double>(kDeadline + 1);
+      while (std::chrono::steady_clock::now() < end) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        watch.check_in();
+      }
+    }
+    CHECK_NOTHROW(watch.barrier());
+  }
+}
+
+TEST_CASE("set-up that is not done in its time ends, and says which ranks work") {
+  const Communicator comm(MPI_COMM_WORLD);
+  if (comm.size() < 2) return;
+  const int busy = comm.size() - 1;
+  Watch& watch = lasting_watch(comm, 60.0, nullptr);
+  watch.allow_setup(1.0);
+  std::string text;
+  try {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(6);
+    while (comm.rank() == busy && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      watch.check_in();
+    }
+    watch.barrier();
+  } catch (const GaveUp& error) {
+    text = error.what();
+  } catch (const ReportedByPeer&) {
+  }
+  if (comm.rank() == busy || text.empty()) return;
+  CHECK_THAT(text, ContainsSubstring("in setup: set-up is not done after 1 s"));
+  // On a busy machine it may not answer in time.
+  const std::string rank = "rank " + std::to_string(busy);
+  CHECK((text.find(rank + " is at work") != std::string::npos ||
+         text.find("no answer from") != std::string::npos));
+}
+
 TEST_CASE("a stop signal ends a wait") {
   const Communicator comm(MPI_COMM_WORLD);
   static const volatile int signal = 15;

@@ -150,6 +150,7 @@ bad 1 "--threads" --threads 1000000
 bad 1 "--deadline" --deadline 0
 bad 1 "--deadline" --deadline nan
 bad 1 "--deadline" --deadline soon
+bad 1 "--setup-deadline" --setup-deadline 0
 bad 1 "--zipf" --zipf inf
 bad 2 "--bogus" --bogus 3
 bad 1 "extra" extra

@@ -165,7 +165,7 @@ check "--help: exit code" [ $? = 0 ]
 for option in model num-layers hidden-size ffn-size num-experts top-k num-shared-experts \
   activation swiglu-limit score routed-scaling-factor vocab-size router table seed placement \
   planning plan-depth tokens token-dtype tokenizer padding-id zipf seq-len batch-tokens steps hidden dtype device \
-  share-gpu bind-cpu graph expert-gemm gemm-library transport node-reduce residual threads deadline check check-tokens output json trace progress config \
+  share-gpu bind-cpu graph expert-gemm gemm-library transport node-reduce residual threads deadline setup-deadline check check-tokens output json trace progress config \
   version; do
   check "--help: --$option" [ "$(grep -cE -- "^  (-h,)?--$option( |$)" stdout.txt)" = 1 ]
 done

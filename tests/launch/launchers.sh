@@ -31,6 +31,10 @@ cat >fake/id <<'FAKE'
 #!/usr/bin/env bash
 echo "${FAKE_ID:-1000}"
 FAKE
+cat >fake/ldd <<'FAKE'
+#!/usr/bin/env bash
+grep -s "^$1 " linked.txt
+FAKE
 chmod +x fake/*
 PATH=$work/fake:$PATH
 
@@ -118,6 +122,43 @@ refused "no such environment variable" "$launch/mpirun.sh" --env NOT_THERE_AT_AL
 refused "NAME or NAME=VALUE" "$launch/mpirun.sh" --env 1=2 2 ./p
 refused "unknown option --bogus" "$launch/mpirun.sh" --bogus 2 ./p
 refused "--hosts is missing its value" "$launch/mpirun.sh" --hosts
+
+# A program that was built with the other MPI gets that one's mpirun, or a line.
+printf '#!/bin/sh\n' >p
+chmod +x p
+cp p of_mpich && cp p of_open_mpi && cp p of_intel_mpi
+cat >linked.txt <<'LINKED'
+./of_mpich libmpich.so.12 => /usr/lib/libmpich.so.12
+./of_intel_mpi libmpi.so.12 => /opt/intel/lib/libmpi.so.12
+./of_open_mpi libmpi.so.40 => /usr/lib/libmpi.so.40
+LINKED
+cat >fake/mpirun.mpich <<'FAKE'
+#!/usr/bin/env bash
+echo "HYDRA build details:"
+FAKE
+chmod +x fake/mpirun.mpich
+echo "mpirun (Open MPI) 4.1.4" >version.txt
+dry "mpirun --map-by slot:OVERSUBSCRIBE --bind-to none -np 2 ./of_open_mpi" 2 ./of_open_mpi
+dry "mpirun.mpich -n 2 ./of_mpich" 2 ./of_mpich
+dry "mpirun.mpich -n 2 env A=1 ./of_mpich ./of_open_mpi" 2 env A=1 ./of_mpich ./of_open_mpi
+dry "mpirun.mpich -n 2 ./of_intel_mpi" 2 ./of_intel_mpi
+echo "HYDRA build details:" >version.txt
+dry "mpirun -n 2 ./of_mpich" 2 ./of_mpich
+if ! PATH=/usr/bin:/bin command -v mpirun.openmpi >/dev/null; then
+  refused "was built with openmpi, and mpirun is another MPI's" "$launch/mpirun.sh" 2 ./of_open_mpi
+else
+  dry "mpirun.openmpi --map-by slot:OVERSUBSCRIBE --bind-to none -np 2 ./of_open_mpi" 2 ./of_open_mpi
+fi
+
+# Slurm: --mpi follows the program; where it does not tell, a note says so.
+picks() { "$launch/slurm.sh" --nodes 1 --ranks-per-node 2 --dry-run "$@" 2>stderr.txt | grep -o '^exec srun --mpi=[a-z0-9]*' | cut -d' ' -f3; }
+same "--mpi for Open MPI" "$(picks -- ./of_open_mpi)$(cat stderr.txt)" --mpi=pmix
+same "--mpi for MPICH" "$(picks -- ./of_mpich)$(cat stderr.txt)" --mpi=pmi2
+same "--mpi behind another program" "$(picks -- env A=1 ./of_mpich)$(cat stderr.txt)" --mpi=pmi2
+same "--mpi as told" "$(picks --mpi pmix -- ./of_mpich)$(cat stderr.txt)" --mpi=pmix
+same "--mpi unknown" "$(picks -- ./p)" --mpi=pmix
+same "--mpi unknown, in words" "$(grep -c 'note: cannot tell which MPI ./p was built with' stderr.txt)" 1
+rm fake/mpirun.mpich
 
 # Slurm: every line of a job.
 slurm=("$launch/slurm.sh" --nodes 2 --ranks-per-node 8)

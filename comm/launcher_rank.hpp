@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
+
+#include "comm/launcher_count.hpp"
 
 namespace hashep {
 
@@ -12,9 +13,6 @@ struct LauncherRank {
   std::string variable;  // the environment variable that says so
   int local_rank = 0;
 };
-
-/// Looks up an environment variable; null where there is none.
-using Lookup = std::function<const char*(const char*)>;
 
 /// Of the launcher that is nearest to the process: mpirun's variables come before Slurm's, as an
 /// mpirun in a Slurm job leaves SLURM_LOCALID as it was for mpirun itself. Nothing where no

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launch/launcher_rank.hpp"
+#include "comm/launcher_rank.hpp"
 
 #include <map>
 

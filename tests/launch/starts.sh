@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# How a job starts and ends: a launcher and an MPI that do not talk, ranks that are stopped before,
+# in and after MPI_Init, and set-up that takes long. START_ROUNDS=20 repeats the stops as often.
+# shellcheck disable=SC2317 # functions are passed by name
+# shellcheck source=tests/launch/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/launch/failing_jobs.sh
+. "$here/failing_jobs.sh"
+bench=$(dirname "$hashep")/hashep-bench
+with --check
+
+# A launcher that counts other ranks than MPI.
+bench_run=(exchange --tokens-per-rank 32 --hidden-size 16 --num-experts 4 -n 1 -w 0)
+for variable in OMPI_COMM_WORLD_SIZE PMI_SIZE MV2_COMM_WORLD_SIZE SLURM_STEP_NUM_TASKS SLURM_NTASKS; do
+  says="$variable is 4, but MPI ("
+  on_ranks 1 env $variable=4 "$hashep" run "${run[@]}" --json out/r.json
+  check "$variable: exit code $code" [ "$code" = 2 ]
+  check "$variable: one line" one_error_with "$says"
+  check "$variable: left $(ls out)" nothing_left
+  on_ranks 1 env $variable=4 HASHEP_LAUNCHER_CHECK=off "$hashep" run "${run[@]}"
+  check "$variable: insisted: exit code $code" [ "$code" = 0 ]
+  speaker="hashep-bench"
+  on_ranks 1 env $variable=4 "$bench" "${bench_run[@]}"
+  check "$variable: bench: exit code $code" [ "$code" = 2 ]
+  check "$variable: bench: one line" one_error_with "$says"
+  speaker=hashep
+done
+on_ranks 1 env PMIX_RANK=1 "$hashep" run "${run[@]}"
+check "PMIX_RANK: exit code $code" [ "$code" = 2 ]
+check "PMIX_RANK: one line" one_error_with "PMIX_RANK is 1, but MPI ("
+on_ranks 1 env SLURM_NTASKS=4 SLURM_PROCID=2 "$hashep" run "${run[@]}"
+check "not the first of many: exit code $code" [ "$code" = 2 ]
+check "not the first of many: quiet" [ -z "$(own_lines)" ]
+on_ranks 1 env SLURM_NTASKS=4 SLURM_STEP_NUM_TASKS=1 "$hashep" run "${run[@]}"
+check "a step of one task: exit code $code" [ "$code" = 0 ]
+on_ranks 2 env SLURM_NTASKS=4 SLURM_PROCID=0 "$hashep" run "${run[@]}"
+check "mpirun in a job of Slurm: exit code $code" [ "$code" = 0 ]
+for args in "run --help" "run --version" "plan --tokens-per-rank 32 --ranks 2"; do
+  # shellcheck disable=SC2086
+  on_ranks 1 env SLURM_NTASKS=4 "$hashep" $args
+  check "$args needs no launcher: exit code $code" [ "$code" = 0 ]
+done
+
+# The same for real, where another MPI's mpirun is installed.
+case $(ldd "$hashep") in
+  *libmpich*) other=mpirun.openmpi size=OMPI_COMM_WORLD_SIZE ;;
+  *) other=mpirun.mpich size=PMI_SIZE ;;
+esac
+if command -v $other >/dev/null; then
+  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 on_ranks 1 $other -n 2 "$hashep" run "${run[@]}"
+  check "$other: exit code $code" [ "$code" = 2 ]
+  check "$other: one line" [ "$(grep -c "^hashep: error: $size is 2, but MPI (" stderr.txt)" = 1 ]
+  on_ranks 2 "$hashep" run "${run[@]}"
+  check "launch/mpirun.sh finds its own: exit code $code" [ "$code" = 0 ]
+fi
+
+# A rank that is stopped before main, or some time after it has begun; where it is then, it cannot be
+# known here. The deadline counts from the start.
+cat >stopped.sh <<'STOPPED'
+#!/usr/bin/env bash
+# stopped.sh RANK SECONDS PROGRAM...
+rank=$1 delay=$2
+shift 2
+if [ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = "$rank" ]; then
+  if [ "$delay" = 0 ]; then kill -STOP $$; else (sleep "$delay"; kill -STOP $$) & fi
+fi
+exec "$@"
+STOPPED
+chmod +x stopped.sh
+
+# stopped_after RANK SECONDS PATTERN ARGS...
+stopped_after() {
+  local name="rank $1 stopped after $2 s" begin=$SECONDS
+  shared_files=()
+  rm -f pid.*
+  : >stdout.txt
+  "$here/../../launch/mpirun.sh" 3 ./rank.sh "$PWD/stopped.sh" "$1" "$2" "${@:4}" </dev/null >stdout.txt 2>stderr.txt &
+  job=$!
+  ends "$name" $((deadline + slack))
+  check "$name: one line that says so" one_error "$3"
+}
+a_place="rank [0-9] in ([a-zA-Z_]+)(, layer [0-9]+)?(, step [0-9]+)?"
+for ((round = 0; round < ${START_ROUNDS:-3}; ++round)); do
+  victim=$((round % 3))
+  endless=("$hashep" run --hidden-size 64 --ffn-size 64 --num-experts 9 --threads 1 --steps 1G --progress off
+    --deadline "$deadline" --json out/r.json)
+  stopped_after $victim 0 "rank [0-9] in MPI_Init: no progress for $deadline s; another rank is stopped or dead" \
+    "${endless[@]}"
+  for delay in 0.0$((3 + round % 7)) 0.1$((round % 10)) 0.3$((round % 10)); do
+    stopped_after $victim "$delay" "$a_place: no progress for $deadline s" "${endless[@]}"
+  done
+  speaker="hashep-bench"
+  stopped_after $victim 0 "rank [0-9] in MPI_Init: no progress for $deadline s" \
+    "$bench" "${bench_run[@]}" --deadline $deadline
+  speaker=hashep
+done
+
+# A rank that is killed: the job ends, and mpirun says which one it was (MPICH's: which process). Whether
+# we can speak, too, depends on the MPI (docs/launching.md).
+for victim in 0 1; do
+  name="rank $victim killed"
+  start 3 --hidden-size 64 --ffn-size 64 --num-experts 9 --threads 1 --steps 1G --progress off --deadline "$deadline"
+  reach in_steps
+  signal KILL $victim
+  ends "$name" $((deadline + slack))
+  check "$name: named by nobody" \
+    grep -aqE "process rank $victim with PID|PID $(cat pid.$victim) RUNNING AT" stderr.txt
+done
+
+# Set-up that takes longer than the deadline, on one rank alone: the others hear that it is alive.
+cat >slow.sh <<'SLOW'
+#!/usr/bin/env bash
+# slow.sh PROGRAM...: rank 1 has a small part of a core.
+if [ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 1 ]; then
+  me=$$
+  (while kill -STOP $me 2>/dev/null; do sleep 0.6; kill -CONT $me; sleep 0.05; done) >/dev/null 2>&1 &
+fi
+exec "$@"
+SLOW
+chmod +x slow.sh
+patience=8
+slow=("$PWD/slow.sh" "$hashep" run --num-layers 2 --num-experts 75 --hidden-size 512 --ffn-size 512
+  --batch-tokens 64 --threads 1 --steps 1 --deadline $patience)
+begin=$SECONDS
+on_ranks 3 "${slow[@]}"
+check "slow set-up: exit code $code" [ "$code" = 0 ]
+check "slow set-up: only $((SECONDS - begin)) s" [ $((SECONDS - begin)) -gt $patience ]
+on_ranks 3 "${slow[@]}" --setup-deadline 3
+check "--setup-deadline: exit code $code" [ "$code" = 1 ]
+check "--setup-deadline: one line that says so" \
+  one_error "rank [0-9] in setup: set-up is not done after 3 s;.* rank 1 is at work"
+
+finish
