@@ -26,13 +26,17 @@ SpreadTensors find_spread_tensors(const ModelFiles& files, int64_t layer) {
 
 }  // namespace
 
-ModelConfig read_model_config(const std::string& folder) {
+ConfigFile read_config_file(const std::string& folder) {
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) throw InputError(folder + ": not a folder");
   const MappedFile file((fs::path(folder) / "config.json").string());
   const std::string_view text{reinterpret_cast<const char*>(file.bytes().data()),
                               file.bytes().size()};
-  return parse_model_config(text, file.path());
+  return parse_config_file(text, file.path());
+}
+
+ModelConfig read_model_config(const std::string& folder) {
+  return read_config_file(folder).model;
 }
 
 const SafeTensor& model_table_tensor(const ModelFiles& files, const ModelConfig& config,

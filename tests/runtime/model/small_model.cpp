@@ -13,7 +13,7 @@ std::string small_config_json() {
              "hidden_size": 6, "moe_intermediate_size": 5, "n_routed_experts": 3,
              "n_shared_experts": 2, "num_experts_per_tok": 2, "vocab_size": 7,
              "scoring_func": "sqrtsoftplus", "routed_scaling_factor": 1.5, "swiglu_limit": 10.0,
-             "hidden_act": "silu"})";
+             "hidden_act": "silu", "norm_topk_prob": true})";
 }
 
 float small_weight(const std::string& name, int64_t index) {
