@@ -17,13 +17,11 @@ void read_layer_weights(const ModelConfig& config, int64_t layer,
       require_finite(expert.weights, where + ", expert " + std::to_string(local_experts[i]));
     }
     sink.routed(static_cast<int64_t>(i), expert.weights);
-    weights.drop_pages();
   }
   if (config.num_shared_experts > 0) {
     const LoadedFfn shared = weights.shared_experts(layer);
     if (reading.check_finite) require_finite(shared.weights, where + ", shared experts");
     sink.shared(shared.weights);
-    weights.drop_pages();
   }
   if (config.score == Score::sqrtsoftplus) {
     LoadedMatrix gate = weights.gate(layer);

@@ -81,7 +81,6 @@ class OracleLayer {
         outputs[slot] = oracle_expert(config_.routed_shape(), dtype_, loaded.weights,
                                       inputs.subspan(slot / top_k * width, width));
       }
-      weights_.drop_pages();
     }
     return outputs;
   }
