@@ -42,14 +42,6 @@ const FileDType* find_dtype(std::string_view name) {
   return found == kFileDTypes.end() ? nullptr : found;
 }
 
-std::string shape_text(std::span<const int64_t> shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) {
-    text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
-  }
-  return text + "]";
-}
-
 /// One entry of the header, checked by itself.
 struct Entry {
   std::string name;
@@ -145,6 +137,14 @@ void check_layout(std::vector<Entry>& entries, int64_t data_size, const std::str
 }
 
 }  // namespace
+
+std::string shape_text(std::span<const int64_t> shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  }
+  return text + "]";
+}
 
 void SafeTensor::require_matrix(int64_t rows, int64_t cols, const std::string& name) const {
   const bool is_vector = shape.size() == 1 && rows == 1 && shape[0] == cols;
