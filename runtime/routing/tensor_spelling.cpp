@@ -69,8 +69,8 @@ void rename(std::vector<std::string>& parts) {
 std::string own_tensor_name(std::string_view name) {
   name = without_leading(name);
   const std::vector<std::string> parts = split_at_dots(name);
-  const bool is_of_layer = parts.size() > 3 && parts[0] == "layers" &&
-                           (parts[2] == "ffn" || parts[2] == "mlp");
+  const bool is_of_layer =
+      parts.size() > 3 && parts[0] == "layers" && (parts[2] == "ffn" || parts[2] == "mlp");
   if (!is_of_layer) return std::string(name);
   std::vector<std::string> rest(parts.begin() + 3, parts.end());
   rename(rest);

@@ -47,7 +47,7 @@ Tensors small_tensors(DType dtype, const std::string& prefix) {
   // Parts of the model that are not ours.
   add("layers.0.attn.wq.weight", 2, 2);
   add("layers.2.ffn.experts.0.w1.weight", 5, 6);
-  tensors[prefix + "layers.3.ffn.gate.tid2eid"] =
+  tensors[prefix + "layers.3.ffn.gate.other"] =
       integer_tensor(DType::i32, {1}, std::array{int64_t{1}});
   return tensors;
 }
