@@ -46,7 +46,8 @@ void RankReport::finish(nlohmann::ordered_json results, int64_t wrong,
                                                      .mpi = MpiSession::library_version()},
                                                     std::move(results));
   document.update(extra);
-  json_->write(document.dump(1) + "\n");
+  json_->write(document.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
+               "\n");
   json_->commit();
 }
 

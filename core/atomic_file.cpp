@@ -24,8 +24,8 @@ std::string last_error() {
   return std::generic_category().message(errno);
 }
 
-/// The place to write to: where `path` is a link to a file, that file.
-std::string resolve(const std::string& path) {
+/// The place to write to.
+std::string resolve(const std::string& path, LinkAt link) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) {
@@ -33,6 +33,7 @@ std::string resolve(const std::string& path) {
     return path;
   }
   if (!fs::is_regular_file(status)) throw InputError(path + ": cannot write: not a regular file");
+  if (link == LinkAt::replace && fs::is_symlink(fs::symlink_status(path, error))) return path;
   if (access(path.c_str(), W_OK) != 0) throw InputError(path + ": cannot write: " + last_error());
   return fs::canonical(path).string();
 }
@@ -72,7 +73,7 @@ std::string make_free_name(const std::string& path,
 
 }  // namespace
 
-AtomicFile::AtomicFile(const std::string& path) : path_(resolve(path)) {
+AtomicFile::AtomicFile(const std::string& path, LinkAt link) : path_(resolve(path, link)) {
   descriptor_ = open_unnamed(path_);
   if (descriptor_ >= 0) return;
   temporary_path_ = make_free_name(path_, [&](const std::string& name) {

@@ -6,16 +6,13 @@
 
 namespace hashep {
 
-/// Text of a file or a user in quotes, fit for a one-line message: control characters become '?',
-/// and what is longer than 120 bytes is cut.
-inline std::string quote(std::string_view text) {
-  constexpr size_t kMaxLength = 120;  // bytes
-  std::string quoted = "\"";
-  for (const char c : text.substr(0, kMaxLength)) {
-    const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-    quoted += is_control ? '?' : c;
-  }
-  return quoted + (text.size() > kMaxLength ? "...\"" : "\"");
-}
+/// Text of a file or a user, fit for a terminal and for one line: '?' stands for each control
+/// character (also those of C1, alone or in UTF-8), for each character without a place of its own
+/// that changes how others are shown (bidirectional overrides, zero widths, line separators), and
+/// for each byte that is not UTF-8.
+std::string printable(std::string_view text);
+
+/// The same in quotes; what is longer than 120 bytes is cut.
+std::string quote(std::string_view text);
 
 }  // namespace hashep

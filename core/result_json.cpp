@@ -127,7 +127,8 @@ ordered_json result_document(const ResultHead& head, ordered_json results) {
 }
 
 void write_result(const std::string& path, const ordered_json& document) {
-  write_file_atomically(path, document.dump(1) + "\n");
+  write_file_atomically(
+      path, document.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace hashep

@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/file_kind.hpp"
 #include "core/load.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
+#include "core/wrong_file.hpp"
 
 namespace hashep {
 namespace {
@@ -17,35 +19,32 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
+constexpr size_t kLengthBytes = 8;                 // the length word before the header
 constexpr std::string_view kMetadataKey = "__metadata__";
 
-/// A dtype of the format: its name, the size of an element, and what it is to us.
+/// A dtype of the format that DType has. Others are skipped: new ones come with new files.
 struct FileDType {
   std::string_view name;
-  int64_t bits = 0;
-  std::optional<DType> dtype;
+  DType dtype;
 };
 
-constexpr std::array<FileDType, 21> kFileDTypes = {{
-    {"F32", 32, DType::f32}, {"F16", 16, DType::f16}, {"BF16", 16, DType::bf16},
-    {"I32", 32, DType::i32}, {"I64", 64, DType::i64}, {"BOOL", 8, {}},
-    {"U8", 8, {}},           {"I8", 8, {}},           {"F8_E4M3", 8, {}},
-    {"F8_E5M2", 8, {}},      {"F8_E8M0", 8, {}},      {"F8_E4M3FNUZ", 8, {}},
-    {"F8_E5M2FNUZ", 8, {}},  {"F4", 4, {}},           {"F6_E2M3", 6, {}},
-    {"F6_E3M2", 6, {}},      {"I16", 16, {}},         {"U16", 16, {}},
-    {"U32", 32, {}},         {"U64", 64, {}},         {"F64", 64, {}},
-}};
+constexpr std::array<FileDType, 5> kFileDTypes = {{{"F32", DType::f32},
+                                                   {"F16", DType::f16},
+                                                   {"BF16", DType::bf16},
+                                                   {"I32", DType::i32},
+                                                   {"I64", DType::i64}}};
 
-const FileDType* find_dtype(std::string_view name) {
+std::optional<DType> find_dtype(std::string_view name) {
   const auto* found = std::find_if(kFileDTypes.begin(), kFileDTypes.end(),
                                    [&](const FileDType& known) { return known.name == name; });
-  return found == kFileDTypes.end() ? nullptr : found;
+  return found == kFileDTypes.end() ? std::nullopt : std::optional(found->dtype);
 }
 
 /// One entry of the header, checked by itself.
 struct Entry {
   std::string name;
-  const FileDType* dtype = nullptr;
+  std::string dtype_name;
+  std::optional<DType> dtype;
   std::vector<int64_t> shape;
   int64_t begin = 0;  // of its data, behind the header
   int64_t end = 0;
@@ -74,9 +73,8 @@ Entry parse_entry(const std::string& name, const json& value, const std::string&
   if (dtype == value.end() || !dtype->is_string()) fail("it has no dtype");
   Entry entry;
   entry.name = name;
-  const auto& dtype_name = dtype->get_ref<const std::string&>();
-  entry.dtype = find_dtype(dtype_name);
-  if (entry.dtype == nullptr) fail("unknown dtype " + quote(dtype_name));
+  entry.dtype_name = dtype->get<std::string>();
+  entry.dtype = find_dtype(entry.dtype_name);
 
   auto shape = sizes_of(value, "shape");
   if (!shape) fail("its shape is not an array of non-negative 64-bit integers");
@@ -88,13 +86,14 @@ Entry parse_entry(const std::string& name, const json& value, const std::string&
   entry.begin = (*offsets)[0];
   entry.end = (*offsets)[1];
 
-  int64_t bits = entry.dtype->bits;
+  if (!entry.dtype) return entry;  // its offsets alone tell where the next one is
+  int64_t bytes = dtype_size(*entry.dtype);
   for (const int64_t length : entry.shape) {
-    if (__builtin_mul_overflow(bits, length, &bits)) fail("its shape is too large");
+    if (__builtin_mul_overflow(bytes, length, &bytes)) fail("its shape is too large");
   }
-  if (bits % 8 != 0 || bits / 8 != entry.end - entry.begin) {
-    fail("shape " + shape_text(entry.shape) + " of " + std::string(entry.dtype->name) + " needs " +
-         std::to_string((bits + 7) / 8) + " bytes, but its data_offsets span " +
+  if (bytes != entry.end - entry.begin) {
+    fail("shape " + shape_text(entry.shape) + " of " + entry.dtype_name + " needs " +
+         std::to_string(bytes) + " bytes, but its data_offsets span " +
          std::to_string(entry.end - entry.begin));
   }
   return entry;
@@ -157,27 +156,30 @@ void SafeTensor::require_matrix(int64_t rows, int64_t cols, const std::string& n
 int64_t safetensors_header_bytes(std::span<const std::byte> start, int64_t file_size,
                                  const std::string& source) {
   const auto fail = [&](const std::string& reason) {
-    throw InputError(source + ": not a safetensors file: " + reason);
+    const std::string known = what_it_is(start, file_size);
+    const bool is_other = !known.empty() && !known.ends_with("a safetensors file");
+    throw InputError(source + ": not a safetensors file: " + (is_other ? known : reason));
   };
-  if (start.size() < size_t{kSafeTensorsStart}) {
+  if (start.size() < kLengthBytes) {
     fail("it has only " + std::to_string(start.size()) + " bytes");
   }
   const auto length = load<uint64_t>(start.data());
+  if (length == 0) fail("its header is empty");
   if (length > kMaxHeaderBytes) {
     fail("a header of " + std::to_string(length) + " bytes (at most 100000000 are allowed)");
   }
   const auto header_bytes = static_cast<int64_t>(length);
-  if (header_bytes > file_size - kSafeTensorsStart) {
+  if (header_bytes > file_size - int64_t{kLengthBytes}) {
     fail("its header of " + std::to_string(length) + " bytes is cut off");
   }
-  return kSafeTensorsStart + header_bytes;
+  return int64_t{kLengthBytes} + header_bytes;
 }
 
 SafeTensors parse_safetensors(std::span<const std::byte> head, int64_t file_size,
                               const std::string& source) {
   const int64_t data_at = safetensors_header_bytes(head, file_size, source);
-  const auto* text = reinterpret_cast<const char*>(head.data()) + kSafeTensorsStart;
-  const std::string_view header{text, static_cast<size_t>(data_at - kSafeTensorsStart)};
+  const auto* text = reinterpret_cast<const char*>(head.data()) + kLengthBytes;
+  const std::string_view header{text, static_cast<size_t>(data_at) - kLengthBytes};
   const json root = parse_json_object(header, source + ": header");
   SafeTensors result;
   std::vector<Entry> entries;
@@ -192,24 +194,27 @@ SafeTensors parse_safetensors(std::span<const std::byte> head, int64_t file_size
   for (Entry& entry : entries) {
     const int64_t offset = data_at + entry.begin;
     const int64_t bytes = entry.end - entry.begin;
-    if (entry.dtype->dtype) {
-      result.tensors.emplace(
-          std::move(entry.name),
-          SafeTensor{*entry.dtype->dtype, std::move(entry.shape), offset, bytes});
+    if (entry.dtype) {
+      result.tensors.emplace(std::move(entry.name),
+                             SafeTensor{*entry.dtype, std::move(entry.shape), offset, bytes});
     } else {
       result.skipped.emplace(
           std::move(entry.name),
-          SkippedTensor{std::string(entry.dtype->name), std::move(entry.shape), offset, bytes});
+          SkippedTensor{std::move(entry.dtype_name), std::move(entry.shape), offset, bytes});
     }
   }
   return result;
 }
 
 SafeTensors read_safetensors_layout(const InputFile& file) {
-  std::vector<std::byte> head(static_cast<size_t>(std::min(kSafeTensorsStart, file.size())));
+  std::vector<std::byte> head(static_cast<size_t>(std::min(int64_t{kFileKindBytes}, file.size())));
   file.read(0, head);
-  head.resize(static_cast<size_t>(safetensors_header_bytes(head, file.size(), file.path())));
-  file.read(kSafeTensorsStart, std::span(head).subspan(size_t{kSafeTensorsStart}));
+  const size_t read = head.size();
+  const auto wanted = static_cast<size_t>(safetensors_header_bytes(head, file.size(), file.path()));
+  if (wanted > read) {
+    head.resize(wanted);
+    file.read(static_cast<int64_t>(read), std::span(head).subspan(read));
+  }
   return parse_safetensors(head, file.size(), file.path());
 }
 
@@ -222,7 +227,7 @@ const SafeTensor& SafeTensorsFile::at(const std::string& name) const {
   const auto skipped = contents_.skipped.find(name);
   if (skipped != contents_.skipped.end()) {
     throw InputError(path() + ": tensor " + quote(name) + " has the unsupported dtype " +
-                     skipped->second.dtype);
+                     quote(skipped->second.dtype));
   }
   throw InputError(path() + ": no tensor " + quote(name));
 }
@@ -255,7 +260,7 @@ std::string_view safetensors_dtype_name(DType dtype) {
 std::string pad_safetensors_header(std::string json) {
   constexpr size_t kAlignment = 8;  // of the data in the file
   json.append((kAlignment - json.size() % kAlignment) % kAlignment, ' ');
-  std::string header(kSafeTensorsStart, '\0');
+  std::string header(kLengthBytes, '\0');
   const auto length = static_cast<uint64_t>(json.size());
   std::memcpy(header.data(), &length, sizeof(length));
   return header + json;
@@ -274,7 +279,7 @@ std::string safetensors_header(std::span<const SafeTensorSpec> tensors,
                          {"data_offsets", {offset, offset + size}}};
     offset += size;
   }
-  return pad_safetensors_header(root.dump());
+  return pad_safetensors_header(root.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
 }  // namespace hashep

@@ -54,17 +54,17 @@ struct TensorContents {
 };
 
 /// The bytes of a file of `file_size` bytes before its tensors' data: the length word and the
-/// header. start: the file's first bytes, kSafeTensorsStart of them or all. Throws InputError
-/// naming `source`.
-constexpr int64_t kSafeTensorsStart = 8;
+/// header. start: the file's first bytes, 8 of them or all; with kFileKindBytes, errors tell what
+/// the file is in place of a safetensors file. Throws InputError naming `source`.
 int64_t safetensors_header_bytes(std::span<const std::byte> start, int64_t file_size,
                                  const std::string& source);
 
-/// Parses without trusting a byte: header length, JSON, dtypes, shapes, offsets (in order, no gap,
-/// no overlap, inside the file, equal to the shape's size) are checked. head: the file's first
+/// Parses without trusting a byte: header length, JSON, shapes, offsets (in order, no gap, no
+/// overlap, inside the file, equal to the shape's size) are checked. head: the file's first
 /// safetensors_header_bytes, or more. Throws InputError naming `source`. Format:
 /// https://github.com/huggingface/safetensors#format
-/// Tensors of a dtype that DType lacks are skipped after their offsets were checked.
+/// Tensors of a dtype that DType lacks, whatever its name, are skipped by their offsets; their size
+/// is not compared with their shape, as elements may be parts of bytes.
 SafeTensors parse_safetensors(std::span<const std::byte> head, int64_t file_size,
                               const std::string& source);
 

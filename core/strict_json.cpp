@@ -3,11 +3,15 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/file_kind.hpp"
+#include "core/input_file.hpp"
 #include "core/quote.hpp"
+#include "core/wrong_file.hpp"
 
 namespace hashep {
 namespace {
@@ -20,6 +24,14 @@ std::string place_of(std::string_view text, size_t byte) {
   const size_t last_break = before.rfind('\n');
   const size_t column = before.size() - (last_break == before.npos ? 0 : last_break + 1) + 1;
   return "line " + std::to_string(line) + ", column " + std::to_string(column);
+}
+
+/// What a text is that does not even begin as JSON does; empty where that is not known.
+std::string other_kind(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (first != text.npos && (text[first] == '{' || text[first] == '[')) return "";
+  const auto bytes = std::as_bytes(std::span(text));
+  return what_it_is(bytes.first(std::min(bytes.size(), kFileKindBytes)), std::ssize(text));
 }
 
 }  // namespace
@@ -46,12 +58,26 @@ nlohmann::json parse_json_object(std::string_view text, const std::string& sourc
   try {
     value = json::parse(text.begin(), text.end(), check);
   } catch (const json::parse_error& error) {
-    throw InputError(source + ": not valid JSON at " + place_of(text, error.byte));
+    const std::string known = other_kind(text);
+    throw InputError(source + ": not valid JSON" +
+                     (known.empty() ? " at " + place_of(text, error.byte) : ": " + known));
   } catch (const json::exception&) {
     throw InputError(source + ": not valid JSON: a number is out of range");
   }
   if (!value.is_object()) throw InputError(source + ": not a JSON object");
   return value;
+}
+
+nlohmann::json read_json_object(const std::string& path) {
+  constexpr int64_t kMaxBytes = int64_t{256} << 20;
+  const InputFile file(path);
+  if (file.size() > kMaxBytes) {
+    throw InputError(path + ": " + std::to_string(file.size()) +
+                     " bytes: too large for a JSON file of this kind (at most 256 MiB)");
+  }
+  std::string text(static_cast<size_t>(file.size()), '\0');
+  file.read(0, std::as_writable_bytes(std::span(text)));
+  return parse_json_object(text, path);
 }
 
 std::optional<int64_t> whole_number(const nlohmann::json& value) {

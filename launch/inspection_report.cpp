@@ -44,7 +44,7 @@ double least_over_mean(const std::vector<int64_t>& loads) {
 
 std::string layer_title(const LayerLoads& layer) {
   const auto index = layer_of_table(layer.name);
-  return index ? "layer " + std::to_string(*index) : layer.name;
+  return index ? "layer " + std::to_string(*index) : printable(layer.name.substr(0, 64));
 }
 
 std::string layer_text(const LayerLoads& layer) {
@@ -168,7 +168,7 @@ std::string histogram_text(const std::vector<int64_t>& loads, int num_bins) {
 std::string inspection_text(const Inspection& inspection) {
   std::string text;
   for (const auto& [key, value] : inspection.metadata) {
-    text += format("  %-28s", key.c_str()) + quote(value) + "\n";
+    text += format("  %-28s", printable(key.substr(0, 64)).c_str()) + quote(value) + "\n";
   }
   const TokenCounts& counts = inspection.counts;
   const auto seen = std::ssize(counts.counts) -

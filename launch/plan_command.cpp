@@ -130,7 +130,8 @@ void plan_jobs(int argc, char** argv) {
   nlohmann::ordered_json document =
       result_document({"hashep plan", args, 1, std::nullopt, std::nullopt}, std::move(rows));
   document["peak_rss_bytes"] = peak_rss_bytes();
-  json->write(document.dump(1) + "\n");
+  json->write(document.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
+              "\n");
   json->commit();
 }
 

@@ -156,7 +156,7 @@ std::string result_json(const RunResult& result, const RunDescription& descripti
                          {"max_relative_error", stats.check->max_relative_error},
                          {"bound", stats.check->bound}};
   }
-  return document.dump(1) + "\n";
+  return document.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace hashep

@@ -67,7 +67,9 @@ def main():
             print(f"sweep.py: stopped ({stopped}); the same command goes on from here",
                   file=sys.stderr)
     except BadInput as error:
-        print(f"sweep.py: error: {error}", file=sys.stderr)
+        # Parts are of files: nothing of them may reach the terminal as a command.
+        shown = "".join(c if c.isprintable() else "?" for c in str(error))
+        print(f"sweep.py: error: {shown}", file=sys.stderr)
         return 2
     print_table(runner.points, [name for name in arguments.show.split(",") if name])
     return 0 if all(point.complete for point in runner.points) else 1

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/quote.hpp"
 #include "core/result_json.hpp"
 #include "launch/option_checks.hpp"
 #include "launch/single_process.hpp"
@@ -112,7 +113,7 @@ void apply(const ExpertRemap& remap, const ConvertOptions& options, TableSet& se
   std::vector<int64_t> counts;
   for (auto& [name, table] : set.tables) {
     if (std::ssize(counts) != table.vocab_size) counts = counts_for(options, table.vocab_size);
-    table = remap_table(table, remap, pruned, counts, options.input + ": " + name);
+    table = remap_table(table, remap, pruned, counts, options.input + ": " + quote(name));
   }
   set.metadata["remapped"] = std::to_string(remap.new_of.size()) + " experts to " +
                              std::to_string(remap.num_experts) + ", fill " + options.fill;
@@ -147,7 +148,8 @@ void insert(const ConvertOptions& options, const TableSet& set) {
     } else if (set.tables.size() == 1) {
       for (int64_t every = 0; every < num_layers; ++every) by_layer[every] = table;
     } else {
-      throw InputError(options.input + ": tensor " + name + " is of no layer, and not alone");
+      throw InputError(options.input + ": tensor " + quote(name) +
+                       " is of no layer, and not alone");
     }
   }
   insert_model_tables(options.into, by_layer, options.wanted_dtype());
@@ -178,7 +180,7 @@ void table_convert(int argc, char** argv) {
     insert(options, set);
   }
   for (const auto& [name, table] : set.tables) {
-    std::printf("%s: [%lld, %d], %lld experts\n", name.c_str(),
+    std::printf("%s: [%lld, %d], %lld experts\n", printable(name).c_str(),
                 static_cast<long long>(table.vocab_size), table.top_k,
                 static_cast<long long>(least_num_experts(table)));
   }

@@ -108,7 +108,10 @@ int64_t resolve_num_experts(const InspectOptions& options, const TableSet& set) 
   if (recorded == set.metadata.end()) {
     throw InputError("--num-experts N is needed: " + options.table + " does not tell");
   }
-  return parse_count(recorded->second, options.table + ": __metadata__ num_experts");
+  const std::string what = options.table + ": __metadata__ num_experts";
+  const int64_t num_experts = parse_count(recorded->second, what);
+  require_between(what, num_experts, 1, kMaxModelSize);
+  return num_experts;
 }
 
 /// Loads over all files. Where rows depend on positions, each file is a stream of its own.
@@ -218,7 +221,8 @@ void table_inspect(int argc, char** argv) {
   document["placement"] = options.placement;
   document["metadata"] = inspection.metadata;
   document["heaviest"] = heaviest_rows(inspection);
-  json->write(document.dump(1) + "\n");
+  json->write(document.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
+              "\n");
   json->commit();
 }
 

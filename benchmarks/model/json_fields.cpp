@@ -2,10 +2,10 @@
 #include "benchmarks/model/json_fields.hpp"
 
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "core/error.hpp"
-#include "core/input_file.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
 
@@ -40,7 +40,7 @@ const nlohmann::json& JsonFields::array(std::string_view key) {
 std::string JsonFields::text(std::string_view key) {
   const nlohmann::json& value = at(key);
   if (!value.is_string()) fail(key, "must be a text");
-  return value.get<std::string>();
+  return printable(value.get_ref<const std::string&>());
 }
 
 bool JsonFields::flag(std::string_view key, bool otherwise) {
@@ -66,14 +66,12 @@ double JsonFields::positive(std::string_view key) {
   return value.get<double>();
 }
 
-int64_t JsonFields::count(std::string_view key) {
-  constexpr int64_t kMost = int64_t{1} << 40;
-  const nlohmann::json& value = at(key);
-  if (!value.is_number_integer() || value.get<double>() < 1.0 ||
-      value.get<double>() > static_cast<double>(kMost)) {
-    fail(key, "must be a whole number of at least 1");
+int64_t JsonFields::count(std::string_view key, int64_t most) {
+  const std::optional<int64_t> number = whole_number(at(key));
+  if (!number || *number < 1 || *number > most) {
+    fail(key, "must be a whole number from 1 to " + std::to_string(most));
   }
-  return value.get<int64_t>();
+  return *number;
 }
 
 std::vector<std::pair<double, double>> JsonFields::pairs(std::string_view key) {
@@ -97,10 +95,6 @@ void JsonFields::finish() const {
   for (const auto& [key, value] : value_.items()) {
     if (!read_.contains(key)) throw InputError(where_ + ": unknown key " + quote(key));
   }
-}
-
-nlohmann::json read_json_file(const std::string& path) {
-  return parse_json_object(read_text_file(path), path);
 }
 
 }  // namespace hashep::bench

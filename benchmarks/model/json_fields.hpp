@@ -22,13 +22,14 @@ class JsonFields {
   const nlohmann::json& at(std::string_view key);
   JsonFields object(std::string_view key);
   const nlohmann::json& array(std::string_view key);
+  /// As printable (core/quote.hpp) gives it: texts are names, which are shown.
   std::string text(std::string_view key);
   bool flag(std::string_view key, bool otherwise);
   /// A finite number of at least 0, or greater than 0.
   double not_negative(std::string_view key);
   double positive(std::string_view key);
-  /// A whole number of at least 1.
-  int64_t count(std::string_view key);
+  /// A whole number from 1 to `most`: limits are checked here, before memory is taken.
+  int64_t count(std::string_view key, int64_t most = int64_t{1} << 40);
   /// Pairs of positive numbers, the first ones ascending; [[a, b], ...], not empty.
   std::vector<std::pair<double, double>> pairs(std::string_view key);
   /// Throws where a key is left that was not read.
@@ -42,8 +43,5 @@ class JsonFields {
   std::string where_;
   std::set<std::string, std::less<>> read_;
 };
-
-/// Reads a file of a JSON object. Throws InputError.
-nlohmann::json read_json_file(const std::string& path);
 
 }  // namespace hashep::bench

@@ -6,6 +6,7 @@
 
 #include "benchmarks/model/json_fields.hpp"
 #include "core/error.hpp"
+#include "core/strict_json.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -85,7 +86,7 @@ MachineProfile parse_profile(const nlohmann::json& value, const std::string& sou
   MachineProfile profile;
   profile.name = fields.text("name");
   profile.description = fields.text("description");
-  profile.ranks_per_node = fields.count("ranks_per_node");
+  profile.ranks_per_node = fields.count("ranks_per_node", int64_t{1} << 20);
   profile.overlap = fields.flag("overlap", false);
   profile.network_per_node = fields.flag("network_per_node", false);
   read_levels(fields.object("levels"), profile);
@@ -97,7 +98,7 @@ MachineProfile parse_profile(const nlohmann::json& value, const std::string& sou
 }
 
 MachineProfile load_profile(const std::string& path) {
-  return parse_profile(read_json_file(path), path);
+  return parse_profile(read_json_object(path), path);
 }
 
 nlohmann::ordered_json profile_json(const MachineProfile& profile) {

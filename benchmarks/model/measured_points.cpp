@@ -6,7 +6,6 @@
 
 #include "benchmarks/model/json_fields.hpp"
 #include "core/error.hpp"
-#include "core/narrow.hpp"
 #include "core/result_json.hpp"
 #include "core/units.hpp"
 
@@ -17,6 +16,12 @@ constexpr double kMicrosecond = 1e-6;
 
 // Of benchmarks/sim, whose first results do not name it (sim_options.hpp).
 constexpr int64_t kSimVocabSize = 129280;
+
+// What is measured is far below these, which fit into some GiB.
+constexpr int64_t kMostRanks = int64_t{1} << 20;
+constexpr int64_t kMostExperts = int64_t{1} << 24;
+constexpr int64_t kMostIds = int64_t{1} << 26;
+constexpr int64_t kMostChoices = int64_t{1} << 30;  // of a batch
 
 /// The rows of one file.
 class Reader {
@@ -34,7 +39,7 @@ class Reader {
     }
     command_ = args_.empty() ? "" : args_.front();
     by_simulator_ = root_.has("program") && root_.text("program") == "hashep-sim";
-    ranks_ = root_.count("ranks");
+    ranks_ = root_.count("ranks", kMostRanks);
   }
 
   void read() {
@@ -62,8 +67,17 @@ class Reader {
     if (!fields.has(key) || fields.at(key).is_null()) return std::nullopt;
     return fields.text(key);
   }
-  static int64_t count_or(JsonFields& fields, std::string_view key, int64_t otherwise) {
-    return fields.has(key) && !fields.at(key).is_null() ? fields.count(key) : otherwise;
+  static std::vector<double> numbers_of(JsonFields& fields, std::string_view key) {
+    std::vector<double> numbers;
+    for (const nlohmann::json& value : fields.array(key)) {
+      if (!value.is_number()) fields.fail(key, "must be a list of numbers");
+      numbers.push_back(value.get<double>());
+    }
+    return numbers;
+  }
+  static int64_t count_or(JsonFields& fields, std::string_view key, int64_t otherwise,
+                          int64_t most) {
+    return fields.has(key) && !fields.at(key).is_null() ? fields.count(key, most) : otherwise;
   }
 
   void read_row(JsonFields& fields) {
@@ -79,14 +93,18 @@ class Reader {
     if (!describe(name, transport, text_of(fields, "direction"), point)) return skip(name);
     point.file = file_;
     point.seconds = kMicrosecond * (timed ? fields.positive("median_us")
-                                          : median(samples.get<std::vector<double>>()));
+                                          : median(numbers_of(fields, "samples_us")));
     point.dtype = parse_dtype(fields);
     point.tokens_per_rank = fields.count("tokens_per_rank");
-    point.shape.ranks = narrow<int>(count_or(fields, "ranks", ranks_), "ranks");
-    point.shape.ranks_per_node = count_or(fields, "ranks_per_node", ranks_per_node_);
+    point.shape.ranks = static_cast<int>(count_or(fields, "ranks", ranks_, kMostRanks));
+    point.shape.ranks_per_node = count_or(fields, "ranks_per_node", ranks_per_node_, kMostRanks);
     point.shape.batch_tokens = point.tokens_per_rank * point.shape.ranks;
-    point.shape.num_experts = fields.count("num_experts");
-    point.shape.top_k = fields.count("top_k");
+    point.shape.num_experts = fields.count("num_experts", kMostExperts);
+    point.shape.top_k = fields.count("top_k", point.shape.num_experts);
+    if (point.tokens_per_rank > kMostChoices / point.shape.top_k / point.shape.ranks) {
+      fields.fail("tokens_per_rank",
+                  "times ranks and top_k must be at most " + std::to_string(kMostChoices));
+    }
     point.ffn.hidden_size = fields.count("hidden_size");
     if (point.timed != TimedThing::exchange) {
       point.ffn.ffn_size = fields.count("ffn_size");
@@ -145,9 +163,12 @@ class Reader {
       workload.router = text_of(fields, "router").value_or(arg("--router").value_or("token"));
       if (workload.router == "table") return false;
     }
-    workload.vocab_size =
-        count_or(fields, "vocab_size",
-                 by_simulator_ ? kSimVocabSize : count_arg("--vocab-size", workload.vocab_size));
+    workload.vocab_size = count_or(
+        fields, "vocab_size",
+        by_simulator_ ? kSimVocabSize : count_arg("--vocab-size", workload.vocab_size), kMostIds);
+    if (workload.vocab_size < 1 || workload.vocab_size > kMostIds) {
+      root_.fail("args", "--vocab-size must be from 1 to " + std::to_string(kMostIds));
+    }
     workload.seed = count_arg("--seed", workload.seed);
     routing.placement = arg("--placement").value_or(routing.placement);
     return true;
@@ -157,7 +178,7 @@ class Reader {
   /// batches are all as large as the first.
   bool is_predicted(JsonFields& fields, const MeasuredPoint& point) {
     return text_of(fields, "planning").value_or("ahead") == "ahead" &&
-           count_or(fields, "num_layers", 1) == 1 &&
+           count_or(fields, "num_layers", 1, kMostRanks) == 1 &&
            arg("--num-shared-experts").value_or("0") == "0" &&
            find_workload(point.routing.workload.name) != WorkloadKind::burst;
   }

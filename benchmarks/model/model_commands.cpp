@@ -11,6 +11,7 @@
 #include "benchmarks/model/published.hpp"
 #include "core/error.hpp"
 #include "core/result_json.hpp"
+#include "core/strict_json.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -19,7 +20,7 @@ Measurements read_results(const std::vector<std::string>& files, const MachinePr
                           int64_t holdout) {
   Measurements measurements;
   for (const std::string& file : files) {
-    add_measurements(read_json_file(file), file, profile.ranks_per_node, holdout, measurements);
+    add_measurements(read_json_object(file), file, profile.ranks_per_node, holdout, measurements);
   }
   for (const auto& [name, count] : measurements.skipped) {
     std::printf("# not predicted: %d rows of %s\n", count, name.c_str());
@@ -50,7 +51,7 @@ nlohmann::ordered_json run_check(const CheckOptions& options) {
   const MachineProfile profile = load_profile(options.machine);
   std::vector<PointError> errors;
   if (!options.published.empty()) {
-    errors = published_errors(read_json_file(options.published), options.published, profile);
+    errors = published_errors(read_json_object(options.published), options.published, profile);
   } else {
     JobCache jobs;
     for (const MeasuredPoint& point :

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "benchmarks/model/layer_cost.hpp"
+#include "core/error.hpp"
 #include "core/result_json.hpp"
 
 namespace hashep::bench {
@@ -46,6 +47,14 @@ double hundredths(double value) {
   return std::round(value * 100.0) / 100.0;
 }
 
+RoutedJob routed_job(const MeasuredPoint& point) {
+  try {
+    return {point.routing, point.shape};
+  } catch (const InputError& error) {
+    throw InputError(point.file + ": " + point.label + ": " + error.what());
+  }
+}
+
 }  // namespace
 
 const JobCache::Job& JobCache::of(const MeasuredPoint& point) {
@@ -59,7 +68,7 @@ const JobCache::Job& JobCache::of(const MeasuredPoint& point) {
   }
   std::unique_ptr<Job>& job = jobs_[key];
   if (!job) {
-    RoutedJob routed(point.routing, shape);
+    RoutedJob routed = routed_job(point);
     JobFlows flows =
         routed.count_flows(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
     job = std::make_unique<Job>(Job{std::move(routed), std::move(flows)});

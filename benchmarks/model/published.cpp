@@ -6,10 +6,15 @@
 #include "benchmarks/model/group_routing.hpp"
 #include "benchmarks/model/json_fields.hpp"
 #include "comm/plan/exchange_plan.hpp"
-#include "core/narrow.hpp"
 
 namespace hashep::bench {
 namespace {
+
+// What is published is far below these, which take some GiB and some minutes.
+constexpr int64_t kMostRanks = int64_t{1} << 16;
+constexpr int64_t kMostExperts = int64_t{1} << 24;
+constexpr int64_t kMostChoices = int64_t{1} << 28;  // of a rank's tokens
+constexpr int64_t kMostScores = int64_t{1} << 38;   // of all tokens and experts
 
 /// One published figure.
 struct Entry {
@@ -34,14 +39,21 @@ Entry read_entry(JsonFields fields) {
   entry.library = fields.text("library");
   entry.kernels = fields.text("kernels");
   entry.source = fields.text("source");
-  entry.ranks = narrow<int>(fields.count("ranks"), "ranks");
-  entry.ranks_per_node = fields.count("ranks_per_node");
+  entry.ranks = static_cast<int>(fields.count("ranks", kMostRanks));
+  entry.ranks_per_node = fields.count("ranks_per_node", kMostRanks);
   entry.tokens = fields.count("tokens_per_rank");
   entry.hidden_size = fields.count("hidden_size");
-  entry.routing.num_experts = fields.count("num_experts");
-  entry.routing.top_k = fields.count("top_k");
+  entry.routing.num_experts = fields.count("num_experts", kMostExperts);
+  entry.routing.top_k = fields.count("top_k", entry.routing.num_experts);
+  if (entry.tokens > kMostChoices / entry.routing.top_k) {
+    fields.fail("tokens_per_rank", "times top_k must be at most " + std::to_string(kMostChoices));
+  }
   entry.routing.num_groups = (entry.ranks + entry.ranks_per_node - 1) / entry.ranks_per_node;
   entry.routing.top_groups = std::min(fields.count("top_groups"), entry.routing.num_groups);
+  if (entry.tokens > kMostScores / entry.routing.num_experts / entry.ranks) {
+    fields.fail("tokens_per_rank",
+                "times ranks and num_experts must be at most " + std::to_string(kMostScores));
+  }
   const std::string of = fields.text("of");
   if (of != "dispatch" && of != "combine") fields.fail("of", "must be dispatch or combine");
   entry.direction = of == "dispatch" ? Direction::dispatch : Direction::combine;
@@ -95,7 +107,7 @@ PublishedJob count_published(const Entry& entry) {
     route_by_groups(entry.routing, source * entry.tokens, chosen);
     for (int32_t& expert : chosen) expert = static_cast<int32_t>(expert / experts_of_rank);
     const std::span words(counts);
-    count_node_rows(chosen, narrow<int>(entry.routing.top_k, "top_k"), expert_nodes,
+    count_node_rows(chosen, static_cast<int>(entry.routing.top_k), expert_nodes,
                     words.subspan(ranks));
     if (entry.rows == "rank") {  // only now: node rows are counted of whole tokens
       for (auto token = chosen.begin(); token != chosen.end(); token += entry.routing.top_k) {

@@ -7,7 +7,7 @@
 
 #include "comm/plan/plan_stats.hpp"
 #include "core/error.hpp"
-#include "core/input_file.hpp"
+#include "core/quote.hpp"
 #include "core/result_json.hpp"
 #include "core/strict_json.hpp"
 
@@ -59,7 +59,8 @@ Placement read_layer(const nlohmann::json& layer, const std::string& source,
     for (const nlohmann::json& entry : local) {
       const auto expert = whole_number(entry);
       if (!expert || *expert < 0 || *expert >= shape.num_experts) {
-        throw InputError(source + ": rank " + std::to_string(rank) + ": " + entry.dump() +
+        throw InputError(source + ": rank " + std::to_string(rank) + ": " +
+                         (entry.is_number() ? entry.dump() : quote(entry.dump())) +
                          " is not an expert in [0, " + std::to_string(shape.num_experts) + ")");
       }
       int32_t& owner = rank_of[static_cast<size_t>(*expert)];
@@ -103,11 +104,11 @@ std::string placement_text(const PlacementRecord& record) {
       {"ranks", first.ep_size()},
       {"ranks_per_node", record.ranks_per_node},
       {"layers", std::move(layers)}};
-  return root.dump() + "\n";
+  return root.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 std::vector<Placement> load_placements(const std::string& path, const PlacementShape& shape) {
-  const nlohmann::json root = parse_json_object(read_text_file(path), path);
+  const nlohmann::json root = read_json_object(path);
   const auto format = root.find("format");
   if (format == root.end() || *format != kFormat) {
     throw InputError(path + ": not a placement file (format: expected \"" + kFormat + "\")");

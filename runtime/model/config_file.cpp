@@ -153,7 +153,11 @@ void require_normalised(const ConfigReader& reader, const ModelConfig& config) {
 }  // namespace
 
 ConfigFile parse_config_file(std::string_view text, const std::string& path) {
-  const json root = flattened(parse_json_object(text, path), path);
+  return config_of(parse_json_object(text, path), path);
+}
+
+ConfigFile config_of(const json& object, const std::string& path) {
+  const json root = flattened(object, path);
   const ConfigReader reader(root, path + ": ");
   ConfigFile file;
   file.path = path;

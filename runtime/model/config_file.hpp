@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,5 +24,7 @@ struct ConfigFile {
 /// no such value, contradicts another spelling, or asks for what HashEP does not compute. Other
 /// keys are not looked at. Validates.
 ConfigFile parse_config_file(std::string_view json, const std::string& path);
+/// The same of text that was parsed.
+ConfigFile config_of(const nlohmann::json& object, const std::string& path);
 
 }  // namespace hashep

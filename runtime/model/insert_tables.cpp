@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "core/error.hpp"
-#include "core/input_file.hpp"
 #include "core/safetensors_edit.hpp"
 #include "core/strict_json.hpp"
 #include "runtime/model/model_tables.hpp"
@@ -63,13 +62,13 @@ class FolderEdit {
     std::vector<AtomicFile> written;
     for (const auto& [path, edits] : edits_) {
       std::error_code ignored;
-      written.emplace_back(path);
+      written.emplace_back(path, LinkAt::replace);
       std::optional<SafeTensorsFile> old;
       if (fs::exists(path, ignored)) old.emplace(path);
       write_edited_safetensors(old ? &*old : nullptr, edits, written.back());
     }
     if (const std::optional<std::string> index = edited_index()) {
-      written.emplace_back(index_path());
+      written.emplace_back(index_path(), LinkAt::replace);
       written.back().write(*index);
     }
     for (AtomicFile& file : written) file.commit();
@@ -130,7 +129,7 @@ class FolderEdit {
   std::optional<std::string> edited_index() const {
     std::error_code ignored;
     if (!fs::exists(index_path(), ignored)) return std::nullopt;
-    const nlohmann::json old = parse_json_object(read_text_file(index_path()), index_path());
+    const nlohmann::json old = read_json_object(index_path());
     nlohmann::json index = old;
     for (const auto& [name, file_name] : names_) {
       if (file_name) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/quote.hpp"
 
 namespace hashep {
 namespace {
@@ -41,7 +42,7 @@ std::vector<Candidate> candidates_for(const FfnPlace& ffn, const FfnMatrix& matr
 const SafeTensor& weights_at(const TensorPlace& place) {
   const auto& unreadable = place.file->contents().skipped;
   if (const auto found = unreadable.find(place.name); found != unreadable.end()) {
-    throw InputError(place.text() + ": dtype " + found->second.dtype +
+    throw InputError(place.text() + ": dtype " + quote(found->second.dtype) +
                      ", expected F32, F16 or BF16 (convert quantised weights first)");
   }
   const SafeTensor& tensor = place.file->at(place.name);

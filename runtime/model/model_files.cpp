@@ -2,17 +2,19 @@
 #include "runtime/model/model_files.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "core/error.hpp"
-#include "core/input_file.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
+#include "core/wrong_file.hpp"
 #include "runtime/routing/tensor_spelling.hpp"
 
 namespace hashep {
@@ -40,7 +42,7 @@ bool is_table_name(std::string_view name) {
 
 /// Tensors by file, as the index of a sharded model says.
 std::map<std::string, std::vector<std::string>> read_index(const std::string& path) {
-  const nlohmann::json root = parse_json_object(read_text_file(path), path);
+  const nlohmann::json root = read_json_object(path);
   const auto weight_map = root.find("weight_map");
   if (weight_map == root.end() || !weight_map->is_object()) {
     throw InputError(path + ": weight_map: missing or not an object");
@@ -60,6 +62,26 @@ std::map<std::string, std::vector<std::string>> read_index(const std::string& pa
   return tensors;
 }
 
+/// For an error: what the folder has in their place; empty where that is not known.
+std::string other_weights(const std::string& folder) {
+  constexpr std::array<std::string_view, 8> kEndings = {".bin", ".pt",   ".pth", ".ckpt",
+                                                        ".h5",  ".gguf", ".npz", ".msgpack"};
+  std::set<std::string> found;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string ending = entry->path().extension().string();
+    if (std::find(kEndings.begin(), kEndings.end(), ending) != kEndings.end()) {
+      found.insert(entry->path().string());
+    }
+  }
+  if (found.empty()) return "";
+  const std::string known = what_it_is(*found.begin());
+  const std::string name = fs::path(*found.begin()).filename().string();
+  return ", but " + quote(name) + (known.empty() ? "" : " (" + known + ")") +
+         ": weights are read from safetensors alone";
+}
+
 /// The *.safetensors files of a folder, sorted by name.
 std::vector<std::string> find_files(const std::string& folder) {
   std::vector<std::string> files;
@@ -70,7 +92,7 @@ std::vector<std::string> find_files(const std::string& folder) {
   }
   if (error) throw InputError(folder + ": cannot read: " + error.message());
   std::sort(files.begin(), files.end());
-  if (files.empty()) throw InputError(folder + ": no *.safetensors file");
+  if (files.empty()) throw InputError(folder + ": no *.safetensors file" + other_weights(folder));
   return files;
 }
 

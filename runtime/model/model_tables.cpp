@@ -5,7 +5,7 @@
 #include <system_error>
 
 #include "core/error.hpp"
-#include "core/input_file.hpp"
+#include "core/strict_json.hpp"
 #include "runtime/model/tensor_names.hpp"
 #include "runtime/routing/spread_tensors.hpp"
 
@@ -34,7 +34,7 @@ ConfigFile read_config_file(const std::string& folder) {
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) throw InputError(folder + ": not a folder");
   const std::string path = (fs::path(folder) / "config.json").string();
-  return parse_config_file(read_text_file(path), path);
+  return config_of(read_json_object(path), path);
 }
 
 ModelConfig read_model_config(const std::string& folder) {

@@ -9,6 +9,7 @@
 #include "core/npy.hpp"
 #include "core/quote.hpp"
 #include "core/safetensors.hpp"
+#include "core/wrong_file.hpp"
 
 namespace hashep {
 namespace {
@@ -29,7 +30,9 @@ EmbeddingFile::EmbeddingFile(const std::string& path, int64_t vocab_size) : file
   } else if (path.ends_with(".safetensors")) {
     find_safetensors();
   } else {
-    throw InputError(path + ": embeddings are a .safetensors or .npy file");
+    const std::string known = what_it_is(path);
+    throw InputError(path + ": embeddings are a .safetensors or .npy file" +
+                     (known.empty() ? "" : ", and " + known));
   }
   if (rows_ != vocab_size || dim_ < 1) {
     throw InputError(path + ": embeddings are [" + std::to_string(rows_) + ", " +

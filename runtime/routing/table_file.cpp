@@ -7,6 +7,7 @@
 #include "core/npy.hpp"
 #include "core/quote.hpp"
 #include "core/safetensors.hpp"
+#include "core/wrong_file.hpp"
 #include "runtime/routing/routing_table.hpp"
 #include "runtime/routing/spread_tensors.hpp"
 #include "runtime/routing/table_writer.hpp"
@@ -126,7 +127,9 @@ RoutingTable load_table(const std::string& path, const std::string& tensor_name,
                         int64_t num_experts) {
   if (path.ends_with(".npy")) return load_npy_table(path, num_experts);
   if (!path.ends_with(".safetensors")) {
-    throw InputError(path + ": a table is a .safetensors or .npy file");
+    const std::string known = what_it_is(path);
+    throw InputError(path + ": a table is a .safetensors or .npy file" +
+                     (known.empty() ? "" : ", and " + known));
   }
   const SafeTensorsFile file(path);
   return read_table_tensor(file, tensor_name.empty() ? only_table_name(file) : tensor_name,

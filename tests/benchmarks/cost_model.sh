@@ -39,6 +39,20 @@ bad "out/no/p.json" fit --base "$profile" --results "$exchange" --output out/no/
 bad "nosuch.json" check-model --machine nosuch.json --results "$exchange"
 bad "either --results" check-model --machine "$profile"
 bad "no GEMM speeds" check-model --machine "$machines/h800-8.json" --results "$layer"
+# Sizes that no memory holds are refused before it is taken, by file and key.
+published=$machines/published-h100.json
+for case in ranks:2147483648 ranks_per_node:2147483648 tokens_per_rank:1099511627776 num_experts:2147483648 \
+  top_k:2147483648 hidden_size:9223372036854775808 top_groups:18446744073709551616; do
+  sed -E "0,/\"${case%:*}\": [0-9]+/s//\"${case%:*}\": ${case#*:}/" "$published" >large.json
+  bad "large.json: entry 0: ${case%:*}: " check-model --machine "$machines/h100-8.json" --published large.json
+done
+for case in ranks:2147483648 num_experts:2147483648 top_k:2147483648 tokens_per_rank:1099511627776; do
+  sed -E "s/\"${case%:*}\": [0-9]+/\"${case%:*}\": ${case#*:}/" "$exchange" >large.json
+  bad "large.json: " check-model --machine "$profile" --results large.json
+  check "$case: the key is named" one_error_with "${case%:*}: "
+done
+sed -E 's/"ranks_per_node": [0-9]+/"ranks_per_node": 4611686018427387904/' "$profile" >large.json
+bad "large.json: ranks_per_node: " check-model --machine large.json --results "$exchange"
 bad "--machine FILE" scale --predict 4
 bad "not expected" scale --machine "$profile"
 bad "do not share a node" scale --predict 4 --machine "$profile" --transport shm -J out/p.json

@@ -74,6 +74,25 @@ TEST_CASE("a link is written through") {
   CHECK(text_of(dir.file("target")) == "new");
 }
 
+TEST_CASE("a link is replaced where that is asked for, and what it leads to stays") {
+  const TempDir dir;
+  write_file_atomically(dir.file("blob"), "shared");
+  fs::permissions(dir.file("blob"), fs::perms::owner_read);
+  fs::create_symlink("blob", dir.file("link"));
+  fs::create_symlink("nowhere", dir.file("dangling"));
+  for (const std::string name : {"link", "dangling", "new"}) {
+    AtomicFile file(dir.file(name), LinkAt::replace);
+    file.write("own");
+    file.commit();
+    CHECK_FALSE(fs::is_symlink(dir.file(name)));
+    CHECK(text_of(dir.file(name)) == "own");
+  }
+  CHECK(text_of(dir.file("blob")) == "shared");
+  CHECK(num_files(dir) == 4);
+  fs::create_directory_symlink(dir.path(), dir.file("folder"));
+  CHECK_THROWS_AS(AtomicFile(dir.file("folder"), LinkAt::replace), InputError);
+}
+
 TEST_CASE("a place that cannot be written to is found at once") {
   const TempDir dir;
   CHECK_THROWS_AS(AtomicFile(dir.file("no/such/folder")), InputError);

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/strict_json.hpp"
 
+#include <filesystem>
+
+#include "core/atomic_file.hpp"
 #include "core/error.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/temp_dir.hpp"
 
 using namespace hashep;
 
@@ -22,6 +26,11 @@ TEST_CASE("what is no strict JSON object is an input error") {
   };
   CHECK(error_of("{\"a\": 1,\n \"b\" 2}") == "the file: not valid JSON at line 2, column 6");
   CHECK_THAT(error_of(""), ContainsSubstring("not valid JSON"));
+  CHECK(error_of("") == "the file: not valid JSON: it is empty");
+  CHECK_THAT(error_of("version https://git-lfs.github.com/spec/v1\noid sha256:00\n"),
+             ContainsSubstring("it is a git-lfs pointer"));
+  CHECK_THAT(error_of("<!DOCTYPE html><html>"), ContainsSubstring("it is a web page (HTML)"));
+  CHECK_THAT(error_of("Entry not found"), ContainsSubstring("it is text: \"Entry not found\""));
   CHECK_THAT(error_of("{} x"), ContainsSubstring("not valid JSON"));
   CHECK_THAT(error_of("{\"a\": 1e999}"), ContainsSubstring("out of range"));
   CHECK_THAT(error_of("{\"a\": \"\xff\"}"), ContainsSubstring("not valid JSON"));
@@ -38,6 +47,17 @@ TEST_CASE("whole numbers are those that fit 64 signed bits") {
   for (const char* text : {"9223372036854775808", "18446744073709551615", "1.0", "\"1\"", "true"}) {
     CHECK_FALSE(of(text).has_value());
   }
+}
+
+TEST_CASE("a JSON file that would take all memory is refused by its size") {
+  const test::TempDir dir;
+  const std::string path = dir.file("a.json");
+  write_file_atomically(path, "{}");
+  CHECK(read_json_object(path).empty());
+  std::filesystem::resize_file(path, uintmax_t{1} << 40);
+  CHECK_THROWS_AS(read_json_object(path), InputError);
+  CHECK_THROWS_WITH(read_json_object(path),
+                    ContainsSubstring(path) && ContainsSubstring("256 MiB"));
 }
 
 TEST_CASE("deep nesting is refused and not a stack overflow") {

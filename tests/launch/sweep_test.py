@@ -196,6 +196,7 @@ class SweepTest(unittest.TestCase):
         (self.folder / "foreign").mkdir()
         (self.folder / "foreign/size=1.json").write_text("{}")
         (self.folder / "bad.json").write_text('{"comand": []}')
+        (self.folder / "escape.json").write_text('{"grid": {"a\\u001b[31m": 7}}')
         lock = open(self.folder / "out/.sweep.lock", "w", encoding="utf-8")
         self.addCleanup(lock.close)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -210,6 +211,7 @@ class SweepTest(unittest.TestCase):
                             (self.words("--timeout", "0"), "timeout 0"),
                             (self.words("--retries", "-1"), "retries -1"),
                             (self.words("--file", "bad.json"), "known are command, grid"),
+                            (self.words("--file", "escape.json"), "grid: a?[31m"),
                             (self.words("--file", "no.json"), "no.json"),
                             (good[:good.index("--")], "-- COMMAND is missing"),
                             (self.words("--output", "new")[:-3] + ["./none"], "cannot be started"),
@@ -217,7 +219,7 @@ class SweepTest(unittest.TestCase):
             with self.subTest(text=text):
                 done = self.run_words(words)
                 self.assertEqual(done.returncode, 2, done)
-                self.assertRegex(done.stderr, r"\Asweep.py: error: [^\n]*\n\Z")
+                self.assertRegex(done.stderr, r"\Asweep.py: error: [^\n\x1b]*\n\Z")
                 self.assertIn(text, done.stderr)
         self.assertEqual(self.sizes(), ["1"])
 
