@@ -40,14 +40,6 @@ std::optional<DType> find_dtype(std::string_view name) {
   return found == kFileDTypes.end() ? std::nullopt : std::optional(found->dtype);
 }
 
-std::string shape_text(std::span<const int64_t> shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) {
-    text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
-  }
-  return text + "]";
-}
-
 /// One entry of the header, checked by itself.
 struct Entry {
   std::string name;
@@ -144,6 +136,14 @@ void check_layout(std::vector<Entry>& entries, int64_t data_size, const std::str
 }
 
 }  // namespace
+
+std::string shape_text(std::span<const int64_t> shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  }
+  return text + "]";
+}
 
 void SafeTensor::require_matrix(int64_t rows, int64_t cols, const std::string& name) const {
   const bool is_vector = shape.size() == 1 && rows == 1 && shape[0] == cols;

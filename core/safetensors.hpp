@@ -36,6 +36,9 @@ struct SkippedTensor {
   int64_t bytes = 0;
 };
 
+/// "[2, 3]", for messages.
+std::string shape_text(std::span<const int64_t> shape);
+
 /// The tensors of one file by name, and its `__metadata__`.
 struct SafeTensors {
   std::map<std::string, SafeTensor> tensors;

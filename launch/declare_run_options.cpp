@@ -14,6 +14,10 @@ void declare_model(CLI::App& app, RunOptions& options) {
   app.add_option("--model", options.model, "Folder with config.json and *.safetensors")
       ->type_name("DIR")
       ->group(group);
+  app.add_flag("--accept-unused", options.accept_unused,
+               "Run though config.json has no use for some tensors of the hash-routed layers, "
+               "which are named; without it that is an error")
+      ->group(group);
   add_count(app, "--num-layers", model.num_layers, "Layers of a synthetic model");
   add_count(app, "--hidden-size", model.hidden_size, "Elements of a token's hidden state");
   add_count(app, "--ffn-size", model.ffn_size, "Elements of an expert's hidden activation");

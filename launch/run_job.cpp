@@ -88,6 +88,7 @@ class Job {
                 static_cast<long long>(config.num_experts), config.top_k,
                 static_cast<long long>(config.num_shared_experts),
                 std::string(activation_name(config.activation)).c_str(), options_.dtype.c_str());
+    std::fputs(model_lines(setup_.model).c_str(), stdout);
     std::printf("tokens: %lld a step, sequences of %lld, %lld steps%s\n",
                 static_cast<long long>(setup_.split.batch_tokens),
                 static_cast<long long>(setup_.split.seq_len), static_cast<long long>(setup_.steps),
@@ -258,7 +259,8 @@ class Job {
                      .mpi = MpiSession::library_version()},
             .threads_per_rank = setup_.threads,
             .implementation = std::string(setup_.runner->implementation()),
-            .bindings = setup_.device.bindings};
+            .bindings = setup_.device.bindings,
+            .model = setup_.model};
   }
 
   const RunOptions& options_;

@@ -38,6 +38,17 @@ void require_model_sizes(const RunOptions& options) {
   }
 }
 
+/// Options of a synthetic model that others leave without effect.
+void require_used_options(const RunOptions& options) {
+  if (options.accept_unused) throw InputError("--accept-unused goes with --model DIR");
+  if (options.synthetic.routed_scaling_factor != 1.0f && options.score == "none") {
+    throw InputError("--routed-scaling-factor goes with --score sqrtsoftplus, not with none");
+  }
+  if (options.synthetic.swiglu_limit > 0.0f && options.activation != "silu") {
+    throw InputError("--swiglu-limit goes with --activation silu, not with " + options.activation);
+  }
+}
+
 }  // namespace
 
 bool RunOptions::is_given(const std::string& option) const {
@@ -94,6 +105,7 @@ void validate_run_options(const RunOptions& options) {
     }
   } else {
     require_model_sizes(options);
+    require_used_options(options);
   }
 }
 
@@ -107,6 +119,7 @@ std::vector<Setting> shared_settings(const RunOptions& options) {
   const ModelConfig& model = options.synthetic;
   return {{"version", std::string(version())},
           {"--model", options.model},
+          {"--accept-unused", options.accept_unused ? "on" : "off"},
           {"--num-layers", std::to_string(model.num_layers)},
           {"--hidden-size", std::to_string(model.hidden_size)},
           {"--ffn-size", std::to_string(model.ffn_size)},

@@ -17,6 +17,7 @@ namespace hashep {
 struct RunOptions {
   // Model: a folder, or sizes of a synthetic one.
   std::string model;
+  bool accept_unused = false;
   ModelConfig synthetic = {.num_layers = 2,
                            .hidden_size = 512,
                            .ffn_size = 1024,

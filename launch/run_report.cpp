@@ -142,6 +142,7 @@ std::string result_json(const RunResult& result, const RunDescription& descripti
   document["threads_per_rank"] = description.threads_per_rank;
   document["implementation"] = description.implementation;
   if (!description.bindings.empty()) document["binding"] = binding_json(description.bindings);
+  document["model"] = model_json(description.model);
   document["phases"] = phases;
   document["tokens_per_s"] = result.tokens_per_s;
   document["tokens_per_s_wall"] = result.tokens_per_s_wall;

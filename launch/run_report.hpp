@@ -10,6 +10,7 @@
 #include "comm/watch.hpp"
 #include "core/result_json.hpp"
 #include "launch/gpu_binding.hpp"
+#include "launch/model_report.hpp"
 #include "runtime/exec/phase_log.hpp"
 
 namespace hashep {
@@ -55,6 +56,7 @@ struct RunDescription {
   int threads_per_rank = 1;
   std::string implementation;        // of the experts
   std::vector<GpuBinding> bindings;  // of all ranks, on rank 0, where they are on GPUs
+  ModelReport model;
 };
 
 /// A run's result over all ranks: phases in order, each with samples that are the maximum over

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/narrow.hpp"
+#include "core/quote.hpp"
 #include "launch/cores.hpp"
 #include "launch/hidden_states.hpp"
 #include "runtime/exec/host_stack_runner.hpp"
@@ -28,6 +29,17 @@ ModelConfig synthetic_config(const RunOptions& options) {
   return config;
 }
 
+/// What gives a token its experts.
+std::string routing_text(const RoutingSource& source) {
+  const bool is_table = source.kind == RouterKind::table;
+  if (is_table && source.table_path.empty()) return "the folder's tid2eid";
+  const bool is_in_place =
+      source.folder != nullptr && source.folder->config().router == RouterKind::table;
+  return (is_table ? "--table " + quote(source.table_path)
+                   : "router " + std::string(router_name(source.kind))) +
+         (is_in_place ? ", not the folder's tid2eid" : "");
+}
+
 /// Model, tokens and routers: all that is read from files but the weights. Local.
 void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& setup) {
   setup.dtype = options.dtype == "bf16" ? DType::bf16 : DType::f32;
@@ -42,6 +54,10 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
   } else {
     auto folder = std::make_unique<ModelFolder>(options.model);
     setup.config = folder->config();
+    setup.model.folder = options.model;
+    setup.model.unused = folder->unused_tensors();
+    setup.model.ignored = folder->ignored_keys();
+    require_all_used(setup.model, options.accept_unused);
     source.folder = folder.get();
     setup.weights = std::move(folder);
   }
@@ -49,6 +65,8 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
   if (!options.table.empty()) source.kind = RouterKind::table;
   source.table_path = options.table;
   source.seed = options.is_given("--seed") ? seed : setup.config.router_seed;
+  setup.model.config = setup.config;
+  setup.model.routing = routing_text(source);
 
   setup.stream = options.tokens.path.empty()
                      ? make_zipf_stream(setup.config.vocab_size, options.zipf, seed)

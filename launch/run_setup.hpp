@@ -10,6 +10,7 @@
 #include "comm/watch.hpp"
 #include "core/atomic_file.hpp"
 #include "launch/device_setup.hpp"
+#include "launch/model_report.hpp"
 #include "launch/run_options.hpp"
 #include "runtime/exec/stack_routing.hpp"
 
@@ -18,6 +19,7 @@ namespace hashep {
 /// All that a run needs, read and checked on this rank, before the first token moves.
 struct RunSetup {
   ModelConfig config;
+  ModelReport model;
   DType dtype = DType::f32;
   bool residual = true;
   int threads = 1;

@@ -44,7 +44,7 @@ class FolderEdit {
     require_fitting(layer, table);
     const std::optional<TensorPlace> place = files_.find(table_name(layer));
     const std::string file = place ? place->file->path() : (fs::path(folder_) / kNewFile).string();
-    const std::string name = place ? place->name : prefix() + table_name(layer);
+    const std::string name = place ? place->name : new_name(layer);
     if (!dtype) dtype = place ? place->file->at(place->name).dtype : DType::i32;
     put(file, name, experts_of(*dtype, table.top_k, table.experts));
 
@@ -96,10 +96,17 @@ class FolderEdit {
     require_spread(config_, table.spread.has_value(), source);
   }
 
-  /// What the folder's tensors have before the names of tensor_names.hpp.
-  std::string prefix() const {
-    const auto known = files_.find(weight_name(routed_expert_name(0, 0), "w1"));
-    return known && known->name.starts_with("model.") ? "model." : "";
+  /// A table's name, spelt as the folder's other tensors are.
+  std::string new_name(int64_t layer) const {
+    for (const TensorPlace& known : files_.of_hash_layers()) {
+      const size_t layers = known.name.find("layers.");
+      for (const std::string_view block : {".ffn.", ".mlp."}) {
+        if (known.name.find(block) == known.name.npos) continue;
+        return known.name.substr(0, layers) + "layers." + std::to_string(layer) +
+               std::string(block) + "gate.tid2eid";
+      }
+    }
+    return table_name(layer);
   }
 
   void put(const std::string& file, const std::string& name, TensorContents contents) {

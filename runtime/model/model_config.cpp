@@ -3,18 +3,12 @@
 
 #include <array>
 #include <cmath>
-#include <limits>
-#include <optional>
-#include <span>
 
 #include "core/error.hpp"
 #include "core/quote.hpp"
-#include "core/strict_json.hpp"
 
 namespace hashep {
 namespace {
-
-using nlohmann::json;
 
 template <typename Value>
 struct Named {
@@ -51,72 +45,6 @@ std::string_view name_of(const std::array<Named<Value>, count>& known, Value val
   }
   throw RunError("a value without a name");
 }
-
-/// Reads typed values of one JSON object. A null counts as a missing key, as in the configs that
-/// the transformers library writes.
-class Reader {
- public:
-  Reader(const json& object, std::string prefix) : object_(object), prefix_(std::move(prefix)) {}
-
-  [[noreturn]] void fail(const std::string& key, const std::string& reason) const {
-    throw InputError(prefix_ + key + ": " + reason);
-  }
-
-  const json* find(const std::string& key) const {
-    const auto found = object_.find(key);
-    return found == object_.end() || found->is_null() ? nullptr : &*found;
-  }
-
-  int64_t integer(const std::string& key, std::optional<int64_t> otherwise = {}) const {
-    const json* value = find(key);
-    if (value == nullptr) {
-      if (!otherwise) fail(key, "missing");
-      return *otherwise;
-    }
-    const std::optional<int64_t> number = whole_number(*value);
-    if (!number) fail(key, "not a 64-bit integer");
-    return *number;
-  }
-
-  uint64_t seed(const std::string& key) const {
-    const json* value = find(key);
-    if (value == nullptr) return 0;
-    if (!value->is_number_unsigned()) fail(key, "not an unsigned 64-bit integer");
-    return value->get<uint64_t>();
-  }
-
-  bool flag(const std::string& key) const {
-    const json* value = find(key);
-    if (value == nullptr) return false;
-    if (!value->is_boolean()) fail(key, "neither true nor false");
-    return value->get<bool>();
-  }
-
-  float number(const std::string& key, float otherwise) const {
-    const json* value = find(key);
-    if (value == nullptr) return otherwise;
-    if (!value->is_number()) fail(key, "not a number");
-    const auto wide = value->get<double>();
-    if (std::abs(wide) > std::numeric_limits<float>::max()) fail(key, "does not fit fp32");
-    return static_cast<float>(wide);
-  }
-
-  template <typename Value>
-  Value named(const std::string& key, Value (*parse)(std::string_view), Value otherwise) const {
-    const json* value = find(key);
-    if (value == nullptr) return otherwise;
-    if (!value->is_string()) fail(key, "not a string");
-    try {
-      return parse(value->get_ref<const std::string&>());
-    } catch (const InputError& error) {
-      fail(key, error.what());
-    }
-  }
-
- private:
-  const json& object_;
-  std::string prefix_;
-};
 
 /// Bytes of all weights in fp32, and so every product of a model's sizes, must fit int64.
 bool weights_fit(const ModelConfig& config) {
@@ -180,39 +108,6 @@ void require_spread(const ModelConfig& config, bool has_spread, const std::strin
                                           "(hashep.spread in config.json)"
                                         : ": has no spread rows, but the model was trained with "
                                           "them (hashep.spread in config.json)"));
-}
-
-ModelConfig parse_model_config(std::string_view text, const std::string& source) {
-  const json root = parse_json_object(text, source);
-  const Reader reader(root, source + ": ");
-  ModelConfig config;
-  config.num_layers = reader.integer("num_hash_layers");
-  config.hidden_size = reader.integer("hidden_size");
-  config.ffn_size = reader.integer("moe_intermediate_size");
-  config.num_experts = reader.integer("n_routed_experts");
-  config.num_shared_experts = reader.integer("n_shared_experts", 0);
-  config.vocab_size = reader.integer("vocab_size");
-  const int64_t top_k = reader.integer("num_experts_per_tok");
-  if (!std::in_range<int>(top_k)) reader.fail("num_experts_per_tok", "out of range");
-  config.top_k = static_cast<int>(top_k);
-  config.activation = reader.named("hidden_act", parse_activation, Activation::silu);
-  config.swiglu_limit = reader.number("swiglu_limit", 0.0f);
-  config.score = reader.named("scoring_func", parse_score, Score::none);
-  config.routed_scaling_factor = reader.number("routed_scaling_factor", 1.0f);
-  // Else weights of choices would be other ones than those that gate_weights computes.
-  if (const json* norm = reader.find("norm_topk_prob");
-      config.score == Score::sqrtsoftplus && norm != nullptr && *norm != json(true)) {
-    reader.fail("norm_topk_prob", "expected true (weights of a token's experts are normalised)");
-  }
-  if (const json* own = reader.find("hashep"); own != nullptr) {
-    if (!own->is_object()) reader.fail("hashep", "not an object");
-    const Reader own_reader(*own, source + ": hashep.");
-    config.router = own_reader.named("router", parse_router, RouterKind::table);
-    config.router_seed = own_reader.seed("seed");
-    config.spread = own_reader.flag("spread");
-  }
-  validate_config(config, source);
-  return config;
 }
 
 }  // namespace hashep

@@ -57,12 +57,6 @@ void validate_config(const ModelConfig& config, const std::string& source);
 /// Throws InputError naming `source` (the table) where `has_spread` is not what the model wants.
 void require_spread(const ModelConfig& config, bool has_spread, const std::string& source);
 
-/// Parses the text of a config.json; unknown keys are ignored, missing ones are errors that name
-/// the key (optional: n_shared_experts 0, swiglu_limit 0, routed_scaling_factor 1, scoring_func
-/// none, hidden_act silu, hashep). norm_topk_prob must not be false where scores are sqrtsoftplus.
-/// Validates.
-ModelConfig parse_model_config(std::string_view json, const std::string& source);
-
 /// Names on the command line and in JSON; parsing throws InputError that lists what is known.
 std::string_view activation_name(Activation activation);
 std::string_view score_name(Score score);

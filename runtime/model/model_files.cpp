@@ -15,6 +15,7 @@
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
 #include "core/wrong_file.hpp"
+#include "runtime/routing/tensor_spelling.hpp"
 
 namespace hashep {
 namespace {
@@ -23,32 +24,24 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kIndexName = "model.safetensors.index.json";
 
-/// A name of tensor_names.hpp from one in a file.
-std::string_view without_model(std::string_view name) {
-  constexpr std::string_view kPrefix = "model.";
-  if (name.starts_with(kPrefix)) name.remove_prefix(kPrefix.size());
-  return name;
-}
-
-/// Whether a tensor belongs to one of the hash-routed layers: the others may be missing.
-bool is_of_hash_layers(std::string_view name, int64_t num_layers) {
+/// The layer that a tensor of a mixture-of-experts part belongs to, by its own name.
+std::optional<int64_t> layer_of(std::string_view own) {
   constexpr std::string_view kPrefix = "layers.";
-  name = without_model(name);
-  if (!name.starts_with(kPrefix)) return false;
-  name.remove_prefix(kPrefix.size());
+  if (!own.starts_with(kPrefix)) return std::nullopt;
+  own.remove_prefix(kPrefix.size());
   int64_t layer = -1;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
-  return error == std::errc{} && layer >= 0 && layer < num_layers &&
-         std::string_view(end, name.data() + name.size()).starts_with(".ffn.");
+  const auto [end, error] = std::from_chars(own.data(), own.data() + own.size(), layer);
+  const bool is_ours = error == std::errc{} && layer >= 0 &&
+                       std::string_view(end, own.data() + own.size()).starts_with(".ffn.");
+  return is_ours ? std::optional(layer) : std::nullopt;
 }
 
-bool is_table_name(const std::string& name) {
+bool is_table_name(std::string_view name) {
   return name.ends_with(".tid2eid");
 }
 
-/// Tensors of the hash-routed layers by file, as the index of a sharded model says.
-std::map<std::string, std::vector<std::string>> read_index(const std::string& path,
-                                                           int64_t num_layers) {
+/// Tensors by file, as the index of a sharded model says.
+std::map<std::string, std::vector<std::string>> read_index(const std::string& path) {
   const nlohmann::json root = read_json_object(path);
   const auto weight_map = root.find("weight_map");
   if (weight_map == root.end() || !weight_map->is_object()) {
@@ -64,7 +57,7 @@ std::map<std::string, std::vector<std::string>> read_index(const std::string& pa
       throw InputError(path + ": weight_map: " + quote(tensor) + ": " + quote(name) +
                        " is not the name of a file in the folder");
     }
-    if (is_of_hash_layers(tensor, num_layers)) tensors[name].push_back(tensor);
+    tensors[name].push_back(tensor);
   }
   return tensors;
 }
@@ -110,14 +103,16 @@ std::string TensorPlace::text() const {
 }
 
 ModelFiles::ModelFiles(const std::string& folder, int64_t num_layers, ModelParts parts)
-    : folder_(folder) {
+    : folder_(folder), num_layers_(num_layers) {
   const std::string index = (fs::path(folder) / kIndexName).string();
   std::error_code ignored;
   if (fs::exists(index, ignored)) {
-    open_indexed(index, num_layers, parts);
+    index_ = index;
+    open_indexed(parts);
   } else {
     open_all();
   }
+  std::sort(later_tables_.begin(), later_tables_.end());
 }
 
 std::optional<TensorPlace> ModelFiles::find(const std::string& name) const {
@@ -128,55 +123,69 @@ std::optional<TensorPlace> ModelFiles::find(const std::string& name) const {
 
 TensorPlace ModelFiles::at(const std::string& name) const {
   auto place = find(name);
-  if (!place) throw InputError(folder_ + ": no tensor " + quote(name) + " in any file");
+  if (!place) {
+    throw InputError(folder_ + ": no tensor " + quote(name) + ", in no spelling, in " +
+                     (index_.empty() ? "any file" : index_));
+  }
   return *place;
 }
 
-void ModelFiles::open_indexed(const std::string& index, int64_t num_layers, ModelParts parts) {
-  for (const auto& [file_name, tensors] : read_index(index, num_layers)) {
-    const bool is_needed =
-        parts == ModelParts::all || std::any_of(tensors.begin(), tensors.end(), is_table_name);
+std::vector<TensorPlace> ModelFiles::of_hash_layers() const {
+  std::vector<TensorPlace> places;
+  for (const auto& [own, entry] : places_) places.push_back({&files_[entry.file], entry.name});
+  return places;
+}
+
+void ModelFiles::open_indexed(ModelParts parts) {
+  for (const auto& [file_name, tensors] : read_index(index_)) {
+    const std::vector<std::string> ours = of_hash_layers(tensors);
+    const bool is_needed = parts == ModelParts::all
+                               ? !ours.empty()
+                               : std::any_of(ours.begin(), ours.end(), is_table_name);
     if (!is_needed) continue;
     const auto& file = files_.emplace_back((fs::path(folder_) / file_name).string());
-    for (const std::string& tensor : tensors) {
+    for (const std::string& tensor : ours) {
       if (!file.has(tensor) && !file.contents().skipped.contains(tensor)) {
-        throw InputError(file.path() + ": no tensor " + quote(tensor) + ", where " + index +
+        throw InputError(file.path() + ": no tensor " + quote(tensor) + ", where " + index_ +
                          " says it is");
       }
       add(tensor, files_.size() - 1);
     }
   }
-  for (size_t file = 0; file < files_.size(); ++file) require_no_second(file);
 }
 
 void ModelFiles::open_all() {
   for (const std::string& path : find_files(folder_)) {
     const SafeTensors& contents = files_.emplace_back(path).contents();
-    for (const auto& [name, tensor] : contents.tensors) add(name, files_.size() - 1);
-    for (const auto& [name, tensor] : contents.skipped) add(name, files_.size() - 1);
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : contents.tensors) names.push_back(name);
+    for (const auto& [name, tensor] : contents.skipped) names.push_back(name);
+    for (const std::string& name : of_hash_layers(names)) add(name, files_.size() - 1);
   }
 }
 
-void ModelFiles::add(const std::string& name, size_t file) {
-  const auto [place, is_new] =
-      places_.try_emplace(std::string(without_model(name)), Entry{file, name});
-  if (is_new) return;
-  throw InputError(files_[file].path() + ": tensor " + quote(name) + " is also in " +
-                   files_[place->second.file].path());
+std::vector<std::string> ModelFiles::of_hash_layers(std::span<const std::string> names) {
+  std::vector<std::string> ours;
+  for (const std::string& name : names) {
+    const std::string own = own_tensor_name(name);
+    const std::optional<int64_t> layer = layer_of(own);
+    if (!layer) continue;
+    if (*layer < num_layers_) {
+      ours.push_back(name);
+    } else if (is_table_name(own)) {
+      later_tables_.push_back(name);
+    }
+  }
+  return ours;
 }
 
-/// The index decides where a tensor is, but it does not tell which of two the right one is.
-void ModelFiles::require_no_second(size_t file) const {
-  const auto require = [&](const std::string& name) {
-    const auto found = places_.find(std::string(without_model(name)));
-    if (found == places_.end()) return;
-    const Entry& indexed = found->second;
-    if (indexed.file == file && indexed.name == name) return;
-    throw InputError(files_[file].path() + ": tensor " + quote(name) + " is also in " +
-                     files_[indexed.file].path() + ", which the index names for it");
-  };
-  for (const auto& [name, tensor] : files_[file].contents().tensors) require(name);
-  for (const auto& [name, tensor] : files_[file].contents().skipped) require(name);
+void ModelFiles::add(const std::string& name, size_t file) {
+  const auto [place, is_new] = places_.try_emplace(own_tensor_name(name), Entry{file, name});
+  if (is_new) return;
+  const Entry& first = place->second;
+  const std::string as = first.name == name ? "" : ", as " + quote(first.name);
+  throw InputError(files_[file].path() + ": tensor " + quote(name) + " is also in " +
+                   files_[first.file].path() + as);
 }
 
 }  // namespace hashep

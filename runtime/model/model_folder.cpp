@@ -2,138 +2,130 @@
 #include "runtime/model/model_folder.hpp"
 
 #include <array>
+#include <set>
+#include <utility>
 
-#include "core/error.hpp"
-#include "core/quote.hpp"
-#include "core/safetensors.hpp"
-#include "runtime/model/model_files.hpp"
+#include "runtime/model/matrix_place.hpp"
 #include "runtime/model/model_tables.hpp"
+#include "runtime/model/result_keys.hpp"
 #include "runtime/model/tensor_names.hpp"
+#include "runtime/routing/spread_tensors.hpp"
 
 namespace hashep {
-namespace {
-
-bool is_weight_dtype(DType dtype) {
-  return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
-}
-
-}  // namespace
 
 class ModelFolder::Impl {
  public:
   Impl(const std::string& path, ModelParts parts)
-      : config_(read_model_config(path)),
-        files_(path, config_.num_layers, parts),
-        digest_(parts == ModelParts::all ? check_all() : 0) {}
+      : config_(read_config_file(path)), files_(path, config_.model.num_layers, parts) {
+    if (parts == ModelParts::tables) return;
+    require_result_keys(config_, files_);
+    check_all();
+  }
 
-  const ModelConfig& config() const { return config_; }
-  uint64_t shape_digest() const { return digest_; }
+  const ConfigFile& config_file() const { return config_; }
+  const ModelConfig& config() const { return config_.model; }
+  const std::vector<std::string>& unused_tensors() const { return unused_; }
+  uint64_t shape_digest() const { return digest_.value(); }
 
-  RoutingTable table(int64_t layer) const { return read_model_table(files_, config_, layer); }
+  RoutingTable table(int64_t layer) const { return read_model_table(files_, config(), layer); }
 
-  LoadedFfn read_ffn(const std::string& name, const FfnShape& shape) const {
+  FfnPlace routed(int64_t layer, int64_t expert) const {
+    return {routed_expert_name(layer, expert), stacked_experts_name(layer), expert,
+            config().num_experts};
+  }
+
+  LoadedFfn read_ffn(const FfnPlace& place, const FfnShape& shape) const {
     LoadedFfn ffn;
     const std::array views = {&ffn.weights.w1, &ffn.weights.w2, &ffn.weights.w3};
     const std::array biases = {&ffn.weights.bias1, &ffn.weights.bias2, &ffn.weights.bias3};
-    const auto read_into = [&](ConstMatrixView& view, const FoundMatrix& found) {
-      ffn.owned.emplace_back(found.tensor->bytes);
+    const auto read_into = [&](ConstMatrixView& view, const MatrixPlace& found) {
+      ffn.owned.emplace_back(found.bytes());
       view = read(found, ffn.owned.back());
     };
     const std::vector<FfnMatrix> matrices = ffn_matrices(shape);
     for (size_t i = 0; i < matrices.size(); ++i) {
-      const auto& [matrix, rows, cols] = matrices[i];
-      read_into(*views[i], find_weight(files_.at(weight_name(name, matrix)), rows, cols));
-      const auto bias = files_.find(bias_name(name, matrix));
-      if (bias) read_into(*biases[i], find_weight(*bias, 1, rows));
+      read_into(*views[i], find_matrix(files_, place, matrices[i]));
+      if (const auto bias = find_bias(files_, place, matrices[i])) read_into(*biases[i], *bias);
     }
     return ffn;
   }
 
   /// As fp32.
   LoadedMatrix read_gate(int64_t layer) const {
-    const FoundMatrix found = find_gate(layer);
+    const MatrixPlace found = find_gate(files_, config(), layer);
     const int64_t count = found.rows * found.cols;
     LoadedMatrix gate;
     gate.owned.reserve(count * dtype_size(DType::f32));
     gate.view = gate.owned.matrix(DType::f32, found.rows, found.cols);
-    if (found.tensor->dtype == DType::f32) {
+    if (found.dtype == DType::f32) {
       read(found, gate.owned);
       return gate;
     }
-    Buffer stored(found.tensor->bytes);
-    convert_to_float(found.tensor->dtype, read(found, stored).data, count,
+    Buffer stored(found.bytes());
+    convert_to_float(found.dtype, read(found, stored).data, count,
                      reinterpret_cast<float*>(gate.owned.data()));
     return gate;
   }
 
  private:
-  /// A matrix [rows, cols] of weights in a file.
-  struct FoundMatrix {
-    const SafeTensorsFile* file = nullptr;
-    const SafeTensor* tensor = nullptr;
-    int64_t rows = 0;
-    int64_t cols = 0;
-  };
-
-  static FoundMatrix find_weight(const TensorPlace& place, int64_t rows, int64_t cols) {
-    const auto& unreadable = place.file->contents().skipped;
-    if (const auto found = unreadable.find(place.name); found != unreadable.end()) {
-      throw InputError(place.text() + ": dtype " + quote(found->second.dtype) +
-                       ", expected F32, F16 or BF16 (convert quantised weights first)");
-    }
-    const SafeTensor& tensor = place.file->at(place.name);
-    if (!is_weight_dtype(tensor.dtype)) {
-      throw InputError(place.text() + ": dtype " + std::string(dtype_name(tensor.dtype)) +
-                       ", expected fp32, fp16 or bf16");
-    }
-    tensor.require_matrix(rows, cols, place.text());
-    return {place.file, &tensor, rows, cols};
-  }
-
-  FoundMatrix find_gate(int64_t layer) const {
-    return find_weight(files_.at(gate_name(layer)), config_.num_experts, config_.hidden_size);
-  }
-
   /// `memory` has room for it.
-  static ConstMatrixView read(const FoundMatrix& found, Buffer& memory) {
-    found.file->read(*found.tensor, 0, {memory.data(), static_cast<size_t>(found.tensor->bytes)});
-    return memory.matrix(found.tensor->dtype, found.rows, found.cols);
+  static ConstMatrixView read(const MatrixPlace& found, Buffer& memory) {
+    const SafeTensorsFile& file = *found.tensor.file;
+    file.read(file.at(found.tensor.name), found.first_byte,
+              {memory.data(), static_cast<size_t>(found.bytes())});
+    return memory.matrix(found.dtype, found.rows, found.cols);
+  }
+
+  using Used = std::set<std::pair<const SafeTensorsFile*, std::string>>;
+
+  void add(const std::string& name, const MatrixPlace& found, Used& used) {
+    digest_.add(name, found.dtype, std::array{found.rows, found.cols});
+    used.emplace(found.tensor.file, found.tensor.name);
+  }
+
+  void add_ffn(const FfnPlace& place, const FfnShape& shape, Used& used) {
+    for (const FfnMatrix& matrix : ffn_matrices(shape)) {
+      add(weight_name(place.name, matrix.name), find_matrix(files_, place, matrix), used);
+      const auto bias = find_bias(files_, place, matrix);
+      if (bias) add(bias_name(place.name, matrix.name), *bias, used);
+    }
+  }
+
+  void add_table(int64_t layer, Used& used) {
+    const SafeTensor& tensor = model_table_tensor(files_, config(), layer);
+    digest_.add(table_name(layer), tensor.dtype, tensor.shape);
+    const SpreadTensorNames spread = spread_tensor_names(table_name(layer));
+    for (const std::string& name : {table_name(layer), spread.ids, spread.offsets, spread.rows}) {
+      if (const auto place = files_.find(name)) used.emplace(place->file, place->name);
+    }
   }
 
   /// Finds each tensor that the model needs and checks its shape, so that nothing is missing once
-  /// tokens move. Reads headers alone. Returns their digest.
-  uint64_t check_all() const {
-    ShapeDigest digest;
-    const auto add_matrix = [&](const std::string& name, const FoundMatrix& found) {
-      digest.add(name, found.tensor->dtype, std::array{found.rows, found.cols});
-    };
-    const auto add_ffn = [&](const std::string& name, const FfnShape& shape) {
-      for (const auto& [matrix, rows, cols] : ffn_matrices(shape)) {
-        const std::string weight = weight_name(name, matrix);
-        add_matrix(weight, find_weight(files_.at(weight), rows, cols));
-        const std::string bias = bias_name(name, matrix);
-        if (const auto place = files_.find(bias)) add_matrix(bias, find_weight(*place, 1, rows));
+  /// tokens move, and notes what is not needed. Reads headers alone.
+  void check_all() {
+    Used used;
+    for (int64_t layer = 0; layer < config().num_layers; ++layer) {
+      if (config().router == RouterKind::table) add_table(layer, used);
+      if (config().score == Score::sqrtsoftplus) {
+        add(gate_name(layer), find_gate(files_, config(), layer), used);
       }
-    };
-    for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
-      if (config_.router == RouterKind::table) {
-        const SafeTensor& tensor = model_table_tensor(files_, config_, layer);
-        digest.add(table_name(layer), tensor.dtype, tensor.shape);
+      for (int64_t expert = 0; expert < config().num_experts; ++expert) {
+        add_ffn(routed(layer, expert), config().routed_shape(), used);
       }
-      if (config_.score == Score::sqrtsoftplus) add_matrix(gate_name(layer), find_gate(layer));
-      for (int64_t expert = 0; expert < config_.num_experts; ++expert) {
-        add_ffn(routed_expert_name(layer, expert), config_.routed_shape());
-      }
-      if (config_.num_shared_experts > 0) {
-        add_ffn(shared_experts_name(layer), config_.shared_shape());
+      if (config().num_shared_experts > 0) {
+        add_ffn({shared_experts_name(layer)}, config().shared_shape(), used);
       }
     }
-    return digest.value();
+    for (const TensorPlace& place : files_.of_hash_layers()) {
+      if (!used.contains({place.file, place.name})) unused_.push_back(place.name);
+    }
+    unused_.insert(unused_.end(), files_.later_tables().begin(), files_.later_tables().end());
   }
 
-  ModelConfig config_;
+  ConfigFile config_;
   ModelFiles files_;
-  uint64_t digest_ = 0;
+  ShapeDigest digest_;
+  std::vector<std::string> unused_;
 };
 
 ModelFolder::ModelFolder(const std::string& path, ModelParts parts)
@@ -144,17 +136,25 @@ const ModelConfig& ModelFolder::config() const {
   return impl_->config();
 }
 
+const std::vector<std::string>& ModelFolder::unused_tensors() const {
+  return impl_->unused_tensors();
+}
+
+const std::vector<std::string>& ModelFolder::ignored_keys() const {
+  return impl_->config_file().ignored;
+}
+
 RoutingTable ModelFolder::table(int64_t layer) const {
   return impl_->table(layer);
 }
 
 LoadedFfn ModelFolder::routed_expert(int64_t layer, int64_t expert) const {
-  return impl_->read_ffn(routed_expert_name(layer, expert), config().routed_shape());
+  return impl_->read_ffn(impl_->routed(layer, expert), config().routed_shape());
 }
 
 LoadedFfn ModelFolder::shared_experts(int64_t layer) const {
   if (config().num_shared_experts == 0) return {};
-  return impl_->read_ffn(shared_experts_name(layer), config().shared_shape());
+  return impl_->read_ffn({shared_experts_name(layer)}, config().shared_shape());
 }
 
 LoadedMatrix ModelFolder::gate(int64_t layer) const {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "runtime/model/model_files.hpp"
 #include "runtime/model/weight_source.hpp"
@@ -10,18 +11,24 @@
 
 namespace hashep {
 
-/// A folder with config.json and *.safetensors, with or without model.safetensors.index.json;
-/// tensor names as in DESIGN.md ("Model folder"), with or without a leading "model.". Files are
-/// read by parts, so a rank reads the bytes of its own experts only, and holds no file.
+/// A folder with config.json and *.safetensors, with or without model.safetensors.index.json, in
+/// the spellings of docs/model-folders.md. Files are read by parts, so a rank reads the bytes of
+/// its own experts only, and holds no file.
 class ModelFolder final : public WeightSource {
  public:
-  /// Reads config and the files' headers. Throws InputError naming file and key or tensor.
+  /// Reads config and the files' headers. Throws InputError naming file and key or tensor; with
+  /// ModelParts::all also where config.json lacks a key that a tensor needs.
   explicit ModelFolder(const std::string& path, ModelParts parts = ModelParts::all);
   ~ModelFolder() override;
 
   const ModelConfig& config() const;
+  /// Tensors of the hash-routed layers, as files name them, that the config has no use for, and
+  /// tables of later layers. With ModelParts::all.
+  const std::vector<std::string>& unused_tensors() const;
+  /// See ConfigFile.
+  const std::vector<std::string>& ignored_keys() const;
 
-  /// layers.{layer}.ffn.gate.tid2eid, validated; RouterKind::table only.
+  /// gate.tid2eid of a layer, validated; RouterKind::table only.
   RoutingTable table(int64_t layer) const;
 
   LoadedFfn routed_expert(int64_t layer, int64_t expert) const override;

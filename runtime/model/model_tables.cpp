@@ -5,7 +5,7 @@
 #include <system_error>
 
 #include "core/error.hpp"
-#include "core/input_file.hpp"
+#include "core/strict_json.hpp"
 #include "runtime/model/tensor_names.hpp"
 #include "runtime/routing/spread_tensors.hpp"
 
@@ -30,11 +30,15 @@ SpreadTensors read_spread_tensors(const ModelFiles& files, int64_t layer) {
 
 }  // namespace
 
-ModelConfig read_model_config(const std::string& folder) {
+ConfigFile read_config_file(const std::string& folder) {
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) throw InputError(folder + ": not a folder");
   const std::string path = (fs::path(folder) / "config.json").string();
-  return parse_model_config(read_text_file(path), path);
+  return config_of(read_json_object(path), path);
+}
+
+ModelConfig read_model_config(const std::string& folder) {
+  return read_config_file(folder).model;
 }
 
 const SafeTensor& model_table_tensor(const ModelFiles& files, const ModelConfig& config,

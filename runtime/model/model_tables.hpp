@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "runtime/model/model_config.hpp"
+#include "runtime/model/config_file.hpp"
 #include "runtime/model/model_files.hpp"
 #include "runtime/routing/table_set.hpp"
 
@@ -13,6 +13,8 @@ namespace hashep {
 
 /// The config.json of a model folder. Throws InputError where the folder, the file or a key is
 /// missing.
+ConfigFile read_config_file(const std::string& folder);
+/// The same, for who needs no weights: what they need is never missing.
 ModelConfig read_model_config(const std::string& folder);
 
 /// layers.{layer}.ffn.gate.tid2eid as it is stored: I32 or I64, [vocab_size, top_k], with spread

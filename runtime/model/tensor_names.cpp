@@ -26,8 +26,12 @@ std::string gate_name(int64_t layer) {
   return layer_prefix(layer) + "gate.weight";
 }
 
+std::string stacked_experts_name(int64_t layer) {
+  return layer_prefix(layer) + "experts";
+}
+
 std::string routed_expert_name(int64_t layer, int64_t expert) {
-  return layer_prefix(layer) + "experts." + std::to_string(expert);
+  return stacked_experts_name(layer) + "." + std::to_string(expert);
 }
 
 std::string shared_experts_name(int64_t layer) {

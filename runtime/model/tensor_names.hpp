@@ -12,8 +12,8 @@
 
 namespace hashep {
 
-/// The one place that knows the tensors of a model folder (DESIGN.md, "Model folder"): names
-/// without a leading "model.", and shapes.
+/// The one place that knows the tensors of a model folder: names as DeepSeek has them, and shapes.
+/// own_tensor_name knows other spellings.
 
 /// One matrix of a feed-forward expert.
 struct FfnMatrix {
@@ -29,7 +29,8 @@ std::vector<FfnMatrix> ffn_matrices(const FfnShape& shape);
 std::string layer_prefix(int64_t layer);
 std::string table_name(int64_t layer);
 std::string gate_name(int64_t layer);
-/// What stands before ".w1.weight".
+/// What stands before ".w1.weight"; of all experts, where one tensor holds a matrix of each.
+std::string stacked_experts_name(int64_t layer);
 std::string routed_expert_name(int64_t layer, int64_t expert);
 std::string shared_experts_name(int64_t layer);
 std::string weight_name(const std::string& ffn, std::string_view matrix);

@@ -11,6 +11,7 @@
 #include "runtime/routing/routing_table.hpp"
 #include "runtime/routing/spread_tensors.hpp"
 #include "runtime/routing/table_writer.hpp"
+#include "runtime/routing/tensor_spelling.hpp"
 
 namespace hashep {
 namespace {
@@ -23,12 +24,6 @@ void require_integers(DType dtype, const std::string& source) {
   if (is_integer(dtype)) return;
   throw InputError(source + ": a table of i32 or i64 expected, found " +
                    std::string(dtype_name(dtype)));
-}
-
-std::string shape_text(std::span<const int64_t> shape) {
-  std::string text = "[";
-  for (const int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
 }
 
 void require_table_shape(std::span<const int64_t> shape, int64_t num_experts,
@@ -145,9 +140,13 @@ RoutingTable load_layer_table(const std::string& path, int64_t layer, int64_t nu
   if (!path.ends_with(".safetensors")) return load_table(path, "", num_experts);
   const SafeTensorsFile file(path);
   std::string tensor_name;
-  const std::string name = layer_table_name(layer);
-  for (const std::string& full_name : {name, "model." + name}) {
-    if (tensor_name.empty() && file.has(full_name)) tensor_name = full_name;
+  for (const auto& [name, tensor] : file.contents().tensors) {
+    if (own_tensor_name(name) != layer_table_name(layer)) continue;
+    if (!tensor_name.empty()) {
+      throw InputError(path + ": " + quote(tensor_name) + " and " + quote(name) +
+                       " are both tables of layer " + std::to_string(layer));
+    }
+    tensor_name = name;
   }
   if (tensor_name.empty()) tensor_name = only_table_name(file);
   RoutingTable table = read_table_tensor(file, tensor_name, num_experts);

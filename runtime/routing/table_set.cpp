@@ -9,8 +9,10 @@
 
 #include "core/error.hpp"
 #include "core/npy.hpp"
+#include "core/quote.hpp"
 #include "core/safetensors.hpp"
 #include "runtime/routing/spread_tensors.hpp"
+#include "runtime/routing/tensor_spelling.hpp"
 
 namespace hashep {
 namespace {
@@ -30,15 +32,13 @@ DType npy_dtype(const std::string& path) {
 }  // namespace
 
 std::optional<int64_t> layer_of_table(const std::string& name) {
-  std::string_view rest = name;
-  if (rest.starts_with("model.")) rest.remove_prefix(6);
-  if (!rest.starts_with("layers.")) return std::nullopt;
-  rest.remove_prefix(7);
+  constexpr std::string_view kPrefix = "layers.";
+  const std::string own = own_tensor_name(name);
+  if (!own.starts_with(kPrefix)) return std::nullopt;
   int64_t layer = -1;
-  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), layer);
-  const bool is_table_name =
-      error == std::errc{} && layer >= 0 &&
-      std::string_view(end, rest.data() + rest.size()) == ".ffn.gate.tid2eid";
+  const char* const end = own.data() + own.size();
+  const auto [rest, error] = std::from_chars(own.data() + kPrefix.size(), end, layer);
+  const bool is_table_name = error == std::errc{} && layer >= 0 && own == layer_table_name(layer);
   return is_table_name ? std::optional(layer) : std::nullopt;
 }
 
@@ -65,6 +65,13 @@ TableSet load_tables(const std::string& path, int64_t num_experts) {
                    [](const NamedTable& a, const NamedTable& b) {
                      return layer_of_table(a.name) < layer_of_table(b.name);
                    });
+  for (size_t i = 1; i < set.tables.size(); ++i) {
+    const auto layer = layer_of_table(set.tables[i].name);
+    if (!layer || layer != layer_of_table(set.tables[i - 1].name)) continue;
+    throw InputError(path + ": " + quote(set.tables[i - 1].name) + " and " +
+                     quote(set.tables[i].name) + " are both tables of layer " +
+                     std::to_string(*layer));
+  }
   return set;
 }
 

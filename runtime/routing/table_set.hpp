@@ -17,13 +17,13 @@ struct TableSet {
   std::map<std::string, std::string> metadata;
 };
 
-/// The layer that a table is of by its name (layer_table_name, with or without a leading "model.");
-/// nothing for one that serves all layers.
+/// The layer that a table is of by its name (layer_table_name in any spelling that own_tensor_name
+/// knows); nothing for one that serves all layers.
 std::optional<int64_t> layer_of_table(const std::string& name);
 
 /// All 2-D tensors of I32 or I64 of a `.safetensors` file, with their spread rows, or the array of
 /// a `.npy` file, as `tid2eid`; validated. Other tensors are left out. Throws InputError where
-/// there is no table.
+/// there is no table, or a layer has two.
 TableSet load_tables(const std::string& path, int64_t num_experts);
 
 /// num_experts for a reader that does not know it: more than any model has.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/model/model_config.hpp"
+#include "runtime/model/config_file.hpp"
 #include "tests/fuzz/fuzz_target.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace hashep;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   fuzz::allow_input_error([&] {
-    const ModelConfig config = parse_model_config(text, "fuzz");
+    const ModelConfig config = parse_config_file(text, "fuzz").model;
     validate_config(config, "fuzz");
     fuzz::require(config.top_k >= 1 && config.top_k <= config.num_experts);
     fuzz::require(parse_activation(activation_name(config.activation)) == config.activation);

@@ -51,6 +51,10 @@ void write_config_seeds(const std::string& folder) {
   write_file_atomically(folder + "/all", sizes + R"(, "n_shared_experts": 1, "swiglu_limit": 10.0,
           "scoring_func": "sqrtsoftplus", "routed_scaling_factor": 1.5, "hidden_act": "gelu",
           "hashep": {"router": "bigram", "seed": 7}, "other": [null, {"x": -1e3}]})");
+  write_file_atomically(folder + "/spellings",
+                        R"({"text_config": {"mlp_layer_types": ["hash_moe", "moe"], "dim": 16,
+          "moe_inter_dim": 8, "num_local_experts": 4, "n_activated_experts": 2, "vocab_size": 64},
+          "score_func": "sqrtsoftplus", "route_scale": 1.5, "moe_layer_freq": [1, 1]})");
 }
 
 void write_table_seeds(const std::string& folder) {

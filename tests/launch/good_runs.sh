@@ -162,7 +162,7 @@ check "no file but what was asked for" [ "$(echo out/* out/.[!.]*)" = \
 # --help teaches: every option, from one rank; --version.
 "$mpirun" 2 "$hashep" run --help >stdout.txt 2>stderr.txt
 check "--help: exit code" [ $? = 0 ]
-for option in model num-layers hidden-size ffn-size num-experts top-k num-shared-experts \
+for option in model accept-unused num-layers hidden-size ffn-size num-experts top-k num-shared-experts \
   activation swiglu-limit score routed-scaling-factor vocab-size router table seed placement \
   planning plan-depth tokens token-dtype tokenizer padding-id zipf seq-len batch-tokens steps hidden dtype device \
   share-gpu bind-cpu graph expert-gemm gemm-library transport node-reduce residual threads deadline setup-deadline check check-tokens output json trace progress config \

@@ -99,7 +99,7 @@ std::string config_text(const Options& options) {
          line("num_experts_per_tok", options.top_k) + line("num_hash_layers", options.layers) +
          line("vocab_size", options.vocab) +
          "  \"scoring_func\": \"sqrtsoftplus\",\n  \"routed_scaling_factor\": 1.5,\n"
-         "  \"swiglu_limit\": 10.0,\n  \"hidden_act\": \"silu\"\n}\n";
+         "  \"norm_topk_prob\": true,\n  \"swiglu_limit\": 10.0,\n  \"hidden_act\": \"silu\"\n}\n";
 }
 
 /// Spoils the bytes of a safetensors file.

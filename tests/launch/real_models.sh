@@ -149,13 +149,18 @@ spoilt fp4 "00001-of-00006.safetensors: tensor \"$w2.weight\": dtype I8, expecte
 spoilt "missing shard" "model-00099-of-00099.safetensors: cannot read: No such file"
 spoilt "missing tensor" "00001-of-00006.safetensors: no tensor \"$w2.bias\", where flash.bad/model.saf"
 spoilt "wrong shard" "00002-of-00006.safetensors: no tensor \"$w2.weight\", where flash.bad/model.saf"
-spoilt "two shards" "00002-of-00006.safetensors: tensor \"$w2.weight\" is also in flash.bad/model-00001"
 spoilt "two shards" "tensor \"$w2.weight\" is also in flash.bad/model-00001" --no-index
 spoilt "two spellings" "tensor \"model.$w2.weight\" is also in flash.bad/model-00001"
 spoilt "two spellings" "tensor \"$w2.weight\" is also in flash.bad/model-00001" --prefix model.
 spoilt truncated "00002-of-00006.safetensors: tensor \"layers.1.ffn.experts."
 spoilt "repeated expert" "\"layers.0.ffn.gate.tid2eid\": row 17 repeats expert"
 spoilt "not remapped" "\"layers.0.ffn.gate.tid2eid\": row 23 has expert 256, outside [0, 256)"
+
+# With the index, it decides which of two shards is read.
+make flash.bad --defect "two shards"
+on flash.bad fp32
+good 1 "two shards, and an index"
+rm -f out/*
 
 # Without the index, what was not downloaded is missing; with it, only what is ours.
 rm flash.unindexed/model-00002*

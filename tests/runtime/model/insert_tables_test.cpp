@@ -150,7 +150,7 @@ TEST_CASE("a layer that had no table gets one, in a file of its own") {
       write_text(dir.file("model.safetensors.index.json"), index.dump());
     } else {
       Tensors tensors = small_tensors(DType::bf16, "model.");
-      for (const std::string layer : {"0", "1", "3"}) {
+      for (const std::string layer : {"0", "1"}) {
         REQUIRE(tensors.erase("model.layers." + layer + ".ffn.gate.tid2eid") == 1);
       }
       write_small_model(dir, tensors);

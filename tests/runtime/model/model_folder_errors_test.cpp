@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
+#include "core/load.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "tests/runtime/model/small_model.hpp"
 #include "tests/support/catch.hpp"
@@ -116,33 +117,62 @@ TEST_CASE("a tensor that stands in two files is an input error") {
                                 ContainsSubstring("again.safetensors"));
 }
 
-TEST_CASE("a tensor that an indexed file holds too is an input error, whichever is opened first") {
+TEST_CASE("the index decides which file a tensor is in, also where others hold it too") {
   const Tensors all = test::small_tensors(DType::f32, "");
   const std::string twice = "layers.0.ffn.experts.0.w1.weight";
   const std::string other = "layers.1.ffn.experts.0.w1.weight";
-  for (const bool is_first : {true, false}) {
+  for (const std::string name : {"a.safetensors", "z.safetensors"}) {  // opened first, and last
     const TempDir dir;
-    write_small_model(dir, all);
-    const std::string name = is_first ? "a.safetensors" : "z.safetensors";
+    Tensors older = all;
+    older[twice] = test::float_tensor(DType::f32, {5, 6}, std::vector<float>(30, 99.0f));
+    older["model." + twice] = older[twice];
+    write_small_model(dir, older);
+    test::write_safetensors(
+        dir.file(name),
+        {{twice, all.at(twice)},
+         {other, test::float_tensor(DType::f32, {5, 6}, std::vector<float>(30, 98.0f))}});
     nlohmann::json index = good_index();
     index["weight_map"][twice] = name;
-    Tensors rest = all;
-    rest.erase(twice);
-    test::write_safetensors(dir.file("model.safetensors"), rest);
-    test::write_safetensors(dir.file(name), {{twice, all.at(twice)}});
     test::write_text(dir.file("model.safetensors.index.json"), index.dump());
-    REQUIRE(error_of(dir) == "no error");
-
-    test::write_safetensors(dir.file(name), {{twice, all.at(twice)}, {other, all.at(other)}});
-    CHECK_THAT(error_of(dir), ContainsSubstring(name + ": tensor \"" + other + "\" is also in ") &&
-                                  ContainsSubstring("which the index names"));
-    test::write_safetensors(dir.file(name), {{twice, all.at(twice)}});
-    rest["model." + twice] = all.at(twice);
-    test::write_safetensors(dir.file("model.safetensors"), rest);
-    CHECK_THAT(error_of(dir),
-               ContainsSubstring("model.safetensors: tensor \"model." + twice + "\" is also in ") &&
-                   ContainsSubstring(name));
+    const ModelFolder model(dir.path().string());
+    for (const auto& [layer, tensor] : {std::pair{0, twice}, std::pair{1, other}}) {
+      const LoadedFfn expert = model.routed_expert(layer, 0);
+      CHECK(load<float>(expert.weights.w1.data) == test::small_weight(tensor, 0));
+    }
+    index["weight_map"]["model." + twice] = "model.safetensors";  // two spellings
+    test::write_text(dir.file("model.safetensors.index.json"), index.dump());
+    CHECK_THAT(error_of(dir), ContainsSubstring(" is also in ") && ContainsSubstring(", as \""));
   }
+}
+
+TEST_CASE("a key that is missing while a tensor needs it is named with the tensor") {
+  const auto error_without = [](const char* key, const char* without_tensors) {
+    Tensors tensors = test::small_tensors(DType::f32, "");
+    std::erase_if(tensors, [&](const auto& item) {
+      return item.first.find(without_tensors) != std::string::npos;
+    });
+    const TempDir dir;
+    write_small_model(dir, tensors);
+    nlohmann::json config = nlohmann::json::parse(test::small_config_json());
+    config.erase(key);
+    test::write_text(dir.file("config.json"), config.dump());
+    return error_of(dir);
+  };
+  for (const auto& [key, tensor] : std::vector<std::pair<const char*, const char*>>{
+           {"scoring_func", "layers.0.ffn.gate.weight"},
+           {"routed_scaling_factor", "layers.0.ffn.gate.weight"},
+           {"norm_topk_prob", "layers.0.ffn.gate.weight"},
+           {"n_shared_experts", "layers.0.ffn.shared_experts.w1.weight"},
+           {"hidden_act", "layers.0.ffn.experts.0.w1.weight"},
+           {"swiglu_limit", "layers.0.ffn.experts.0.w3.weight"}}) {
+    CHECK_THAT(error_without(key, "none"), ContainsSubstring("config.json: " + std::string(key) +
+                                                             ": missing, though there is "
+                                                             "\"" +
+                                                             tensor + "\""));
+  }
+  CHECK(error_without("n_shared_experts", "shared_experts") == "no error");
+  CHECK_THAT(error_without("scoring_func", "gate.weight"),
+             ContainsSubstring("routed_scaling_factor: not 1, but scoring_func is none"));
 }
 
 TEST_CASE("a cut tensor file is an input error") {

@@ -3,6 +3,7 @@
 #include "runtime/model/model_tables.hpp"
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/error.hpp"
 #include "tests/runtime/model/small_model.hpp"
@@ -40,6 +41,7 @@ void check_small_model(const ModelFolder& model, DType dtype) {
       check_weights(ffn.weights.w3, name + ".w3.weight", 5, 6);
       CHECK(ffn.weights.w1.dtype == dtype);
       CHECK(ffn.weights.bias1.rows == 0);
+      CHECK(ffn.owned.empty());
     }
     const LoadedFfn shared = model.shared_experts(layer);
     check_weights(shared.weights.w1, prefix + "shared_experts.w1.weight", 10, 6);
@@ -147,7 +149,7 @@ TEST_CASE("tensors at odd places of a file are read") {
   tensors["a"] = test::float_tensor(DType::bf16, {1}, std::array{1.0f});
   write_small_model(dir, tensors);
   const ModelFolder model(dir.path().string());
-  const SafeTensorsFile file(dir.file("model.safetensors"));
+  const SafeTensorsFile file(dir.file("a.safetensors"));
   REQUIRE(file.at("layers.0.ffn.experts.0.w1.weight").offset % 4 == 2);
   check_small_model(model, DType::f32);
 }
@@ -181,7 +183,9 @@ TEST_CASE("without silu there is no w3, without shared experts they are empty") 
   nlohmann::json config = nlohmann::json::parse(test::small_config_json());
   config["hidden_act"] = "relu";
   config["n_shared_experts"] = 0;
+  config["swiglu_limit"] = 0.0;
   config["scoring_func"] = "none";
+  config["routed_scaling_factor"] = 1.0;
   config["hashep"] = {{"router", "token"}};
   test::write_text(dir.file("config.json"), config.dump());
   const ModelFolder model(dir.path().string());
@@ -203,4 +207,71 @@ TEST_CASE("the digest tells shapes and dtypes apart and not files or values") {
   const uint64_t digest = ModelFolder(f32.path().string()).shape_digest();
   CHECK(digest != ModelFolder(bf16.path().string()).shape_digest());
   CHECK(digest == ModelFolder(renamed.path().string()).shape_digest());
+}
+
+namespace {
+
+/// transformers' names, experts and shared experts fused, each matrix of `tensors` in its part.
+Tensors fused(const Tensors& tensors, DType dtype) {
+  Tensors result;
+  const auto append = [&](const std::string& to, const std::string& from) {
+    const auto& bytes = tensors.at(from).bytes;
+    result[to].bytes.insert(result[to].bytes.end(), bytes.begin(), bytes.end());
+  };
+  for (const std::string layer : {"layers.0.", "layers.1."}) {
+    const std::string own = layer + "ffn.";
+    const std::string theirs = "model." + layer + "mlp.";
+    for (const std::string name : {"gate.weight", "gate.tid2eid"}) {
+      result[theirs + name] = tensors.at(own + name);
+    }
+    for (const std::string expert : {"0", "1", "2"}) {
+      append(theirs + "experts.gate_up_proj", own + "experts." + expert + ".w1.weight");
+      append(theirs + "experts.gate_up_proj", own + "experts." + expert + ".w3.weight");
+      append(theirs + "experts.down_proj", own + "experts." + expert + ".w2.weight");
+    }
+    append(theirs + "shared_experts.gate_up_proj.weight", own + "shared_experts.w1.weight");
+    append(theirs + "shared_experts.gate_up_proj.weight", own + "shared_experts.w3.weight");
+    append(theirs + "shared_experts.down_proj.weight", own + "shared_experts.w2.weight");
+    const auto shape = [&](const std::string& name, const std::vector<int64_t>& sizes) {
+      result[theirs + name].dtype = dtype;
+      result[theirs + name].shape = sizes;
+    };
+    shape("experts.gate_up_proj", {3, 10, 6});
+    shape("experts.down_proj", {3, 6, 5});
+    shape("shared_experts.gate_up_proj.weight", {20, 6});
+    shape("shared_experts.down_proj.weight", {6, 10});
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("fused experts are read in every dtype, each as its own matrices") {
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+    const TempDir dir;
+    const TempDir plain;
+    const Tensors tensors = test::small_tensors(dtype, "");
+    write_small_model(dir, fused(tensors, dtype));
+    write_small_model(plain, tensors);
+    const ModelFolder model(dir.path().string());
+    check_small_model(model, dtype);
+    CHECK(model.unused_tensors().empty());
+    CHECK(model.shape_digest() == ModelFolder(plain.path().string()).shape_digest());
+  }
+}
+
+TEST_CASE("tensors of the hash-routed layers that nobody asks for are listed") {
+  const TempDir dir;
+  Tensors tensors = test::small_tensors(DType::f32, "");
+  const std::vector<std::string> unused = {
+      "layers.0.ffn.experts.0.w1.scale", "layers.0.ffn.gate.bias", "layers.1.mlp.other",
+      "model.layers.2.mlp.gate.tid2eid", "layers.3.ffn.gate.tid2eid"};
+  for (const std::string& name : unused) {
+    tensors[name] = test::float_tensor(DType::f32, {1}, std::array{1.0f});
+  }
+  tensors["layers.0.attn.other"] = tensors[unused.front()];
+  write_small_model(dir, tensors);
+  const ModelFolder model(dir.path().string());
+  const std::set<std::string> found(model.unused_tensors().begin(), model.unused_tensors().end());
+  CHECK(found == std::set<std::string>(unused.begin(), unused.end()));
 }

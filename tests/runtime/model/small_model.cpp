@@ -13,7 +13,7 @@ std::string small_config_json() {
              "hidden_size": 6, "moe_intermediate_size": 5, "n_routed_experts": 3,
              "n_shared_experts": 2, "num_experts_per_tok": 2, "vocab_size": 7,
              "scoring_func": "sqrtsoftplus", "routed_scaling_factor": 1.5, "swiglu_limit": 10.0,
-             "hidden_act": "silu"})";
+             "hidden_act": "silu", "norm_topk_prob": true})";
 }
 
 float small_weight(const std::string& name, int64_t index) {
@@ -47,7 +47,7 @@ Tensors small_tensors(DType dtype, const std::string& prefix) {
   // Parts of the model that are not ours.
   add("layers.0.attn.wq.weight", 2, 2);
   add("layers.2.ffn.experts.0.w1.weight", 5, 6);
-  tensors[prefix + "layers.3.ffn.gate.tid2eid"] =
+  tensors[prefix + "layers.3.ffn.gate.other"] =
       integer_tensor(DType::i32, {1}, std::array{int64_t{1}});
   return tensors;
 }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/model/model_config.hpp"
+
+namespace hashep {
+
+/// What a config.json says.
+struct ConfigFile {
+  std::string path;
+  ModelConfig model;
+  std::vector<std::string> missing;  // keys that change a result: `model` has a default for them
+  std::vector<std::string> ignored;  // keys of quantised weights, which plain weights do not need
+};
+
+/// Parses the text of a config.json: DeepSeek-V4's own keys, those of its inference code and of the
+/// transformers library (docs/model-folders.md lists them), at the top or in text_config. Throws
+/// InputError naming `path` and the key where one is missing that every use of the model needs, has
+/// no such value, contradicts another spelling, or asks for what HashEP does not compute. Other
+/// keys are not looked at. Validates.
+ConfigFile parse_config_file(std::string_view json, const std::string& path);
+/// The same of text that was parsed.
+ConfigFile config_of(const nlohmann::json& object, const std::string& path);
+
+}  // namespace hashep
