@@ -27,16 +27,17 @@ const char* what_is_missing(Mark mark) {
 }  // namespace
 
 NodeFlags::NodeFlags(const Communicator& node, std::span<const int32_t> ranks, Watch& watch)
-    : window_(node, static_cast<int64_t>(sizeof(Slot)) * (node.size() * kNumMarks + 1)),
+    : window_(node, watch, static_cast<int64_t>(sizeof(Slot)) * node.size() * kNumMarks),
       ranks_(ranks.begin(), ranks.end()),
       watch_(watch),
       node_rank_(node.rank()),
       spins_(outnumbers_cores(node.size()) ? 1 : kSpins) {
+  constexpr auto kOwnBytes = static_cast<int64_t>(sizeof(Slot)) * kNumMarks;
+  window_.reserve(node, watch, {node_rank_ * kOwnBytes, (node_rank_ + 1) * kOwnBytes});
   for (int mark = 0; mark < kNumMarks; ++mark) {
     new (&slot(node_rank_, static_cast<Mark>(mark))) std::atomic<int64_t>(0);
   }
-  if (node.rank() == 0) new (&reported()) std::atomic<int64_t>(0);
-  watch.barrier();
+  watch.barrier(node);
 }
 
 size_t NodeFlags::first_missing(Mark mark, int64_t number, size_t next) const {
