@@ -9,6 +9,7 @@
 
 #include "comm/agreement.hpp"
 #include "core/exit_code.hpp"
+#include "core/standard_streams.hpp"
 
 namespace hashep {
 namespace {
@@ -33,6 +34,7 @@ int run_to_end(const Communicator& comm, const RankProgram& program) {
     agree(comm, watch, [&] { deadline = program.parse(comm.rank() == 0); });
     // A rank that has answered --help leaves the others waiting.
     require_same_settings(comm, watch, {{"--help or --version", deadline ? "not given" : "given"}});
+    if (!deadline) agree(comm, watch, flush_stdout);
   }
   if (!deadline) return kExitSuccess;
 
@@ -40,7 +42,7 @@ int run_to_end(const Communicator& comm, const RankProgram& program) {
   try {
     program.work(comm, watch);
     watch.at({Phase::finish, -1, -1});
-    watch.barrier();
+    agree(comm, watch, flush_stdout);
     return kExitSuccess;
   } catch (const CollectiveInputError&) {
     throw;

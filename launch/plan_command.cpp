@@ -9,6 +9,7 @@
 #include "core/error.hpp"
 #include "core/narrow.hpp"
 #include "core/result_json.hpp"
+#include "core/standard_streams.hpp"
 #include "core/units.hpp"
 #include "launch/cores.hpp"
 #include "launch/plan_options.hpp"
@@ -114,7 +115,7 @@ void plan_jobs(int argc, char** argv) {
       PlannedJob job = planner.plan(ranks, ranks_per_node);
       job.bound = bound;
       std::fputs(plan_table_line(job).c_str(), stdout);
-      std::fflush(stdout);
+      flush_stdout();
       rows.push_back(plan_row(job, options, planner.config()));
       if (!options.traffic.empty()) matrices += "\n" + traffic_text(job, options.steps);
       if (csv) csv->write(traffic_csv(job, options.steps));

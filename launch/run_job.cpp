@@ -11,6 +11,7 @@
 #include "comm/plan/plan_stats.hpp"
 #include "comm/rank_program.hpp"
 #include "core/narrow.hpp"
+#include "core/standard_streams.hpp"
 #include "launch/binding_report.hpp"
 #include "launch/chrome_trace.hpp"
 #include "launch/cores.hpp"
@@ -90,7 +91,7 @@ class Job {
     std::printf("tokens: %lld a step, sequences of %lld, %lld steps\n",
                 static_cast<long long>(setup_.split.batch_tokens),
                 static_cast<long long>(setup_.split.seq_len), static_cast<long long>(setup_.steps));
-    std::fflush(stdout);
+    flush_stdout();
   }
 
   void run_steps() {
@@ -132,7 +133,6 @@ class Job {
       setup_.json->commit();
     }
     std::fputs(result_table(result).c_str(), stdout);
-    std::fflush(stdout);
   }
 
  private:

@@ -93,7 +93,7 @@ one_error_with() {
 one_error() {
   local lines
   mapfile -t lines < <(own_lines)
-  [ "${#lines[@]}" = 1 ] && [[ ${lines[0]} =~ ^"hashep: error: "$1 ]]
+  [ "${#lines[@]}" = 1 ] && [[ ${lines[0]} =~ ^"$speaker: error: "$1 ]]
 }
 
 # within SECONDS COMMAND...: waits until COMMAND succeeds.
