@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/topology.hpp"
 
-#include <unistd.h>
-
 #include "comm/agreement.hpp"
 #include "core/narrow.hpp"
 
@@ -41,11 +39,6 @@ Topology find_topology(const Communicator& comm, Watch& watch) {
 Topology topology_by_label(const Communicator& comm, Watch& watch, int label) {
   watch.barrier();
   return with_node(comm, watch, Communicator::of_label(comm, label));
-}
-
-bool outnumbers_cores(int ranks_on_node) {
-  const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  return cores > 0 && ranks_on_node > cores;
 }
 
 }  // namespace hashep

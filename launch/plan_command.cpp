@@ -28,13 +28,14 @@ class Planner {
   Planner(const CLI::App& app, const PlanCommandOptions& options)
       : options_(options),
         source_(open_static_routing(app, options.routing)),
-        threads_(options.threads > 0 ? narrow<int>(options.threads, "--threads")
-                                     : default_threads(1)) {
+        threads_(choose_threads(options.threads, own_cores())) {
     routing_.routers = std::move(source_.routers);
     routing_.node_reduce = options.node_reduce;
   }
 
   const ModelConfig& config() const { return source_.config; }
+
+  const ThreadChoice& threads() const { return threads_; }
 
   /// Of all batches of a job of so many ranks.
   double bound(int64_t ranks) const {
@@ -66,7 +67,7 @@ class Planner {
                           .exchange = messages ? Exchange::messages : Exchange::shared_memory,
                           .plan_slots = options_.plan_depth + 1,
                           .traffic = job.traffic_unit,
-                          .threads = threads_});
+                          .threads = threads_.threads});
     job.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return job;
   }
@@ -85,7 +86,7 @@ class Planner {
 
   const PlanCommandOptions& options_;
   StaticRouting source_;
-  int threads_;
+  ThreadChoice threads_;
   StackRouting routing_;
 };
 
@@ -123,13 +124,16 @@ void plan_jobs(int argc, char** argv) {
   }
   double seconds = 0.0;
   for (const auto& row : rows) seconds += row["seconds"].get<double>();
-  std::printf("%splanned in %.1f s, peak memory %s\n", matrices.c_str(), seconds,
-              format_bytes(peak_rss_bytes()).c_str());
+  std::printf("%splanned in %.1f s, peak memory %s, threads %d (%s)\n", matrices.c_str(), seconds,
+              format_bytes(peak_rss_bytes()).c_str(), planner.threads().threads,
+              planner.threads().why.c_str());
   if (csv) csv->commit();
   if (!json) return;
   const std::vector<std::string> args(argv + 1, argv + argc);
   nlohmann::ordered_json document =
       result_document({"hashep plan", args, 1, std::nullopt, std::nullopt}, std::move(rows));
+  document["threads"] = planner.threads().threads;
+  document["threads_why"] = planner.threads().why;
   document["peak_rss_bytes"] = peak_rss_bytes();
   json->write(document.dump(1) + "\n");
   json->commit();

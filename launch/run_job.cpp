@@ -73,10 +73,11 @@ class Job {
     nodes << setup_.topology->nodes;
     std::printf("hashep %s: %d rank%s x %d thread%s, %s, transport %s%s, %s\n",
                 std::string(version()).c_str(), comm_.size(), comm_.size() == 1 ? "" : "s",
-                setup_.threads, setup_.threads == 1 ? "" : "s", nodes.str().c_str(),
+                setup_.threads.threads, setup_.threads.threads == 1 ? "" : "s", nodes.str().c_str(),
                 std::string(setup_.runner->transport()).c_str(),
                 options_.transport == "auto" ? " (auto)" : "",
                 std::string(setup_.runner->implementation()).c_str());
+    std::printf("threads: %d a rank (%s)\n", setup_.threads.threads, setup_.threads.why.c_str());
     if (const auto gpu = setup_.runner->gpu()) std::printf("device: %s\n", gpu->c_str());
     std::fputs(binding_lines(setup_.device.bindings).c_str(), stdout);
     if (!setup_.device.choice.why_cpu.empty()) {
@@ -226,7 +227,7 @@ class Job {
                      .ranks = comm_.size(),
                      .gpu = setup_.runner->gpu(),
                      .mpi = MpiSession::library_version()},
-            .threads_per_rank = setup_.threads,
+            .threads = setup_.threads,
             .implementation = std::string(setup_.runner->implementation()),
             .bindings = setup_.device.bindings};
   }

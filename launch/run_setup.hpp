@@ -8,6 +8,7 @@
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
 #include "core/atomic_file.hpp"
+#include "launch/cores.hpp"
 #include "launch/device_setup.hpp"
 #include "launch/run_options.hpp"
 #include "runtime/exec/stack_routing.hpp"
@@ -19,7 +20,7 @@ struct RunSetup {
   ModelConfig config;
   DType dtype = DType::f32;
   bool residual = true;
-  int threads = 1;
+  ThreadChoice threads;
   int64_t steps = 1;
   std::unique_ptr<TokenStream> stream;
   BatchSplit split;
