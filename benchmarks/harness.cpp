@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/harness.hpp"
 
+#include "core/standard_streams.hpp"
+
 #include <chrono>
 #include <cstdio>
 
@@ -27,7 +29,7 @@ void print_row(const MeasuredRow& row, const std::string& note) {
               row.name.c_str(), row.workload.value_or("").c_str(), row.dtype.value_or("").c_str(),
               median(row.samples_us), percentile(row.samples_us, 0.9),
               percentile(row.samples_us, 0.0), note.c_str());
-  std::fflush(stdout);
+  flush_stdout();
 }
 
 }  // namespace hashep::bench

@@ -13,6 +13,7 @@
 #include "core/error.hpp"
 #include "core/exit_code.hpp"
 #include "core/result_json.hpp"
+#include "core/standard_streams.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -66,10 +67,13 @@ int run_with_mpi(const std::vector<std::string>& args, int argc, char** argv) {
 }
 
 int run(int argc, char** argv) {
+  secure_standard_streams();
   const std::vector<std::string> args(argv + 1, argv + argc);
   try {
     if (runs_on_ranks(args)) return run_with_mpi(args, argc, argv);
-    return run_here(args, argc, argv);
+    const int code = run_here(args, argc, argv);
+    flush_stdout();
+    return code;
   } catch (const InputError& error) {
     print_error(kProgram, error.what());
     return kExitBadInput;

@@ -6,6 +6,7 @@
 
 #include "comm/agreement.hpp"
 #include "core/result_json.hpp"
+#include "core/standard_streams.hpp"
 
 namespace hashep::bench {
 
@@ -28,7 +29,7 @@ std::string RankReport::args_text() const {
 void RankReport::print(const std::string& text) const {
   if (comm_.rank() != 0) return;
   std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
+  flush_stdout();
 }
 
 void RankReport::finish(nlohmann::ordered_json results, int64_t wrong,

@@ -12,11 +12,13 @@
 #include "benchmarks/scale_case.hpp"
 #include "benchmarks/scale_table.hpp"
 #include "comm/agreement.hpp"
+#include "comm/core_share.hpp"
 #include "comm/gather.hpp"
-#include "core/narrow.hpp"
 
 namespace hashep::bench {
 namespace {
+
+constexpr double kPartOfCore = 1e-6;  // what rounding may take
 
 nlohmann::ordered_json parts_json(const ScaleParts& parts, const char* gemm) {
   return {{"imbalance", parts.imbalance},
@@ -48,7 +50,11 @@ struct PointResults {
 class ScaleRun {
  public:
   ScaleRun(const ScaleOptions& options, const RankJob& job, const Communicator& comm, Watch& watch)
-      : options_(options), job_(job), comm_(comm), watch_(watch) {
+      : options_(options),
+        job_(job),
+        comm_(comm),
+        watch_(watch),
+        grants_(gather_core_grants(job.topology().node, watch)) {
     agree(comm, watch, [&] { plan_ = plan_scaling(options, comm.size()); });
     for (const int size : plan_.sizes) {
       groups_.push_back(std::make_unique<RankGroup>(comm, job.topology().nodes, watch, size));
@@ -58,8 +64,9 @@ class ScaleRun {
   /// Whether the ranks of a group are more than the cores of their node, as rank 0 sees it.
   bool shares_cores(const RankGroup& group) const {
     if (!group.is_member()) return false;
-    const int64_t threads = group.topology().node.size() * options_.layer.common.threads;
-    return outnumbers_cores(narrow<int>(threads, "threads of a node"));
+    const auto ranks = static_cast<size_t>(group.topology().node.size());
+    const CoreShare share = share_of_cores(std::span(grants_).first(ranks), 0);
+    return share.cores + kPartOfCore < static_cast<double>(options_.layer.common.threads);
   }
 
   void note_shared_cores() const {
@@ -152,6 +159,7 @@ class ScaleRun {
   const RankJob& job_;
   const Communicator& comm_;
   Watch& watch_;
+  std::vector<CoreGrant> grants_;  // of the ranks of this node
   ScalePlan plan_;
   std::vector<std::unique_ptr<RankGroup>> groups_;  // one for each of plan_.sizes
   std::vector<PointResults> results_;               // on members, one for each of plan_.points

@@ -65,11 +65,12 @@ std::vector<Setting> split(const std::string& text) {
 constexpr int64_t kDone = 0;
 constexpr int64_t kBadInput = 1;
 constexpr int64_t kFailed = 2;
+constexpr int64_t kNumOutcomes = 3;
 
 /// The outcome of `work` on this rank, and what went wrong.
-std::pair<int64_t, std::string> run_locally(int rank, const Watch& watch,
-                                            const std::function<void()>& work) {
-  const std::string where = "rank " + std::to_string(rank) + " in " + to_string(watch.position());
+std::pair<int64_t, std::string> run_locally(const Watch& watch, const std::function<void()>& work) {
+  const std::string where =
+      "rank " + std::to_string(watch.rank()) + " in " + to_string(watch.position());
   try {
     work();
     return {kDone, ""};
@@ -97,13 +98,20 @@ std::vector<int64_t> gather_word(const Communicator& comm, Watch& watch, int64_t
 }
 
 void agree(const Communicator& comm, Watch& watch, const std::function<void()>& work) {
-  const auto [outcome, failure] = run_locally(comm.rank(), watch, work);
-  const std::vector<int64_t> outcomes = gather_word(comm, watch, outcome);
-  for (int rank = 0; rank < comm.size(); ++rank) {
-    const int64_t of_rank = outcomes[static_cast<size_t>(rank)];
+  const auto [outcome, failure] = run_locally(watch, work);
+  const std::vector<int64_t> words =
+      gather_word(comm, watch, watch.rank() * kNumOutcomes + outcome);
+  for (int place = 0; place < comm.size(); ++place) {
+    const int64_t of_rank = words[static_cast<size_t>(place)] % kNumOutcomes;
     if (of_rank == kDone) continue;
-    const bool is_reporter = rank == comm.rank();
+    const auto rank = static_cast<int>(words[static_cast<size_t>(place)] / kNumOutcomes);
+    const bool is_reporter = rank == watch.rank();
     const std::string text = is_reporter ? failure : "rank " + std::to_string(rank) + " failed";
+    if (comm.size() < watch.size()) {
+      if (!is_reporter) throw ReportedByPeer(rank);
+      if (of_rank == kBadInput) throw InputError(text);
+      throw RunError(text);
+    }
     if (of_rank == kBadInput) throw CollectiveInputError(text, is_reporter);
     throw CollectiveRunError(text, is_reporter);
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "comm/met_by_all.hpp"
 #include "comm/watch.hpp"
 
 namespace hashep {
@@ -14,14 +15,14 @@ namespace hashep {
 /// Bad input that all ranks know of, though perhaps one alone has met it. Thrown on all ranks
 /// alike, so that none waits for one that has left; `is_reporter` says whether this rank prints
 /// (the lowest one that failed), the text being that rank's own.
-class CollectiveInputError : public InputError, public ReporterKnown {
+class CollectiveInputError : public InputError, public ReporterKnown, public MetByAll {
  public:
   CollectiveInputError(const std::string& text, bool is_reporter)
       : InputError(text), ReporterKnown(is_reporter) {}
 };
 
 /// A failure while running that all ranks know of, in the same way.
-class CollectiveRunError : public RunError, public ReporterKnown {
+class CollectiveRunError : public RunError, public ReporterKnown, public MetByAll {
  public:
   CollectiveRunError(const std::string& text, bool is_reporter)
       : RunError(text), ReporterKnown(is_reporter) {}
@@ -29,7 +30,9 @@ class CollectiveRunError : public RunError, public ReporterKnown {
 
 /// Runs `work` on each rank; where it fails on any, throws on all, so that no rank goes on to wait
 /// for one that has left: CollectiveInputError where the lowest rank that failed threw InputError,
-/// else CollectiveRunError. Errors of which the reporter is known pass as they are. Collective.
+/// else CollectiveRunError. Errors of which the reporter is known pass as they are. Where `comm` is
+/// a part of the ranks of `watch`, the others know nothing of it: the lowest rank that failed then
+/// throws InputError or RunError, which it is to report, and the rest ReportedByPeer. Collective.
 void agree(const Communicator& comm, Watch& watch, const std::function<void()>& work);
 
 /// One int64 of each rank on all ranks, in rank order. Collective.

@@ -2,10 +2,10 @@
 #include "comm/communicator.hpp"
 
 #include <array>
-#include <exception>
 #include <string_view>
 #include <utility>
 
+#include "comm/met_by_all.hpp"
 #include "core/error.hpp"
 #include "core/narrow.hpp"
 
@@ -94,10 +94,8 @@ void Communicator::read_place() {
 }
 
 Communicator::~Communicator() {
-  // Freeing is collective: while an error unwinds this rank, others may never come to it.
-  if (comm_ != MPI_COMM_NULL && std::uncaught_exceptions() == 0 && mpi_is_up()) {
-    MPI_Comm_free(&comm_);
-  }
+  // Freeing is collective: while an error unwinds this rank alone, others may never come to it.
+  if (comm_ != MPI_COMM_NULL && !unwinds_alone() && mpi_is_up()) MPI_Comm_free(&comm_);
 }
 
 Communicator::Communicator(Communicator&& other) noexcept

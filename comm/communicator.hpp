@@ -30,7 +30,8 @@ class MpiSession {
 };
 
 /// Owns a duplicate of a communicator, with MPI_ERRORS_RETURN. Making and dropping one is
-/// collective over its ranks.
+/// collective over its ranks; while an error unwinds this rank that others may not have met
+/// (MetByAll), it is not freed.
 class Communicator {
  public:
   explicit Communicator(MPI_Comm parent);
@@ -45,6 +46,9 @@ class Communicator {
   MPI_Comm get() const { return comm_; }
   int rank() const { return rank_; }
   int size() const { return size_; }
+
+  /// Leaves it to MPI, which still works on something there.
+  void abandon() noexcept { comm_ = MPI_COMM_NULL; }
 
  private:
   Communicator() = default;

@@ -2,7 +2,9 @@
 #include "comm/count_exchange.hpp"
 
 #include <algorithm>
+#include <exception>
 
+#include "comm/met_by_all.hpp"
 #include "core/narrow.hpp"
 
 namespace hashep {
@@ -15,11 +17,20 @@ CountExchange::CountExchange(const Communicator& comm, int64_t words)
       gathered_(std::make_unique<int64_t[]>(static_cast<size_t>(gathered_words_))) {}
 
 CountExchange::~CountExchange() {
-  if (watch_ != nullptr) watch_->forget(request_);
+  if (watch_ == nullptr) return;
+  watch_->forget(request_);
+  if (request_ != MPI_REQUEST_NULL && !unwinds_alone() && mpi_is_up()) {
+    try {
+      watch_->wait(request_);
+    } catch (const std::exception&) {
+      // A rank is missing, which whoever waits for it next will say.
+    }
+  }
   if (request_ == MPI_REQUEST_NULL) return;
   // A collective cannot be cancelled, and MPI goes on reading and writing where it was told to.
   mine_.release();
   gathered_.release();
+  comm_.abandon();
 }
 
 void CountExchange::start(std::span<const int64_t> mine, Watch& watch) {

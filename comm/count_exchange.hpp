@@ -19,7 +19,8 @@ class CountExchange {
  public:
   /// Collective (duplicates `comm`). `words`: integers each rank contributes.
   CountExchange(const Communicator& comm, int64_t words);
-  /// May be pending, as where an error ends a job: MPI keeps the buffers then.
+  /// May be pending: it is completed where all ranks come here, which is where no error unwinds
+  /// them, or one that all have met; else buffers and communicator are left to MPI.
   ~CountExchange();
   CountExchange(const CountExchange&) = delete;  // MPI and the watch know where it is
   CountExchange& operator=(const CountExchange&) = delete;

@@ -17,6 +17,20 @@ void reduce(const Communicator& comm, Watch& watch, T* values, size_t count, MPI
   watch.wait(request);
 }
 
+template <typename T>
+std::vector<T> gather(const Communicator& comm, Watch& watch, std::span<const T> values,
+                      MPI_Datatype type) {
+  std::vector<T> all(values.size() * static_cast<size_t>(comm.size()));
+  const int count = narrow<int>(std::ssize(values), "number of values to gather");
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(
+      MPI_Iallgather(values.data(), count, type, all.data(), count, type, comm.get(), &request),
+      "MPI_Iallgather");
+  watch.count_collective();
+  watch.wait(request);
+  return all;
+}
+
 }  // namespace
 
 std::vector<double> reduce_max(const Communicator& comm, Watch& watch, std::vector<double> values) {
@@ -41,15 +55,12 @@ int64_t reduce_max(const Communicator& comm, Watch& watch, int64_t value) {
 
 std::vector<double> gather_values(const Communicator& comm, Watch& watch,
                                   std::span<const double> values) {
-  std::vector<double> all(values.size() * static_cast<size_t>(comm.size()));
-  const int count = narrow<int>(std::ssize(values), "number of values to gather");
-  MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Iallgather(values.data(), count, MPI_DOUBLE, all.data(), count, MPI_DOUBLE,
-                           comm.get(), &request),
-            "MPI_Iallgather");
-  watch.count_collective();
-  watch.wait(request);
-  return all;
+  return gather(comm, watch, values, MPI_DOUBLE);
+}
+
+std::vector<int64_t> gather_words(const Communicator& comm, Watch& watch,
+                                  std::span<const int64_t> words) {
+  return gather(comm, watch, words, MPI_INT64_T);
 }
 
 std::vector<std::string> gather_texts(const Communicator& comm, Watch& watch,

@@ -22,6 +22,8 @@ int64_t reduce_max(const Communicator& comm, Watch& watch, int64_t value);
 /// All ranks pass the same length. Collective.
 std::vector<double> gather_values(const Communicator& comm, Watch& watch,
                                   std::span<const double> values);
+std::vector<int64_t> gather_words(const Communicator& comm, Watch& watch,
+                                  std::span<const int64_t> words);
 
 /// The texts of all ranks in rank order on rank 0, nothing elsewhere. Collective.
 std::vector<std::string> gather_texts(const Communicator& comm, Watch& watch,

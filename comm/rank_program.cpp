@@ -17,6 +17,7 @@
 #include "comm/launcher_rank.hpp"
 #include "comm/stand_by.hpp"
 #include "core/exit_code.hpp"
+#include "core/standard_streams.hpp"
 
 namespace hashep {
 namespace {
@@ -106,12 +107,15 @@ class Runner {
     // A rank that has answered --help leaves the others waiting.
     require_same_settings(comm, watch,
                           {{"--help or --version", deadline_ ? "not given" : "given"}});
-    if (!deadline_) return kExitSuccess;
+    if (!deadline_) {
+      agree(comm, watch, flush_stdout);
+      return kExitSuccess;
+    }
     agree(comm, watch, [&] { require_launcher_agrees(comm); });
     try {
       program_.work(comm, watch);
       watch.at({Phase::finish, -1, -1});
-      watch.barrier();
+      agree(comm, watch, flush_stdout);
       stand_by_.enter("MPI_Finalize");
       return kExitSuccess;
     } catch (const CollectiveInputError&) {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/topology.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -61,11 +59,6 @@ Topology topology_by_label(const Communicator& comm, Watch& watch, int label) {
   watch.barrier();
   return with_node(comm, watch,
                    guarded(watch, [&] { return Communicator::of_label(comm, label); }));
-}
-
-bool outnumbers_cores(int ranks_on_node) {
-  const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  return cores > 0 && ranks_on_node > cores;
 }
 
 }  // namespace hashep

@@ -21,8 +21,4 @@ Topology find_topology(const Communicator& comm, Watch& watch);
 /// make a node; they must share memory. Collective.
 Topology topology_by_label(const Communicator& comm, Watch& watch, int label);
 
-/// Whether the ranks of this node outnumber its cores, so that one that waits keeps another from
-/// running.
-bool outnumbers_cores(int ranks_on_node);
-
 }  // namespace hashep

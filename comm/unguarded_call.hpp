@@ -9,7 +9,7 @@
 
 namespace hashep {
 
-/// Stands by a collective call of MPI that cannot be polled, such as the making of a window: where
+/// Stands by a call that cannot be polled, such as NCCL giving memory back: where
 /// it has not returned within the Watch's deadline, or a stop signal has come meanwhile, a thread
 /// prints one line and ends the process, which ends the job. The thread calls nothing of MPI.
 class UnguardedCall {

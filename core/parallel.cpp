@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "core/granted_cores.hpp"
+
 namespace hashep {
 
 void parallel_for(int threads, int64_t count, const std::function<void(int64_t)>& body) {
@@ -25,7 +27,7 @@ void parallel_for(int threads, int64_t count, const std::function<void(int64_t)>
       }
     }
   };
-  const int64_t wanted = threads > 0 ? threads : std::thread::hardware_concurrency();
+  const int64_t wanted = threads > 0 ? threads : own_cores().threads();
   std::vector<std::jthread> helpers;
   for (int64_t t = 1; t < std::min(wanted, count); ++t) helpers.emplace_back(work);
   work();

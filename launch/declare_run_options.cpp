@@ -103,7 +103,10 @@ void declare_execution(CLI::App& app, RunOptions& options) {
       ->group(group);
   app.add_option("--residual", options.residual, "on: x <- x + layer(x); off: x <- layer(x)")
       ->group(group);
-  add_count(app, "--threads", options.threads, "Threads of a rank; 0: cores / ranks on the node");
+  add_count(
+      app, "--threads", options.threads,
+      "Threads of a rank; 0: OMP_NUM_THREADS, else its share of the cores that the ranks of its "
+      "node were granted");
   app.get_option("--threads")->group(group);
   app.add_option("--gemm-library", options.gemm_library,
                  "GEMMs on CPUs: onednn, xsmm (LIBXSMM), or auto (xsmm where there is AVX2 and no "

@@ -2,11 +2,12 @@
 #include <cstdio>
 #include <string_view>
 
-#include "core/exit_code.hpp"
 #include "core/result_json.hpp"
+#include "core/standard_streams.hpp"
 #include "launch/placement_command.hpp"
 #include "launch/plan_command.hpp"
 #include "launch/run_command.hpp"
+#include "launch/single_process.hpp"
 #include "launch/table_command.hpp"
 
 namespace {
@@ -42,18 +43,17 @@ constexpr const char* kHelp =
 }  // namespace
 
 int main(int argc, char** argv) {
+  hashep::secure_standard_streams();
   const std::string_view command = argc > 1 ? argv[1] : "--help";
   if (command == "run") return hashep::run_command(argc, argv);
   if (command == "table") return hashep::table_command(argc, argv);
   if (command == "plan") return hashep::plan_command(argc, argv);
   if (command == "placement") return hashep::placement_command(argc, argv);
   if (command == "--version") {
-    std::printf("%s\n", hashep::version_text().c_str());
-    return hashep::kExitSuccess;
+    return hashep::run_single_process([] { std::printf("%s\n", hashep::version_text().c_str()); });
   }
   if (command == "--help" || command == "-h" || command == "help") {
-    std::fputs(kHelp, stdout);
-    return hashep::kExitSuccess;
+    return hashep::run_single_process([] { std::fputs(kHelp, stdout); });
   }
   return hashep::unknown_command(argc, argv);
 }

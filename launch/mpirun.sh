@@ -99,8 +99,9 @@ open_mpi() {
   if [ "$(id -u)" = 0 ]; then
     environment+=(OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1)
   fi
-  # Ranks that spin while they outnumber the cores wait for scheduler ticks of milliseconds.
-  if [ "$on_a_node" -gt "$(nproc)" ]; then
+  # Ranks that spin while they outnumber the cores wait for scheduler ticks of milliseconds. nproc
+  # would tell OMP_NUM_THREADS where that is set.
+  if [ "$on_a_node" -gt "$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)" ]; then
     environment+=(OMPI_MCA_mpi_yield_when_idle=1)
   fi
   command=("$mpirun")

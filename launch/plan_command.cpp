@@ -10,6 +10,7 @@
 #include "core/error.hpp"
 #include "core/narrow.hpp"
 #include "core/result_json.hpp"
+#include "core/standard_streams.hpp"
 #include "core/units.hpp"
 #include "launch/cores.hpp"
 #include "launch/plan_options.hpp"
@@ -28,8 +29,7 @@ class Planner {
   Planner(const CLI::App& app, const PlanCommandOptions& options)
       : options_(options),
         source_(open_static_routing(app, options.routing)),
-        threads_(options.threads > 0 ? narrow<int>(options.threads, "--threads")
-                                     : default_threads(1)) {
+        threads_(choose_threads(options.threads, own_cores())) {
     routing_.routers = std::move(source_.routers);
     routing_.node_reduce = options.node_reduce;
   }
@@ -42,6 +42,8 @@ class Planner {
     if (path.empty()) return "";
     return repetition_note(*source_.stream, path, ranks * options_.tokens_per_rank);
   }
+
+  const ThreadChoice& threads() const { return threads_; }
 
   /// Of all batches of a job of so many ranks.
   double bound(int64_t ranks) const {
@@ -73,7 +75,7 @@ class Planner {
                           .exchange = messages ? Exchange::messages : Exchange::shared_memory,
                           .plan_depth = narrow<int>(options_.plan_depth, "--plan-depth"),
                           .traffic = job.traffic_unit,
-                          .threads = threads_});
+                          .threads = threads_.threads});
     job.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return job;
   }
@@ -92,7 +94,7 @@ class Planner {
 
   const PlanCommandOptions& options_;
   StaticRouting source_;
-  int threads_;
+  ThreadChoice threads_;
   StackRouting routing_;
 };
 
@@ -122,7 +124,7 @@ void plan_jobs(int argc, char** argv) {
       PlannedJob job = planner.plan(ranks, ranks_per_node);
       job.bound = bound;
       std::fputs(plan_table_line(job).c_str(), stdout);
-      std::fflush(stdout);
+      flush_stdout();
       rows.push_back(plan_row(job, options, planner.config()));
       if (!options.traffic.empty()) matrices += "\n" + traffic_text(job, options.steps);
       if (csv) csv->write(traffic_csv(job, options.steps));
@@ -132,14 +134,17 @@ void plan_jobs(int argc, char** argv) {
       planner.note(*std::max_element(options.ranks.begin(), options.ranks.end()));
   double seconds = 0.0;
   for (const auto& row : rows) seconds += row["seconds"].get<double>();
-  std::printf("%s%s%splanned in %.1f s, peak memory %s\n", matrices.c_str(),
+  std::printf("%s%s%splanned in %.1f s, peak memory %s, threads %d (%s)\n", matrices.c_str(),
               note.empty() ? "" : "note: ", note.empty() ? "" : (note + "\n").c_str(), seconds,
-              format_bytes(peak_rss_bytes()).c_str());
+              format_bytes(peak_rss_bytes()).c_str(), planner.threads().threads,
+              planner.threads().why.c_str());
   if (csv) csv->commit();
   if (!json) return;
   const std::vector<std::string> args(argv + 1, argv + argc);
   nlohmann::ordered_json document =
       result_document({"hashep plan", args, 1, std::nullopt, std::nullopt}, std::move(rows));
+  document["threads"] = planner.threads().threads;
+  document["threads_why"] = planner.threads().why;
   document["peak_rss_bytes"] = peak_rss_bytes();
   json->write(document.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
               "\n");

@@ -48,7 +48,7 @@ void declare_plan_options(CLI::App& app, PlanCommandOptions& options) {
             "Batches planned ahead while one computes")
       ->group(job);
   add_count(app, "--threads", options.threads, {.least = 0, .most = 4096},
-            "Threads of this command; 0: its cores");
+            "Threads of this command; 0: OMP_NUM_THREADS, else the cores it was granted");
   app.add_option("--traffic", options.traffic,
                  "Show who sends how much to whom: between ranks, or between nodes")
       ->check(CLI::IsMember({"rank", "node"}))

@@ -26,7 +26,7 @@ struct PlanCommandOptions {
   std::string transport = "auto";
   bool node_reduce = false;
   int64_t plan_depth = 1;
-  int64_t threads = 0;  // 0: the cores of this process
+  int64_t threads = 0;  // 0: choose_threads
   std::string traffic;  // rank, node, or empty
   std::string json;
   std::string csv;

@@ -13,6 +13,7 @@
 #include "comm/plan/plan_stats.hpp"
 #include "comm/rank_program.hpp"
 #include "core/narrow.hpp"
+#include "core/standard_streams.hpp"
 #include "launch/binding_report.hpp"
 #include "launch/chrome_trace.hpp"
 #include "launch/cores.hpp"
@@ -73,10 +74,11 @@ class Job {
     nodes << setup_.topology->nodes;
     std::printf("hashep %s: %d rank%s x %d thread%s, %s, transport %s%s, %s\n",
                 std::string(version()).c_str(), comm_.size(), comm_.size() == 1 ? "" : "s",
-                setup_.threads, setup_.threads == 1 ? "" : "s", nodes.str().c_str(),
+                setup_.threads.threads, setup_.threads.threads == 1 ? "" : "s", nodes.str().c_str(),
                 std::string(setup_.runner->transport()).c_str(),
                 options_.transport == "auto" ? " (auto)" : "",
                 std::string(setup_.runner->implementation()).c_str());
+    std::printf("threads: %d a rank (%s)\n", setup_.threads.threads, setup_.threads.why.c_str());
     if (const auto gpu = setup_.runner->gpu()) std::printf("device: %s\n", gpu->c_str());
     std::fputs(binding_lines(setup_.device.bindings).c_str(), stdout);
     if (!setup_.device.choice.why_cpu.empty()) {
@@ -97,7 +99,7 @@ class Job {
     const std::string note =
         path.empty() ? "" : repetition_note(*setup_.stream, path, setup_.split.batch_tokens);
     if (!note.empty()) std::printf("note: %s\n", note.c_str());
-    std::fflush(stdout);
+    flush_stdout();
   }
 
   void run_steps() {
@@ -141,7 +143,6 @@ class Job {
       setup_.json->commit();
     }
     std::fputs(result_table(result).c_str(), stdout);
-    std::fflush(stdout);
   }
 
  private:
@@ -257,7 +258,7 @@ class Job {
                      .ranks = comm_.size(),
                      .gpu = setup_.runner->gpu(),
                      .mpi = MpiSession::library_version()},
-            .threads_per_rank = setup_.threads,
+            .threads = setup_.threads,
             .implementation = std::string(setup_.runner->implementation()),
             .bindings = setup_.device.bindings,
             .model = setup_.model};

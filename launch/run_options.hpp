@@ -58,7 +58,7 @@ struct RunOptions {
   bool node_reduce = false;
   std::string overlap = "on";
   std::string residual = "on";
-  int64_t threads = 0;  // 0: cores of the node / ranks on the node
+  int64_t threads = 0;  // 0: choose_threads
   std::string gemm_library = "auto";
   double deadline = 120.0;         // seconds
   double setup_deadline = 3600.0;  // seconds

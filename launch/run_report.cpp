@@ -139,7 +139,8 @@ std::string result_json(const RunResult& result, const RunDescription& descripti
     rows.push_back(phases[row.name]);
   }
   nlohmann::ordered_json document = result_document(description.head, std::move(rows));
-  document["threads_per_rank"] = description.threads_per_rank;
+  document["threads_per_rank"] = description.threads.threads;
+  document["threads_why"] = description.threads.why;
   document["implementation"] = description.implementation;
   if (!description.bindings.empty()) document["binding"] = binding_json(description.bindings);
   document["model"] = model_json(description.model);

@@ -9,6 +9,7 @@
 #include "comm/communicator.hpp"
 #include "comm/watch.hpp"
 #include "core/result_json.hpp"
+#include "launch/cores.hpp"
 #include "launch/gpu_binding.hpp"
 #include "launch/model_report.hpp"
 #include "runtime/exec/phase_log.hpp"
@@ -53,7 +54,7 @@ struct RunStats {
 struct RunDescription {
   MeasuredRow row;  // name and samples to be filled
   ResultHead head;
-  int threads_per_rank = 1;
+  ThreadChoice threads;              // of rank 0
   std::string implementation;        // of the experts
   std::vector<GpuBinding> bindings;  // of all ranks, on rank 0, where they are on GPUs
   ModelReport model;

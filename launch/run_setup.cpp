@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
+#include "comm/core_share.hpp"
 #include "core/narrow.hpp"
 #include "core/quote.hpp"
-#include "launch/cores.hpp"
 #include "launch/hidden_states.hpp"
 #include "runtime/exec/host_stack_runner.hpp"
 #include "runtime/model/model_folder.hpp"
@@ -137,14 +137,15 @@ void read_hidden_states(const RunOptions& options, Watch& watch, RunSetup& setup
 /// Collective.
 void make_host_stack(const RunOptions& options, const Communicator& comm, Watch& watch,
                      RunSetup& setup) {
-  auto transport = make_transport(options.transport, comm, *setup.topology, watch, setup.threads);
+  auto transport =
+      make_transport(options.transport, comm, *setup.topology, watch, setup.threads.threads);
   if (transport->name() == "hier") {
     setup.routing.nodes = setup.topology->nodes;
     setup.routing.node_reduce = options.node_reduce;
   }
   agree(comm, watch, [&] {
     const ExecOptions exec{.dtype = setup.dtype,
-                           .threads = setup.threads,
+                           .threads = setup.threads.threads,
                            .overlap = options.overlap == "on",
                            .check_finite = options.check,
                            .watch = &watch,
@@ -200,9 +201,7 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
 
   // Before threads are made, and before they are counted.
   setup.device = set_up_device(options, comm, *setup.topology, watch);
-  const auto local_size = static_cast<int>(nodes.ranks_of(nodes.node_of(comm.rank())).size());
-  setup.threads =
-      options.threads > 0 ? narrow<int>(options.threads, "--threads") : default_threads(local_size);
+  setup.threads = choose_threads(options.threads, find_core_share(setup.topology->node, watch));
   agree(comm, watch, [&] {
     if (setup.device.choice.name == "cpu") resolve_transport(options.transport, nodes);
   });

@@ -9,6 +9,7 @@
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
 #include "core/atomic_file.hpp"
+#include "launch/cores.hpp"
 #include "launch/device_setup.hpp"
 #include "launch/model_report.hpp"
 #include "launch/run_options.hpp"
@@ -22,7 +23,7 @@ struct RunSetup {
   ModelReport model;
   DType dtype = DType::f32;
   bool residual = true;
-  int threads = 1;
+  ThreadChoice threads;
   int64_t steps = 1;
   std::unique_ptr<TokenStream> stream;
   BatchSplit split;

@@ -8,6 +8,7 @@
 #include "core/error.hpp"
 #include "core/exit_code.hpp"
 #include "core/result_json.hpp"
+#include "core/standard_streams.hpp"
 
 namespace hashep {
 namespace {
@@ -40,6 +41,7 @@ bool parse_options(CLI::App& app, int argc, char** argv, int first) {
 int run_single_process(const std::function<void()>& command) {
   try {
     command();
+    flush_stdout();
     return kExitSuccess;
   } catch (const InputError& error) {
     print_error(kProgram, error.what());

@@ -12,7 +12,7 @@ namespace hashep {
 bool parse_options(CLI::App& app, int argc, char** argv, int first);
 
 /// Runs a command of one process, with no MPI, and returns its exit code (core/exit_code): an error
-/// makes one line on stderr.
+/// makes one line on stderr, what did not get to stdout being one.
 int run_single_process(const std::function<void()>& command);
 
 }  // namespace hashep

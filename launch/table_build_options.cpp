@@ -56,7 +56,8 @@ void declare(CLI::App& app, TableBuildOptions& options, Words& words) {
                  "Embeddings [vocab_size, d] of the ids (.safetensors, .npy) for clustered and "
                  "dispersed")
       ->type_name("FILE");
-  add_count(app, "--threads", options.threads, "Threads of clustering; 0: the machine's");
+  add_count(app, "--threads", options.threads,
+            "Threads of clustering; 0: OMP_NUM_THREADS, else the cores it was granted");
   add_count(app, "--seed", options.seed, "Layer N is made from seed + N");
   app.add_option("--dtype", words.dtype, "Of the table's entries: i32 or i64");
   app.add_option("--output", options.output, "The table file (.safetensors)")->type_name("FILE");

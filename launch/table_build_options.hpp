@@ -25,7 +25,7 @@ struct TableBuildOptions {
   std::string placement = "contiguous";  // or a placement file, *.json
   double spread = 0.0;                   // limit of spread_counts; 0: no spread rows
   std::string embeddings;
-  int64_t threads = 0;  // 0: the machine's
+  int64_t threads = 0;  // 0: choose_threads
   int64_t seed = 0;
   DType dtype = DType::i32;  // of the table's entries
   std::string output;

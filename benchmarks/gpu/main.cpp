@@ -15,6 +15,7 @@
 #include "core/cuda/device.hpp"
 #include "core/error.hpp"
 #include "core/exit_code.hpp"
+#include "core/standard_streams.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -112,10 +113,11 @@ int64_t measure(const Options& options, const std::vector<std::string>& args) {
 }
 
 int run(int argc, char** argv) {
+  secure_standard_streams();
   try {
     const std::optional<Options> options = parse(argc, argv);
-    if (!options) return kExitSuccess;
-    const int64_t wrong = measure(*options, {argv + 1, argv + argc});
+    const int64_t wrong = options ? measure(*options, {argv + 1, argv + argc}) : 0;
+    flush_stdout();
     if (wrong == 0) return kExitSuccess;
     print_error(kProgram, std::to_string(wrong) + " wrong: see the rows above");
     return kExitFailure;

@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "benchmarks/model/fit_profile.hpp"
 #include "benchmarks/model/json_fields.hpp"
 #include "benchmarks/model/published.hpp"
 #include "core/error.hpp"
+#include "core/granted_cores.hpp"
 #include "core/result_json.hpp"
 #include "core/strict_json.hpp"
 
@@ -65,7 +65,7 @@ nlohmann::ordered_json run_check(const CheckOptions& options) {
 
 nlohmann::ordered_json run_predict(const PredictOptions& options) {
   const MachineProfile profile = load_profile(options.machine);
-  const auto threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int threads = own_cores().threads();
   const std::vector<Prediction> predictions = predict(options, profile, threads);
   print(prediction_table(predictions, profile));
   return prediction_rows(predictions, options, profile);

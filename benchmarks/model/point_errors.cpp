@@ -4,10 +4,10 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <thread>
 
 #include "benchmarks/model/layer_cost.hpp"
 #include "core/error.hpp"
+#include "core/granted_cores.hpp"
 #include "core/result_json.hpp"
 
 namespace hashep::bench {
@@ -69,8 +69,7 @@ const JobCache::Job& JobCache::of(const MeasuredPoint& point) {
   std::unique_ptr<Job>& job = jobs_[key];
   if (!job) {
     RoutedJob routed = routed_job(point);
-    JobFlows flows =
-        routed.count_flows(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+    JobFlows flows = routed.count_flows(own_cores().threads());
     job = std::make_unique<Job>(Job{std::move(routed), std::move(flows)});
   }
   return *job;

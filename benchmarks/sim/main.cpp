@@ -7,6 +7,7 @@
 #include "core/error.hpp"
 #include "core/exit_code.hpp"
 #include "core/result_json.hpp"
+#include "core/standard_streams.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -20,7 +21,10 @@ int run(int argc, char** argv) {
   try {
     const std::vector<std::string> args(argv + 1, argv + argc);
     const std::optional<SimOptions> options = parse_sim_options(argc, argv, speaks);
-    if (!options) return kExitSuccess;
+    if (!options) {
+      flush_stdout();
+      return kExitSuccess;
+    }
     Watch watch(world, kDeadline, nullptr);
     nlohmann::ordered_json rows = simulate(*options, world, watch);
     if (speaks && !options->json_path.empty()) {
@@ -28,6 +32,7 @@ int run(int argc, char** argv) {
                                                         MpiSession::library_version()},
                                                        std::move(rows)));
     }
+    flush_stdout();
     return kExitSuccess;
   } catch (const InputError& error) {  // the same on all ranks
     if (speaks) print_error(kProgram, error.what());

@@ -26,7 +26,7 @@ HierTransport::HierTransport(const Communicator& comm, const Topology& topology,
       watch_(watch),
       threads_(threads),
       flags_(topology.node, topology.nodes.ranks_of(topology.nodes.node_of(comm.rank())), watch),
-      rows_(topology.node, topology.nodes, comm.rank(), flags_, watch),
+      rows_(topology.node, topology.nodes, comm.rank(), watch),
       outbound_(comm_),
       inbound_(comm_, rows_) {}
 

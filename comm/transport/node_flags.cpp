@@ -3,11 +3,12 @@
 
 #include <new>
 
-#include "comm/topology.hpp"
+#include "comm/core_share.hpp"
 
 namespace hashep {
 namespace {
 
+constexpr double kWholeCore = 1.0 - 1e-6;  // but for roundings
 constexpr int kSpins = 20000;  // some 50 us: longer than ranks of a small exchange are apart
 
 const char* what_is_missing(Mark mark) {
@@ -24,19 +25,25 @@ const char* what_is_missing(Mark mark) {
   return " to fetch its results";
 }
 
+/// Whether a rank that waits keeps another from running.
+bool shares_cores(const Communicator& node, Watch& watch) {
+  return node.size() > 1 && find_core_share(node, watch).cores < kWholeCore;
+}
+
 }  // namespace
 
 NodeFlags::NodeFlags(const Communicator& node, std::span<const int32_t> ranks, Watch& watch)
-    : window_(node, static_cast<int64_t>(sizeof(Slot)) * (node.size() * kNumMarks + 1)),
+    : window_(node, watch, static_cast<int64_t>(sizeof(Slot)) * node.size() * kNumMarks),
       ranks_(ranks.begin(), ranks.end()),
       watch_(watch),
       node_rank_(node.rank()),
-      spins_(outnumbers_cores(node.size()) ? 1 : kSpins) {
+      spins_(shares_cores(node, watch) ? 1 : kSpins) {
+  constexpr auto kOwnBytes = static_cast<int64_t>(sizeof(Slot)) * kNumMarks;
+  window_.reserve(node, watch, {node_rank_ * kOwnBytes, (node_rank_ + 1) * kOwnBytes});
   for (int mark = 0; mark < kNumMarks; ++mark) {
     new (&slot(node_rank_, static_cast<Mark>(mark))) std::atomic<int64_t>(0);
   }
-  if (node.rank() == 0) new (&reported()) std::atomic<int64_t>(0);
-  watch.barrier();
+  watch.barrier(node);
 }
 
 size_t NodeFlags::first_missing(Mark mark, int64_t number, size_t next) const {

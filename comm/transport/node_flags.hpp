@@ -48,8 +48,6 @@ class NodeFlags {
   bool holds(Mark mark, int64_t number) const {
     return first_missing(mark, number, 0) == ranks_.size();
   }
-  /// Of the ranks of the node that ask, true for the first alone: it tells what went wrong.
-  bool is_first_to_report() const { return reported().exchange(1) == 0; }
 
   /// The first rank where it does not, for errors: ", waiting for rank 3's rows".
   std::string missing(Mark mark, int64_t number) const;
@@ -59,12 +57,6 @@ class NodeFlags {
     std::atomic<int64_t> number;
   };
   static_assert(std::atomic<int64_t>::is_always_lock_free);
-
-  /// After the slots of all ranks.
-  std::atomic<int64_t>& reported() const {
-    auto* slots = reinterpret_cast<Slot*>(window_.data());
-    return slots[static_cast<int>(ranks_.size()) * kNumMarks].number;
-  }
 
   std::atomic<int64_t>& slot(int node_rank, Mark mark) const {
     auto* slots = reinterpret_cast<Slot*>(window_.data());

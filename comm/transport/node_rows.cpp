@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "comm/unguarded_call.hpp"
 #include "kernels/stream_copy.hpp"
 
 namespace hashep {
@@ -13,12 +12,10 @@ constexpr int64_t kLine = 64;  // bytes: rows of two ranks never share a cache l
 
 }  // namespace
 
-NodeRows::NodeRows(const Communicator& node, const NodeMap& nodes, int ep_rank,
-                   const NodeFlags& flags, Watch& watch)
+NodeRows::NodeRows(const Communicator& node, const NodeMap& nodes, int ep_rank, Watch& watch)
     : node_(node),
       nodes_(nodes),
       ranks_(nodes.ranks_of(nodes.node_of(ep_rank))),
-      flags_(flags),
       watch_(watch),
       used_(ranks_.size(), 0),
       capacity_(ranks_.size(), 0),
@@ -27,17 +24,32 @@ NodeRows::NodeRows(const Communicator& node, const NodeMap& nodes, int ep_rank,
 void NodeRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) {
   dtype_ = dtype;
   hidden_size_ = hidden_size;
-  bool grows = false;
+  bool grows = false;     // some rank's rows
+  bool outgrows = false;  // what there is room for
   for (const ExchangePlan& plan : plans) {
     for (size_t i = 0; i < ranks_.size(); ++i) {
       const int64_t rows = plan.rank_rows[static_cast<size_t>(ranks_[i])];
       const int64_t bytes = rows * hidden_size * dtype_size(dtype);
       const int64_t needed = (bytes + kLine - 1) / kLine * kLine;
-      used_[i] = std::max(used_[i], needed);
-      grows = grows || needed > capacity_[i];
+      if (needed <= used_[i]) continue;
+      used_[i] = needed;
+      grows = true;
+      outgrows = outgrows || needed > capacity_[i];
     }
   }
   if (!grows) return;
+  try {
+    if (outgrows) make_window();
+    const auto own = static_cast<size_t>(node_.rank());
+    window_.reserve(node_, watch_, {begin_[own], begin_[own] + used_[own]});
+  } catch (...) {
+    used_.assign(used_.size(), 0);  // nothing may be touched
+    capacity_.assign(capacity_.size(), 0);
+    throw;
+  }
+}
+
+void NodeRows::make_window() {
   int64_t total = 0;
   for (size_t i = 0; i < ranks_.size(); ++i) {
     const auto roomy = static_cast<int64_t>(static_cast<double>(used_[i]) * kHeadroom);
@@ -45,11 +57,8 @@ void NodeRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t
     begin_[i] = total;
     total += capacity_[i];
   }
-  watch_.barrier(node_);  // making a window has no deadline: a rank that is missing shows here
-  const UnguardedCall guard(watch_, "making shared memory with the ranks of its node",
-                            [this] { return flags_.is_first_to_report(); });
   window_ = SharedWindow();
-  window_ = SharedWindow(node_, total);
+  window_ = SharedWindow(node_, watch_, total);
 }
 
 std::byte* NodeRows::rows_of(int rank) const {

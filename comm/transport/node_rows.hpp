@@ -10,7 +10,6 @@
 #include "comm/plan/exchange_plan.hpp"
 #include "comm/plan/node_map.hpp"
 #include "comm/shared_window.hpp"
-#include "comm/transport/node_flags.hpp"
 #include "comm/watch.hpp"
 #include "core/tensor_view.hpp"
 #include "kernels/expert_place.hpp"
@@ -21,14 +20,14 @@ namespace hashep {
 /// from their plans how many rows each rank receives, so they agree on sizes without a word.
 class NodeRows {
  public:
-  /// `node`, `nodes`, `flags` and `watch` must outlive this. `ep_rank` is of that node.
-  NodeRows(const Communicator& node, const NodeMap& nodes, int ep_rank, const NodeFlags& flags,
-           Watch& watch);
+  /// `node`, `nodes` and `watch` must outlive this. `ep_rank` is of that node.
+  NodeRows(const Communicator& node, const NodeMap& nodes, int ep_rank, Watch& watch);
 
   /// Makes room for each of these plans: exactly the rows that each rank of the node receives, the
-  /// most of any plan yet. Collective over the node; waits for others only where room is lacking.
-  /// Then address space is taken for kHeadroom times as much, so that this is rare; its pages are
-  /// memory only once rows stand in them.
+  /// most of any plan yet. Collective over the node; waits for others only where some rank receives
+  /// more than ever. Each rank reserves the pages of its own rows, which so are near its cores, as
+  /// its experts read and write them. Address space is taken for kHeadroom times as much, so that
+  /// the window is rarely made anew. Throws as SharedWindow does.
   void reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size);
 
   /// This rank's expert-major rows under a plan.
@@ -54,10 +53,12 @@ class NodeRows {
  private:
   static constexpr double kHeadroom = 1.25;
 
+  /// With room for the rows in use, and headroom.
+  void make_window();
+
   const Communicator& node_;
   const NodeMap& nodes_;
   std::span<const int32_t> ranks_;  // of the node
-  const NodeFlags& flags_;
   Watch& watch_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;

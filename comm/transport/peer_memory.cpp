@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "comm/agreement.hpp"
+#include "comm/met_by_all.hpp"
 #include "core/cuda/device.hpp"
 #include "core/error.hpp"
 
@@ -92,7 +93,7 @@ bool memory_can_be_mapped(const Communicator& node, Watch& watch) {
 }  // namespace
 
 PeerMemory::~PeerMemory() {
-  if (std::uncaught_exceptions() > 0 || !mpi_is_up()) return;
+  if (unwinds_alone() || !mpi_is_up()) return;
   try {
     unmap();
   } catch (const std::exception&) {

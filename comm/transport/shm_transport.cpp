@@ -9,7 +9,7 @@ namespace hashep {
 ShmTransport::ShmTransport(const Topology& topology, int ep_rank, Watch& watch, int threads)
     : threads_(threads),
       flags_(topology.node, topology.nodes.ranks_of(0), watch),
-      rows_(topology.node, topology.nodes, ep_rank, flags_, watch) {}
+      rows_(topology.node, topology.nodes, ep_rank, watch) {}
 
 void ShmTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) {
   rows_.reserve(plans, dtype, hidden_size);

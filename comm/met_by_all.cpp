@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/met_by_all.hpp"
+
+#include <exception>
+
+namespace hashep {
+namespace {
+
+// A destructor cannot ask for the error that unwinds it, but such an error can be counted.
+thread_local int alive = 0;
+
+/// Whether the error of the catch block that this thread is in, if any, is one of them.
+bool handles_one() noexcept {
+  try {
+    if (const std::exception_ptr handled = std::current_exception())
+      std::rethrow_exception(handled);
+  } catch (const MetByAll&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+  return false;
+}
+
+}  // namespace
+
+MetByAll::MetByAll() noexcept {
+  ++alive;
+}
+
+MetByAll::MetByAll(const MetByAll&) noexcept {
+  ++alive;
+}
+
+MetByAll::~MetByAll() {
+  --alive;
+}
+
+bool unwinds_alone() noexcept {
+  if (std::uncaught_exceptions() == 0) return false;
+  // One that has been caught is no reason for what unwinds now.
+  return alive - (handles_one() ? 1 : 0) == 0;
+}
+
+}  // namespace hashep
