@@ -104,8 +104,13 @@ void read_hidden_states(const RunOptions& options, RunSetup& setup) {
   setup.input.reserve(rows.size() * setup.config.hidden_size * dtype_size(setup.dtype));
   if (options.hidden.empty()) {
     make_hidden_states(static_cast<uint64_t>(options.seed), rows, setup.input_rows());
-  } else {
-    load_hidden_states(options.hidden, options.batch_tokens, rows, setup.input_rows());
+    return;
+  }
+  load_hidden_states(options.hidden, options.batch_tokens, rows, setup.input_rows());
+  if (options.check) {
+    require_finite(setup.input_rows(),
+                   options.hidden + ": hidden_states (in " + options.dtype + ")", setup.dtype,
+                   rows.begin);
   }
 }
 

@@ -14,14 +14,17 @@ void read_layer_weights(const ModelConfig& config, int64_t layer,
     if (reading.between) reading.between();
     const LoadedFfn expert = weights.routed_expert(layer, local_experts[i]);
     if (reading.check_finite) {
-      require_finite(expert.weights, where + ", expert " + std::to_string(local_experts[i]));
+      require_finite(expert.weights, where + ", expert " + std::to_string(local_experts[i]),
+                     reading.dtype);
     }
     sink.routed(static_cast<int64_t>(i), expert.weights);
     weights.drop_pages();
   }
   if (config.num_shared_experts > 0) {
     const LoadedFfn shared = weights.shared_experts(layer);
-    if (reading.check_finite) require_finite(shared.weights, where + ", shared experts");
+    if (reading.check_finite) {
+      require_finite(shared.weights, where + ", shared experts", reading.dtype);
+    }
     sink.shared(shared.weights);
     weights.drop_pages();
   }

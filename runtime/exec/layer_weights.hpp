@@ -19,7 +19,8 @@ struct LayerWeightSink {
 
 /// How weights are read.
 struct WeightReading {
-  bool check_finite = false;           // refuse weights that are NaN or infinite
+  bool check_finite = false;           // refuse weights that are NaN or infinite in `dtype`
+  DType dtype = DType::f32;            // that experts compute in
   std::function<void()> between = {};  // called before each expert, to look for stop signals
 };
 
