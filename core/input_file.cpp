@@ -19,17 +19,6 @@ namespace {
   throw InputError(path + ": cannot read: " + reason);
 }
 
-/// A file larger than the machine's memory is refused before memory is taken: where the system
-/// overcommits, taking it would not fail but end the process.
-size_t size_in_memory(const InputFile& file) {
-  const int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * int64_t{sysconf(_SC_PAGESIZE)};
-  if (file.size() > memory) {
-    fail(file.path(), std::to_string(file.size()) + " bytes, more than this machine's memory of " +
-                          std::to_string(memory));
-  }
-  return static_cast<size_t>(file.size());
-}
-
 }  // namespace
 
 InputFile::InputFile(std::string path) : path_(std::move(path)) {
@@ -81,9 +70,19 @@ void InputFile::read(int64_t offset, std::span<std::byte> out) const {
 }
 
 std::vector<std::byte> InputFile::read_all() const {
-  std::vector<std::byte> bytes(size_in_memory(*this));
+  require_memory_for(size_);
+  std::vector<std::byte> bytes(static_cast<size_t>(size_));
   read(0, bytes);
   return bytes;
+}
+
+void InputFile::require_memory_for(int64_t bytes) const {
+  // Where the system overcommits, taking too much would not fail but end the process.
+  const int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * int64_t{sysconf(_SC_PAGESIZE)};
+  if (bytes > memory) {
+    fail(path_, std::to_string(bytes) + " bytes, more than this machine's memory of " +
+                    std::to_string(memory));
+  }
 }
 
 void InputFile::drop_cache() const {
@@ -97,7 +96,8 @@ std::vector<std::byte> read_file(const std::string& path) {
 
 std::string read_text_file(const std::string& path) {
   const InputFile file(path);
-  std::string text(size_in_memory(file), '\0');
+  file.require_memory_for(file.size());
+  std::string text(static_cast<size_t>(file.size()), '\0');
   file.read(0, std::as_writable_bytes(std::span(text)));
   return text;
 }

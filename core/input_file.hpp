@@ -29,6 +29,10 @@ class InputFile {
   /// The whole file. Throws InputError where it is larger than the machine's memory.
   std::vector<std::byte> read_all() const;
 
+  /// Throws InputError where `bytes`, which are to be read into memory at once, are more than the
+  /// machine has.
+  void require_memory_for(int64_t bytes) const;
+
   /// Lets go of the page cache's pages of this file, as far as nobody else uses them: a hint.
   void drop_cache() const;
 

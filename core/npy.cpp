@@ -2,6 +2,7 @@
 #include "core/npy.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <limits>
 #include <optional>
@@ -129,33 +130,49 @@ class HeaderParser {
   const std::string& source_;
 };
 
-/// The length of the part before the header, and of the header.
+constexpr size_t kMaxPreambleBytes = 12;  // before the header: magic, version, length word
+
+/// The lengths of the part before the header, and of the header.
 struct Preamble {
-  size_t offset = 0;
-  uint64_t header_length = 0;
+  size_t bytes = 0;
+  uint64_t header_bytes = 0;
+
+  int64_t data_offset() const { return static_cast<int64_t>(bytes + header_bytes); }
 };
 
-std::optional<Preamble> parse_preamble(std::span<const std::byte> bytes) {
+/// start: the file's first bytes, kMaxPreambleBytes of them or all. Throws InputError where they
+/// are no such file's, or its header does not end in the file.
+Preamble parse_preamble(std::span<const std::byte> start, int64_t file_size,
+                        const std::string& source) {
+  const auto fail = [&](const std::string& reason) {
+    throw InputError(source + ": not a readable .npy file: " + reason);
+  };
   const size_t version_at = kMagic.size();
   const size_t length_at = version_at + 2;
-  if (bytes.size() < length_at + 2 ||
-      !std::equal(kMagic.begin(), kMagic.end(), bytes.begin(),
-                  [](char a, std::byte b) { return static_cast<std::byte>(a) == b; })) {
-    return std::nullopt;
+  const bool has_magic =
+      start.size() >= length_at + 2 &&
+      std::equal(kMagic.begin(), kMagic.end(), start.begin(),
+                 [](char a, std::byte b) { return static_cast<std::byte>(a) == b; });
+  const int major = has_magic ? std::to_integer<int>(start[version_at]) : 0;
+  const size_t bytes = length_at + (major == 1 ? 2 : 4);
+  if (major < 1 || major > 3 || start.size() < bytes) {
+    fail("it does not start as .npy files of version 1, 2 or 3 do");
   }
-  const int major = std::to_integer<int>(bytes[version_at]);
-  if (major == 1) return Preamble{length_at + 2, load<uint16_t>(&bytes[length_at])};
-  if ((major != 2 && major != 3) || bytes.size() < length_at + 4) return std::nullopt;
-  return Preamble{length_at + 4, load<uint32_t>(&bytes[length_at])};
+  const uint64_t header_bytes =
+      major == 1 ? load<uint16_t>(&start[length_at]) : load<uint32_t>(&start[length_at]);
+  if (std::cmp_greater(header_bytes, file_size - static_cast<int64_t>(bytes))) {
+    fail("its header of " + std::to_string(header_bytes) + " bytes is cut off");
+  }
+  return {bytes, header_bytes};
 }
 
 /// Little-endian or single-byte integers and floats; false for all other types.
-bool parse_descr(std::string_view descr, NpyArray& array) {
+bool parse_descr(std::string_view descr, NpyLayout& layout) {
   static constexpr std::string_view kKnown[] = {"|i1", "<i2", "<i4", "<i8", "|u1", "<u2",
                                                 "<u4", "<u8", "<f2", "<f4", "<f8"};
   if (std::find(std::begin(kKnown), std::end(kKnown), descr) == std::end(kKnown)) return false;
-  array.kind = descr[1];
-  array.item_size = descr[2] - '0';
+  layout.kind = descr[1];
+  layout.item_size = descr[2] - '0';
   return true;
 }
 
@@ -166,6 +183,36 @@ int64_t integer_from(const std::byte* place) {
     throw InputError("the integer " + std::to_string(value) + " does not fit 64 signed bits");
   }
   return static_cast<int64_t>(value);
+}
+
+/// Throws InputError naming `source` where the header is not one that can be read, or the file's
+/// data are not as long as its shape.
+NpyLayout parse_layout(std::string_view header_text, int64_t data_offset, int64_t file_size,
+                       const std::string& source) {
+  const auto fail = [&](const std::string& reason) {
+    throw InputError(source + ": not a readable .npy file: " + reason);
+  };
+  const NpyHeader header = HeaderParser(header_text, source).parse();
+  NpyLayout layout;
+  if (!parse_descr(*header.descr, layout)) {
+    fail("element type " + quote(*header.descr) +
+         " is not supported (little-endian integers and floats are)");
+  }
+  layout.shape = *header.shape;
+  if (*header.fortran_order && layout.shape.size() > 1) {
+    fail("fortran_order is not supported (numpy.ascontiguousarray makes C order)");
+  }
+  int64_t size = layout.item_size;
+  for (const int64_t length : layout.shape) {
+    if (__builtin_mul_overflow(size, length, &size)) fail("its shape is too large");
+  }
+  layout.data_offset = data_offset;
+  layout.data_bytes = file_size - data_offset;
+  if (layout.data_bytes != size) {
+    fail("it holds " + std::to_string(layout.data_bytes) + " bytes of data, but its shape needs " +
+         std::to_string(size));
+  }
+  return layout;
 }
 
 /// `descr` is NumPy's name of the values' type.
@@ -193,12 +240,7 @@ void write_npy_bytes(const std::string& path, const std::string& descr,
 
 }  // namespace
 
-int64_t NpyArray::num_elements() const {
-  return narrow<int64_t>(data.size(), "size of an array") / item_size;
-}
-
-int64_t NpyArray::integer_at(int64_t index) const {
-  const std::byte* place = data.data() + index * item_size;
+int64_t NpyLayout::integer_at(const std::byte* place) const {
   const bool is_signed = kind == 'i';
   switch (item_size) {
     case 1:
@@ -213,37 +255,23 @@ int64_t NpyArray::integer_at(int64_t index) const {
 }
 
 NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& source) {
-  const auto fail = [&](const std::string& reason) {
-    throw InputError(source + ": not a readable .npy file: " + reason);
-  };
-  const std::optional<Preamble> preamble = parse_preamble(bytes);
-  if (!preamble) fail("it does not start as .npy files of version 1, 2 or 3 do");
-  if (preamble->header_length > bytes.size() - preamble->offset) {
-    fail("its header of " + std::to_string(preamble->header_length) + " bytes is cut off");
-  }
-  const auto header_length = static_cast<size_t>(preamble->header_length);
-  const auto* text = reinterpret_cast<const char*>(bytes.data()) + preamble->offset;
-  const NpyHeader header = HeaderParser({text, header_length}, source).parse();
+  const Preamble preamble = parse_preamble(bytes, std::ssize(bytes), source);
+  const auto* text = reinterpret_cast<const char*>(bytes.data()) + preamble.bytes;
+  const NpyLayout layout = parse_layout({text, static_cast<size_t>(preamble.header_bytes)},
+                                        preamble.data_offset(), std::ssize(bytes), source);
+  return {layout, bytes.subspan(static_cast<size_t>(layout.data_offset))};
+}
 
-  NpyArray array;
-  if (!parse_descr(*header.descr, array)) {
-    fail("element type " + quote(*header.descr) +
-         " is not supported (little-endian integers and floats are)");
-  }
-  array.shape = *header.shape;
-  if (*header.fortran_order && array.shape.size() > 1) {
-    fail("fortran_order is not supported (numpy.ascontiguousarray makes C order)");
-  }
-  int64_t size = array.item_size;
-  for (const int64_t length : array.shape) {
-    if (__builtin_mul_overflow(size, length, &size)) fail("its shape is too large");
-  }
-  array.data = bytes.subspan(preamble->offset + header_length);
-  if (!std::cmp_equal(array.data.size(), size)) {
-    fail("it holds " + std::to_string(array.data.size()) + " bytes of data, but its shape needs " +
-         std::to_string(size));
-  }
-  return array;
+NpyLayout read_npy_layout(const InputFile& file) {
+  std::array<std::byte, kMaxPreambleBytes> bytes = {};
+  const auto start =
+      std::span(bytes).first(std::min(bytes.size(), static_cast<size_t>(file.size())));
+  file.read(0, start);
+  const Preamble preamble = parse_preamble(start, file.size(), file.path());
+  file.require_memory_for(static_cast<int64_t>(preamble.header_bytes));
+  std::string header(static_cast<size_t>(preamble.header_bytes), '\0');
+  file.read(static_cast<int64_t>(preamble.bytes), std::as_writable_bytes(std::span(header)));
+  return parse_layout(header, preamble.data_offset(), file.size(), file.path());
 }
 
 void write_npy(const std::string& path, std::span<const int32_t> values,

@@ -8,7 +8,6 @@
 
 #include "core/error.hpp"
 #include "core/load.hpp"
-#include "core/narrow.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
 
@@ -18,7 +17,6 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
-constexpr size_t kLengthBytes = 8;                 // the length word before the header
 constexpr std::string_view kMetadataKey = "__metadata__";
 
 /// A dtype of the format: its name, the size of an element, and what it is to us.
@@ -122,7 +120,7 @@ void parse_metadata(const json& value, const std::string& source,
 }
 
 /// Tensors must cover the data from its first to its last byte, each byte once.
-void check_layout(std::vector<Entry>& entries, size_t data_size, const std::string& source) {
+void check_layout(std::vector<Entry>& entries, int64_t data_size, const std::string& source) {
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
@@ -134,53 +132,52 @@ void check_layout(std::vector<Entry>& entries, size_t data_size, const std::stri
                        std::to_string(covered));
     }
     covered = entry.end;
-    if (std::cmp_greater(covered, data_size)) {
+    if (covered > data_size) {
       throw InputError(source + ": tensor " + quote(entry.name) + ": its data end at " +
                        std::to_string(covered) + ", but the file has " + std::to_string(data_size) +
                        " bytes of data (is it cut off?)");
     }
   }
-  if (!std::cmp_equal(covered, data_size)) {
+  if (covered != data_size) {
     throw InputError(source + ": " + std::to_string(data_size) +
                      " bytes of data, but its tensors need " + std::to_string(covered));
   }
 }
 
-/// The JSON text behind the length word.
-std::string_view header_of(std::span<const std::byte> bytes, const std::string& source) {
+}  // namespace
+
+void SafeTensor::require_matrix(int64_t rows, int64_t cols, const std::string& name) const {
+  const bool is_vector = shape.size() == 1 && rows == 1 && shape[0] == cols;
+  const bool is_matrix = shape.size() == 2 && shape[0] == rows && shape[1] == cols;
+  if (is_vector || is_matrix) return;
+  throw InputError(name + ": shape " + shape_text(shape) + ", expected " +
+                   shape_text(std::array{rows, cols}));
+}
+
+int64_t safetensors_header_bytes(std::span<const std::byte> start, int64_t file_size,
+                                 const std::string& source) {
   const auto fail = [&](const std::string& reason) {
     throw InputError(source + ": not a safetensors file: " + reason);
   };
-  if (bytes.size() < kLengthBytes) fail("it has only " + std::to_string(bytes.size()) + " bytes");
-  const auto length = load<uint64_t>(bytes.data());
+  if (start.size() < size_t{kSafeTensorsStart}) {
+    fail("it has only " + std::to_string(start.size()) + " bytes");
+  }
+  const auto length = load<uint64_t>(start.data());
   if (length > kMaxHeaderBytes) {
     fail("a header of " + std::to_string(length) + " bytes (at most 100000000 are allowed)");
   }
-  if (length > bytes.size() - kLengthBytes) {
+  const auto header_bytes = static_cast<int64_t>(length);
+  if (header_bytes > file_size - kSafeTensorsStart) {
     fail("its header of " + std::to_string(length) + " bytes is cut off");
   }
-  const auto* text = reinterpret_cast<const char*>(bytes.data()) + kLengthBytes;
-  return {text, static_cast<size_t>(length)};
+  return kSafeTensorsStart + header_bytes;
 }
 
-}  // namespace
-
-int64_t SafeTensor::num_elements() const {
-  return narrow<int64_t>(data.size(), "size of a tensor") / dtype_size(dtype);
-}
-
-ConstMatrixView SafeTensor::matrix(int64_t rows, int64_t cols, const std::string& name) const {
-  const bool is_vector = shape.size() == 1 && rows == 1 && shape[0] == cols;
-  const bool is_matrix = shape.size() == 2 && shape[0] == rows && shape[1] == cols;
-  if (!is_vector && !is_matrix) {
-    throw InputError(name + ": shape " + shape_text(shape) + ", expected " +
-                     shape_text(std::array{rows, cols}));
-  }
-  return {data.data(), dtype, rows, cols};
-}
-
-SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::string& source) {
-  const std::string_view header = header_of(bytes, source);
+SafeTensors parse_safetensors(std::span<const std::byte> head, int64_t file_size,
+                              const std::string& source) {
+  const int64_t data_at = safetensors_header_bytes(head, file_size, source);
+  const auto* text = reinterpret_cast<const char*>(head.data()) + kSafeTensorsStart;
+  const std::string_view header{text, static_cast<size_t>(data_at - kSafeTensorsStart)};
   const json root = parse_json_object(header, source + ": header");
   SafeTensors result;
   std::vector<Entry> entries;
@@ -191,23 +188,33 @@ SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::strin
       entries.push_back(parse_entry(name, value, source));
     }
   }
-  const auto data = bytes.subspan(kLengthBytes + header.size());
-  check_layout(entries, data.size(), source);
+  check_layout(entries, file_size - data_at, source);
   for (Entry& entry : entries) {
-    if (!entry.dtype->dtype) {
-      result.skipped.emplace(std::move(entry.name), entry.dtype->name);
-      continue;
+    const int64_t offset = data_at + entry.begin;
+    const int64_t bytes = entry.end - entry.begin;
+    if (entry.dtype->dtype) {
+      result.tensors.emplace(
+          std::move(entry.name),
+          SafeTensor{*entry.dtype->dtype, std::move(entry.shape), offset, bytes});
+    } else {
+      result.skipped.emplace(
+          std::move(entry.name),
+          SkippedTensor{std::string(entry.dtype->name), std::move(entry.shape), offset, bytes});
     }
-    const auto size = static_cast<size_t>(entry.end - entry.begin);
-    result.tensors.emplace(std::move(entry.name),
-                           SafeTensor{*entry.dtype->dtype, std::move(entry.shape),
-                                      data.subspan(static_cast<size_t>(entry.begin), size)});
   }
   return result;
 }
 
+SafeTensors read_safetensors_layout(const InputFile& file) {
+  std::vector<std::byte> head(static_cast<size_t>(std::min(kSafeTensorsStart, file.size())));
+  file.read(0, head);
+  head.resize(static_cast<size_t>(safetensors_header_bytes(head, file.size(), file.path())));
+  file.read(kSafeTensorsStart, std::span(head).subspan(size_t{kSafeTensorsStart}));
+  return parse_safetensors(head, file.size(), file.path());
+}
+
 SafeTensorsFile::SafeTensorsFile(const std::string& path)
-    : file_(path), contents_(parse_safetensors(file_.bytes(), path)) {}
+    : file_(path), contents_(read_safetensors_layout(file_)) {}
 
 const SafeTensor& SafeTensorsFile::at(const std::string& name) const {
   const auto found = contents_.tensors.find(name);
@@ -215,9 +222,28 @@ const SafeTensor& SafeTensorsFile::at(const std::string& name) const {
   const auto skipped = contents_.skipped.find(name);
   if (skipped != contents_.skipped.end()) {
     throw InputError(path() + ": tensor " + quote(name) + " has the unsupported dtype " +
-                     skipped->second);
+                     skipped->second.dtype);
   }
   throw InputError(path() + ": no tensor " + quote(name));
+}
+
+void SafeTensorsFile::read(const SafeTensor& tensor, int64_t first,
+                           std::span<std::byte> out) const {
+  if (first < 0 || first > tensor.bytes || std::ssize(out) > tensor.bytes - first) {
+    throw RunError(path() + ": bytes [" + std::to_string(first) + ", " +
+                   std::to_string(first + std::ssize(out)) + ") of a tensor of " +
+                   std::to_string(tensor.bytes));
+  }
+  file_.read(tensor.offset + first, out);
+}
+
+TensorContents SafeTensorsFile::read(const std::string& name) const {
+  const SafeTensor& tensor = at(name);
+  file_.require_memory_for(tensor.bytes);
+  TensorContents contents{tensor.dtype, tensor.shape, {}};
+  contents.bytes.resize(static_cast<size_t>(tensor.bytes));
+  read(tensor, 0, contents.bytes);
+  return contents;
 }
 
 std::string_view safetensors_dtype_name(DType dtype) {
@@ -229,7 +255,7 @@ std::string_view safetensors_dtype_name(DType dtype) {
 std::string pad_safetensors_header(std::string json) {
   constexpr size_t kAlignment = 8;  // of the data in the file
   json.append((kAlignment - json.size() % kAlignment) % kAlignment, ' ');
-  std::string header(kLengthBytes, '\0');
+  std::string header(kSafeTensorsStart, '\0');
   const auto length = static_cast<uint64_t>(json.size());
   std::memcpy(header.data(), &length, sizeof(length));
   return header + json;

@@ -11,51 +11,86 @@
 #include <vector>
 
 #include "core/dtype.hpp"
-#include "core/mapped_file.hpp"
-#include "core/tensor_view.hpp"
+#include "core/input_file.hpp"
 
 namespace hashep {
 
-/// One tensor of a safetensors file, borrowing the file's bytes.
+/// Where a tensor of a safetensors file is, and what it is.
 struct SafeTensor {
   DType dtype = DType::f32;
   std::vector<int64_t> shape;
-  std::span<const std::byte> data;
+  int64_t offset = 0;  // of its first byte in the file
+  int64_t bytes = 0;
 
-  int64_t num_elements() const;
-  /// As a matrix [rows, cols]; a 1-D tensor is [1, n]. Throws InputError, naming `name`, where the
-  /// tensor is not of this shape.
-  ConstMatrixView matrix(int64_t rows, int64_t cols, const std::string& name) const;
+  int64_t num_elements() const { return bytes / dtype_size(dtype); }
+  /// Throws InputError, naming `name`, where the tensor is not a matrix [rows, cols]; a 1-D tensor
+  /// is [1, n].
+  void require_matrix(int64_t rows, int64_t cols, const std::string& name) const;
+};
+
+/// A tensor of a dtype that DType lacks.
+struct SkippedTensor {
+  std::string dtype;  // as the file names it
+  std::vector<int64_t> shape;
+  int64_t offset = 0;  // of its first byte in the file
+  int64_t bytes = 0;
 };
 
 /// The tensors of one file by name, and its `__metadata__`.
 struct SafeTensors {
   std::map<std::string, SafeTensor> tensors;
+  std::map<std::string, SkippedTensor> skipped;
   std::map<std::string, std::string> metadata;
-  std::map<std::string, std::string> skipped;  // tensors of a dtype that DType lacks: that dtype
 };
 
-/// Parses without trusting a byte: header length, JSON, dtypes, shapes, offsets (in order, no gap,
-/// no overlap, inside the file, equal to the shape's size) are checked. Throws InputError naming
-/// `source`. Format: https://github.com/huggingface/safetensors#format
-/// Tensors of a dtype that DType lacks are skipped after their offsets were checked.
-SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::string& source);
+/// A tensor in memory.
+struct TensorContents {
+  DType dtype = DType::f32;
+  std::vector<int64_t> shape;
+  std::vector<std::byte> bytes;
+};
 
-/// A mapped safetensors file. Tensors stay valid as long as this object lives (moving it is fine).
+/// The bytes of a file of `file_size` bytes before its tensors' data: the length word and the
+/// header. start: the file's first bytes, kSafeTensorsStart of them or all. Throws InputError
+/// naming `source`.
+constexpr int64_t kSafeTensorsStart = 8;
+int64_t safetensors_header_bytes(std::span<const std::byte> start, int64_t file_size,
+                                 const std::string& source);
+
+/// Parses without trusting a byte: header length, JSON, dtypes, shapes, offsets (in order, no gap,
+/// no overlap, inside the file, equal to the shape's size) are checked. head: the file's first
+/// safetensors_header_bytes, or more. Throws InputError naming `source`. Format:
+/// https://github.com/huggingface/safetensors#format
+/// Tensors of a dtype that DType lacks are skipped after their offsets were checked.
+SafeTensors parse_safetensors(std::span<const std::byte> head, int64_t file_size,
+                              const std::string& source);
+
+/// The same of a file, whose header alone is read.
+SafeTensors read_safetensors_layout(const InputFile& file);
+
+/// A safetensors file that is open for reading. Its header is read once, when it is opened; data
+/// are read when they are asked for, and not kept. All functions may be called by several threads
+/// at once, and throw InputError naming the file, also where it has shrunk meanwhile.
 class SafeTensorsFile {
  public:
   explicit SafeTensorsFile(const std::string& path);
 
   const std::string& path() const { return file_.path(); }
   const SafeTensors& contents() const { return contents_; }
-  /// See MappedFile::drop_pages.
-  void drop_pages() const { file_.drop_pages(); }
   bool has(const std::string& name) const { return contents_.tensors.contains(name); }
-  /// Throws InputError naming the file where there is no such tensor, or its dtype is unknown.
+  /// Throws InputError where there is no such tensor, or its dtype is not one of DType.
   const SafeTensor& at(const std::string& name) const;
 
+  /// Fills all of `out` with the data of a tensor of this file from its byte `first` on: all of it,
+  /// or some rows.
+  void read(const SafeTensor& tensor, int64_t first, std::span<std::byte> out) const;
+  /// A whole tensor. Throws as `at` does.
+  TensorContents read(const std::string& name) const;
+  /// Bytes [offset, offset + out.size()) of the file.
+  void read_bytes(int64_t offset, std::span<std::byte> out) const { file_.read(offset, out); }
+
  private:
-  MappedFile file_;
+  InputFile file_;
   SafeTensors contents_;
 };
 

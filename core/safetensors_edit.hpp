@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
 #include <map>
 #include <optional>
-#include <span>
 #include <string>
-#include <vector>
 
 #include "core/atomic_file.hpp"
 #include "core/safetensors.hpp"
@@ -14,17 +11,13 @@
 namespace hashep {
 
 /// What becomes of a tensor: other contents, or nothing.
-struct TensorContents {
-  DType dtype = DType::f32;
-  std::vector<int64_t> shape;
-  std::vector<std::byte> bytes;
-};
 using TensorEdits = std::map<std::string, std::optional<TensorContents>>;
 
-/// Writes the safetensors file `bytes` to `out` with some tensors replaced, removed or, where there
-/// were none of their names, added at the end; all others, of whatever dtype, and the metadata stay
-/// as they are. Not committed. Throws InputError naming `source` where `bytes` are no such file.
-void write_edited_safetensors(std::span<const std::byte> bytes, const std::string& source,
-                              const TensorEdits& edits, AtomicFile& out);
+/// Writes a safetensors file to `out` with some tensors replaced, removed or, where there were none
+/// of their names, added at the end; all others, of whatever dtype, and the metadata stay as they
+/// are. old: the file as it was, null for none. Data are copied in parts, so that memory does not
+/// grow with the file. Not committed. Throws InputError naming `old` where it cannot be read.
+void write_edited_safetensors(const SafeTensorsFile* old, const TensorEdits& edits,
+                              AtomicFile& out);
 
 }  // namespace hashep

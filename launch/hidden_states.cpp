@@ -49,11 +49,14 @@ void receive_rows(const Communicator& comm, Watch& watch, int source, int64_t ro
 
 void load_hidden_states(const std::string& path, int64_t batch_tokens, Range rows, MatrixView out) {
   const SafeTensorsFile file(path);
-  const ConstMatrixView all =
-      file.at(kTensorName).matrix(batch_tokens, out.cols, path + ": " + kTensorName);
+  const SafeTensor& states = file.at(kTensorName);
+  states.require_matrix(batch_tokens, out.cols, path + ": " + kTensorName);
+  const int64_t row_bytes = out.cols * dtype_size(states.dtype);
+  std::vector<std::byte> stored(static_cast<size_t>(row_bytes));
   std::vector<float> row(static_cast<size_t>(out.cols));
   for (int64_t i = 0; i < rows.size(); ++i) {
-    convert_to_float(all.dtype, all.row(rows.begin + i), out.cols, row.data());
+    file.read(states, (rows.begin + i) * row_bytes, stored);
+    convert_to_float(states.dtype, stored.data(), out.cols, row.data());
     convert_from_float(row.data(), out.cols, out.dtype, out.row(i));
   }
 }

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/error.hpp"
-#include "core/mapped_file.hpp"
+#include "core/input_file.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
 
@@ -100,9 +100,7 @@ void JsonFields::finish() const {
 }
 
 nlohmann::json read_json_file(const std::string& path) {
-  const MappedFile file(path);
-  const auto bytes = file.bytes();
-  return parse_json_object({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+  return parse_json_object(read_text_file(path), path);
 }
 
 }  // namespace hashep::bench

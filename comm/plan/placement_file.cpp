@@ -7,7 +7,7 @@
 
 #include "comm/plan/plan_stats.hpp"
 #include "core/error.hpp"
-#include "core/mapped_file.hpp"
+#include "core/input_file.hpp"
 #include "core/result_json.hpp"
 #include "core/strict_json.hpp"
 
@@ -107,9 +107,7 @@ std::string placement_text(const PlacementRecord& record) {
 }
 
 std::vector<Placement> load_placements(const std::string& path, const PlacementShape& shape) {
-  const MappedFile file(path);
-  const nlohmann::json root = parse_json_object(
-      {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path);
+  const nlohmann::json root = parse_json_object(read_text_file(path), path);
   const auto format = root.find("format");
   if (format == root.end() || *format != kFormat) {
     throw InputError(path + ": not a placement file (format: expected \"" + kFormat + "\")");

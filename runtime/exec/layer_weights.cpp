@@ -18,7 +18,6 @@ void read_layer_weights(const ModelConfig& config, int64_t layer,
                      reading.dtype);
     }
     sink.routed(static_cast<int64_t>(i), expert.weights);
-    weights.drop_pages();
   }
   if (config.num_shared_experts > 0) {
     const LoadedFfn shared = weights.shared_experts(layer);
@@ -26,7 +25,6 @@ void read_layer_weights(const ModelConfig& config, int64_t layer,
       require_finite(shared.weights, where + ", shared experts", reading.dtype);
     }
     sink.shared(shared.weights);
-    weights.drop_pages();
   }
   if (config.score == Score::sqrtsoftplus) {
     LoadedMatrix gate = weights.gate(layer);

@@ -79,7 +79,6 @@ class OracleLayer {
         outputs[slot] = oracle_expert(config_.routed_shape(), options_.numbers, loaded.weights,
                                       inputs.subspan(slot / top_k * width, width));
       }
-      weights_.drop_pages();
     }
     return outputs;
   }

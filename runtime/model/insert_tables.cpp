@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/error.hpp"
-#include "core/mapped_file.hpp"
+#include "core/input_file.hpp"
 #include "core/safetensors_edit.hpp"
 #include "core/strict_json.hpp"
 #include "runtime/model/model_tables.hpp"
@@ -64,13 +64,9 @@ class FolderEdit {
     for (const auto& [path, edits] : edits_) {
       std::error_code ignored;
       written.emplace_back(path);
-      if (fs::exists(path, ignored)) {
-        const MappedFile old(path);
-        write_edited_safetensors(old.bytes(), path, edits, written.back());
-      } else {
-        const std::string empty = pad_safetensors_header("{}");
-        write_edited_safetensors(std::as_bytes(std::span(empty)), path, edits, written.back());
-      }
+      std::optional<SafeTensorsFile> old;
+      if (fs::exists(path, ignored)) old.emplace(path);
+      write_edited_safetensors(old ? &*old : nullptr, edits, written.back());
     }
     if (const std::optional<std::string> index = edited_index()) {
       written.emplace_back(index_path());
@@ -127,9 +123,7 @@ class FolderEdit {
   std::optional<std::string> edited_index() const {
     std::error_code ignored;
     if (!fs::exists(index_path(), ignored)) return std::nullopt;
-    const MappedFile file(index_path());
-    const nlohmann::json old = parse_json_object(
-        {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, index_path());
+    const nlohmann::json old = parse_json_object(read_text_file(index_path()), index_path());
     nlohmann::json index = old;
     for (const auto& [name, file_name] : names_) {
       if (file_name) {

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "core/error.hpp"
-#include "core/mapped_file.hpp"
+#include "core/input_file.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
 
@@ -20,10 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kIndexName = "model.safetensors.index.json";
-
-std::string_view text_of(const MappedFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
 
 /// A name of tensor_names.hpp from one in a file.
 std::string_view without_model(std::string_view name) {
@@ -51,8 +47,7 @@ bool is_table_name(const std::string& name) {
 /// Tensors of the hash-routed layers by file, as the index of a sharded model says.
 std::map<std::string, std::vector<std::string>> read_index(const std::string& path,
                                                            int64_t num_layers) {
-  const MappedFile file(path);
-  const nlohmann::json root = parse_json_object(text_of(file), path);
+  const nlohmann::json root = parse_json_object(read_text_file(path), path);
   const auto weight_map = root.find("weight_map");
   if (weight_map == root.end() || !weight_map->is_object()) {
     throw InputError(path + ": weight_map: missing or not an object");
@@ -115,10 +110,6 @@ TensorPlace ModelFiles::at(const std::string& name) const {
   return *place;
 }
 
-void ModelFiles::drop_pages() const {
-  for (const SafeTensorsFile& file : files_) file.drop_pages();
-}
-
 void ModelFiles::open_indexed(const std::string& index, int64_t num_layers, ModelParts parts) {
   for (const auto& [file_name, tensors] : read_index(index, num_layers)) {
     const bool is_needed =
@@ -140,7 +131,7 @@ void ModelFiles::open_all() {
   for (const std::string& path : find_files(folder_)) {
     const SafeTensors& contents = files_.emplace_back(path).contents();
     for (const auto& [name, tensor] : contents.tensors) add(name, files_.size() - 1);
-    for (const auto& [name, dtype] : contents.skipped) add(name, files_.size() - 1);
+    for (const auto& [name, tensor] : contents.skipped) add(name, files_.size() - 1);
   }
 }
 
@@ -163,7 +154,7 @@ void ModelFiles::require_no_second(size_t file) const {
                      files_[indexed.file].path() + ", which the index names for it");
   };
   for (const auto& [name, tensor] : files_[file].contents().tensors) require(name);
-  for (const auto& [name, dtype] : files_[file].contents().skipped) require(name);
+  for (const auto& [name, tensor] : files_[file].contents().skipped) require(name);
 }
 
 }  // namespace hashep

@@ -27,7 +27,7 @@ struct TensorPlace {
   std::string text() const;
 };
 
-/// The mapped *.safetensors files of a model folder: those that model.safetensors.index.json names
+/// The *.safetensors files of a model folder: those that model.safetensors.index.json names
 /// for the hash-routed layers, or all where there is no index. Places stay valid as long as this
 /// object lives, even moved.
 class ModelFiles {
@@ -41,9 +41,6 @@ class ModelFiles {
   /// By name without a leading "model.". `at` throws InputError where there is none.
   std::optional<TensorPlace> find(const std::string& name) const;
   TensorPlace at(const std::string& name) const;
-
-  /// See MappedFile::drop_pages.
-  void drop_pages() const;
 
  private:
   void open_indexed(const std::string& index, int64_t num_layers, ModelParts parts);

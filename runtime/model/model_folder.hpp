@@ -12,7 +12,7 @@ namespace hashep {
 
 /// A folder with config.json and *.safetensors, with or without model.safetensors.index.json;
 /// tensor names as in DESIGN.md ("Model folder"), with or without a leading "model.". Files are
-/// mapped, so a rank reads the bytes of its own experts only.
+/// read by parts, so a rank reads the bytes of its own experts only, and holds no file.
 class ModelFolder final : public WeightSource {
  public:
   /// Reads config and the files' headers. Throws InputError naming file and key or tensor.
@@ -27,7 +27,6 @@ class ModelFolder final : public WeightSource {
   LoadedFfn routed_expert(int64_t layer, int64_t expert) const override;
   LoadedFfn shared_experts(int64_t layer) const override;
   LoadedMatrix gate(int64_t layer) const override;
-  void drop_pages() const override;
   uint64_t shape_digest() const override;
 
  private:

@@ -2,11 +2,10 @@
 #include "runtime/model/model_tables.hpp"
 
 #include <filesystem>
-#include <string_view>
 #include <system_error>
 
 #include "core/error.hpp"
-#include "core/mapped_file.hpp"
+#include "core/input_file.hpp"
 #include "runtime/model/tensor_names.hpp"
 #include "runtime/routing/spread_tensors.hpp"
 
@@ -15,10 +14,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-SpreadTensors find_spread_tensors(const ModelFiles& files, int64_t layer) {
-  const auto tensor_of = [&](const std::string& name) -> const SafeTensor* {
+bool has_spread_tensors(const ModelFiles& files, int64_t layer) {
+  const SpreadTensorNames names = spread_tensor_names(table_name(layer));
+  return files.find(names.ids) || files.find(names.offsets) || files.find(names.rows);
+}
+
+SpreadTensors read_spread_tensors(const ModelFiles& files, int64_t layer) {
+  const auto tensor_of = [&](const std::string& name) -> std::optional<TensorContents> {
     const std::optional<TensorPlace> place = files.find(name);
-    return place ? &place->file->at(place->name) : nullptr;
+    return place ? std::optional(place->file->read(place->name)) : std::nullopt;
   };
   const SpreadTensorNames names = spread_tensor_names(table_name(layer));
   return {tensor_of(names.ids), tensor_of(names.offsets), tensor_of(names.rows)};
@@ -29,10 +33,8 @@ SpreadTensors find_spread_tensors(const ModelFiles& files, int64_t layer) {
 ModelConfig read_model_config(const std::string& folder) {
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) throw InputError(folder + ": not a folder");
-  const MappedFile file((fs::path(folder) / "config.json").string());
-  const std::string_view text{reinterpret_cast<const char*>(file.bytes().data()),
-                              file.bytes().size()};
-  return parse_model_config(text, file.path());
+  const std::string path = (fs::path(folder) / "config.json").string();
+  return parse_model_config(read_text_file(path), path);
 }
 
 const SafeTensor& model_table_tensor(const ModelFiles& files, const ModelConfig& config,
@@ -43,18 +45,18 @@ const SafeTensor& model_table_tensor(const ModelFiles& files, const ModelConfig&
     throw InputError(place.text() + ": dtype " + std::string(dtype_name(tensor.dtype)) +
                      ", expected i32 or i64");
   }
-  tensor.matrix(config.vocab_size, config.top_k, place.text());  // throws where it is not
+  tensor.require_matrix(config.vocab_size, config.top_k, place.text());
   if (tensor.shape.size() != 2) throw InputError(place.text() + ": not a 2-D tensor");
-  const auto [ids, offsets, rows] = find_spread_tensors(files, layer);
-  require_spread(config, ids != nullptr || offsets != nullptr || rows != nullptr, place.text());
+  require_spread(config, has_spread_tensors(files, layer), place.text());
   return tensor;
 }
 
 RoutingTable read_model_table(const ModelFiles& files, const ModelConfig& config, int64_t layer) {
-  const SafeTensor& tensor = model_table_tensor(files, config, layer);
-  const std::string source = files.at(table_name(layer)).text();
-  RoutingTable table = table_from_tensor(tensor, config.num_experts, source);
-  table.spread = read_spread_rows(find_spread_tensors(files, layer), table.top_k, source);
+  model_table_tensor(files, config, layer);  // throws where it is not as it should be
+  const TensorPlace place = files.at(table_name(layer));
+  const std::string source = place.text();
+  RoutingTable table = table_from_tensor(place.file->read(place.name), config.num_experts, source);
+  table.spread = read_spread_rows(read_spread_tensors(files, layer), table.top_k, source);
   if (table.spread) {
     table.spread->seed = static_cast<uint64_t>(layer);
     validate_table(table, config.num_experts, source);

@@ -11,20 +11,21 @@
 
 namespace hashep {
 
-/// Weights of one expert: views, and the memory behind them where they are not mapped from a file.
+/// Weights of one expert: views, and the memory behind them.
 struct LoadedFfn {
   FfnWeights weights;
   std::vector<Buffer> owned;
 };
 
-/// A matrix, and the memory behind it where it is not mapped from a file.
+/// A matrix, and the memory behind it.
 struct LoadedMatrix {
   ConstMatrixView view;
   Buffer owned;
 };
 
 /// Where the weights of a model come from: a folder or a seed. Views stay valid as long as the
-/// source and the Loaded... object live. Local, not collective; only what is asked for is read.
+/// source and the Loaded... object live. Local, not collective. Each call reads or makes what it is
+/// asked for, and nothing else.
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
@@ -34,10 +35,6 @@ class WeightSource {
   virtual LoadedFfn shared_experts(int64_t layer) const = 0;
   /// gate.weight [num_experts, hidden_size]; needed for Score::sqrtsoftplus alone.
   virtual LoadedMatrix gate(int64_t layer) const = 0;
-
-  /// Lets go of memory that only caches what was read (pages of mapped files). Views stay valid. So
-  /// a rank holds its weights once, packed, and not a second time as pages of the file.
-  virtual void drop_pages() const {}
 
   /// A digest of names, dtypes and shapes of all tensors this model needs, for ranks to compare.
   virtual uint64_t shape_digest() const = 0;

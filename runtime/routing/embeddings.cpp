@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/routing/embeddings.hpp"
 
+#include <algorithm>
+#include <array>
 #include <vector>
 
 #include "core/error.hpp"
@@ -37,19 +39,19 @@ EmbeddingFile::EmbeddingFile(const std::string& path, int64_t vocab_size) : file
 }
 
 void EmbeddingFile::find_npy() {
-  const NpyArray array = parse_npy(file_.bytes(), file_.path());
+  const NpyLayout array = read_npy_layout(file_);
   if (array.kind != 'f' || array.shape.size() != 2 ||
       (array.item_size != 4 && array.item_size != 2)) {
     throw InputError(file_.path() + ": embeddings are a 2-D array of f4 or f2");
   }
-  data_ = array.data.data();
+  data_offset_ = array.data_offset;
   dtype_ = array.item_size == 4 ? DType::f32 : DType::f16;
   rows_ = array.shape[0];
   dim_ = array.shape[1];
 }
 
 void EmbeddingFile::find_safetensors() {
-  const SafeTensors contents = parse_safetensors(file_.bytes(), file_.path());
+  const SafeTensors contents = read_safetensors_layout(file_);
   std::vector<std::string> found;
   std::vector<std::string> named;
   for (const auto& [name, tensor] : contents.tensors) {
@@ -64,15 +66,24 @@ void EmbeddingFile::find_safetensors() {
                      std::to_string(found.size()));
   }
   const SafeTensor& tensor = contents.tensors.at(found.front());
-  data_ = tensor.data.data();
+  data_offset_ = tensor.offset;
   dtype_ = tensor.dtype;
   rows_ = tensor.shape[0];
   dim_ = tensor.shape[1];
 }
 
 void EmbeddingFile::read(int64_t row, int64_t first, std::span<float> out) const {
-  const std::byte* source = data_ + (row * dim_ + first) * dtype_size(dtype_);
-  convert_to_float(dtype_, source, std::ssize(out), out.data());
+  std::array<std::byte, 16384> stored;
+  const int64_t size = dtype_size(dtype_);
+  int64_t offset = data_offset_ + (row * dim_ + first) * size;
+  while (!out.empty()) {
+    const auto count = std::min(std::ssize(out), std::ssize(stored) / size);
+    const auto bytes = std::span(stored).first(static_cast<size_t>(count * size));
+    file_.read(offset, bytes);
+    convert_to_float(dtype_, bytes.data(), count, out.data());
+    out = out.subspan(static_cast<size_t>(count));
+    offset += count * size;
+  }
 }
 
 }  // namespace hashep

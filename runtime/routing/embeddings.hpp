@@ -6,13 +6,13 @@
 #include <span>
 #include <string>
 
-#include "core/mapped_file.hpp"
-#include "core/tensor_view.hpp"
+#include "core/dtype.hpp"
+#include "core/input_file.hpp"
 
 namespace hashep {
 
-/// Token embeddings [vocab_size, d] in a mapped file: F32, F16 or BF16. Rows are read when asked
-/// for, so that memory does not grow with the file.
+/// Token embeddings [vocab_size, d] in a file: F32, F16 or BF16. Rows are read when asked for, so
+/// that memory does not grow with the file.
 class EmbeddingFile {
  public:
   /// `.safetensors` with one 2-D floating-point tensor (or one among several whose name ends in
@@ -24,15 +24,16 @@ class EmbeddingFile {
   int64_t rows() const { return rows_; }
   int64_t dim() const { return dim_; }
 
-  /// Elements [first, first + out.size()) of a row, as float.
+  /// Elements [first, first + out.size()) of a row, as float. Several threads may read at once.
+  /// Throws InputError where the file has shrunk.
   void read(int64_t row, int64_t first, std::span<float> out) const;
 
  private:
   void find_npy();
   void find_safetensors();
 
-  MappedFile file_;
-  const std::byte* data_ = nullptr;
+  InputFile file_;
+  int64_t data_offset_ = 0;  // in the file
   DType dtype_ = DType::f32;
   int64_t rows_ = 0;
   int64_t dim_ = 0;

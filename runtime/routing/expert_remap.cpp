@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "core/error.hpp"
-#include "core/mapped_file.hpp"
+#include "core/input_file.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
 #include "runtime/routing/spread_builder.hpp"
@@ -117,9 +117,7 @@ ExpertRemap make_expert_remap(std::vector<int32_t> new_of, const std::string& so
 }
 
 ExpertRemap load_expert_remap(const std::string& path) {
-  const MappedFile file(path);
-  const std::string_view text{reinterpret_cast<const char*>(file.bytes().data()),
-                              file.bytes().size()};
+  const std::string text = read_text_file(path);
   return make_expert_remap(
       path.ends_with(".json") ? parse_array(text, path) : parse_text(text, path), path);
 }

@@ -19,7 +19,7 @@ namespace {
 constexpr uint64_t kSeedingTag = 0x6b6d65616e73u;  // "kmeans"
 constexpr int64_t kTrainRowsPerCluster = 256;      // as faiss has it
 constexpr int64_t kSeedRowsPerCluster = 32;
-constexpr int64_t kUpdateColumns = 64;  // that one task sums
+constexpr int64_t kUpdateColumns = 512;  // that one task sums: each reads its part of all rows
 
 /// Calls body(first, count, scores) for blocks of rows[i], on several threads. A row's scores are
 /// those of CentroidPanels.

@@ -11,7 +11,8 @@
 
 namespace hashep {
 
-struct SafeTensor;
+class SafeTensorsFile;
+struct TensorContents;
 
 /// tid2eid: row v holds the experts of token id v.
 struct RoutingTable {
@@ -39,13 +40,17 @@ RoutingTable build_balanced_table(std::span<const int64_t> counts, int64_t num_e
 
 /// A table from a tensor tid2eid [vocab_size, top_k], I32 or I64, validated. Throws InputError
 /// naming `source` (file and tensor).
-RoutingTable table_from_tensor(const SafeTensor& tensor, int64_t num_experts,
+RoutingTable table_from_tensor(const TensorContents& tensor, int64_t num_experts,
                                const std::string& source);
+
+/// The same from a file's tensor `name`, with its spread rows where the file has them beside it
+/// (spread_tensors.hpp), with seed 0.
+RoutingTable read_table_tensor(const SafeTensorsFile& file, const std::string& name,
+                               int64_t num_experts);
 
 /// Reads a table from `.safetensors` (the tensor `tensor_name`; with an empty name the file's only
 /// 2-D integer tensor, I32 or I64, spread rows apart) or `.npy` (any integer type),
-/// [vocab_size, top_k]; then validates. Spread rows are read where the file has them beside the
-/// table (spread_tensors.hpp), with seed 0.
+/// [vocab_size, top_k]; then validates. Spread rows as read_table_tensor has them.
 RoutingTable load_table(const std::string& path, const std::string& tensor_name,
                         int64_t num_experts);
 

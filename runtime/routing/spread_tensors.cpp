@@ -5,23 +5,22 @@
 
 #include "core/error.hpp"
 #include "core/load.hpp"
-#include "core/safetensors.hpp"
 
 namespace hashep {
 namespace {
 
 /// The integers of a tensor. Throws InputError where one does not fit T.
 template <typename T>
-std::vector<T> integers(const SafeTensor& tensor, const std::string& what) {
+std::vector<T> integers(const TensorContents& tensor, const std::string& what) {
   if (tensor.dtype != DType::i32 && tensor.dtype != DType::i64) {
     throw InputError(what + ": i32 or i64 expected, found " +
                      std::string(dtype_name(tensor.dtype)));
   }
   const bool is_wide = tensor.dtype == DType::i64;
-  std::vector<T> values(static_cast<size_t>(tensor.num_elements()));
+  std::vector<T> values(tensor.bytes.size() / static_cast<size_t>(dtype_size(tensor.dtype)));
   for (size_t i = 0; i < values.size(); ++i) {
-    const int64_t value = is_wide ? load<int64_t>(tensor.data.data() + i * 8)
-                                  : load<int32_t>(tensor.data.data() + i * 4);
+    const int64_t value = is_wide ? load<int64_t>(tensor.bytes.data() + i * 8)
+                                  : load<int32_t>(tensor.bytes.data() + i * 4);
     if (!std::in_range<T>(value)) {
       throw InputError(what + ": " + std::to_string(value) + " does not fit int32");
     }
@@ -30,7 +29,7 @@ std::vector<T> integers(const SafeTensor& tensor, const std::string& what) {
   return values;
 }
 
-void require_dimensions(const SafeTensor& tensor, size_t dimensions, const std::string& what) {
+void require_dimensions(const TensorContents& tensor, size_t dimensions, const std::string& what) {
   if (tensor.shape.size() == dimensions) return;
   throw InputError(what + ": " + std::to_string(tensor.shape.size()) + " dimensions, expected " +
                    std::to_string(dimensions));
@@ -47,11 +46,9 @@ SpreadTensorNames spread_tensor_names(const std::string& table_name) {
 std::optional<SpreadRows> read_spread_rows(const SpreadTensors& tensors, int top_k,
                                            const std::string& source) {
   const auto& [ids, offsets, rows] = tensors;
-  if (ids == nullptr && offsets == nullptr && rows == nullptr) return std::nullopt;
-  if (ids == nullptr || offsets == nullptr || rows == nullptr) {
-    const char* const missing = ids == nullptr       ? "spread_ids"
-                                : offsets == nullptr ? "spread_offsets"
-                                                     : "spread_rows";
+  if (!ids && !offsets && !rows) return std::nullopt;
+  if (!ids || !offsets || !rows) {
+    const char* const missing = !ids ? "spread_ids" : !offsets ? "spread_offsets" : "spread_rows";
     throw InputError(source + ": spread rows without the tensor " + missing);
   }
   require_dimensions(*ids, 1, source + ": spread_ids");

@@ -4,11 +4,10 @@
 #include <optional>
 #include <string>
 
+#include "core/safetensors.hpp"
 #include "runtime/routing/spread_rows.hpp"
 
 namespace hashep {
-
-struct SafeTensor;
 
 /// The tensors of a table's spread rows, which stand beside it in a file: the last part of the
 /// table's name replaced by spread_ids [n] I32, spread_offsets [n + 1] I64 and
@@ -20,11 +19,11 @@ struct SpreadTensorNames {
 };
 SpreadTensorNames spread_tensor_names(const std::string& table_name);
 
-/// The same, as found in a file; null where it has none.
+/// The same, as read from a file; nothing where it has none.
 struct SpreadTensors {
-  const SafeTensor* ids = nullptr;
-  const SafeTensor* offsets = nullptr;
-  const SafeTensor* rows = nullptr;
+  std::optional<TensorContents> ids;
+  std::optional<TensorContents> offsets;
+  std::optional<TensorContents> rows;
 };
 
 /// Spread rows with seed 0, to be validated with their table; nothing where there is none of the

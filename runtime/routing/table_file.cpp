@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <optional>
 #include <utility>
 
 #include "core/error.hpp"
 #include "core/load.hpp"
-#include "core/mapped_file.hpp"
 #include "core/npy.hpp"
 #include "core/quote.hpp"
 #include "core/safetensors.hpp"
@@ -18,16 +18,20 @@ bool is_integer(DType dtype) {
   return dtype == DType::i32 || dtype == DType::i64;
 }
 
+void require_integers(DType dtype, const std::string& source) {
+  if (is_integer(dtype)) return;
+  throw InputError(source + ": a table of i32 or i64 expected, found " +
+                   std::string(dtype_name(dtype)));
+}
+
 std::string shape_text(std::span<const int64_t> shape) {
   std::string text = "[";
   for (const int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
   return text + "]";
 }
 
-/// A table of this shape from entry(index) in row-major order, validated.
-template <typename Entry>
-RoutingTable make_table(std::span<const int64_t> shape, int64_t num_experts,
-                        const std::string& source, Entry entry) {
+void require_table_shape(std::span<const int64_t> shape, int64_t num_experts,
+                         const std::string& source) {
   if (shape.size() != 2) {
     throw InputError(source + ": shape " + shape_text(shape) +
                      ", expected a table [vocab_size, top_k]");
@@ -37,6 +41,12 @@ RoutingTable make_table(std::span<const int64_t> shape, int64_t num_experts,
                      ", expected [vocab_size, top_k] with 1 <= top_k <= " +
                      std::to_string(num_experts) + " (num_experts)");
   }
+}
+
+/// A table of this shape from entry(index) in row-major order, validated.
+template <typename Entry>
+RoutingTable make_table(std::span<const int64_t> shape, int64_t num_experts,
+                        const std::string& source, Entry entry) {
   RoutingTable table{shape[0], static_cast<int>(shape[1]), {}};
   table.experts.resize(static_cast<size_t>(shape[0] * shape[1]));
   for (size_t i = 0; i < table.experts.size(); ++i) {
@@ -66,19 +76,23 @@ std::string only_table_name(const SafeTensorsFile& file) {
                    quote(names[1]) + (names.size() > 2 ? ", ..." : "") + "); expected one");
 }
 
-const SafeTensor* find_tensor(const SafeTensorsFile& file, const std::string& name) {
-  return file.has(name) ? &file.at(name) : nullptr;
+std::optional<TensorContents> find_tensor(const SafeTensorsFile& file, const std::string& name) {
+  return file.has(name) ? std::optional(file.read(name)) : std::nullopt;
 }
 
 RoutingTable load_npy_table(const std::string& path, int64_t num_experts) {
-  const MappedFile file(path);
-  const NpyArray array = parse_npy(file.bytes(), path);
-  if (array.kind != 'i' && array.kind != 'u') {
+  const InputFile file(path);
+  const NpyLayout layout = read_npy_layout(file);
+  if (layout.kind != 'i' && layout.kind != 'u') {
     throw InputError(path + ": a table of integers expected, found floating point");
   }
-  return make_table(array.shape, num_experts, path, [&](int64_t index) {
+  require_table_shape(layout.shape, num_experts, path);
+  file.require_memory_for(layout.data_bytes);
+  std::vector<std::byte> data(static_cast<size_t>(layout.data_bytes));
+  file.read(layout.data_offset, data);
+  return make_table(layout.shape, num_experts, path, [&](int64_t index) {
     try {
-      return array.integer_at(index);
+      return layout.integer_at(data.data() + index * layout.item_size);
     } catch (const InputError& error) {
       throw InputError(path + ": " + error.what());
     }
@@ -87,17 +101,30 @@ RoutingTable load_npy_table(const std::string& path, int64_t num_experts) {
 
 }  // namespace
 
-RoutingTable table_from_tensor(const SafeTensor& tensor, int64_t num_experts,
+RoutingTable table_from_tensor(const TensorContents& tensor, int64_t num_experts,
                                const std::string& source) {
-  if (!is_integer(tensor.dtype)) {
-    throw InputError(source + ": a table of i32 or i64 expected, found " +
-                     std::string(dtype_name(tensor.dtype)));
-  }
-  const std::byte* const data = tensor.data.data();
+  require_integers(tensor.dtype, source);
+  require_table_shape(tensor.shape, num_experts, source);
+  const std::byte* const data = tensor.bytes.data();
   const bool is_wide = tensor.dtype == DType::i64;
   return make_table(tensor.shape, num_experts, source, [=](int64_t index) -> int64_t {
     return is_wide ? load<int64_t>(data + index * 8) : load<int32_t>(data + index * 4);
   });
+}
+
+RoutingTable read_table_tensor(const SafeTensorsFile& file, const std::string& name,
+                               int64_t num_experts) {
+  const std::string source = file.path() + ": " + quote(name);
+  const SafeTensor& tensor = file.at(name);
+  require_integers(tensor.dtype, source);
+  require_table_shape(tensor.shape, num_experts, source);
+  RoutingTable table = table_from_tensor(file.read(name), num_experts, source);
+  const SpreadTensorNames names = spread_tensor_names(name);
+  table.spread = read_spread_rows({find_tensor(file, names.ids), find_tensor(file, names.offsets),
+                                   find_tensor(file, names.rows)},
+                                  table.top_k, source);
+  if (table.spread) validate_table(table, num_experts, source);
+  return table;
 }
 
 RoutingTable load_table(const std::string& path, const std::string& tensor_name,
@@ -107,27 +134,20 @@ RoutingTable load_table(const std::string& path, const std::string& tensor_name,
     throw InputError(path + ": a table is a .safetensors or .npy file");
   }
   const SafeTensorsFile file(path);
-  const std::string name = tensor_name.empty() ? only_table_name(file) : tensor_name;
-  const std::string source = path + ": " + quote(name);
-  RoutingTable table = table_from_tensor(file.at(name), num_experts, source);
-  const SpreadTensorNames names = spread_tensor_names(name);
-  table.spread = read_spread_rows({find_tensor(file, names.ids), find_tensor(file, names.offsets),
-                                   find_tensor(file, names.rows)},
-                                  table.top_k, source);
-  if (table.spread) validate_table(table, num_experts, source);
-  return table;
+  return read_table_tensor(file, tensor_name.empty() ? only_table_name(file) : tensor_name,
+                           num_experts);
 }
 
 RoutingTable load_layer_table(const std::string& path, int64_t layer, int64_t num_experts) {
+  if (!path.ends_with(".safetensors")) return load_table(path, "", num_experts);
+  const SafeTensorsFile file(path);
   std::string tensor_name;
-  if (path.ends_with(".safetensors")) {
-    const SafeTensorsFile file(path);
-    const std::string name = layer_table_name(layer);
-    for (const std::string& full_name : {name, "model." + name}) {
-      if (tensor_name.empty() && file.has(full_name)) tensor_name = full_name;
-    }
+  const std::string name = layer_table_name(layer);
+  for (const std::string& full_name : {name, "model." + name}) {
+    if (tensor_name.empty() && file.has(full_name)) tensor_name = full_name;
   }
-  RoutingTable table = load_table(path, tensor_name, num_experts);
+  if (tensor_name.empty()) tensor_name = only_table_name(file);
+  RoutingTable table = read_table_tensor(file, tensor_name, num_experts);
   if (table.spread) table.spread->seed = static_cast<uint64_t>(layer);
   return table;
 }

@@ -8,7 +8,6 @@
 #include <string_view>
 
 #include "core/error.hpp"
-#include "core/mapped_file.hpp"
 #include "core/npy.hpp"
 #include "core/safetensors.hpp"
 #include "runtime/routing/spread_tensors.hpp"
@@ -23,10 +22,9 @@ bool is_table(const std::string& name, const SafeTensor& tensor) {
 
 /// The dtype that holds a .npy file's integers as they are.
 DType npy_dtype(const std::string& path) {
-  const MappedFile file(path);
-  const NpyArray array = parse_npy(file.bytes(), path);
-  return array.item_size > 4 || (array.item_size == 4 && array.kind == 'u') ? DType::i64
-                                                                            : DType::i32;
+  const NpyLayout layout = read_npy_layout(InputFile(path));
+  const bool is_wide = layout.item_size > 4 || (layout.item_size == 4 && layout.kind == 'u');
+  return is_wide ? DType::i64 : DType::i32;
 }
 
 }  // namespace
@@ -55,7 +53,7 @@ TableSet load_tables(const std::string& path, int64_t num_experts) {
   set.metadata = file.contents().metadata;
   for (const auto& [name, tensor] : file.contents().tensors) {
     if (!is_table(name, tensor)) continue;
-    RoutingTable table = load_table(path, name, num_experts);
+    RoutingTable table = read_table_tensor(file, name, num_experts);
     if (table.spread) {
       table.spread->seed = static_cast<uint64_t>(layer_of_table(name).value_or(0));
     }

@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/input_file.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
-#include "tests/support/tensor_files.hpp"
 
 namespace fs = std::filesystem;
 using namespace hashep;
@@ -21,7 +21,7 @@ using test::TempDir;
 namespace {
 
 std::string text_of(const std::string& path) {
-  const auto bytes = test::read_file(path);
+  const auto bytes = read_file(path);
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 

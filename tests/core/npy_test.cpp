@@ -4,9 +4,9 @@
 #include <limits>
 
 #include "core/error.hpp"
+#include "core/input_file.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
-#include "tests/support/tensor_files.hpp"
 
 using namespace hashep;
 using test::TempDir;
@@ -129,9 +129,13 @@ TEST_CASE("what is written is read again") {
   const std::vector<int32_t> values = {1, -2, 3, 4, 5, 2'000'000'000};
   for (const auto& shape : {std::vector<int64_t>{6}, std::vector<int64_t>{2, 3}}) {
     write_npy(dir.file("a.npy"), values, shape);
-    const auto bytes = test::read_file(dir.file("a.npy"));
+    const auto bytes = read_file(dir.file("a.npy"));
     const NpyArray array = parse_npy(bytes, "a.npy");
-    CHECK((array.data.data() - bytes.data()) % 64 == 0);
+    CHECK(array.data_offset % 64 == 0);
+    const NpyLayout layout = read_npy_layout(InputFile(dir.file("a.npy")));
+    CHECK(layout.data_offset == array.data.data() - bytes.data());
+    CHECK(layout.shape == shape);
+    CHECK(layout.num_elements() == 6);
     CHECK(array.shape == shape);
     for (size_t i = 0; i < values.size(); ++i) {
       CHECK(array.integer_at(static_cast<int64_t>(i)) == values[i]);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/safetensors.hpp"
 
+#include <array>
 #include <cstring>
+#include <filesystem>
 
 #include "core/atomic_file.hpp"
 #include "core/error.hpp"
@@ -24,7 +26,7 @@ std::vector<std::byte> file_of(const std::string& header, size_t data_size) {
 
 std::string error_of(std::span<const std::byte> bytes) {
   try {
-    parse_safetensors(bytes, "w.safetensors");
+    parse_safetensors(bytes, std::ssize(bytes), "w.safetensors");
   } catch (const InputError& error) {
     return error.what();
   }
@@ -56,28 +58,30 @@ TEST_CASE("tensors are found where the header says") {
           entry("empty", "F32", "[0,5]", "[11,11]") + "," +
           entry("scalar", "I64", "[]", "[11,19]") + ",\"__metadata__\":{\"format\":\"pt\"}}  ",
       19);
-  const SafeTensors file = parse_safetensors(bytes, "f");
+  const SafeTensors file = parse_safetensors(bytes, std::ssize(bytes), "f");
   CHECK(file.metadata == std::map<std::string, std::string>{{"format", "pt"}});
-  CHECK(file.skipped == std::map<std::string, std::string>{{"a", "I8"}});
+  REQUIRE(file.skipped.size() == 1);
+  CHECK(file.skipped.at("a").dtype == "I8");
+  CHECK(file.skipped.at("a").bytes == 3);
   REQUIRE(file.tensors.size() == 3);
   const SafeTensor& tensor = file.tensors.at("c");
   CHECK(tensor.dtype == DType::f32);
   CHECK(tensor.num_elements() == 2);
-  CHECK(tensor.data.data() == bytes.data() + bytes.size() - 16);
+  CHECK(tensor.offset == std::ssize(bytes) - 16);
   CHECK(file.tensors.at("empty").num_elements() == 0);
   CHECK(file.tensors.at("scalar").num_elements() == 1);
 }
 
 TEST_CASE("a tensor is a matrix of its own shape alone") {
-  SafeTensor tensor{DType::f32, {2, 3}, {}};
-  CHECK(tensor.matrix(2, 3, "t").cols == 3);
-  CHECK_THROWS_WITH(tensor.matrix(3, 2, "a: t"), ContainsSubstring("a: t: shape [2, 3]") &&
-                                                     ContainsSubstring("expected [3, 2]"));
-  CHECK_THROWS_AS(tensor.matrix(1, 6, "t"), InputError);
+  SafeTensor tensor{DType::f32, {2, 3}};
+  CHECK_NOTHROW(tensor.require_matrix(2, 3, "t"));
+  CHECK_THROWS_WITH(tensor.require_matrix(3, 2, "a: t"), ContainsSubstring("a: t: shape [2, 3]") &&
+                                                             ContainsSubstring("expected [3, 2]"));
+  CHECK_THROWS_AS(tensor.require_matrix(1, 6, "t"), InputError);
   tensor.shape = {6};
-  CHECK(tensor.matrix(1, 6, "t").rows == 1);
-  CHECK_THROWS_AS(tensor.matrix(6, 1, "t"), InputError);
-  CHECK_THROWS_AS(tensor.matrix(2, 3, "t"), InputError);
+  CHECK_NOTHROW(tensor.require_matrix(1, 6, "t"));
+  CHECK_THROWS_AS(tensor.require_matrix(6, 1, "t"), InputError);
+  CHECK_THROWS_AS(tensor.require_matrix(2, 3, "t"), InputError);
 }
 
 TEST_CASE("a file cut anywhere is an input error") {
@@ -159,7 +163,7 @@ TEST_CASE("a written header is read again, and data start aligned") {
   CHECK(header.size() % 8 == 0);
   AtomicFile file(dir.file("w.safetensors"));
   file.write(header);
-  file.write(std::string(6 + 8 + 2, '\x01'));
+  file.write(std::string(6, '\x01') + "abcdefgh" + std::string(2, '\x01'));
   file.commit();
 
   const SafeTensorsFile first(dir.file("w.safetensors"));
@@ -168,9 +172,29 @@ TEST_CASE("a written header is read again, and data start aligned") {
     CHECK(first.at(spec.name).shape == spec.shape);
     CHECK(first.at(spec.name).dtype == spec.dtype);
   }
-  CHECK(first.at("a").data.data() == first.at("z\"\\").data.data() + 6);
+  CHECK(first.at("a").offset == first.at("z\"\\").offset + 6);
+  const TensorContents whole = first.read("a");
+  CHECK(whole.shape == std::vector<int64_t>{2, 1});
+  REQUIRE(whole.bytes.size() == 8);
+  CHECK(whole.bytes[7] == std::byte{'h'});
+  std::array<std::byte, 4> row = {};
+  first.read(first.at("a"), 4, row);
+  CHECK(row[0] == std::byte{'e'});
+  CHECK_THROWS_AS(first.read(first.at("a"), 5, row), RunError);
+  CHECK_THROWS_AS(first.read("y"), InputError);
   CHECK_FALSE(first.has("y"));
   CHECK_THROWS_WITH(first.at("y"), ContainsSubstring("w.safetensors: no tensor \"y\""));
+}
+
+TEST_CASE("a file that shrinks after its header was read is an input error with its name") {
+  const TempDir dir;
+  const std::string path = dir.file("w.safetensors");
+  test::write_safetensors(
+      path, {{"t", test::float_tensor(DType::f32, {8192, 1}, std::vector<float>(8192, 1.0f))}});
+  const SafeTensorsFile file(path);
+  std::filesystem::resize_file(path, 4096);
+  CHECK_THROWS_AS(file.read("t"), InputError);
+  CHECK_THROWS_WITH(file.read("t"), ContainsSubstring(path) && ContainsSubstring("ends at byte"));
 }
 
 TEST_CASE("a tensor of an unsupported dtype says so") {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/atomic_file.hpp"
+#include "core/input_file.hpp"
 #include "core/random.hpp"
 #include "tests/support/tensor_files.hpp"
 
@@ -103,7 +104,7 @@ std::string config_text(const Options& options) {
 
 /// Spoils the bytes of a safetensors file.
 void spoil_file(const std::string& path, const std::string& defect) {
-  std::vector<std::byte> bytes = hashep::test::read_file(path);
+  std::vector<std::byte> bytes = hashep::read_file(path);
   if (defect == "truncated") bytes.resize(bytes.size() - 4);
   if (defect == "lying header length") bytes[6] = std::byte{0x7f};
   if (defect == "overlapping tensors") {

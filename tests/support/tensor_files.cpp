@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "core/atomic_file.hpp"
-#include "core/mapped_file.hpp"
 #include "core/safetensors.hpp"
 
 namespace hashep::test {
@@ -57,11 +56,6 @@ void write_safetensors(const std::string& path, const std::map<std::string, Tens
   file.write(safetensors_header(specs, {}));
   for (const auto& [name, tensor] : tensors) file.write(tensor.bytes);
   file.commit();
-}
-
-std::vector<std::byte> read_file(const std::string& path) {
-  const MappedFile file(path);
-  return {file.bytes().begin(), file.bytes().end()};
 }
 
 }  // namespace hashep::test

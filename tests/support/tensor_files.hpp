@@ -28,7 +28,4 @@ TensorData integer_tensor(DType dtype, std::vector<int64_t> shape, std::span<con
 /// Writes a safetensors file, the tensors' data in order of their names.
 void write_safetensors(const std::string& path, const std::map<std::string, TensorData>& tensors);
 
-/// The bytes of a whole file.
-std::vector<std::byte> read_file(const std::string& path);
-
 }  // namespace hashep::test

@@ -71,12 +71,11 @@ TEST_CASE("a file may hold a table for each layer, by DeepSeek-V4's names, or on
   CHECK(load_layer_table(path, 5, 4) == kTable);
 }
 
-TEST_CASE("a table is read from a tensor at any alignment, and checked") {
+TEST_CASE("a table is read from a tensor, and checked") {
   const auto table_of = [](DType dtype, const std::vector<int64_t>& shape,
                            const std::string& data) {
-    const std::string shifted = "x" + data;
-    const auto bytes = std::as_bytes(std::span(shifted)).subspan(1);
-    return table_from_tensor({dtype, shape, bytes}, 4, "file");
+    const auto bytes = std::as_bytes(std::span(data));
+    return table_from_tensor({dtype, shape, {bytes.begin(), bytes.end()}}, 4, "file");
   };
   CHECK(table_of(DType::i32, {3, 2}, table_bytes<int32_t>()) == kTable);
   CHECK(table_of(DType::i64, {3, 2}, table_bytes<int64_t>()) == kTable);

@@ -2,7 +2,7 @@
 #include "runtime/routing/table_set.hpp"
 
 #include "core/error.hpp"
-#include "core/mapped_file.hpp"
+#include "core/input_file.hpp"
 #include "core/npy.hpp"
 #include "runtime/routing/routed_loads.hpp"
 #include "runtime/routing/table_loads.hpp"
@@ -55,8 +55,8 @@ TEST_CASE("a table is saved as .npy of i32 or i64, and read back with its type")
   RoutingTable table = build_random_table(9, 300, 4, 1);
   for (const DType dtype : {DType::i32, DType::i64}) {
     save_npy_table(path, table, dtype);
-    const MappedFile file(path);
-    const NpyArray array = parse_npy(file.bytes(), path);
+    const std::vector<std::byte> bytes = read_file(path);
+    const NpyArray array = parse_npy(bytes, path);
     CHECK(array.item_size == dtype_size(dtype));
     CHECK(array.shape == std::vector<int64_t>{9, 4});
     CHECK(array.integer_at(35) == table.experts[35]);
