@@ -121,8 +121,9 @@ Bounded product(const Bounded& a, const Bounded& b) {
   const double size_b = std::abs(b.value);
   // a b + a db + b da + da db, where |da| is at most a.reach().
   const double most_a = size_a + a.reach();
-  return {value, most_a * b.spread + size_b * a.spread,
-          most_a * b.most + size_b * a.most + kUnit * (std::abs(value) + most_a * b.reach()) + kTiny};
+  return {
+      value, most_a * b.spread + size_b * a.spread,
+      most_a * b.most + size_b * a.most + kUnit * (std::abs(value) + most_a * b.reach()) + kTiny};
 }
 
 Bounded sum(const Bounded& a, const Bounded& b, double magnitude) {

@@ -30,8 +30,8 @@ struct Bounded {
   bool operator==(const Bounded&) const = default;
 };
 
-/// Bound of |rounded - exact| / |exact| of an operation in fp32 rounded in any way, as sums of tensor
-/// cores are truncated: twice that of rounding to nearest.
+/// Bound of |rounded - exact| / |exact| of an operation in fp32 rounded in any way, as sums of
+/// tensor cores are truncated: twice that of rounding to nearest.
 inline constexpr double kUnit = 0x1.0p-23;
 /// The same for rounding to bf16.
 inline constexpr double kBf16Unit = 0x1.0p-8;

@@ -6,6 +6,7 @@
 #include "core/narrow.hpp"
 #include "launch/cores.hpp"
 #include "launch/hidden_states.hpp"
+#include "launch/weight_agreement.hpp"
 #include "runtime/exec/host_stack_runner.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "runtime/model/synthetic_weights.hpp"
@@ -107,6 +108,7 @@ void read_hidden_states(const RunOptions& options, RunSetup& setup) {
     return;
   }
   load_hidden_states(options.hidden, options.batch_tokens, rows, setup.input_rows());
+  setup.hidden_digest = hidden_states_digest(options.hidden);
   if (options.check) {
     require_finite(setup.input_rows(),
                    options.hidden + ": hidden_states (in " + options.dtype + ")", setup.dtype,
@@ -127,6 +129,7 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
                            .threads = setup.threads,
                            .overlap = options.overlap == "on",
                            .check_finite = options.check,
+                           .digests = &setup.weight_digests,
                            .watch = &watch,
                            .gemm_library = gemm_library(options.gemm_library)};
     setup.runner =
@@ -148,7 +151,8 @@ void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& 
                           .overlap = options.overlap == "on",
                           .graph = options.graph,
                           .expert_gemm = options.expert_gemm,
-                          .check_finite = options.check};
+                          .check_finite = options.check,
+                          .digests = &setup.weight_digests};
   auto transport = make_device_transport(gpu, comm, *setup.topology, watch);
   if (transport->name() == "hier") setup.routing.nodes = setup.topology->nodes;
   agree(comm, watch, [&] {
@@ -181,11 +185,18 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
     if (setup.device.choice.name == "cpu") resolve_transport(options.transport, nodes);
   });
   agree(comm, watch, [&] { read_hidden_states(options, setup); });
+  setup.weight_digests.layers.resize(static_cast<size_t>(setup.config.num_layers));
   if (setup.device.choice.name == "cuda") {
     make_gpu_stack(options, comm, watch, setup);
   } else {
     make_host_stack(options, comm, watch, setup);
   }
+  std::vector<Setting> read = weight_settings(setup.config, setup.weight_digests);
+  read.emplace_back("the hidden states of --hidden",
+                    "digest " + std::to_string(setup.hidden_digest));
+  require_same_settings(comm, watch, read);
+  require_same_experts(comm, watch, *setup.weights, setup.routing.placements, nodes,
+                       setup.weight_digests);
   return setup;
 }
 

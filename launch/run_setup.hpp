@@ -29,7 +29,9 @@ struct RunSetup {
   DeviceSetup device;
   std::unique_ptr<StackRunner> runner;
   uint64_t token_digest = 0;  // of the ids that the run begins with
-  Buffer input;               // [tokens, hidden_size]: what each step starts from
+  WeightDigests weight_digests;
+  uint64_t hidden_digest = 0;  // of --hidden
+  Buffer input;                // [tokens, hidden_size]: what each step starts from
 
   // On rank 0, where they are asked for.
   std::optional<AtomicFile> output;

@@ -10,9 +10,9 @@
 
 namespace hashep {
 
-/// Hidden states of some tokens of a rank before, between and after layers, kept to be compared with
-/// the oracle's: a layer by itself can be held to closer bounds than many, as errors of earlier
-/// layers grow in later ones.
+/// Hidden states of some tokens of a rank before, between and after layers, kept to be compared
+/// with the oracle's: a layer by itself can be held to closer bounds than many, as errors of
+/// earlier layers grow in later ones.
 class LayerStates {
  public:
   /// tokens: their indices on this rank.

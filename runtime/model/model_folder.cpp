@@ -8,6 +8,7 @@
 #include "runtime/model/model_files.hpp"
 #include "runtime/model/model_tables.hpp"
 #include "runtime/model/tensor_names.hpp"
+#include "runtime/model/weight_sample.hpp"
 
 namespace hashep {
 namespace {
@@ -46,6 +47,24 @@ class ModelFolder::Impl {
       if (bias) read_into(*biases[i], find_weight(*bias, 1, rows));
     }
     return ffn;
+  }
+
+  uint64_t sample_expert(int64_t layer, int64_t expert) const {
+    const std::string name = routed_expert_name(layer, expert);
+    WeightSample sample(layer, expert);
+    const auto add = [&](const FoundMatrix& found) {
+      const int64_t row_bytes = found.cols * dtype_size(found.tensor->dtype);
+      sample.add(found.tensor->dtype, found.rows, found.cols,
+                 [&](int64_t row, std::span<std::byte> out) {
+                   found.file->read(*found.tensor, row * row_bytes, out);
+                 });
+    };
+    for (const auto& [matrix, rows, cols] : ffn_matrices(config_.routed_shape())) {
+      add(find_weight(files_.at(weight_name(name, matrix)), rows, cols));
+      const auto bias = files_.find(bias_name(name, matrix));
+      if (bias) add(find_weight(*bias, 1, rows));
+    }
+    return sample.value();
   }
 
   /// As fp32.
@@ -158,6 +177,10 @@ LoadedFfn ModelFolder::shared_experts(int64_t layer) const {
 
 LoadedMatrix ModelFolder::gate(int64_t layer) const {
   return impl_->read_gate(layer);
+}
+
+uint64_t ModelFolder::sample_expert(int64_t layer, int64_t expert) const {
+  return impl_->sample_expert(layer, expert);
 }
 
 uint64_t ModelFolder::shape_digest() const {

@@ -6,8 +6,13 @@
 #include <cmath>
 
 #include "core/error.hpp"
+#include "runtime/model/weight_sample.hpp"
 
 namespace hashep {
+
+uint64_t WeightSource::sample_expert(int64_t layer, int64_t expert) const {
+  return weight_sample(routed_expert(layer, expert).weights, layer, expert);
+}
 
 void require_finite(ConstMatrixView matrix, const std::string& where, DType dtype,
                     int64_t first_row) {

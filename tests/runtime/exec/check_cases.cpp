@@ -48,9 +48,8 @@ BatchPlan plan_of(const ModelConfig& config, int64_t tokens, uint64_t seed) {
     for (int64_t token = 0; token < tokens; ++token) {
       const int64_t first = draws.below(config.num_experts);
       for (int64_t j = 0; j < config.top_k; ++j) {
-        experts.push_back(token % 9 == 4
-                              ? -1
-                              : static_cast<int32_t>((first + j) % config.num_experts));
+        experts.push_back(token % 9 == 4 ? -1
+                                         : static_cast<int32_t>((first + j) % config.num_experts));
       }
     }
     std::vector<int64_t> counts(static_cast<size_t>(config.num_experts));
@@ -87,8 +86,7 @@ void make_layers(CheckedModel& model, const Weighing& weighing, uint64_t seed) {
       made.shared = random_expert(config.shared_shape(), weighing.dtype, derive_key(key, 1000),
                                   weighing.scale);
     }
-    const float deviation =
-        weighing.gate_scale / std::sqrt(static_cast<float>(config.hidden_size));
+    const float deviation = weighing.gate_scale / std::sqrt(static_cast<float>(config.hidden_size));
     made.gate = random_matrix(DType::f32, config.num_experts, config.hidden_size,
                               derive_key(key, 1001), deviation);
     model.layers.push_back(std::move(made));
@@ -192,11 +190,11 @@ CheckedCase random_case(uint64_t seed) {
   c.dtype = draws.among({DType::f32, DType::bf16});
   c.residual = !draws.one_in(3);
   c.library = draws.among({GemmLibrary::automatic, GemmLibrary::onednn});
-  const Weighing weighing{draws.among({DType::f32, DType::f16, DType::bf16}),
-                          // Several layers of large ones would leave fp32's range.
-                          config.num_layers > 2 ? draws.among({0.01f, 1.0f})
-                                                : draws.among({0.01f, 1.0f, 4.0f, 30.0f}),
-                          draws.among({1.0f, 10.0f, 40.0f})};
+  const Weighing weighing{
+      draws.among({DType::f32, DType::f16, DType::bf16}),
+      // Several layers of large ones would leave fp32's range.
+      config.num_layers > 2 ? draws.among({0.01f, 1.0f}) : draws.among({0.01f, 1.0f, 4.0f, 30.0f}),
+      draws.among({1.0f, 10.0f, 40.0f})};
   make_layers(c.model, weighing, seed);
   const int64_t tokens = 1 + draws.below(is_large ? 8 : 40);
   c.plan = plan_of(config, tokens, seed);

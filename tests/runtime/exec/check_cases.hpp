@@ -38,7 +38,7 @@ struct CheckedCase {
   DType dtype = DType::f32;
   bool residual = true;
   GemmLibrary library = GemmLibrary::automatic;
-  std::vector<float> inputs;   // [tokens, hidden_size], rounded to dtype
+  std::vector<float> inputs;  // [tokens, hidden_size], rounded to dtype
   BatchPlan plan;
 
   std::string name() const;
