@@ -119,9 +119,8 @@ void LayerCase::check_first_batch() {
   Buffer expected(view(state_).bytes());
   for (Way& way : ways_) {
     way.steps->begin_sample();
-    way.steps->run();
     if (&way == &ways_.front()) {
-      way.wrong += wrong_tokens(way.steps->plan());
+      way.wrong += run_checked(*way.steps);
       std::memcpy(expected.data(), state_.data(), static_cast<size_t>(view(state_).bytes()));
       yardsticks_.set_copied(way.steps->plan().layers.front());
       yardsticks_.check(way.steps->plan().layers);
@@ -130,6 +129,7 @@ void LayerCase::check_first_batch() {
                    options_.dump_folder);
       }
     } else {
+      way.steps->run();
       way.wrong += rows_that_differ(view(state_), view(expected));
     }
   }
@@ -138,35 +138,23 @@ void LayerCase::check_first_batch() {
 void LayerCase::check_next_batch() {
   for (Way& way : ways_) {
     if (way.steps->when() == PlanWhen::at_hand) continue;
-    way.steps->run();
-    way.wrong += wrong_tokens(way.steps->plan());
+    way.wrong += run_checked(*way.steps);
   }
   yardsticks_.check(ways_.front().steps->plan().layers);
 }
 
-int64_t LayerCase::wrong_tokens(const BatchPlan& plan) {
+int64_t LayerCase::run_checked(LayerSteps& steps) {
   const int64_t affordable = kOracleBudget / std::max<int64_t>(1, oracle_cost_per_token(config_));
   const int64_t count = std::clamp<int64_t>(affordable, 1, std::min(tokens(), kMostTokensToCheck));
-  const auto width = static_cast<size_t>(config_.hidden_size);
   std::vector<int64_t> chosen;
-  std::vector<float> inputs(static_cast<size_t>(count) * width);
-  for (int64_t i = 0; i < count; ++i) {
-    chosen.push_back(i * tokens() / count);
-    convert_to_float(dtype_, view(input_).row(chosen.back()), config_.hidden_size,
-                     inputs.data() + static_cast<size_t>(i) * width);
-  }
-  const auto want = oracle_stack(config_, *weights_, plan, chosen, std::move(inputs),
-                                 {.dtype = dtype_, .residual = residual()});
-  std::vector<float> got(width);
-  int64_t wrong = 0;
-  for (size_t i = 0; i < chosen.size(); ++i) {
-    convert_to_float(dtype_, view(state_).row(chosen[i]), config_.hidden_size, got.data());
-    const double error =
-        max_relative_error(got, std::span(want).subspan(i * width, width), config_.hidden_size);
-    // Errors of layers add up.
-    wrong += error < error_bound(dtype_) * static_cast<double>(config_.num_layers) ? 0 : 1;
-  }
-  return wrong;
+  for (int64_t i = 0; i < count; ++i) chosen.push_back(i * tokens() / count);
+  LayerStates states(std::move(chosen));
+  steps.record(&states);
+  steps.run();
+  steps.record(nullptr);
+  const auto difference = compare_with_oracle(config_, *weights_, steps.plan(), states,
+                                              {.numbers = {dtype_}, .residual = residual()});
+  return difference.is_explained() ? 0 : 1;
 }
 
 }  // namespace hashep::bench

@@ -82,8 +82,9 @@ class LayerCase {
   void check_first_batch();
   /// The next batch of each way that plans by itself, against the oracle.
   void check_next_batch();
-  /// Of a sample of this rank's tokens, those that are not what the oracle makes of them.
-  int64_t wrong_tokens(const BatchPlan& plan);
+  /// Runs a batch, and takes a sample of this rank's tokens: 0 where they are what the oracle makes
+  /// of them, else 1.
+  int64_t run_checked(LayerSteps& steps);
 
   const RankSamples& yardstick(const Samples& samples, LayerYardsticks::Thing thing) const {
     return samples[ways_.size() + thing].front();

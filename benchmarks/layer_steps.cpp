@@ -51,6 +51,7 @@ void LayerSteps::run() {
   PhaseLog& log = phases_.log();
   if (when_ == PlanWhen::ahead) take_next_plan();
   if (when_ == PlanWhen::in_layer) planner_->start(next_step_++, log);
+  if (states_ != nullptr) states_->add(rows_.input);
   for (int64_t layer = 0; layer < num_layers_; ++layer) {
     if (when_ == PlanWhen::in_layer) {
       planner_->plan_layer(layer, log);
@@ -58,6 +59,7 @@ void LayerSteps::run() {
       stack_.prepare_layer(*plan_, layer);
     }
     run_layer(layer);
+    if (states_ != nullptr) states_->add(rows_.state);
   }
   phases_.count_batch();
 }

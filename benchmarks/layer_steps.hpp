@@ -38,6 +38,8 @@ class LayerSteps {
   /// The next batch: all that a rank does from one batch to the next. With PlanWhen::at_hand the
   /// batch of the sample, again and again. Collective.
   void run();
+  /// Batches to come add their input and what each layer leaves to `states`; null: no more.
+  void record(LayerStates* states) { states_ = states; }
   /// After the last sample. Local.
   void end_samples() { phases_.close(); }
   /// Ends the exchange for a batch that is not run. Collective.
@@ -65,6 +67,7 @@ class LayerSteps {
   std::optional<InlinePlanner> planner_;
   int64_t next_step_ = 0;
   const BatchPlan* plan_ = nullptr;
+  LayerStates* states_ = nullptr;
 };
 
 }  // namespace hashep::bench

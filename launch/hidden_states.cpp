@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/hidden_states.hpp"
 
+#include <xxhash.h>
 #include <span>
+
+#include <algorithm>
 #include <vector>
 
 #include "core/random.hpp"
@@ -26,6 +29,23 @@ void load_hidden_states(const std::string& path, int64_t batch_tokens, Range row
     convert_to_float(states.dtype, stored.data(), out.cols, row.data());
     convert_from_float(row.data(), out.cols, out.dtype, out.row(i));
   }
+}
+
+uint64_t hidden_states_digest(const std::string& path) {
+  constexpr int64_t kRows = 256;
+  constexpr int64_t kBytes = 4096;
+  const SafeTensorsFile file(path);
+  const SafeTensor& states = file.at(kTensorName);
+  const int64_t rows = states.shape.front();
+  const int64_t row_bytes = rows == 0 ? 0 : states.bytes / rows;
+  uint64_t digest = XXH64(states.shape.data(), states.shape.size() * sizeof(int64_t), 0);
+  std::vector<std::byte> row(static_cast<size_t>(std::min(kBytes, row_bytes)));
+  const int64_t count = std::min(kRows, rows);
+  for (int64_t i = 0; i < count; ++i) {
+    file.read(states, i * rows / count * row_bytes, row);
+    digest = XXH64(row.data(), row.size(), digest);
+  }
+  return digest;
 }
 
 void make_hidden_states(uint64_t seed, Range rows, MatrixView out) {

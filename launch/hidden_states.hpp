@@ -16,6 +16,11 @@ namespace hashep {
 /// Only these rows are read. Throws InputError. Local.
 void load_hidden_states(const std::string& path, int64_t batch_tokens, Range rows, MatrixView out);
 
+/// A digest by which ranks, which read different rows of such a file, tell whether it is the same
+/// one: XXH64 of its shape, and of the first 4 KiB of up to 256 evenly spaced rows. The file was
+/// read by load_hidden_states. Local.
+uint64_t hidden_states_digest(const std::string& path);
+
 /// Fills `out` with rows `rows` of seeded normal states: a pure function of (seed, global row,
 /// column).
 void make_hidden_states(uint64_t seed, Range rows, MatrixView out);

@@ -29,15 +29,6 @@ namespace {
 // Multiply-adds that --check spends on a rank unless told: a few seconds of plain loops.
 constexpr int64_t kCheckBudget = int64_t{1} << 30;
 
-std::vector<float> rows_as_float(ConstMatrixView x, std::span<const int64_t> rows) {
-  std::vector<float> values(rows.size() * static_cast<size_t>(x.cols));
-  for (size_t i = 0; i < rows.size(); ++i) {
-    convert_to_float(x.dtype, x.row(rows[i]), x.cols,
-                     values.data() + i * static_cast<size_t>(x.cols));
-  }
-  return values;
-}
-
 /// Tokens of this rank to check: evenly spaced, as many as asked for or as the budget allows.
 std::vector<int64_t> tokens_to_check(const RunOptions& options, const RunSetup& setup) {
   const int64_t tokens = setup.rows().size();
@@ -64,6 +55,7 @@ class Job {
             {.planning = options.planning == "exchange" ? Planning::exchange : Planning::replicated,
              .depth = narrow<int>(options.plan_depth, "--plan-depth")}),
         pipeline_(setup_.routing, *setup_.stream, setup_.split, planning_, &comm, &watch),
+        checked_(options.check ? tokens_to_check(options, setup_) : std::vector<int64_t>{}),
         expert_counts_(
             static_cast<size_t>(setup_.routing.num_layers() * setup_.routing.num_experts())) {}
 
@@ -116,9 +108,11 @@ class Job {
       const BatchPlan& plan = pipeline_.finish(log_);
       setup_.runner->prepare(plan);
       pipeline_.start_ahead(step, setup_.steps, log_);
+      const bool is_checked = step == 0 && options_.check;
+      if (is_checked) setup_.runner->record(&checked_);
       run_step(plan);
       note(plan);
-      if (step == 0 && options_.check) check(plan);
+      if (is_checked) check(plan);
       progress.update(step + 1);
     }
     setup_.runner->finish(log_);
@@ -185,31 +179,37 @@ class Job {
     for (size_t i = 0; i < expert_counts_.size(); ++i) expert_counts_[i] += plan.expert_counts[i];
   }
 
-  /// The first step's result against the oracle. Throws CollectiveRunError where it is not within
-  /// bounds.
+  /// The first step's result against the oracle. Throws CollectiveRunError where rounding does not
+  /// explain a difference.
   void check(const BatchPlan& plan) {
     const auto begin = Clock::now();
-    const std::vector<int64_t> tokens = tokens_to_check(options_, setup_);
-    const auto want = oracle_stack(setup_.config, *setup_.weights, plan, tokens,
-                                   rows_as_float(setup_.input_rows(), tokens),
-                                   {.dtype = setup_.dtype, .residual = setup_.residual});
+    const bool is_grouped =
+        setup_.device.choice.name == "cuda" && options_.expert_gemm == "grouped";
+    const OracleOptions oracle{
+        .numbers = {.dtype = setup_.dtype, .rounds_preactivations = is_grouped},
+        .residual = setup_.residual,
+        .node_reduce = setup_.routing.node_reduce};
+    setup_.runner->record(nullptr);
     setup_.runner->finish(log_);
-    const auto got = rows_as_float(setup_.runner->output(), tokens);
-    const double error = max_relative_error(got, want, setup_.config.hidden_size);
-    CheckResult result;
-    result.tokens = reduce_sum(comm_, watch_, static_cast<int64_t>(tokens.size()));
-    result.max_relative_error = reduce_max(comm_, watch_, std::vector<double>{error}).front();
-    // Sums that are rounded on the way add up from layer to layer.
-    const auto roundings =
-        static_cast<double>(setup_.routing.node_reduce ? setup_.config.num_layers : 1);
-    result.bound = error_bound(setup_.dtype) * roundings;
-    stats_.check = result;
-    if (!(result.max_relative_error < result.bound)) {
-      throw CollectiveRunError(
-          "check failed: relative error " + std::to_string(result.max_relative_error) +
-              " against the naive oracle, bound " + std::to_string(result.bound),
-          comm_.rank() == 0);
+    if (checked_.states().empty()) {
+      checked_.add(setup_.input_rows());
+      checked_.add(setup_.runner->output());
     }
+    const auto difference =
+        compare_with_oracle(setup_.config, *setup_.weights, plan, checked_, oracle);
+    const auto tokens = checked_.tokens();
+    agree(comm_, watch_, [&] {
+      if (difference.is_explained()) return;
+      const int64_t token = setup_.rows().begin + tokens[static_cast<size_t>(difference.row)];
+      throw RunError("check failed: token " + std::to_string(token) + ": " + difference.text());
+    });
+    const auto most = reduce_max(
+        comm_, watch_,
+        std::vector{difference.relative_error, difference.relative_bound, difference.share});
+    stats_.check = {.tokens = reduce_sum(comm_, watch_, static_cast<int64_t>(tokens.size())),
+                    .max_relative_error = most[0],
+                    .bound = most[1],
+                    .max_share = most[2]};
     check_s_ = seconds_since(begin);
   }
 
@@ -271,6 +271,7 @@ class Job {
   PhaseLog log_;
   PlanningOptions planning_;
   PlanPipeline pipeline_;
+  LayerStates checked_;
   std::vector<int64_t> expert_counts_;  // [num_layers, num_experts], summed over steps
   RunStats stats_;
   double check_s_ = 0.0;  // of the loop, for --check

@@ -161,7 +161,8 @@ std::string result_json(const RunResult& result, const RunDescription& descripti
   if (stats.check) {
     document["check"] = {{"tokens", stats.check->tokens},
                          {"max_relative_error", stats.check->max_relative_error},
-                         {"bound", stats.check->bound}};
+                         {"bound", stats.check->bound},
+                         {"max_share_of_bound", stats.check->max_share}};
   }
   return document.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }

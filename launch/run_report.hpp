@@ -31,9 +31,10 @@ struct MemoryUse {
 
 /// Outcome of --check.
 struct CheckResult {
-  int64_t tokens = 0;  // checked, over all ranks
-  double max_relative_error = 0.0;
-  double bound = 0.0;
+  int64_t tokens = 0;               // checked, over all ranks
+  double max_relative_error = 0.0;  // of a row
+  double bound = 0.0;               // of that, in the row where it is largest
+  double max_share = 0.0;           // of its own bound, that an element's error has
 };
 
 /// What one rank knows of its run.

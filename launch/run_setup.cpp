@@ -7,6 +7,7 @@
 #include "core/narrow.hpp"
 #include "core/quote.hpp"
 #include "launch/hidden_states.hpp"
+#include "launch/weight_agreement.hpp"
 #include "runtime/exec/host_stack_runner.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "runtime/model/synthetic_weights.hpp"
@@ -132,6 +133,13 @@ void read_hidden_states(const RunOptions& options, Watch& watch, RunSetup& setup
       load_hidden_states(options.hidden, options.batch_tokens, part, out);
     }
   }
+  if (options.hidden.empty()) return;
+  setup.hidden_digest = hidden_states_digest(options.hidden);
+  if (options.check) {
+    require_finite(setup.input_rows(),
+                   options.hidden + ": hidden_states (in " + options.dtype + ")", setup.dtype,
+                   rows.begin);
+  }
 }
 
 /// Collective.
@@ -148,6 +156,7 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
                            .threads = setup.threads.threads,
                            .overlap = options.overlap == "on",
                            .check_finite = options.check,
+                           .digests = &setup.weight_digests,
                            .watch = &watch,
                            .gemm_library = gemm_library(options.gemm_library)};
     auto runner =
@@ -171,7 +180,8 @@ void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& 
                           .overlap = options.overlap == "on",
                           .graph = options.graph,
                           .expert_gemm = options.expert_gemm,
-                          .check_finite = options.check};
+                          .check_finite = options.check,
+                          .digests = &setup.weight_digests};
   auto transport = make_device_transport(gpu, comm, *setup.topology, watch);
   if (transport->name() == "hier") setup.routing.nodes = setup.topology->nodes;
   agree(comm, watch, [&] {
@@ -206,11 +216,18 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
     if (setup.device.choice.name == "cpu") resolve_transport(options.transport, nodes);
   });
   agree(comm, watch, [&] { read_hidden_states(options, watch, setup); });
+  setup.weight_digests.layers.resize(static_cast<size_t>(setup.config.num_layers));
   if (setup.device.choice.name == "cuda") {
     make_gpu_stack(options, comm, watch, setup);
   } else {
     make_host_stack(options, comm, watch, setup);
   }
+  std::vector<Setting> read = weight_settings(setup.config, setup.weight_digests);
+  read.emplace_back("the hidden states of --hidden",
+                    "digest " + std::to_string(setup.hidden_digest));
+  require_same_settings(comm, watch, read);
+  require_same_experts(comm, watch, *setup.weights, setup.routing.placements, nodes,
+                       setup.weight_digests);
   return setup;
 }
 

@@ -33,7 +33,9 @@ struct RunSetup {
   DeviceSetup device;
   std::unique_ptr<StackRunner> runner;
   uint64_t token_digest = 0;  // of the ids that the run begins with
-  Buffer input;               // [tokens, hidden_size]: what each step starts from
+  WeightDigests weight_digests;
+  uint64_t hidden_digest = 0;  // of --hidden
+  Buffer input;                // [tokens, hidden_size]: what each step starts from
 
   // Where they are asked for: on all ranks, and on rank 0.
   std::unique_ptr<SharedFile> output;

@@ -8,7 +8,6 @@
 #include "benchmarks/gpu/gpu_timer.hpp"
 #include "core/narrow.hpp"
 #include "core/random.hpp"
-#include "runtime/exec/oracle_check.hpp"
 #include "runtime/exec/stack_routing.hpp"
 #include "runtime/routing/token_stream.hpp"
 
@@ -128,7 +127,8 @@ std::vector<std::byte> fetch_result(CudaStack& stack) {
   return {x.data, x.data + x.bytes()};
 }
 
-double oracle_error(const LayerCase& c, const std::vector<std::byte>& result, int64_t tokens) {
+OracleDifference oracle_difference(const LayerCase& c, const std::vector<std::byte>& result,
+                                   int64_t tokens, bool rounds_preactivations) {
   const int64_t d = c.sizes.hidden_size;
   std::vector<int64_t> chosen;
   for (int64_t i = 0; i < std::min(tokens, c.sizes.tokens); ++i) {
@@ -142,9 +142,11 @@ double oracle_error(const LayerCase& c, const std::vector<std::byte>& result, in
     convert_to_float(c.sizes.dtype, c.input().row(chosen[i]), d, inputs.data() + at);
     convert_to_float(c.sizes.dtype, y.row(chosen[i]), d, got.data() + at);
   }
-  const auto want = oracle_stack(c.config, c.weights, c.plan, chosen, std::move(inputs),
-                                 {.dtype = c.sizes.dtype, .residual = false});
-  return max_relative_error(got, want, d);
+  const auto want = oracle_stack(
+      c.config, c.weights, c.plan, {0, c.config.num_layers}, chosen, inputs,
+      {.numbers = {.dtype = c.sizes.dtype, .rounds_preactivations = rounds_preactivations},
+       .residual = false});
+  return compare_with_oracle(got, want, d);
 }
 
 }  // namespace hashep::bench

@@ -7,6 +7,7 @@
 
 #include "runtime/exec/batch_plan.hpp"
 #include "runtime/exec/cuda/cuda_stack.hpp"
+#include "runtime/exec/oracle_check.hpp"
 #include "runtime/model/weight_source.hpp"
 
 namespace hashep::bench {
@@ -67,7 +68,8 @@ void run_and_wait(CudaStack& stack, const BatchPlan& plan);
 /// Hidden states after the last step.
 std::vector<std::byte> fetch_result(CudaStack& stack);
 
-/// The largest relative error of `tokens` evenly spaced tokens' results against the naive oracle.
-double oracle_error(const LayerCase& c, const std::vector<std::byte>& result, int64_t tokens);
+/// How far `tokens` evenly spaced tokens' results are from the naive oracle's.
+OracleDifference oracle_difference(const LayerCase& c, const std::vector<std::byte>& result,
+                                   int64_t tokens, bool rounds_preactivations);
 
 }  // namespace hashep::bench

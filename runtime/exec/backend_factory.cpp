@@ -182,6 +182,8 @@ std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const We
   if (options.graph == "off") exec.graph = GraphMode::off;
   exec.observer = [&watch](const Position& position) { watch.at(position); };
   exec.reading = {.check_finite = options.check_finite,
+                  .dtype = options.dtype,
+                  .digests = options.digests,
                   .between = [&watch] { watch.check_in(); }};
   return std::make_unique<CudaStackRunner>(config, weights, placements, exec, use_gpu(options.gpu),
                                            std::move(transport), watch);

@@ -12,6 +12,7 @@
 #include "comm/transport/device_transport.hpp"
 #include "comm/transport/transport.hpp"
 #include "comm/watch.hpp"
+#include "runtime/exec/layer_weights.hpp"
 #include "runtime/exec/stack_runner.hpp"
 #include "runtime/exec/visible_gpu.hpp"
 #include "runtime/model/weight_source.hpp"
@@ -49,6 +50,7 @@ struct GpuRunOptions {
   std::string graph = "auto";              // on, off, auto
   std::string expert_gemm = "per-expert";  // or grouped, fused
   bool check_finite = false;
+  WeightDigests* digests = nullptr;  // of weights, filled in unless null
 };
 
 /// How rows move between the GPUs of these ranks. GPU `options.gpu` becomes the calling thread's

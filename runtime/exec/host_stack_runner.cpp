@@ -19,7 +19,7 @@ void HostStackRunner::set_input(ConstMatrixView x) {
 void HostStackRunner::run(const BatchPlan& plan, PhaseLog& log) {
   std::copy_n(input_.data, input_.bytes(), state_.data());
   const PhaseLog::Scope scope(log, Phase::step);
-  stack_.run(plan, state(), log);
+  stack_.run(plan, state(), log, states_);
 }
 
 RunnerMemory HostStackRunner::memory() const {

@@ -25,6 +25,7 @@ class HostStackRunner final : public StackRunner {
   void set_input(ConstMatrixView x) override;
   void prepare(const BatchPlan& plan) override { stack_.prepare(plan); }
   void run(const BatchPlan& plan, PhaseLog& log) override;
+  void record(LayerStates* states) override { states_ = states; }
   void finish(PhaseLog&) override {}
   ConstMatrixView output() override { return state(); }
   RunnerMemory memory() const override;
@@ -36,6 +37,7 @@ class HostStackRunner final : public StackRunner {
   LayerStack stack_;
   ConstMatrixView input_;  // borrowed
   Buffer state_;           // of the input's shape
+  LayerStates* states_ = nullptr;
 };
 
 }  // namespace hashep

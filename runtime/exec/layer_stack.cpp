@@ -66,11 +66,13 @@ void LayerStack::prepare(const BatchPlan& plan) {
   transport_.reserve(plan.layers, options_.dtype, hidden_size_);
 }
 
-void LayerStack::run(const BatchPlan& plan, MatrixView x, PhaseLog& log) {
+void LayerStack::run(const BatchPlan& plan, MatrixView x, PhaseLog& log, LayerStates* states) {
   const MatrixView y = residual_ ? output_.matrix(x.dtype, x.rows, x.cols) : x;
+  if (states != nullptr) states->add(x);
   for (int64_t layer = 0; layer < std::ssize(layers_); ++layer) {
     run_layer(plan, layer, x, y, log);
     if (residual_) add_rows(y, x, options_.threads);
+    if (states != nullptr) states->add(x);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/exec/batch_plan.hpp"
+#include "runtime/exec/layer_states.hpp"
 #include "runtime/exec/moe_layer.hpp"
 
 namespace hashep {
@@ -35,8 +36,9 @@ class LayerStack {
   /// that no step waits for one to be made. Local.
   void prepare_kernels(int64_t global_tokens);
 
-  /// One step. x: [tokens, hidden_size], in place. Allocates nothing. Collective.
-  void run(const BatchPlan& plan, MatrixView x, PhaseLog& log);
+  /// One step. x: [tokens, hidden_size], in place. Adds to `states`, unless null, what goes in and
+  /// what each layer leaves; else allocates nothing. Collective.
+  void run(const BatchPlan& plan, MatrixView x, PhaseLog& log, LayerStates* states = nullptr);
 
   /// `prepare` for one layer: for one whose plan comes when the layers before it have run.
   /// Collective.

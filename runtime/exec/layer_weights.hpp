@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
+#include <vector>
 
 #include "runtime/model/weight_source.hpp"
 
@@ -17,10 +19,22 @@ struct LayerWeightSink {
   std::function<void(LoadedMatrix gate)> gate;
 };
 
+/// Digests of what a rank has read of each layer, for ranks to compare.
+struct WeightDigests {
+  struct Layer {
+    uint64_t gate = 0;                    // content_digest
+    uint64_t shared = 0;                  // the same
+    std::map<int32_t, uint64_t> experts;  // WeightSample of each that the rank owns
+  };
+  std::vector<Layer> layers;  // [num_layers]
+};
+
 /// How weights are read.
 struct WeightReading {
-  bool check_finite = false;           // refuse weights that are NaN or infinite
-  std::function<void()> between = {};  // called before each expert: signs of life, a look for stop signals
+  bool check_finite = false;           // refuse weights that are NaN or infinite in `dtype`
+  DType dtype = DType::f32;            // that experts compute in
+  WeightDigests* digests = nullptr;    // filled in unless null
+  std::function<void()> between = {};  // called before each expert, also a sign of life
 };
 
 /// Reads the weights of a layer's `local_experts` (ascending), of its shared experts and of its

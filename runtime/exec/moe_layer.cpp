@@ -18,7 +18,8 @@ MoeLayer::MoeLayer(const ModelConfig& config, int64_t layer, std::span<const int
       first_expert_(first_expert),
       options_(options),
       experts_(experts) {
-  WeightReading reading{.check_finite = options.check_finite};
+  WeightReading reading{
+      .check_finite = options.check_finite, .dtype = options.dtype, .digests = options.digests};
   if (options.watch != nullptr) reading.between = [&] { options.watch->check_in(); };
   read_layer_weights(
       config, layer, local_experts, weights, reading,

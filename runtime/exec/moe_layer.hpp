@@ -9,6 +9,7 @@
 #include "comm/transport/transport.hpp"
 #include "core/buffer.hpp"
 #include "kernels/expert_ffn.hpp"
+#include "runtime/exec/layer_weights.hpp"
 #include "runtime/exec/phase_log.hpp"
 #include "runtime/model/weight_source.hpp"
 
@@ -16,11 +17,12 @@ namespace hashep {
 
 /// How a layer computes.
 struct ExecOptions {
-  DType dtype = DType::f32;   // of activations: f32 or bf16
-  int threads = 1;            // of this rank
-  bool overlap = true;        // compute tiles while rows of other nodes travel
-  bool check_finite = false;  // refuse weights that are NaN or infinite
-  Watch* watch = nullptr;     // checked in with while weights are read; may be null
+  DType dtype = DType::f32;          // of activations: f32 or bf16
+  int threads = 1;                   // of this rank
+  bool overlap = true;               // compute tiles while rows of other nodes travel
+  bool check_finite = false;         // refuse weights that are NaN or infinite
+  WeightDigests* digests = nullptr;  // of weights, filled in unless null
+  Watch* watch = nullptr;            // checked in with while weights are read; may be null
   GemmLibrary gemm_library = GemmLibrary::automatic;
 };
 

@@ -8,6 +8,7 @@
 
 #include "core/tensor_view.hpp"
 #include "runtime/exec/batch_plan.hpp"
+#include "runtime/exec/layer_states.hpp"
 #include "runtime/exec/phase_log.hpp"
 
 namespace hashep {
@@ -42,6 +43,9 @@ class StackRunner {
   virtual void prepare(const BatchPlan& plan) = 0;
   /// One step. Its phases are in the log once `finish` has returned. Collective.
   virtual void run(const BatchPlan& plan, PhaseLog& log) = 0;
+  /// The steps to come add their input and what each layer leaves to `states`; null: no more.
+  /// Where the device runs whole steps nothing is added.
+  virtual void record(LayerStates* states) { static_cast<void>(states); }
   /// Waits for all steps, under the deadline.
   virtual void finish(PhaseLog& log) = 0;
   /// What the last step left, [tokens, hidden_size] in host memory, until the next call. All steps

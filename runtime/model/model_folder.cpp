@@ -9,6 +9,7 @@
 #include "runtime/model/model_tables.hpp"
 #include "runtime/model/result_keys.hpp"
 #include "runtime/model/tensor_names.hpp"
+#include "runtime/model/weight_sample.hpp"
 #include "runtime/routing/spread_tensors.hpp"
 
 namespace hashep {
@@ -48,6 +49,24 @@ class ModelFolder::Impl {
       if (const auto bias = find_bias(files_, place, matrices[i])) read_into(*biases[i], *bias);
     }
     return ffn;
+  }
+
+  uint64_t sample_expert(int64_t layer, int64_t expert) const {
+    const FfnPlace place = routed(layer, expert);
+    WeightSample sample(layer, expert);
+    const auto add = [&](const MatrixPlace& found) {
+      const SafeTensorsFile& file = *found.tensor.file;
+      const SafeTensor& tensor = file.at(found.tensor.name);
+      const int64_t row_bytes = found.cols * dtype_size(found.dtype);
+      sample.add(found.dtype, found.rows, found.cols, [&](int64_t row, std::span<std::byte> out) {
+        file.read(tensor, found.first_byte + row * row_bytes, out);
+      });
+    };
+    for (const FfnMatrix& matrix : ffn_matrices(config().routed_shape())) {
+      add(find_matrix(files_, place, matrix));
+      if (const auto bias = find_bias(files_, place, matrix)) add(*bias);
+    }
+    return sample.value();
   }
 
   /// As fp32.
@@ -159,6 +178,10 @@ LoadedFfn ModelFolder::shared_experts(int64_t layer) const {
 
 LoadedMatrix ModelFolder::gate(int64_t layer) const {
   return impl_->read_gate(layer);
+}
+
+uint64_t ModelFolder::sample_expert(int64_t layer, int64_t expert) const {
+  return impl_->sample_expert(layer, expert);
 }
 
 uint64_t ModelFolder::shape_digest() const {

@@ -8,6 +8,7 @@
 #include "core/error.hpp"
 #include "core/random.hpp"
 #include "runtime/model/tensor_names.hpp"
+#include "runtime/model/weight_sample.hpp"
 
 namespace hashep {
 namespace {
@@ -43,6 +44,24 @@ class SyntheticWeights final : public WeightSource {
     convert_to_float(dtype_, stored.data(), count, reinterpret_cast<float*>(gate.owned.data()));
     gate.view = gate.owned.matrix(DType::f32, config_.num_experts, config_.hidden_size);
     return gate;
+  }
+
+  uint64_t sample_expert(int64_t layer, int64_t expert) const override {
+    WeightSample sample(layer, expert);
+    const std::vector<FfnMatrix> matrices = ffn_matrices(config_.routed_shape());
+    for (size_t i = 0; i < matrices.size(); ++i) {
+      const auto& [name, rows, cols] = matrices[i];
+      const uint64_t key = matrix_key(layer, static_cast<uint64_t>(expert), i);
+      const int64_t width = cols;
+      sample.add(dtype_, rows, cols, [&, width](int64_t row, std::span<std::byte> out) {
+        std::vector<float> values(out.size() / static_cast<size_t>(dtype_size(dtype_)));
+        fill_normal(key, row * width, values);
+        const float deviation = 1.0f / std::sqrt(static_cast<float>(width));
+        for (float& value : values) value *= deviation;
+        convert_from_float(values.data(), std::ssize(values), dtype_, out.data());
+      });
+    }
+    return sample.value();
   }
 
   uint64_t shape_digest() const override {

@@ -6,10 +6,19 @@
 #include <cmath>
 
 #include "core/error.hpp"
+#include "runtime/model/weight_sample.hpp"
 
 namespace hashep {
 
-void require_finite(ConstMatrixView matrix, const std::string& where) {
+uint64_t WeightSource::sample_expert(int64_t layer, int64_t expert) const {
+  return weight_sample(routed_expert(layer, expert).weights, layer, expert);
+}
+
+void require_finite(ConstMatrixView matrix, const std::string& where, DType dtype,
+                    int64_t first_row) {
+  const auto is_finite = [dtype](float value) {
+    return std::isfinite(dtype == DType::bf16 ? static_cast<float>(BFloat16(value)) : value);
+  };
   constexpr int64_t kChunk = 4096;  // elements: a buffer that stays in L1
   std::array<float, kChunk> values;
   const int64_t count = matrix.rows * matrix.cols;
@@ -17,21 +26,22 @@ void require_finite(ConstMatrixView matrix, const std::string& where) {
     const int64_t size = std::min(kChunk, count - first);
     convert_to_float(matrix.dtype, matrix.data + first * dtype_size(matrix.dtype), size,
                      values.data());
-    const float* end = values.data() + size;
-    const float* bad = std::find_if_not(values.data(), values.data() + size,
-                                        [](float value) { return std::isfinite(value); });
+    const float* const begin = values.data();
+    const float* const end = begin + size;
+    const float* bad = std::find_if_not(begin, end, is_finite);
     if (bad == end) continue;
-    const int64_t index = first + (bad - values.data());
+    const int64_t index = first + (bad - begin);
     throw InputError(where + ": " + std::to_string(*bad) + " at [" +
-                     std::to_string(index / matrix.cols) + ", " +
-                     std::to_string(index % matrix.cols) + "]");
+                     std::to_string(first_row + index / matrix.cols) + ", " +
+                     std::to_string(index % matrix.cols) + "]" +
+                     (std::isfinite(*bad) ? ", which bf16 cannot hold" : ""));
   }
 }
 
-void require_finite(const FfnWeights& weights, const std::string& where) {
-  require_finite(weights.w1, where + " w1");
-  require_finite(weights.w2, where + " w2");
-  require_finite(weights.w3, where + " w3");
+void require_finite(const FfnWeights& weights, const std::string& where, DType dtype) {
+  require_finite(weights.w1, where + " w1", dtype);
+  require_finite(weights.w2, where + " w2", dtype);
+  require_finite(weights.w3, where + " w3", dtype);
   require_finite(weights.bias1, where + " w1.bias");
   require_finite(weights.bias2, where + " w2.bias");
   require_finite(weights.bias3, where + " w3.bias");

@@ -260,6 +260,21 @@ spoilt "inf layers.0.ffn.experts.0.w1.weight"
 bad_model 2 "layer 0, expert 0 w1: inf" spoilt --check
 ranks 2 --model spoilt --batch-tokens 32 --steps 1 --threads 1
 check "infinite weights without --check: exit code $code" [ "$code" = 0 ]
+spoilt "huge layers.0.ffn.experts.0.w1.weight"
+bad_model 2 "which bf16 cannot hold" spoilt --check --dtype bf16
+# Rows of hidden states likewise; row 31 is the last rank's.
+for np in 1 2; do
+  make hidden --output nan.safetensors --rows 32 --hidden 16 --defect "nan hidden_states"
+  bad $np "nan.safetensors: hidden_states (in fp32): nan at [0, 1]" --hidden nan.safetensors --check
+  make hidden --output nan.safetensors --rows 32 --hidden 16 --defect "late nan hidden_states"
+  bad $np "nan.safetensors: hidden_states (in bf16): nan at [31, 15]" --hidden nan.safetensors \
+    --check --dtype bf16
+done
+make hidden --output inf.safetensors --rows 32 --hidden 16 --defect "inf hidden_states"
+bad 1 "inf.safetensors: hidden_states (in fp32): inf at [0, 1]" --hidden inf.safetensors --check
+make hidden --output huge.safetensors --rows 32 --hidden 16 --defect "huge hidden_states"
+bad 1 "huge.safetensors: hidden_states (in bf16): inf at [0, 1]" --hidden huge.safetensors \
+  --check --dtype bf16
 
 # Ranks that disagree. The same relative names hold other contents in folders a and b.
 mkdir a b
@@ -294,6 +309,19 @@ if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then
   }
   differ "ranks disagree on the weights' shapes" --dtype bf16
   differ "ranks disagree on the model's sizes" --ffn 8
+  differ "ranks disagree on the gate of layer 1: rank 0 has digest" \
+    --defect "other layers.1.ffn.gate.weight"
+  differ "ranks disagree on the shared experts of layer 0: rank 0 has digest" \
+    --defect "other layers.0.ffn.shared_experts.w2.weight"
+  # Expert 9 is the last rank's, of which the first one reads a sample; expert 0 the other way round.
+  differ "ranks disagree on the weights of layer 1, expert 9: rank 0 has digest" \
+    --defect "other layers.1.ffn.experts.9.w3.weight"
+  differ "ranks disagree on the weights of layer 0, expert 0: rank 1 has digest" \
+    --defect "other layers.0.ffn.experts.0.w1.weight"
+  make hidden --output a/h.safetensors --rows 32 --hidden 16
+  make hidden --output b/h.safetensors --rows 32 --hidden 16 --seed 2
+  disagree "ranks disagree on the hidden states of --hidden: rank 0 has digest" "${small[@]}" \
+    --hidden h.safetensors -- "${small[@]}" --hidden h.safetensors
   rm -rf b/m && cp -r model b/m && cp a/m/config.json b/m/config.json
   sed -i 's/1.5/1.25/' b/m/config.json
   disagree "ranks disagree on the model's routed_scaling_factor: rank 0 has 1.5, rank 1 has 1.25" \

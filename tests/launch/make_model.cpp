@@ -51,6 +51,11 @@ TensorData matrix(const Options& options, const std::string& name, int64_t rows,
   for (float& value : values) value /= std::sqrt(static_cast<float>(cols));
   if (options.defect == "nan " + name) values[1] = std::numeric_limits<float>::quiet_NaN();
   if (options.defect == "inf " + name) values[1] = std::numeric_limits<float>::infinity();
+  if (options.defect == "late nan " + name) values.back() = std::numeric_limits<float>::quiet_NaN();
+  if (options.defect == "huge " + name) values[1] = std::numeric_limits<float>::max();
+  if (options.defect == "other " + name) {
+    for (float& value : values) value = -value;
+  }
   if (options.defect == "misshapen " + name) std::swap(rows, cols);
   return hashep::test::float_tensor(weight_dtype(options), {rows, cols}, values);
 }

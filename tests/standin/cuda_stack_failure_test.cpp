@@ -56,7 +56,6 @@ TEST_CASE("each call of a stack's life may fail") {
   StackCase c = full_case();
   if (grouping == GemmGrouping::fused) c.dtype = DType::bf16;
   const StackSteps steps(c, 2);
-  const auto want = steps.by_oracle(1);
   int64_t failures = 0;
   for (const std::string& call : standin::call_names()) {
     // The first times, and some later ones: a call may be made hundreds of times.
@@ -76,7 +75,7 @@ TEST_CASE("each call of a stack's life may fail") {
         CHECK(text != "");
         ++failures;
       } else if (text.empty()) {
-        CHECK(max_relative_error(result, want, steps.config().hidden_size) < error_bound(c.dtype));
+        CHECK(steps.difference(result, 1, grouping).share <= 1.0);
       }
       CHECK(standin::alive().device_bytes == 0);
       CHECK(standin::alive().pinned_bytes == 0);

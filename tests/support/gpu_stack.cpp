@@ -7,7 +7,6 @@
 #include <string>
 
 #include "core/error.hpp"
-#include "runtime/exec/oracle_check.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 
 namespace hashep::test {
@@ -69,11 +68,16 @@ ConstMatrixView StackSteps::input() const {
   return {input_.data(), case_.dtype, rows_.size(), case_.config.hidden_size};
 }
 
-std::vector<float> StackSteps::by_oracle(int64_t step) const {
+OracleDifference StackSteps::difference(const std::vector<float>& got, int64_t step,
+                                        GemmGrouping grouping) const {
   std::vector<int64_t> tokens(static_cast<size_t>(rows_.size()));
   std::iota(tokens.begin(), tokens.end(), 0);
-  return oracle_stack(case_.config, *weights_, plan(step), tokens, as_floats(input()),
-                      {.dtype = case_.dtype, .residual = case_.residual});
+  const auto want = oracle_stack(
+      case_.config, *weights_, plan(step), {0, case_.config.num_layers}, tokens, as_floats(input()),
+      {.numbers = {.dtype = case_.dtype,
+                   .rounds_preactivations = grouping == GemmGrouping::grouped},
+       .residual = case_.residual});
+  return compare_with_oracle(got, want, case_.config.hidden_size);
 }
 
 CudaExecOptions gpu_options(const StackCase& c) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/exec/cuda/cuda_stack.hpp"
+#include "runtime/exec/oracle_check.hpp"
 #include "tests/support/stack_case.hpp"
 
 namespace hashep::test {
@@ -26,8 +27,9 @@ class StackSteps {
   int64_t steps() const { return std::ssize(plans_); }
   ConstMatrixView input() const;
 
-  /// This rank's hidden states after a step by the naive oracle, as floats.
-  std::vector<float> by_oracle(int64_t step) const;
+  /// How far `got` is from this rank's hidden states after a step by the naive oracle.
+  OracleDifference difference(const std::vector<float>& got, int64_t step,
+                              GemmGrouping grouping = GemmGrouping::per_expert) const;
 
  private:
   StackCase case_;

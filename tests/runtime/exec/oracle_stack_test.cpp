@@ -20,7 +20,7 @@ std::vector<float> as_floats(const std::vector<std::byte>& bytes, DType dtype) {
 }
 
 /// What the oracle makes of all tokens of a case.
-std::vector<float> oracle_of(const test::StackCase& c) {
+std::vector<Bounded> oracle_of(const test::StackCase& c) {
   const auto stream = test::stack_stream(c);
   const StackRouting routing = test::stack_routing(c, *stream, {one_node(1)});
   PhaseLog log(nullptr, 4, false);
@@ -32,9 +32,9 @@ std::vector<float> oracle_of(const test::StackCase& c) {
   std::iota(tokens.begin(), tokens.end(), 0);
   constexpr uint64_t kSeed = 5;  // of local_stack.cpp
   const auto weights = make_synthetic_weights(c.config, c.dtype, kSeed);
-  return oracle_stack(c.config, *weights, plan, tokens,
+  return oracle_stack(c.config, *weights, plan, {0, c.config.num_layers}, tokens,
                       as_floats(test::stack_input(c, 1, 0), c.dtype),
-                      {.dtype = c.dtype, .residual = c.residual});
+                      {.numbers = {c.dtype}, .residual = c.residual});
 }
 
 }  // namespace
@@ -46,11 +46,12 @@ TEST_CASE("outputs agree with the naive oracle: 1e-5 in fp32, 1e-2 in bf16, with
       INFO(c.name() << (residual ? ", residual" : ", no residual"));
       const auto want = oracle_of(c);
       const auto got = as_floats(test::run_stack_locally(c, 3), c.dtype);
-      const double error = max_relative_error(got, want, c.config.hidden_size);
-      CHECK(error < error_bound(c.dtype));
+      const auto difference = compare_with_oracle(got, want, c.config.hidden_size);
+      CHECK(difference.share <= 1.0);
+      CHECK(difference.relative_error < (c.dtype == DType::f32 ? 1e-5 : 1e-2));
       // Not because all is zero.
       double norm = 0.0;
-      for (const float value : want) norm += static_cast<double>(value) * value;
+      for (const Bounded& each : want) norm += each.value * each.value;
       CHECK(norm > 0.01);
     }
   }
@@ -71,13 +72,31 @@ TEST_CASE("padding tokens come out as zero without a residual and unchanged with
   CHECK(zeros[0] != 0.0f);
 }
 
-TEST_CASE("the relative error sees a wrong row, a NaN and nothing where all is equal") {
-  const std::vector<float> want = {3.0f, 4.0f, 0.0f, 0.0f};
-  CHECK(max_relative_error(want, want, 2) == 0.0);
-  CHECK(max_relative_error(std::vector<float>{3.0f, 4.5f, 0.0f, 0.0f}, want, 2) == 0.1);
-  CHECK(max_relative_error(std::vector<float>{3.0f, 4.0f, 0.0f, 1.0f}, want, 2) ==
-        std::numeric_limits<double>::infinity());
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  CHECK(max_relative_error(std::vector<float>{nan, 4.0f, 0.0f, 0.0f}, want, 2) ==
-        std::numeric_limits<double>::infinity());
+TEST_CASE("a comparison sees what rounding does not explain, and where") {
+  const std::vector<Bounded> want = {
+      {3.0, 0.0, 0.1}, {4.0, 0.01, 0.0}, {0.0, 0.0, 0.0}, {1.0, 0.0, 0.0}};
+  const auto compare = [&](const std::vector<float>& got) {
+    return compare_with_oracle(got, want, 2);
+  };
+  const auto equal = compare({3.0f, 4.0f, 0.0f, 1.0f});
+  CHECK(equal.share == 0.0);
+  CHECK(equal.relative_error == 0.0);
+  const auto near = compare({3.0625f, 4.0f, 0.0f, 1.0f});
+  CHECK(near.is_explained());
+  CHECK_THAT(near.share, Catch::Matchers::WithinRel(0.625, 1e-12));
+  CHECK(near.relative_error == 0.0125);
+  const auto far = compare({3.0f, 4.5f, 0.0f, 1.0f});
+  CHECK_THAT(far.share, Catch::Matchers::WithinRel(0.5 / (0.01 * Bounded::kSpreads), 1e-12));
+  CHECK(far.relative_error == 0.1);
+  CHECK(far.row == 0);
+  CHECK(far.col == 1);
+  CHECK_THAT(far.text(), ContainsSubstring("element 1 is 4.5, the naive oracle has 4, and"));
+  CHECK_FALSE(compare({3.0f, 4.0f, 1e-30f, 1.0f}).is_explained());
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  const auto nan = compare({3.0f, 4.0f, 0.0f, kNan});
+  CHECK(nan.share == std::numeric_limits<double>::infinity());
+  CHECK(nan.row == 1);
+  // A bound that is no number explains nothing.
+  CHECK_FALSE(compare_with_oracle(std::vector{1.0f}, std::vector<Bounded>{{1.0, kNan, 0.0}}, 1)
+                  .is_explained());
 }

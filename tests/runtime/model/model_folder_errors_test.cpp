@@ -237,4 +237,11 @@ TEST_CASE("the last of many weights is looked at") {
   CHECK_NOTHROW(require_finite(matrix, "gate"));
   values.back() = std::numeric_limits<float>::infinity();
   CHECK_THROWS_WITH(require_finite(matrix, "gate"), ContainsSubstring("gate: inf at [99, 99]"));
+  CHECK_THROWS_WITH(require_finite(matrix, "rows", DType::f32, 7),
+                    ContainsSubstring("rows: inf at [106, 99]"));
+  const float huge = std::numeric_limits<float>::max();
+  const ConstMatrixView one{reinterpret_cast<const std::byte*>(&huge), DType::f32, 1, 1};
+  CHECK_NOTHROW(require_finite(one, "gate"));
+  CHECK_THROWS_WITH(require_finite(one, "gate", DType::bf16),
+                    ContainsSubstring("at [0, 0], which bf16 cannot hold"));
 }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.hpp"
+#include "runtime/model/weight_sample.hpp"
 #include "tests/runtime/model/small_model.hpp"
 #include "tests/support/catch.hpp"
 
@@ -30,7 +31,21 @@ void check_weights(const ConstMatrixView& view, const std::string& name, int64_t
   CHECK(wrong == 0);
 }
 
+/// A sample read from files is that of what is read whole, and no two experts have the same.
+void check_samples(const ModelFolder& model) {
+  std::set<uint64_t> samples;
+  for (const int64_t layer : {0, 1}) {
+    for (int64_t expert = 0; expert < 3; ++expert) {
+      const uint64_t sample = model.sample_expert(layer, expert);
+      CHECK(sample == weight_sample(model.routed_expert(layer, expert).weights, layer, expert));
+      samples.insert(sample);
+    }
+  }
+  CHECK(samples.size() == 6);
+}
+
 void check_small_model(const ModelFolder& model, DType dtype) {
+  check_samples(model);
   for (const int64_t layer : {0, 1}) {
     const std::string prefix = "layers." + std::to_string(layer) + ".ffn.";
     for (int64_t expert = 0; expert < 3; ++expert) {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.hpp"
+#include "runtime/model/weight_sample.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace hashep;
@@ -127,4 +128,36 @@ TEST_CASE("the digest follows shapes and dtype, and fp16 is refused") {
   CHECK(without_shared->shape_digest() != digest);
   CHECK(without_shared->shared_experts(0).weights.w1.rows == 0);
   CHECK_THROWS_AS(make_synthetic_weights(config, DType::f16, 1), InputError);
+}
+
+TEST_CASE("the sample of an expert is the same whether all of it or some rows are made") {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const Activation activation : {Activation::relu, Activation::silu}) {
+      const auto weights = make_synthetic_weights(config_of(activation), dtype, 1);
+      const uint64_t sample = weights->sample_expert(1, 2);
+      CHECK(sample == weight_sample(weights->routed_expert(1, 2).weights, 1, 2));
+      CHECK(sample != weights->sample_expert(1, 1));
+      CHECK(sample != weights->sample_expert(0, 2));
+      CHECK(sample != make_synthetic_weights(config_of(activation), dtype, 2)->sample_expert(1, 2));
+    }
+  }
+}
+
+TEST_CASE("a sample sees that some part of an expert is another one") {
+  auto weights = make_synthetic_weights(config_of(Activation::silu), DType::f32, 1);
+  const LoadedFfn expert = weights->routed_expert(0, 0);
+  const uint64_t sample = weight_sample(expert.weights, 0, 0);
+  const uint64_t content = content_digest(expert.weights);
+  for (ConstMatrixView FfnWeights::*matrix : {&FfnWeights::w1, &FfnWeights::w2, &FfnWeights::w3}) {
+    FfnWeights other = expert.weights;
+    std::vector<float> values = values_of(other.*matrix);
+    for (float& value : values) value = -value;
+    (other.*matrix).data = reinterpret_cast<const std::byte*>(values.data());
+    CHECK(weight_sample(other, 0, 0) != sample);
+    CHECK(content_digest(other) != content);
+  }
+  FfnWeights with_bias = expert.weights;
+  with_bias.bias1 = expert.weights.w1.slice(0, 1);
+  CHECK(weight_sample(with_bias, 0, 0) != sample);
+  CHECK(content_digest(with_bias) != content);
 }
