@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Files as people have them: pointers and error pages in place of data, links into shared stores,
 # headers of other writers, text that a terminal would obey: files.sh HASHEP MAKE_MODEL CHECK_JSON.
+# shellcheck disable=SC2317 # helpers that `check` calls
 # shellcheck source=tests/launch/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
