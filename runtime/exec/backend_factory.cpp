@@ -181,8 +181,7 @@ std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const We
   if (options.graph == "on") exec.graph = GraphMode::on;
   if (options.graph == "off") exec.graph = GraphMode::off;
   exec.observer = [&watch](const Position& position) { watch.at(position); };
-  exec.reading = {.check_finite = options.check_finite,
-                  .between = [&watch] { watch.check_in(); }};
+  exec.reading = {.check_finite = options.check_finite, .between = [&watch] { watch.check_in(); }};
   return std::make_unique<CudaStackRunner>(config, weights, placements, exec, use_gpu(options.gpu),
                                            std::move(transport), watch);
 }

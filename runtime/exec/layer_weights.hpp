@@ -20,7 +20,7 @@ struct LayerWeightSink {
 /// How weights are read.
 struct WeightReading {
   bool check_finite = false;           // refuse weights that are NaN or infinite
-  std::function<void()> between = {};  // called before each expert: signs of life, a look for stop signals
+  std::function<void()> between = {};  // called before each expert: a sign of life
 };
 
 /// Reads the weights of a layer's `local_experts` (ascending), of its shared experts and of its
