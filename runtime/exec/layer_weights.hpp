@@ -34,7 +34,7 @@ struct WeightReading {
   bool check_finite = false;           // refuse weights that are NaN or infinite in `dtype`
   DType dtype = DType::f32;            // that experts compute in
   WeightDigests* digests = nullptr;    // filled in unless null
-  std::function<void()> between = {};  // called before each expert, also a sign of life
+  std::function<void()> between = {};  // called before each expert: a sign of life
 };
 
 /// Reads the weights of a layer's `local_experts` (ascending), of its shared experts and of its

@@ -121,7 +121,7 @@ SLOW
 chmod +x slow.sh
 patience=8
 slow=("$PWD/slow.sh" "$hashep" run --num-layers 2 --num-experts 75 --hidden-size 512 --ffn-size 512
-  --batch-tokens 64 --threads 1 --steps 1 --deadline $patience)
+  --batch-tokens 64 --threads 1 --steps 1 --deadline "$patience")
 begin=$SECONDS
 on_ranks 3 "${slow[@]}"
 check "slow set-up: exit code $code" [ "$code" = 0 ]
