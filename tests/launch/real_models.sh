@@ -146,8 +146,8 @@ spoilt() {
   bad 2 "$text"
 }
 w2=layers.0.ffn.experts.5.w2
-spoilt fp8 "00001-of-00006.safetensors: tensor \"$w2.weight\": dtype F8_E4M3, expected F32, F16 or BF16"
-spoilt fp4 "00001-of-00006.safetensors: tensor \"$w2.weight\": dtype I8, expected F32, F16 or BF16"
+spoilt fp8 "00001-of-00006.safetensors: tensor \"$w2.weight\": dtype \"F8_E4M3\", expected F32, F16 or BF16"
+spoilt fp4 "00001-of-00006.safetensors: tensor \"$w2.weight\": dtype \"I8\", expected F32, F16 or BF16"
 spoilt "missing shard" "model-00099-of-00099.safetensors: cannot read: No such file"
 spoilt "missing tensor" "00001-of-00006.safetensors: no tensor \"$w2.bias\", where flash.bad/model.saf"
 spoilt "wrong shard" "00002-of-00006.safetensors: no tensor \"$w2.weight\", where flash.bad/model.saf"
