@@ -58,7 +58,7 @@ class LayerCase {
   /// One way of planning.
   struct Way {
     std::unique_ptr<LayerSteps> steps;
-    int64_t wrong = 0;  // tokens of this rank
+    int64_t wrong = 0;  // of this rank: checks that failed, and rows that differ
   };
   /// [thing][step], as time_in_turn_on_ranks gives them: the ways', then the yardsticks'.
   using Samples = std::vector<std::vector<RankSamples>>;
