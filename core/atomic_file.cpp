@@ -127,7 +127,7 @@ void AtomicFile::show_as(uint64_t token) {
 }
 
 std::string AtomicFile::temporary_path(const std::string& path, uint64_t token) {
-  return name_beside(resolve(path), token);
+  return name_beside(resolve(path, LinkAt::follow), token);
 }
 
 void AtomicFile::write(std::string_view text) {
