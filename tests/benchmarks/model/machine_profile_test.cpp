@@ -68,9 +68,9 @@ TEST_CASE("a bad machine profile is refused by file and key") {
   refuses(with("\"name\": \"m\", ", ""), "name: is missing");
   refuses(with("\"name\": \"m\"", "\"name\": 1"), "name: must be a text");
   refuses(with("\"ranks_per_node\": 8", "\"ranks_per_node\": 0"),
-          "ranks_per_node: must be a whole number of at least 1");
+          "ranks_per_node: must be a whole number from 1 to 1048576");
   refuses(with("\"ranks_per_node\": 8", "\"ranks_per_node\": 2.5"),
-          "ranks_per_node: must be a whole number of at least 1");
+          "ranks_per_node: must be a whole number from 1 to 1048576");
   refuses(with("\"bytes_per_s\": 50", "\"bytes_per_s\": -1"),
           "levels: node: bytes_per_s: must be a positive number");
   refuses(with("\"bytes_per_s\": 50, \"source\": \"s\"", "\"bytes_per_s\": 50, \"source\": \"\""),
