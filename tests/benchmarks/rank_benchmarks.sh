@@ -124,10 +124,10 @@ for np in 1 2; do
   bad $np "not in this build" exchange --transport mpi,nccl
   bad $np "this build has no CUDA" exchange --device cuda
   bad $np "nosuch.bin" exchange --tokens nosuch.bin
-  bad $np "id 32767" exchange --tokens beyond.bin --vocab-size 100 --tokens-per-rank 4
+  bad $np "beyond.bin: token 0 has id 32767" exchange --tokens beyond.bin --vocab-size 100 \
+    --tokens-per-rank 4
   bad $np "-b" exchange -b 0
   bad $np "-e 4 is less than -b 8" exchange -b 8 -e 4
-  bad $np "beyond.bin: token 0 has id 32767" exchange --tokens beyond.bin --tokens-per-rank 4
   bad $np "wide.bin: looks like ids of 32 bits" exchange --tokens wide.bin
   bad $np "wide.bin: u16, the default, cannot hold" layer --tokens wide.bin --vocab-size 100000
   bad $np "nosuch.bin" layer --tokens nosuch.bin

@@ -116,6 +116,9 @@ if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then
     grep -q "ranks disagree on the weights of layer 0, expert [0-9]*: rank 0 has" stderr.txt
 
   # Each reads its own experts, and of others some rows. The file system has to tell.
+  on wide fp32
+  good 1 "wide fp32"
+  mv out/n.safetensors out/1.safetensors
   mv wide a/wide
   cp -r a/wide b/wide
   if "$python" "$reference/resident_experts.py" evict a/wide &&
