@@ -81,7 +81,7 @@ stopped_after() {
   check "$name: one line that says so" one_error "$3"
 }
 a_place="rank [0-9] in ([a-zA-Z_]+)(, layer [0-9]+)?(, step [0-9]+)?"
-for ((round = 0; round < ${START_ROUNDS:-3}; ++round)); do
+for ((round = 0; round < ${START_ROUNDS:-1}; ++round)); do
   victim=$((round % 3))
   endless=("$hashep" run --hidden-size 64 --ffn-size 64 --num-experts 9 --threads 1 --steps 1G --progress off
     --deadline "$deadline" --json out/r.json)
