@@ -26,7 +26,7 @@
 namespace hashep {
 namespace {
 
-// Multiply-adds that --check spends on a rank unless told: a few seconds of plain loops.
+// Multiply-adds that --check spends on a rank by default: a few seconds of plain loops.
 constexpr int64_t kCheckBudget = int64_t{1} << 30;
 
 /// Tokens of this rank to check: evenly spaced, as many as asked for or as the budget allows.

@@ -14,7 +14,7 @@ Usage: $program --nodes N --ranks-per-node G [OPTIONS] -- PROGRAM [ARGS...]
   --gpus-per-node N       GPUs for each node; each rank takes one (none: a job on CPUs)
   --cpus-per-rank N       cores for each rank (1)
   --time TIME             the job's limit, in Slurm's words: MINUTES, HH:MM:SS, D-HH (01:00:00)
-  --partition P           where it runs; Slurm's default unless told
+  --partition P           where it runs; by default as Slurm says
   --account A             whose time it takes
   --name NAME             of the job, and of its output NAME-JOBID.out (hashep)
   --mpi KIND              how ranks find each other; srun --mpi=list tells what there is (pmix for
