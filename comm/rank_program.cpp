@@ -64,11 +64,9 @@ class Runner {
     try {
       return run_to_end(comm);
     } catch (const CollectiveInputError& error) {
-      if (error.is_reporter()) print(error.what());
-      return kExitBadInput;
+      return end_alike(error, error.is_reporter(), kExitBadInput);
     } catch (const CollectiveRunError& error) {
-      if (error.is_reporter()) print(error.what());
-      return kExitFailure;
+      return end_alike(error, error.is_reporter(), kExitFailure);
     } catch (const ReportedByPeer&) {
       return abort_job(comm, kExitFailure);
     } catch (const std::exception& error) {
@@ -83,6 +81,17 @@ class Runner {
 
  private:
   double first_deadline() const { return deadline_.value_or(kParseDeadline); }
+
+  /// An error that all ranks know of: one of them speaks, and no other does so from now on,
+  /// whatever happens to it in MPI_Finalize (mpirun ends the others once the first one has left).
+  int end_alike(const std::exception& error, bool is_reporter, int code) {
+    if (is_reporter) {
+      print(error.what());
+    } else {
+      stand_by_.takes_the_word();
+    }
+    return code;
+  }
 
   /// Ends all ranks at once, where they cannot be expected to come to an agreement; a rank alone
   /// just ends. Returns `code`.
