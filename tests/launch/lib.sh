@@ -5,7 +5,7 @@
 set -uo pipefail
 
 hashep=$1
-speaker=$(basename "$hashep")  # whose error lines are expected
+speaker=$(basename "${hashep%_on_standin}")  # whose error lines are expected
 make_model=$2
 check_json=$3
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
