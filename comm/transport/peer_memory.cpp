@@ -8,7 +8,6 @@
 #include <type_traits>
 
 #include "comm/agreement.hpp"
-#include "comm/met_by_all.hpp"
 #include "core/cuda/device.hpp"
 #include "core/error.hpp"
 
@@ -93,7 +92,9 @@ bool memory_can_be_mapped(const Communicator& node, Watch& watch) {
 }  // namespace
 
 PeerMemory::~PeerMemory() {
-  if (unwinds_alone() || !mpi_is_up()) return;
+  // While an error unwinds, a rank on which making this failed never comes to the barrier, though
+  // all may have met the error. Mappings and memory go all the same.
+  if (std::uncaught_exceptions() > 0 || !mpi_is_up()) return;
   try {
     unmap();
   } catch (const std::exception&) {
