@@ -58,7 +58,7 @@ done
 [ -n "$ranks_per_node" ] || fail "--ranks-per-node is missing"
 [ $# -gt 0 ] || fail "-- PROGRAM is missing"
 if [ "$ranks_per_node" -gt "${gpus_per_node:-$ranks_per_node}" ] && [[ " $* " != *" --share-gpu "* ]]; then
-  fail "--ranks-per-node $ranks_per_node: more than $gpus_per_node GPUs; a rank takes one, unless told --share-gpu"
+  fail "--ranks-per-node $ranks_per_node: more than $gpus_per_node GPUs; a rank takes one; --share-gpu lets ranks share"
 fi
 
 # With the wrong one each rank takes itself to be alone.
