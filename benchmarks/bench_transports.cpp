@@ -2,7 +2,7 @@
 #include "benchmarks/bench_transports.hpp"
 
 #include "comm/agreement.hpp"
-#include "runtime/exec/backend_factory.hpp"
+#include "runtime/layer/backend_factory.hpp"
 
 namespace hashep::bench {
 BenchTransports make_transports(const std::vector<std::string>& names, const Communicator& comm,

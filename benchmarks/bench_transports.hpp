@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "comm/exchange/transport.hpp"
 #include "comm/topology.hpp"
-#include "comm/transport/transport.hpp"
 #include "comm/watch.hpp"
 
 namespace hashep::bench {

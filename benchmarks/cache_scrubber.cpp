@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "kernels/stream_copy.hpp"
+#include "kernels/rows/stream_copy.hpp"
 
 namespace hashep::bench {
 

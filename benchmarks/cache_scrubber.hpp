@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "core/buffer.hpp"
+#include "hashep/buffer.hpp"
 
 namespace hashep::bench {
 

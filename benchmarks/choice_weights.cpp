@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/choice_weights.hpp"
 
-#include "kernels/gate_scores.hpp"
+#include "kernels/gate/gate_scores.hpp"
 
 namespace hashep::bench {
 

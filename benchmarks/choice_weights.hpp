@@ -3,10 +3,10 @@
 
 #include <vector>
 
-#include "comm/plan/exchange_plan.hpp"
-#include "core/tensor_view.hpp"
+#include "hashep/exchange_plan.hpp"
+#include "hashep/tensor_view.hpp"
+#include "hashep/weight_source.hpp"
 #include "runtime/model/model_config.hpp"
-#include "runtime/model/weight_source.hpp"
 
 namespace hashep::bench {
 

@@ -9,7 +9,7 @@
 #include "benchmarks/layer_table.hpp"
 #include "benchmarks/option_types.hpp"
 #include "benchmarks/scale_table.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -7,7 +7,7 @@
 #include "comm/agreement.hpp"
 #include "comm/nccl_communicator.hpp"
 #include "launch/binding_report.hpp"
-#include "runtime/exec/backend_factory.hpp"
+#include "runtime/layer/backend_factory.hpp"
 
 namespace hashep::bench {
 

@@ -7,8 +7,8 @@
 
 #include "benchmarks/rank_options.hpp"
 #include "comm/communicator.hpp"
+#include "comm/exchange/device_transport.hpp"
 #include "comm/topology.hpp"
-#include "comm/transport/device_transport.hpp"
 #include "comm/watch.hpp"
 #include "core/cuda/device.hpp"
 #include "launch/gpu_binding.hpp"

@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "benchmarks/nccl_rows.hpp"
-#include "kernels/combine.hpp"
-#include "kernels/scatter.hpp"
+#include "kernels/rows/combine.hpp"
+#include "kernels/rows/scatter.hpp"
 
 namespace hashep::bench {
 

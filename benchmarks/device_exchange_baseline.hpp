@@ -6,8 +6,8 @@
 #include <span>
 #include <string_view>
 
+#include "comm/exchange/device_transport.hpp"
 #include "comm/nccl_buffer.hpp"
-#include "comm/transport/device_transport.hpp"
 #include "core/cuda/device_buffer.hpp"
 
 namespace hashep::bench {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/device_exchange_driver.hpp"
 
-#include "core/buffer.hpp"
+#include "hashep/buffer.hpp"
 
 namespace hashep::bench {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "benchmarks/device_queue.hpp"
-#include "comm/transport/device_transport.hpp"
+#include "comm/exchange/device_transport.hpp"
 #include "core/cuda/device_buffer.hpp"
 
 namespace hashep::bench {

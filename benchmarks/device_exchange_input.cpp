@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/device_exchange_input.hpp"
 
-#include "core/buffer.hpp"
 #include "core/random.hpp"
+#include "hashep/buffer.hpp"
 
 namespace hashep::bench {
 namespace {

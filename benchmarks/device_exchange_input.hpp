@@ -7,8 +7,8 @@
 
 #include "benchmarks/device_queue.hpp"
 #include "benchmarks/exchange_check.hpp"
-#include "comm/plan/exchange_plan.hpp"
 #include "core/cuda/device_buffer.hpp"
+#include "hashep/exchange_plan.hpp"
 
 namespace hashep::bench {
 

@@ -9,7 +9,7 @@
 #include "comm/watch.hpp"
 #include "core/cuda/device_buffer.hpp"
 #include "core/cuda/stream.hpp"
-#include "core/tensor_view.hpp"
+#include "hashep/tensor_view.hpp"
 
 namespace hashep::bench {
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "benchmarks/exchange_check.hpp"
-#include "core/buffer.hpp"
+#include "hashep/buffer.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -5,9 +5,9 @@
 
 #include "benchmarks/exchange_check.hpp"
 #include "core/narrow.hpp"
-#include "kernels/combine.hpp"
-#include "kernels/permute.hpp"
-#include "kernels/stream_copy.hpp"
+#include "kernels/rows/combine.hpp"
+#include "kernels/rows/permute.hpp"
+#include "kernels/rows/stream_copy.hpp"
 #include "kernels/threads.hpp"
 
 namespace hashep::bench {

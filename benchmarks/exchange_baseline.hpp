@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
-#include "comm/transport/transport.hpp"
-#include "core/buffer.hpp"
-#include "kernels/expert_place.hpp"
+#include "comm/exchange/transport.hpp"
+#include "hashep/buffer.hpp"
+#include "kernels/rows/expert_place.hpp"
 
 namespace hashep::bench {
 

@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "core/split.hpp"
-#include "core/tensor_view.hpp"
+#include "hashep/split.hpp"
+#include "hashep/tensor_view.hpp"
 
 namespace hashep::bench {
 

@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "core/random.hpp"
-#include "kernels/oracle.hpp"
-#include "runtime/exec/oracle_check.hpp"
+#include "kernels/ffn/oracle.hpp"
+#include "runtime/layer/oracle_check.hpp"
 
 namespace hashep::bench {
 namespace {

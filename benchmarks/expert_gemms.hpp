@@ -5,12 +5,13 @@
 #include <span>
 #include <vector>
 
-#include "comm/plan/exchange_plan.hpp"
-#include "comm/plan/placement.hpp"
-#include "core/buffer.hpp"
-#include "kernels/expert_ffn.hpp"
-#include "runtime/exec/moe_layer.hpp"
-#include "runtime/model/weight_source.hpp"
+#include "hashep/buffer.hpp"
+#include "hashep/exchange_plan.hpp"
+#include "hashep/placement.hpp"
+#include "hashep/weight_source.hpp"
+#include "kernels/ffn/expert_ffn.hpp"
+#include "runtime/layer/moe_layer.hpp"
+#include "runtime/model/model_config.hpp"
 
 namespace hashep::bench {
 

@@ -9,10 +9,10 @@
 #include <string>
 
 #include "benchmarks/gemm_alone.hpp"
-#include "core/buffer.hpp"
-#include "core/error.hpp"
 #include "core/random.hpp"
-#include "kernels/expert_ffn.hpp"
+#include "hashep/buffer.hpp"
+#include "hashep/error.hpp"
+#include "kernels/ffn/expert_ffn.hpp"
 
 namespace hashep::bench {
 namespace {

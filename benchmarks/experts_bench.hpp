@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "benchmarks/harness.hpp"
-#include "core/dtype.hpp"
-#include "kernels/ffn_shape.hpp"
+#include "hashep/dtype.hpp"
+#include "hashep/ffn_shape.hpp"
 
 namespace hashep::bench {
 

@@ -7,11 +7,11 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/activation.hpp"
+#include "kernels/ffn/activation.hpp"
+#include "kernels/gemm/onednn_call.hpp"
+#include "kernels/gemm/onednn_compat.hpp"
+#include "kernels/gemm/packed_linear_onednn.hpp"
 #include "kernels/omp_threads.hpp"
-#include "kernels/onednn_call.hpp"
-#include "kernels/onednn_compat.hpp"
-#include "kernels/packed_linear_onednn.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -6,9 +6,9 @@
 #include <optional>
 #include <vector>
 
-#include "core/buffer.hpp"
-#include "core/tensor_view.hpp"
-#include "kernels/ffn_shape.hpp"
+#include "hashep/buffer.hpp"
+#include "hashep/ffn_shape.hpp"
+#include "hashep/tensor_view.hpp"
 
 namespace hashep::bench {
 

@@ -2,7 +2,7 @@
 #include "benchmarks/inline_planner.hpp"
 
 #include "comm/agreement.hpp"
-#include "core/split.hpp"
+#include "hashep/split.hpp"
 
 namespace hashep::bench {
 

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "comm/count_exchange.hpp"
-#include "runtime/exec/batch_plan.hpp"
-#include "runtime/exec/phase_log.hpp"
-#include "runtime/routing/token_stream.hpp"
+#include "runtime/layer/batch_plan.hpp"
+#include "runtime/layer/phase_log.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep::bench {
 

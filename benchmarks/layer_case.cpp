@@ -10,7 +10,7 @@
 #include "comm/gather.hpp"
 #include "core/narrow.hpp"
 #include "core/random.hpp"
-#include "runtime/exec/oracle_check.hpp"
+#include "runtime/layer/oracle_check.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 
 namespace hashep::bench {

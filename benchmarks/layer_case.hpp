@@ -14,12 +14,13 @@
 #include "benchmarks/rank_options.hpp"
 #include "benchmarks/workload.hpp"
 #include "comm/communicator.hpp"
-#include "comm/transport/transport.hpp"
+#include "comm/exchange/transport.hpp"
 #include "comm/watch.hpp"
-#include "core/buffer.hpp"
 #include "core/phase.hpp"
-#include "runtime/exec/layer_stack.hpp"
-#include "runtime/model/weight_source.hpp"
+#include "hashep/buffer.hpp"
+#include "hashep/weight_source.hpp"
+#include "runtime/layer/layer_stack.hpp"
+#include "runtime/model/model_config.hpp"
 
 namespace hashep::bench {
 

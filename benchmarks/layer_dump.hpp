@@ -3,10 +3,10 @@
 
 #include <string>
 
-#include "core/tensor_view.hpp"
-#include "runtime/exec/batch_plan.hpp"
+#include "hashep/tensor_view.hpp"
+#include "hashep/weight_source.hpp"
+#include "runtime/layer/batch_plan.hpp"
 #include "runtime/model/model_config.hpp"
-#include "runtime/model/weight_source.hpp"
 
 namespace hashep::bench {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/layer_steps.hpp"
 
-#include "kernels/combine.hpp"
+#include "kernels/rows/combine.hpp"
 
 namespace hashep::bench {
 namespace {

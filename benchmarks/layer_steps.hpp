@@ -8,8 +8,8 @@
 #include "benchmarks/phase_samples.hpp"
 #include "benchmarks/plan_when.hpp"
 #include "benchmarks/workload.hpp"
-#include "runtime/exec/layer_stack.hpp"
-#include "runtime/exec/plan_pipeline.hpp"
+#include "runtime/layer/layer_stack.hpp"
+#include "runtime/layer/plan_pipeline.hpp"
 
 namespace hashep::bench {
 

@@ -10,10 +10,10 @@
 #include "benchmarks/plan_exchange_bench.hpp"
 #include "benchmarks/scale_bench.hpp"
 #include "comm/rank_program.hpp"
-#include "core/error.hpp"
 #include "core/exit_code.hpp"
 #include "core/result_json.hpp"
 #include "core/standard_streams.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "comm/nccl_communicator.hpp"
-#include "comm/plan/exchange_plan.hpp"
-#include "core/tensor_view.hpp"
+#include "hashep/exchange_plan.hpp"
+#include "hashep/tensor_view.hpp"
 
 namespace hashep::bench {
 

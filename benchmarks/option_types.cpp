@@ -3,8 +3,8 @@
 
 #include <map>
 
-#include "core/error.hpp"
 #include "core/units.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "benchmarks/harness.hpp"
-#include "core/dtype.hpp"
+#include "hashep/dtype.hpp"
 
 namespace hashep::bench {
 

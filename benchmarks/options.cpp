@@ -10,8 +10,8 @@
 #include "benchmarks/declare_model_options.hpp"
 #include "benchmarks/declare_rank_options.hpp"
 #include "benchmarks/option_types.hpp"
-#include "core/error.hpp"
 #include "core/result_json.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "comm/watch.hpp"
 #include "core/phase.hpp"
-#include "runtime/exec/phase_log.hpp"
+#include "runtime/layer/phase_log.hpp"
 
 namespace hashep::bench {
 

@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "benchmarks/plan_case.hpp"
-#include "core/error.hpp"
 #include "core/narrow.hpp"
-#include "runtime/exec/planning_options.hpp"
+#include "hashep/error.hpp"
+#include "runtime/layer/planning_options.hpp"
 #include "runtime/model/model_config.hpp"
 
 namespace hashep::bench {

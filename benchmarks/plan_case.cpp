@@ -5,8 +5,8 @@
 
 #include "benchmarks/plan_check.hpp"
 #include "comm/plan/plan_stats.hpp"
-#include "runtime/exec/stack_routing.hpp"
-#include "runtime/routing/table_router.hpp"
+#include "hashep/table_router.hpp"
+#include "runtime/layer/stack_routing.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "comm/plan/exchange_plan.hpp"
-#include "runtime/routing/router.hpp"
-#include "runtime/routing/token_stream.hpp"
+#include "hashep/exchange_plan.hpp"
+#include "hashep/router.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep::bench {
 

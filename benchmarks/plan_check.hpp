@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "comm/plan/exchange_plan.hpp"
+#include "hashep/exchange_plan.hpp"
 
 namespace hashep::bench {
 

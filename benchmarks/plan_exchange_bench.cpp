@@ -10,7 +10,7 @@
 #include "comm/count_exchange.hpp"
 #include "comm/gather.hpp"
 #include "core/result_json.hpp"
-#include "runtime/exec/planning_options.hpp"
+#include "runtime/layer/planning_options.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.hpp"
-#include "kernels/combine.hpp"
-#include "kernels/gemm_library.hpp"
-#include "runtime/exec/backend_factory.hpp"
+#include "hashep/error.hpp"
+#include "kernels/gemm/gemm_library.hpp"
+#include "kernels/rows/combine.hpp"
+#include "runtime/layer/backend_factory.hpp"
 
 namespace hashep::bench {
 namespace {

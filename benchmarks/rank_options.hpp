@@ -8,9 +8,9 @@
 #include "benchmarks/harness.hpp"
 #include "benchmarks/plan_when.hpp"
 #include "benchmarks/workloads/make_workload.hpp"
-#include "core/dtype.hpp"
+#include "hashep/dtype.hpp"
 #include "runtime/model/model_config.hpp"
-#include "runtime/routing/token_stream.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep::bench {
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/error.hpp"
 #include "core/result_json.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 

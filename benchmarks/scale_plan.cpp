@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "core/error.hpp"
-#include "runtime/exec/backend_factory.hpp"
+#include "hashep/error.hpp"
+#include "runtime/layer/backend_factory.hpp"
 
 namespace hashep::bench {
 namespace {

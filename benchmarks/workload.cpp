@@ -6,8 +6,8 @@
 
 #include "benchmarks/workloads/dealt_counts.hpp"
 #include "benchmarks/workloads/dealt_stream.hpp"
-#include "core/error.hpp"
-#include "runtime/exec/stack_routing.hpp"
+#include "hashep/error.hpp"
+#include "runtime/layer/stack_routing.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -11,7 +11,7 @@
 #include "benchmarks/rank_options.hpp"
 #include "benchmarks/workloads/make_workload.hpp"
 #include "comm/agreement.hpp"
-#include "runtime/exec/plan_pipeline.hpp"
+#include "runtime/layer/plan_pipeline.hpp"
 
 namespace hashep::bench {
 

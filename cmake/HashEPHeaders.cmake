@@ -4,12 +4,13 @@
 # targets, and compiles the other headers alone. tests/lint.sh sees to it that each may be included
 # again. Which headers are whose is found out when CMake configures. Not part of `all`;
 # tests/run.sh --all builds it. Include this after the targets.
-set(HASHEP_HEADER_GLOBS core/*.hpp comm/plan/*.hpp runtime/routing/*.hpp runtime/model/*.hpp)
+set(HASHEP_HEADER_GLOBS include/hashep/*.hpp core/*.hpp comm/plan/*.hpp runtime/routing/*.hpp runtime/model/*.hpp)
 if(HASHEP_WITH_RUNTIME)
   list(APPEND HASHEP_HEADER_GLOBS kernels/*.hpp comm/*.hpp runtime/*.hpp launch/*.hpp benchmarks/*.hpp)
 endif()
 file(GLOB_RECURSE HASHEP_HEADERS CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
      ${HASHEP_HEADER_GLOBS})
+list(TRANSFORM HASHEP_HEADERS REPLACE "^include/" "")  # as sources name them
 
 if(NOT TARGET HashEP::cuda)
   list(FILTER HASHEP_HEADERS EXCLUDE REGEX "check_cuda|cublas")  # they read CUDA's own headers

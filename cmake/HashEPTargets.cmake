@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# hashep_add_library(NAME SOURCES ... [DEPENDS ...] [PRIVATE_DEPENDS ...] [PRIVATE_HEADERS ...]): one
-# layer of the project as a library with the alias HashEP::NAME. Headers are installed
-# (cmake/HashEPInstall.cmake) but for the private ones.
+# hashep_add_library(NAME SOURCES ... [DEPENDS ...] [PRIVATE_DEPENDS ...]): one layer of the project as a
+# library with the alias HashEP::NAME.
 # hashep_set_flags(TARGET): language level, warnings and sanitizers, the same for every target.
 
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
@@ -45,16 +44,15 @@ function(hashep_set_flags target)
 endfunction()
 
 function(hashep_add_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS;PRIVATE_HEADERS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
   add_library(hashep_${name} STATIC ${ARG_SOURCES})
   add_library(HashEP::${name} ALIAS hashep_${name})
   set_target_properties(hashep_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
   target_include_directories(
     hashep_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
-                          $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/hashep>)
+                          $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                          $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(hashep_${name} PUBLIC ${ARG_DEPENDS} PRIVATE ${ARG_PRIVATE_DEPENDS})
   hashep_set_flags(hashep_${name})
   set_property(GLOBAL APPEND PROPERTY HASHEP_LIBRARIES hashep_${name})
-  list(TRANSFORM ARG_PRIVATE_HEADERS PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
-  set_property(GLOBAL APPEND PROPERTY HASHEP_PRIVATE_HEADERS ${ARG_PRIVATE_HEADERS})
 endfunction()

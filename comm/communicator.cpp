@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "comm/met_by_all.hpp"
-#include "core/error.hpp"
 #include "core/narrow.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

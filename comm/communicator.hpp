@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "core/dtype.hpp"
+#include "hashep/dtype.hpp"
 
 namespace hashep {
 

@@ -16,8 +16,8 @@
 
 #include "core/cuda/device_buffer.hpp"
 #include "core/cuda/stream.hpp"
-#include "core/error.hpp"
 #include "core/narrow.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

@@ -8,9 +8,9 @@
 #include <string>
 
 #include "comm/communicator.hpp"
-#include "comm/plan/node_map.hpp"
 #include "comm/watch.hpp"
 #include "core/atomic_file.hpp"
+#include "hashep/node_map.hpp"
 
 namespace hashep {
 

@@ -16,8 +16,8 @@
 #include <utility>
 
 #include "comm/agreement.hpp"
-#include "core/error.hpp"
 #include "core/units.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "comm/communicator.hpp"
 #include "comm/watch.hpp"
-#include "core/split.hpp"
+#include "hashep/split.hpp"
 
 namespace hashep {
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "comm/communicator.hpp"
-#include "comm/plan/node_map.hpp"
 #include "comm/watch.hpp"
+#include "hashep/node_map.hpp"
 
 namespace hashep {
 

@@ -11,8 +11,8 @@
 
 #include "comm/communicator.hpp"
 #include "comm/pause.hpp"
-#include "core/error.hpp"
 #include "core/phase.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 

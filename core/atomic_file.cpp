@@ -11,7 +11,7 @@
 #include <system_error>
 #include <utility>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/dtype.hpp"
+#include "hashep/dtype.hpp"
 
 #include <cstddef>
 #include <string>
 
-#include "core/error.hpp"
 #include "core/load.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 

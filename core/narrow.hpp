@@ -5,7 +5,7 @@
 #include <string_view>
 #include <utility>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 

@@ -8,12 +8,12 @@
 #include <string_view>
 
 #include "core/atomic_file.hpp"
-#include "core/error.hpp"
 #include "core/file_kind.hpp"
 #include "core/load.hpp"
 #include "core/narrow.hpp"
 #include "core/quote.hpp"
 #include "core/wrong_file.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

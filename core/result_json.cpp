@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "core/atomic_file.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

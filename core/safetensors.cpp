@@ -6,12 +6,12 @@
 #include <string_view>
 #include <utility>
 
-#include "core/error.hpp"
 #include "core/file_kind.hpp"
 #include "core/load.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
 #include "core/wrong_file.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/dtype.hpp"
 #include "core/input_file.hpp"
+#include "hashep/dtype.hpp"
 
 namespace hashep {
 

@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <system_error>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

@@ -7,11 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.hpp"
 #include "core/file_kind.hpp"
 #include "core/input_file.hpp"
 #include "core/quote.hpp"
 #include "core/wrong_file.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

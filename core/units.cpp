@@ -5,8 +5,8 @@
 #include <charconv>
 #include <cstdio>
 
-#include "core/error.hpp"
 #include "core/quote.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

@@ -5,10 +5,10 @@
 #include <string_view>
 #include <vector>
 
-#include "core/error.hpp"
 #include "core/file_kind.hpp"
 #include "core/input_file.hpp"
 #include "core/quote.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 

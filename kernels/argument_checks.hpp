@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "kernels/activation.hpp"
-#include "kernels/combine.hpp"
-#include "kernels/gate_scores.hpp"
-#include "kernels/peer_flags.hpp"
-#include "kernels/scatter.hpp"
+#include "kernels/ffn/activation.hpp"
+#include "kernels/gate/gate_scores.hpp"
+#include "kernels/rows/combine.hpp"
+#include "kernels/rows/peer_flags.hpp"
+#include "kernels/rows/scatter.hpp"
 
 namespace hashep {
 

@@ -6,7 +6,7 @@
 #include "core/cuda/check_cuda.hpp"
 #include "core/device_stream.hpp"
 #include "core/narrow.hpp"
-#include "kernels/row_tiling.hpp"
+#include "kernels/ffn/row_tiling.hpp"
 
 namespace hashep {
 

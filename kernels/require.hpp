@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "core/split.hpp"
+#include "hashep/split.hpp"
 
 namespace hashep {
 

@@ -6,7 +6,7 @@
 #include "comm/communicator.hpp"
 #include "comm/watch.hpp"
 #include "core/atomic_file.hpp"
-#include "runtime/exec/phase_log.hpp"
+#include "runtime/layer/phase_log.hpp"
 
 namespace hashep {
 

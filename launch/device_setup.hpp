@@ -8,7 +8,7 @@
 #include "comm/watch.hpp"
 #include "launch/gpu_binding.hpp"
 #include "launch/run_options.hpp"
-#include "runtime/exec/backend_factory.hpp"
+#include "runtime/layer/backend_factory.hpp"
 
 namespace hashep {
 

@@ -9,7 +9,7 @@
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
 #include "launch/machine_topology.hpp"
-#include "runtime/exec/visible_gpu.hpp"
+#include "runtime/layer/visible_gpu.hpp"
 
 namespace hashep {
 

@@ -5,7 +5,7 @@
 #include <map>
 #include <optional>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

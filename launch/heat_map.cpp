@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/split.hpp"
 #include "core/units.hpp"
+#include "hashep/split.hpp"
 
 namespace hashep {
 namespace {

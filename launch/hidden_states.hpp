@@ -6,8 +6,8 @@
 
 #include "comm/communicator.hpp"
 #include "comm/shared_file.hpp"
-#include "core/split.hpp"
-#include "core/tensor_view.hpp"
+#include "hashep/split.hpp"
+#include "hashep/tensor_view.hpp"
 
 namespace hashep {
 

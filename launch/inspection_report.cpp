@@ -11,7 +11,7 @@
 #include "comm/plan/plan_stats.hpp"
 #include "core/quote.hpp"
 #include "runtime/routing/table_set.hpp"
-#include "runtime/routing/token_pieces.hpp"
+#include "runtime/tokens/token_pieces.hpp"
 
 namespace hashep {
 namespace {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/routing/routing_table.hpp"
-#include "runtime/routing/token_counts.hpp"
+#include "hashep/routing_table.hpp"
+#include "runtime/tokens/token_counts.hpp"
 
 namespace hashep {
 

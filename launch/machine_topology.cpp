@@ -10,8 +10,8 @@
 #include <fstream>
 #include <string_view>
 
-#include "core/error.hpp"
 #include "core/narrow.hpp"
+#include "hashep/error.hpp"
 
 static_assert(HWLOC_API_VERSION >= 0x00020000, "HashEP needs hwloc 2");
 

@@ -5,8 +5,8 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "core/error.hpp"
 #include "core/quote.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

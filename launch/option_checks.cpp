@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/option_checks.hpp"
 
-#include "core/error.hpp"
 #include "core/units.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

@@ -6,12 +6,12 @@
 #include "comm/plan/placement_file.hpp"
 #include "comm/plan/plan_stats.hpp"
 #include "core/atomic_file.hpp"
-#include "core/error.hpp"
 #include "core/narrow.hpp"
+#include "hashep/error.hpp"
 #include "launch/plan_options.hpp"
 #include "launch/single_process.hpp"
 #include "launch/static_routing.hpp"
-#include "runtime/routing/token_counts.hpp"
+#include "runtime/tokens/token_counts.hpp"
 
 namespace hashep {
 namespace {

@@ -7,16 +7,16 @@
 #include <optional>
 
 #include "core/atomic_file.hpp"
-#include "core/error.hpp"
 #include "core/narrow.hpp"
 #include "core/result_json.hpp"
 #include "core/standard_streams.hpp"
 #include "core/units.hpp"
+#include "hashep/error.hpp"
 #include "launch/cores.hpp"
 #include "launch/plan_options.hpp"
 #include "launch/plan_report.hpp"
 #include "launch/single_process.hpp"
-#include "runtime/routing/table_loads.hpp"
+#include "runtime/tables/table_loads.hpp"
 
 namespace hashep {
 namespace {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/plan_options.hpp"
 
-#include "core/error.hpp"
-#include "runtime/exec/stack_placements.hpp"
+#include "hashep/error.hpp"
+#include "runtime/layer/stack_placements.hpp"
 
 namespace hashep {
 namespace {

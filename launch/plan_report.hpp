@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "launch/plan_options.hpp"
-#include "runtime/exec/dry_run.hpp"
+#include "runtime/layer/dry_run.hpp"
 
 namespace hashep {
 

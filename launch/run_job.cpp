@@ -21,7 +21,7 @@
 #include "launch/progress.hpp"
 #include "launch/run_report.hpp"
 #include "launch/run_setup.hpp"
-#include "runtime/exec/oracle_check.hpp"
+#include "runtime/layer/oracle_check.hpp"
 
 namespace hashep {
 namespace {

@@ -7,11 +7,11 @@
 #include <cstdio>
 #include <limits>
 
-#include "core/error.hpp"
 #include "core/result_json.hpp"
-#include "kernels/gemm_library.hpp"
+#include "hashep/error.hpp"
+#include "kernels/gemm/gemm_library.hpp"
 #include "launch/option_checks.hpp"
-#include "runtime/exec/backend_factory.hpp"
+#include "runtime/layer/backend_factory.hpp"
 
 namespace hashep {
 namespace {

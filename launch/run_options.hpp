@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "comm/agreement.hpp"
-#include "runtime/exec/plan_pipeline.hpp"
-#include "runtime/exec/stack_routing.hpp"
+#include "runtime/layer/plan_pipeline.hpp"
+#include "runtime/layer/stack_routing.hpp"
 #include "runtime/model/model_config.hpp"
-#include "runtime/routing/token_stream.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep {
 

@@ -12,7 +12,7 @@
 #include "launch/cores.hpp"
 #include "launch/gpu_binding.hpp"
 #include "launch/model_report.hpp"
-#include "runtime/exec/phase_log.hpp"
+#include "runtime/layer/phase_log.hpp"
 
 namespace hashep {
 

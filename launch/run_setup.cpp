@@ -8,7 +8,7 @@
 #include "core/quote.hpp"
 #include "launch/hidden_states.hpp"
 #include "launch/weight_agreement.hpp"
-#include "runtime/exec/host_stack_runner.hpp"
+#include "runtime/layer/host_stack_runner.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 

@@ -13,7 +13,7 @@
 #include "launch/device_setup.hpp"
 #include "launch/model_report.hpp"
 #include "launch/run_options.hpp"
-#include "runtime/exec/stack_routing.hpp"
+#include "runtime/layer/stack_routing.hpp"
 
 namespace hashep {
 

@@ -5,10 +5,10 @@
 #include <exception>
 #include <new>
 
-#include "core/error.hpp"
 #include "core/exit_code.hpp"
 #include "core/result_json.hpp"
 #include "core/standard_streams.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

@@ -5,9 +5,9 @@
 #include <cmath>
 #include <optional>
 
-#include "core/error.hpp"
 #include "core/narrow.hpp"
 #include "core/result_json.hpp"
+#include "hashep/error.hpp"
 #include "launch/option_checks.hpp"
 #include "launch/token_options.hpp"
 #include "runtime/model/model_folder.hpp"

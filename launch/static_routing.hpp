@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "runtime/exec/stack_routing.hpp"
+#include "runtime/layer/stack_routing.hpp"
 #include "runtime/model/model_config.hpp"
-#include "runtime/routing/token_stream.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep {
 

@@ -6,17 +6,17 @@
 #include <cstdio>
 
 #include "core/atomic_file.hpp"
-#include "core/error.hpp"
 #include "core/narrow.hpp"
+#include "hashep/error.hpp"
 #include "launch/cores.hpp"
 #include "launch/progress.hpp"
 #include "launch/table_build_options.hpp"
 #include "launch/table_placements.hpp"
 #include "launch/table_summary.hpp"
-#include "runtime/routing/clustered_table.hpp"
-#include "runtime/routing/kmeans.hpp"
-#include "runtime/routing/spread_builder.hpp"
 #include "runtime/routing/table_writer.hpp"
+#include "runtime/tables/clustered_table.hpp"
+#include "runtime/tables/kmeans.hpp"
+#include "runtime/tables/spread_builder.hpp"
 
 namespace hashep {
 namespace {

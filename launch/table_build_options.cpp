@@ -4,12 +4,12 @@
 #include <cmath>
 #include <limits>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "launch/option_checks.hpp"
 #include "launch/single_process.hpp"
 #include "launch/token_options.hpp"
 #include "runtime/model/model_config.hpp"
-#include "runtime/routing/spread_builder.hpp"
+#include "runtime/tables/spread_builder.hpp"
 
 namespace hashep {
 namespace {

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "core/dtype.hpp"
-#include "runtime/routing/targeted_table.hpp"
-#include "runtime/routing/token_stream.hpp"
+#include "hashep/dtype.hpp"
+#include "runtime/tables/targeted_table.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep {
 

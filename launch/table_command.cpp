@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <string_view>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "launch/single_process.hpp"
 #include "launch/table_build.hpp"
 #include "launch/table_convert.hpp"

@@ -5,17 +5,17 @@
 #include <optional>
 #include <vector>
 
-#include "core/error.hpp"
 #include "core/quote.hpp"
 #include "core/result_json.hpp"
+#include "hashep/error.hpp"
 #include "launch/option_checks.hpp"
 #include "launch/single_process.hpp"
 #include "launch/table_source.hpp"
 #include "launch/token_options.hpp"
 #include "runtime/model/insert_tables.hpp"
 #include "runtime/model/model_tables.hpp"
-#include "runtime/routing/expert_remap.hpp"
-#include "runtime/routing/token_counts.hpp"
+#include "runtime/tables/expert_remap.hpp"
+#include "runtime/tokens/token_counts.hpp"
 
 namespace hashep {
 namespace {

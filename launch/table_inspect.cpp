@@ -8,9 +8,10 @@
 #include <vector>
 
 #include "core/atomic_file.hpp"
-#include "core/error.hpp"
 #include "core/result_json.hpp"
 #include "core/units.hpp"
+#include "hashep/error.hpp"
+#include "hashep/table_router.hpp"
 #include "launch/inspection_report.hpp"
 #include "launch/option_checks.hpp"
 #include "launch/progress.hpp"
@@ -19,11 +20,10 @@
 #include "launch/table_source.hpp"
 #include "launch/token_options.hpp"
 #include "runtime/model/model_config.hpp"
-#include "runtime/routing/routed_loads.hpp"
-#include "runtime/routing/spread_builder.hpp"
-#include "runtime/routing/table_loads.hpp"
-#include "runtime/routing/table_router.hpp"
-#include "runtime/routing/token_pieces.hpp"
+#include "runtime/tables/spread_builder.hpp"
+#include "runtime/tables/table_loads.hpp"
+#include "runtime/tokens/routed_loads.hpp"
+#include "runtime/tokens/token_pieces.hpp"
 
 namespace hashep {
 namespace {

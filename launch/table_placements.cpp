@@ -2,8 +2,8 @@
 #include "launch/table_placements.hpp"
 
 #include "comm/plan/placement_file.hpp"
-#include "core/error.hpp"
-#include "runtime/exec/stack_placements.hpp"
+#include "hashep/error.hpp"
+#include "runtime/layer/stack_placements.hpp"
 
 namespace hashep {
 

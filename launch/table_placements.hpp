@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "comm/plan/placement.hpp"
+#include "hashep/placement.hpp"
 
 namespace hashep {
 

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <system_error>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/model_tables.hpp"
 
 namespace hashep {

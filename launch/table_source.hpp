@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "runtime/routing/expert_remap.hpp"
 #include "runtime/routing/table_set.hpp"
+#include "runtime/tables/expert_remap.hpp"
 
 namespace hashep {
 

@@ -5,10 +5,10 @@
 #include <span>
 #include <string>
 
+#include "hashep/routing_table.hpp"
 #include "launch/table_build_options.hpp"
-#include "runtime/routing/routing_table.hpp"
-#include "runtime/routing/table_loads.hpp"
-#include "runtime/routing/token_counts.hpp"
+#include "runtime/tables/table_loads.hpp"
+#include "runtime/tokens/token_counts.hpp"
 
 namespace hashep {
 

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "runtime/routing/token_stream.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep {
 

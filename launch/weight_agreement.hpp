@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "comm/agreement.hpp"
-#include "comm/plan/node_map.hpp"
-#include "comm/plan/placement.hpp"
-#include "runtime/exec/layer_weights.hpp"
+#include "hashep/node_map.hpp"
+#include "hashep/placement.hpp"
+#include "runtime/layer/layer_weights.hpp"
 
 namespace hashep {
 

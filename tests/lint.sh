@@ -44,7 +44,7 @@ done < <(grep -L '^#pragma once$' "${hpp[@]}")
 
 # Tests count allocations by operator new and mmap.
 while read -r line; do
-  complain "$line: allocate with new, a container or core/buffer.hpp"
+  complain "$line: allocate with new, a container or hashep/buffer.hpp"
 done < <(git grep -nE '\b(malloc|calloc|realloc|aligned_alloc|posix_memalign) *\(' -- \
   'core/*.[ch]pp' 'kernels/*.[ch]pp' 'comm/*.[ch]pp' 'runtime/*.[ch]pp')
 

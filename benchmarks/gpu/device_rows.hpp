@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/cuda/device_buffer.hpp"
-#include "core/tensor_view.hpp"
+#include "hashep/tensor_view.hpp"
 
 namespace hashep::bench {
 

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <utility>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

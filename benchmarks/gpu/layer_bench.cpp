@@ -7,9 +7,9 @@
 
 #include "benchmarks/gpu/layer_dump.hpp"
 #include "benchmarks/gpu/layer_gemms.hpp"
-#include "core/error.hpp"
 #include "core/narrow.hpp"
-#include "runtime/exec/oracle_check.hpp"
+#include "hashep/error.hpp"
+#include "runtime/layer/oracle_check.hpp"
 
 namespace hashep::bench {
 namespace {

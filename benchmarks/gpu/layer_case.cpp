@@ -8,8 +8,8 @@
 #include "benchmarks/gpu/gpu_timer.hpp"
 #include "core/narrow.hpp"
 #include "core/random.hpp"
-#include "runtime/exec/stack_routing.hpp"
-#include "runtime/routing/token_stream.hpp"
+#include "runtime/layer/stack_routing.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -5,10 +5,11 @@
 #include <memory>
 #include <vector>
 
-#include "runtime/exec/batch_plan.hpp"
-#include "runtime/exec/cuda/cuda_stack.hpp"
-#include "runtime/exec/oracle_check.hpp"
-#include "runtime/model/weight_source.hpp"
+#include "hashep/weight_source.hpp"
+#include "runtime/layer/batch_plan.hpp"
+#include "runtime/layer/cuda/cuda_stack.hpp"
+#include "runtime/layer/oracle_check.hpp"
+#include "runtime/model/model_config.hpp"
 
 namespace hashep::bench {
 

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "benchmarks/gpu/device_rows.hpp"
-#include "kernels/device_tiles.hpp"
+#include "kernels/ffn/device_tiles.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -5,8 +5,8 @@
 
 #include "benchmarks/gpu/layer_case.hpp"
 #include "core/cuda/device_buffer.hpp"
-#include "kernels/gemm_lanes_cuda.hpp"
-#include "kernels/linear_gemm_cublas.hpp"
+#include "kernels/gemm/gemm_lanes_cuda.hpp"
+#include "kernels/gemm/linear_gemm_cublas.hpp"
 
 namespace hashep::bench {
 

@@ -13,9 +13,9 @@
 #include "benchmarks/gpu/rows_bench.hpp"
 #include "benchmarks/option_types.hpp"
 #include "core/cuda/device.hpp"
-#include "core/error.hpp"
 #include "core/exit_code.hpp"
 #include "core/standard_streams.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

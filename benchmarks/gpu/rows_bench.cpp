@@ -9,11 +9,11 @@
 #include <string>
 
 #include "benchmarks/gpu/device_rows.hpp"
-#include "comm/plan/exchange_plan.hpp"
 #include "core/random.hpp"
-#include "kernels/combine.hpp"
-#include "kernels/gate_scores.hpp"
-#include "kernels/scatter.hpp"
+#include "hashep/exchange_plan.hpp"
+#include "kernels/gate/gate_scores.hpp"
+#include "kernels/rows/combine.hpp"
+#include "kernels/rows/scatter.hpp"
 
 namespace hashep::bench {
 namespace {

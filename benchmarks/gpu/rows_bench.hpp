@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "benchmarks/gpu/gpu_timer.hpp"
-#include "core/dtype.hpp"
+#include "hashep/dtype.hpp"
 
 namespace hashep::bench {
 

@@ -9,7 +9,7 @@
 
 #include "benchmarks/model/machine_profile.hpp"
 #include "benchmarks/model/rank_flows.hpp"
-#include "comm/plan/node_map.hpp"
+#include "hashep/node_map.hpp"
 
 namespace hashep::bench {
 

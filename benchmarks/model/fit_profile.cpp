@@ -7,8 +7,8 @@
 #include <set>
 
 #include "benchmarks/model/nonnegative_fit.hpp"
-#include "core/error.hpp"
 #include "core/result_json.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

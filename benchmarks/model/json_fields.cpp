@@ -5,9 +5,9 @@
 #include <optional>
 #include <utility>
 
-#include "core/error.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 

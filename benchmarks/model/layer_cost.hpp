@@ -4,9 +4,9 @@
 #include <cstdint>
 
 #include "benchmarks/model/exchange_cost.hpp"
-#include "comm/plan/placement.hpp"
-#include "core/dtype.hpp"
-#include "kernels/ffn_shape.hpp"
+#include "hashep/dtype.hpp"
+#include "hashep/ffn_shape.hpp"
+#include "hashep/placement.hpp"
 
 namespace hashep::bench {
 

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "benchmarks/model/json_fields.hpp"
-#include "core/error.hpp"
 #include "core/strict_json.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

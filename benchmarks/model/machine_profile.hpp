@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/dtype.hpp"
+#include "hashep/dtype.hpp"
 
 namespace hashep::bench {
 

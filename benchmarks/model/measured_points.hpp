@@ -10,7 +10,7 @@
 #include "benchmarks/model/exchange_cost.hpp"
 #include "benchmarks/model/machine_profile.hpp"
 #include "benchmarks/model/routed_job.hpp"
-#include "kernels/ffn_shape.hpp"
+#include "hashep/ffn_shape.hpp"
 
 namespace hashep::bench {
 

@@ -8,10 +8,10 @@
 #include "benchmarks/model/fit_profile.hpp"
 #include "benchmarks/model/json_fields.hpp"
 #include "benchmarks/model/published.hpp"
-#include "core/error.hpp"
 #include "core/granted_cores.hpp"
 #include "core/result_json.hpp"
 #include "core/strict_json.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -6,9 +6,9 @@
 #include <cstdio>
 
 #include "benchmarks/model/layer_cost.hpp"
-#include "core/error.hpp"
 #include "core/granted_cores.hpp"
 #include "core/result_json.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -7,8 +7,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "core/error.hpp"
 #include "core/narrow.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/model_config.hpp"
 
 namespace hashep::bench {

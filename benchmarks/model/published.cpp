@@ -5,7 +5,7 @@
 
 #include "benchmarks/model/group_routing.hpp"
 #include "benchmarks/model/json_fields.hpp"
-#include "comm/plan/exchange_plan.hpp"
+#include "hashep/exchange_plan.hpp"
 
 namespace hashep::bench {
 namespace {

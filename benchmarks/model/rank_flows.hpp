@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "comm/plan/node_map.hpp"
-#include "comm/plan/placement.hpp"
+#include "hashep/node_map.hpp"
+#include "hashep/placement.hpp"
 
 namespace hashep::bench {
 

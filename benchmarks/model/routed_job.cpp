@@ -3,7 +3,7 @@
 
 #include <mutex>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "kernels/parallel_parts.hpp"
 
 namespace hashep::bench {

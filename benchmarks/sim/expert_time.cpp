@@ -5,8 +5,8 @@
 #include <cmath>
 #include <exception>
 
-#include "core/error.hpp"
 #include "core/quote.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

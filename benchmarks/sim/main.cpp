@@ -4,10 +4,10 @@
 #include <vector>
 
 #include "benchmarks/sim/sim_bench.hpp"
-#include "core/error.hpp"
 #include "core/exit_code.hpp"
 #include "core/result_json.hpp"
 #include "core/standard_streams.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "comm/plan/node_map.hpp"
+#include "hashep/node_map.hpp"
 
 namespace hashep::bench {
 

@@ -10,11 +10,11 @@
 #include "benchmarks/exchange_check.hpp"
 #include "benchmarks/sim/sent_messages.hpp"
 #include "benchmarks/sim/sim_case.hpp"
+#include "comm/exchange/hier_transport.hpp"
+#include "comm/exchange/mpi_transport.hpp"
 #include "comm/topology.hpp"
-#include "comm/transport/hier_transport.hpp"
-#include "comm/transport/mpi_transport.hpp"
-#include "core/buffer.hpp"
 #include "core/result_json.hpp"
+#include "hashep/buffer.hpp"
 
 namespace hashep::bench {
 namespace {

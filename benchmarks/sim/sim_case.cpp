@@ -3,9 +3,9 @@
 
 #include <span>
 
-#include "comm/plan/placement.hpp"
-#include "runtime/routing/hash_router.hpp"
-#include "runtime/routing/token_stream.hpp"
+#include "hashep/hash_router.hpp"
+#include "hashep/placement.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "benchmarks/sim/sim_options.hpp"
-#include "comm/plan/exchange_plan.hpp"
-#include "comm/plan/node_map.hpp"
 #include "comm/plan/traffic.hpp"
+#include "hashep/exchange_plan.hpp"
+#include "hashep/node_map.hpp"
 
 namespace hashep::bench {
 

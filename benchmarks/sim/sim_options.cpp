@@ -5,7 +5,7 @@
 #include <iostream>
 
 #include "benchmarks/option_types.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 

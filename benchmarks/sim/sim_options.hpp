@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "benchmarks/sim/expert_time.hpp"
-#include "core/dtype.hpp"
+#include "hashep/dtype.hpp"
 
 namespace hashep::bench {
 

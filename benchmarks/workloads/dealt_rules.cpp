@@ -5,9 +5,9 @@
 #include <numeric>
 
 #include "benchmarks/workloads/keyed_shuffle.hpp"
-#include "comm/plan/placement.hpp"
-#include "core/error.hpp"
-#include "core/split.hpp"
+#include "hashep/error.hpp"
+#include "hashep/placement.hpp"
+#include "hashep/split.hpp"
 
 namespace hashep::bench {
 namespace {

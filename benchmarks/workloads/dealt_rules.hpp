@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "benchmarks/workloads/workload_names.hpp"
-#include "runtime/routing/routing_table.hpp"
+#include "hashep/routing_table.hpp"
 
 namespace hashep::bench {
 

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "benchmarks/workloads/dealt_rules.hpp"
-#include "runtime/routing/token_stream.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep::bench {
 

@@ -2,10 +2,10 @@
 #include "benchmarks/workloads/make_workload.hpp"
 
 #include "benchmarks/workloads/dealt_stream.hpp"
-#include "core/error.hpp"
 #include "core/narrow.hpp"
-#include "runtime/exec/stack_routing.hpp"
-#include "runtime/routing/table_router.hpp"
+#include "hashep/error.hpp"
+#include "hashep/table_router.hpp"
+#include "runtime/layer/stack_routing.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -7,8 +7,8 @@
 
 #include "benchmarks/workloads/dealt_rules.hpp"
 #include "benchmarks/workloads/workload_names.hpp"
-#include "runtime/exec/batch_plan.hpp"
-#include "runtime/routing/token_stream.hpp"
+#include "runtime/layer/batch_plan.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep::bench {
 

@@ -5,7 +5,7 @@
 #include <cctype>
 #include <string_view>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::bench {
 namespace {

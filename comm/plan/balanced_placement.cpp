@@ -3,8 +3,8 @@
 #include <numeric>
 #include <vector>
 
-#include "comm/plan/placement.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
+#include "hashep/placement.hpp"
 
 namespace hashep {
 namespace {

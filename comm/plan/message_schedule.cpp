@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

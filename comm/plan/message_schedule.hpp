@@ -5,8 +5,8 @@
 #include <ostream>
 #include <vector>
 
-#include "comm/plan/exchange_plan.hpp"
-#include "core/split.hpp"
+#include "hashep/exchange_plan.hpp"
+#include "hashep/split.hpp"
 
 namespace hashep {
 

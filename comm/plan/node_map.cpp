@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/plan/node_map.hpp"
+#include "hashep/node_map.hpp"
 
 #include <algorithm>
 #include <string>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 

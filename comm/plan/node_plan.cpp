@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/plan/node_plan.hpp"
+#include "hashep/node_plan.hpp"
 
 #include <string>
 
-#include "comm/plan/exchange_plan.hpp"
 #include "comm/plan/plan_size.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
+#include "hashep/exchange_plan.hpp"
 
 namespace hashep {
 namespace {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/plan/placement.hpp"
+#include "hashep/placement.hpp"
 
 #include <algorithm>
 #include <numeric>
 #include <string>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 

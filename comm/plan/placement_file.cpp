@@ -6,10 +6,10 @@
 #include <optional>
 
 #include "comm/plan/plan_stats.hpp"
-#include "core/error.hpp"
 #include "core/quote.hpp"
 #include "core/result_json.hpp"
 #include "core/strict_json.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

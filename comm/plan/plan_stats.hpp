@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "comm/plan/exchange_plan.hpp"
+#include "hashep/exchange_plan.hpp"
 
 namespace hashep {
 

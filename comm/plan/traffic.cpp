@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "core/buffer.hpp"
+#include "hashep/buffer.hpp"
 
 namespace hashep {
 namespace {

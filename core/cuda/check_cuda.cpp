@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <string>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 

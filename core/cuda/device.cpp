@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "core/cuda/check_cuda.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

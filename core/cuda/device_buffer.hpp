@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "core/tensor_view.hpp"
+#include "hashep/tensor_view.hpp"
 
 namespace hashep {
 

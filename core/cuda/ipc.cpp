@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "core/cuda/check_cuda.hpp"
-#include "core/error.hpp"
 #include "core/units.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "core/cuda/device_buffer.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 

@@ -6,9 +6,9 @@
 #include <optional>
 #include <utility>
 
-#include "core/error.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/config_reader.hpp"
 
 namespace hashep {

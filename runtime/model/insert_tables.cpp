@@ -8,9 +8,9 @@
 #include <system_error>
 #include <vector>
 
-#include "core/error.hpp"
 #include "core/safetensors_edit.hpp"
 #include "core/strict_json.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/model_tables.hpp"
 #include "runtime/model/tensor_names.hpp"
 #include "runtime/routing/spread_tensors.hpp"

@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
-#include "core/dtype.hpp"
-#include "runtime/routing/routing_table.hpp"
+#include "hashep/dtype.hpp"
+#include "hashep/routing_table.hpp"
 
 namespace hashep {
 

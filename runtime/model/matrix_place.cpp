@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/error.hpp"
 #include "core/quote.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

@@ -4,8 +4,8 @@
 #include <array>
 #include <cmath>
 
-#include "core/error.hpp"
 #include "core/quote.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/ffn_shape.hpp"
+#include "hashep/ffn_shape.hpp"
 
 namespace hashep {
 

@@ -11,10 +11,10 @@
 #include <system_error>
 #include <utility>
 
-#include "core/error.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
 #include "core/wrong_file.hpp"
+#include "hashep/error.hpp"
 #include "runtime/routing/tensor_spelling.hpp"
 
 namespace hashep {

@@ -5,9 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "hashep/routing_table.hpp"
+#include "hashep/weight_source.hpp"
+#include "runtime/model/model_config.hpp"
 #include "runtime/model/model_files.hpp"
-#include "runtime/model/weight_source.hpp"
-#include "runtime/routing/routing_table.hpp"
 
 namespace hashep {
 

@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <system_error>
 
-#include "core/error.hpp"
 #include "core/strict_json.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/tensor_names.hpp"
 #include "runtime/routing/spread_tensors.hpp"
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "core/error.hpp"
 #include "core/quote.hpp"
+#include "hashep/error.hpp"
 #include "runtime/routing/tensor_spelling.hpp"
 
 namespace hashep {

@@ -5,8 +5,8 @@
 #include <array>
 #include <cmath>
 
-#include "core/error.hpp"
 #include "core/random.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/tensor_names.hpp"
 #include "runtime/model/weight_sample.hpp"
 

@@ -3,8 +3,9 @@
 
 #include <memory>
 
-#include "core/dtype.hpp"
-#include "runtime/model/weight_source.hpp"
+#include "hashep/dtype.hpp"
+#include "hashep/weight_source.hpp"
+#include "runtime/model/model_config.hpp"
 
 namespace hashep {
 

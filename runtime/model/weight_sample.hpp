@@ -5,8 +5,8 @@
 #include <functional>
 #include <span>
 
-#include "core/tensor_view.hpp"
-#include "kernels/ffn_shape.hpp"
+#include "hashep/ffn_shape.hpp"
+#include "hashep/tensor_view.hpp"
 
 namespace hashep {
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/model/weight_source.hpp"
+#include "hashep/weight_source.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/weight_sample.hpp"
 
 namespace hashep {

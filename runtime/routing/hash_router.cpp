@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/routing/hash_router.hpp"
+#include "hashep/hash_router.hpp"
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,7 @@
 #define XXH_INLINE_ALL  // messages are 16 or 24 bytes: inlined, the library's loops vanish
 #include <xxhash.h>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "runtime/routing/route_checks.hpp"
 
 namespace hashep {

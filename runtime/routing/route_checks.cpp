@@ -4,7 +4,7 @@
 #include <limits>
 #include <string>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 

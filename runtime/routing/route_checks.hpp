@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-#include "runtime/routing/token_batch.hpp"
+#include "hashep/token_batch.hpp"
 
 namespace hashep {
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/routing/routing_table.hpp"
+#include "hashep/routing_table.hpp"
 
 #include <algorithm>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "runtime/routing/route_checks.hpp"
 
 namespace hashep {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/routing/spread_rows.hpp"
+#include "hashep/spread_rows.hpp"
 
 #include <xxhash.h>
 

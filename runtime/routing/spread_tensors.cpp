@@ -3,8 +3,8 @@
 
 #include <utility>
 
-#include "core/error.hpp"
 #include "core/load.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {

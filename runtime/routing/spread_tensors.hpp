@@ -5,7 +5,7 @@
 #include <string>
 
 #include "core/safetensors.hpp"
-#include "runtime/routing/spread_rows.hpp"
+#include "hashep/spread_rows.hpp"
 
 namespace hashep {
 

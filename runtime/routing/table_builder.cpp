@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "core/random.hpp"
+#include "hashep/routing_table.hpp"
 #include "runtime/routing/route_checks.hpp"
-#include "runtime/routing/routing_table.hpp"
 
 namespace hashep {
 namespace {

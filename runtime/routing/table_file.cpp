@@ -2,13 +2,13 @@
 #include <optional>
 #include <utility>
 
-#include "core/error.hpp"
 #include "core/load.hpp"
 #include "core/npy.hpp"
 #include "core/quote.hpp"
 #include "core/safetensors.hpp"
 #include "core/wrong_file.hpp"
-#include "runtime/routing/routing_table.hpp"
+#include "hashep/error.hpp"
+#include "hashep/routing_table.hpp"
 #include "runtime/routing/spread_tensors.hpp"
 #include "runtime/routing/table_writer.hpp"
 #include "runtime/routing/tensor_spelling.hpp"

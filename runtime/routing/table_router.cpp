@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/routing/table_router.hpp"
+#include "hashep/table_router.hpp"
 
 #include <algorithm>
 #include <cstring>

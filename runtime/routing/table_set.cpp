@@ -7,10 +7,10 @@
 #include <limits>
 #include <string_view>
 
-#include "core/error.hpp"
 #include "core/npy.hpp"
 #include "core/quote.hpp"
 #include "core/safetensors.hpp"
+#include "hashep/error.hpp"
 #include "runtime/routing/spread_tensors.hpp"
 #include "runtime/routing/tensor_spelling.hpp"
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "core/atomic_file.hpp"
-#include "core/error.hpp"
 #include "core/safetensors.hpp"
+#include "hashep/error.hpp"
 #include "runtime/routing/spread_tensors.hpp"
 
 namespace hashep {

@@ -5,8 +5,8 @@
 #include <span>
 #include <string>
 
-#include "core/dtype.hpp"
-#include "runtime/routing/routing_table.hpp"
+#include "hashep/dtype.hpp"
+#include "hashep/routing_table.hpp"
 
 namespace hashep {
 

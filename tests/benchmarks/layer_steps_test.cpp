@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "core/random.hpp"
-#include "runtime/exec/backend_factory.hpp"
+#include "runtime/layer/backend_factory.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/collective_count.hpp"

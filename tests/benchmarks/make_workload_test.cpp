@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "core/error.hpp"
-#include "runtime/exec/dry_run.hpp"
+#include "hashep/error.hpp"
+#include "runtime/layer/dry_run.hpp"
 #include "tests/benchmarks/workload_cases.hpp"
 #include "tests/support/catch.hpp"
 

@@ -2,7 +2,7 @@
 #include "benchmarks/scale_loss.hpp"
 
 #include "benchmarks/scale_table.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace hashep;

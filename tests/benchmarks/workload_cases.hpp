@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "benchmarks/workloads/make_workload.hpp"
-#include "comm/plan/node_map.hpp"
+#include "hashep/node_map.hpp"
 
 namespace hashep::test {
 

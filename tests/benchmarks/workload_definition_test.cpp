@@ -7,7 +7,7 @@
 
 #include "benchmarks/workloads/dealt_counts.hpp"
 #include "benchmarks/workloads/dealt_stream.hpp"
-#include "comm/plan/placement.hpp"
+#include "hashep/placement.hpp"
 #include "tests/benchmarks/workload_cases.hpp"
 #include "tests/benchmarks/workload_known_answers.hpp"
 #include "tests/support/catch.hpp"

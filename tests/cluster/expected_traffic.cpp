@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "core/narrow.hpp"
-#include "runtime/routing/hash_router.hpp"
-#include "runtime/routing/token_stream.hpp"
+#include "hashep/hash_router.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <memory>
 
+#include "comm/exchange/hier_transport.hpp"
+#include "comm/exchange/mpi_transport.hpp"
+#include "comm/exchange/shm_transport.hpp"
 #include "comm/plan/traffic.hpp"
-#include "comm/transport/hier_transport.hpp"
-#include "comm/transport/mpi_transport.hpp"
-#include "comm/transport/shm_transport.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/random_routing.hpp"
 #include "tests/support/ranks.hpp"

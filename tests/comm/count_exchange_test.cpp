@@ -9,8 +9,8 @@
 #include <chrono>
 #include <thread>
 
+#include "comm/exchange/node_flags.hpp"
 #include "comm/topology.hpp"
-#include "comm/transport/node_flags.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/transport/hier_transport.hpp"
+#include "comm/exchange/hier_transport.hpp"
 
 #include "tests/support/catch.hpp"
 #include "tests/support/exchange_check.hpp"

@@ -5,8 +5,8 @@
 #include <fstream>
 #include <string>
 
-#include "comm/transport/mpi_transport.hpp"
-#include "core/buffer.hpp"
+#include "comm/exchange/mpi_transport.hpp"
+#include "hashep/buffer.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace hashep;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/transport/local_transport.hpp"
+#include "comm/exchange/local_transport.hpp"
 
 #include <array>
 #include <set>

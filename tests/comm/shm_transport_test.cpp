@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/transport/shm_transport.hpp"
+#include "comm/exchange/shm_transport.hpp"
 
-#include "kernels/stream_copy.hpp"
+#include "kernels/rows/stream_copy.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/exchange_check.hpp"
 #include "tests/support/transport_cases.hpp"

@@ -9,8 +9,8 @@
 #include <iterator>
 #include <utility>
 
-#include "core/error.hpp"
 #include "core/input_file.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 

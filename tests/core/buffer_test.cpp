@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/buffer.hpp"
+#include "hashep/buffer.hpp"
 
 #include <cstring>
 #include <new>

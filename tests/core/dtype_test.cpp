@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/dtype.hpp"
+#include "hashep/dtype.hpp"
 
 #include <cmath>
 #include <limits>
 #include <vector>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace hashep;

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "core/atomic_file.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 

@@ -3,8 +3,8 @@
 
 #include <limits>
 
-#include "core/error.hpp"
 #include "core/input_file.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <vector>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 
 namespace hashep::test {

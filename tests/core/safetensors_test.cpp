@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "core/atomic_file.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/tensor_files.hpp"

@@ -3,7 +3,7 @@
 
 #include <limits>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace hashep;

@@ -2,7 +2,7 @@
 #include <set>
 
 #include "core/safetensors.hpp"
-#include "runtime/routing/routing_table.hpp"
+#include "hashep/routing_table.hpp"
 #include "tests/fuzz/fuzz_target.hpp"
 
 namespace {

@@ -3,7 +3,7 @@
 // of the exchange between CPUs, and stacks that give the bits of one GPU alone.
 #include <cstdio>
 
-#include "comm/transport/peer_memory.hpp"
+#include "comm/exchange/peer_memory.hpp"
 #include "core/cuda/device.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/device_stack_ways.hpp"

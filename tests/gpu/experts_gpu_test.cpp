@@ -6,8 +6,8 @@
 #include <span>
 
 #include "core/random.hpp"
-#include "kernels/expert_ffn_cuda.hpp"
-#include "kernels/oracle.hpp"
+#include "kernels/ffn/expert_ffn_cuda.hpp"
+#include "kernels/ffn/oracle.hpp"
 #include "tests/kernels/kernel_inputs.hpp"
 #include "tests/support/catch.hpp"
 

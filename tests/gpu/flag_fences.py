@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""flag_fences.py FILE: whether the kernel of kernels/peer_flags_cuda.cu, as PTX, orders its flags.
+"""flag_fences.py FILE: whether the kernel of kernels/rows/peer_flags_cuda.cu, as PTX, orders its flags.
 
 On every way through the kernel a fence of system scope stands before a flag that is stored and after
 one that was awaited. Flags (64 bits) and words of the host (32 bits) are of system scope, the latter

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/gpu/fused_epilogue_on_host.hpp"
 
-#include "kernels/fused_kernel.cuh"
+#include "kernels/gemm/fused_kernel.cuh"
 
 namespace hashep::test {
 

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/dtype.hpp"
-#include "kernels/fused_gemm.hpp"
+#include "hashep/dtype.hpp"
+#include "kernels/gemm/fused_gemm.hpp"
 
 namespace hashep::test {
 

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "core/random.hpp"
-#include "kernels/activation_body.hpp"
+#include "kernels/ffn/activation_body.hpp"
 #include "tests/gpu/fused_epilogue_on_host.hpp"
 #include "tests/support/catch.hpp"
 

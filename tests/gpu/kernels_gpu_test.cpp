@@ -4,7 +4,7 @@
 
 #include "core/cuda/device_buffer.hpp"
 #include "core/cuda/stream.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/kernels/kernel_cases.hpp"
 #include "tests/support/catch.hpp"
 

@@ -3,7 +3,7 @@
 // stand-in for one. A GPU may do one kernel after the other, streams may share a queue, and all
 // copies do: what a wait needs is asked for before it, so ranks are asked stage by stage. Cases
 // tagged [small] also pass where a launch returns when it is done.
-#include "kernels/peer_flags.hpp"
+#include "kernels/rows/peer_flags.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -14,8 +14,8 @@
 #include "core/cuda/device_buffer.hpp"
 #include "core/cuda/graph.hpp"
 #include "core/cuda/stream.hpp"
-#include "core/error.hpp"
 #include "core/random.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 
 namespace hashep::test {

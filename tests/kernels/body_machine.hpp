@@ -4,7 +4,7 @@
 #include <functional>
 #include <list>
 
-#include "core/buffer.hpp"
+#include "hashep/buffer.hpp"
 #include "tests/kernels/kernel_machine.hpp"
 
 namespace hashep::test {

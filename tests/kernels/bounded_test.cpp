@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Values with bounds: what fp32 and bf16 make of them is within.
-#include "kernels/bounded.hpp"
+#include "kernels/ffn/bounded.hpp"
 
 #include <cmath>
 #include <vector>

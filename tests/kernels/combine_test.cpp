@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/combine.hpp"
+#include "kernels/rows/combine.hpp"
 
 #include <random>
 #include <vector>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/kernels/kernel_inputs.hpp"
 #include "tests/support/catch.hpp"
 

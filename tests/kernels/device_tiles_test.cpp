@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/device_tiles.hpp"
+#include "kernels/ffn/device_tiles.hpp"
 
 #include <algorithm>
 #include <vector>
 
-#include "core/split.hpp"
+#include "hashep/split.hpp"
 #include "tests/support/catch.hpp"
 
 namespace hashep::test {

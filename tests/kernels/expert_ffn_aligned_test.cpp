@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <vector>
 
-#include "core/error.hpp"
-#include "core/split.hpp"
-#include "kernels/expert_ffn.hpp"
-#include "kernels/oracle.hpp"
-#include "kernels/tiles.hpp"
+#include "hashep/error.hpp"
+#include "hashep/split.hpp"
+#include "kernels/ffn/expert_ffn.hpp"
+#include "kernels/ffn/oracle.hpp"
+#include "kernels/ffn/tiles.hpp"
 #include "tests/kernels/kernel_inputs.hpp"
 #include "tests/support/catch.hpp"
 

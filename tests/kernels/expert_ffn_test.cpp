@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/expert_ffn.hpp"
+#include "kernels/ffn/expert_ffn.hpp"
 
 #include <omp.h>
 
@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "core/error.hpp"
-#include "kernels/oracle.hpp"
-#include "kernels/packed_linear_xsmm.hpp"
+#include "hashep/error.hpp"
+#include "kernels/ffn/oracle.hpp"
+#include "kernels/gemm/packed_linear_xsmm.hpp"
 #include "tests/kernels/kernel_inputs.hpp"
 #include "tests/support/catch.hpp"
 

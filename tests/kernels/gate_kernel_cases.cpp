@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/oracle.hpp"
+#include "kernels/ffn/oracle.hpp"
 #include "tests/kernels/kernel_cases.hpp"
 #include "tests/kernels/kernel_inputs.hpp"
 #include "tests/support/catch.hpp"

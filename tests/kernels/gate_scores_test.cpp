@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/gate_scores.hpp"
+#include "kernels/gate/gate_scores.hpp"
 
 #include <cmath>
 #include <vector>
 
-#include "core/error.hpp"
-#include "kernels/oracle.hpp"
+#include "hashep/error.hpp"
+#include "kernels/ffn/oracle.hpp"
 #include "tests/kernels/kernel_inputs.hpp"
 #include "tests/support/catch.hpp"
 

@@ -2,13 +2,13 @@
 // What a GPU's threads do, run by the CPU.
 #include <algorithm>
 
-#include "core/error.hpp"
-#include "kernels/activation_body.hpp"
-#include "kernels/add_bias_body.hpp"
-#include "kernels/add_rows_body.hpp"
-#include "kernels/combine_body.hpp"
-#include "kernels/gate_body.hpp"
-#include "kernels/scatter_body.hpp"
+#include "hashep/error.hpp"
+#include "kernels/ffn/activation_body.hpp"
+#include "kernels/gate/gate_body.hpp"
+#include "kernels/rows/add_bias_body.hpp"
+#include "kernels/rows/add_rows_body.hpp"
+#include "kernels/rows/combine_body.hpp"
+#include "kernels/rows/scatter_body.hpp"
 #include "tests/kernels/body_machine.hpp"
 #include "tests/kernels/kernel_cases.hpp"
 #include "tests/kernels/kernel_inputs.hpp"

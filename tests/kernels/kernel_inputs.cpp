@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/error.hpp"
 #include "core/random.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::test {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::test {
 namespace {

@@ -6,10 +6,10 @@
 #include <span>
 #include <vector>
 
-#include "kernels/activation.hpp"
-#include "kernels/combine.hpp"
-#include "kernels/gate_scores.hpp"
-#include "kernels/scatter.hpp"
+#include "kernels/ffn/activation.hpp"
+#include "kernels/gate/gate_scores.hpp"
+#include "kernels/rows/combine.hpp"
+#include "kernels/rows/scatter.hpp"
 
 namespace hashep::test {
 

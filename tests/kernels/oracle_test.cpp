@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The oracle itself, against numbers worked out by hand.
-#include "kernels/oracle.hpp"
+#include "kernels/ffn/oracle.hpp"
 
 #include <cmath>
 #include <vector>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "kernels/gate_body.hpp"
-#include "kernels/row_tiling.hpp"
+#include "kernels/ffn/row_tiling.hpp"
+#include "kernels/gate/gate_body.hpp"
 
 namespace hashep::test {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/scatter.hpp"
+#include "kernels/rows/scatter.hpp"
 
 #include <algorithm>
 #include <random>
 #include <vector>
 
-#include "core/error.hpp"
-#include "kernels/stream_copy.hpp"
+#include "hashep/error.hpp"
+#include "kernels/rows/stream_copy.hpp"
 #include "tests/kernels/kernel_inputs.hpp"
 #include "tests/support/catch.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/tiles.hpp"
+#include "kernels/ffn/tiles.hpp"
 
 #include <numeric>
 #include <vector>

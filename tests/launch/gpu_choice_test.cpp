@@ -7,7 +7,7 @@
 #include <random>
 #include <set>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace hashep;

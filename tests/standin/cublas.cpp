@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/standin/blas.hpp"
 
 using namespace hashep;

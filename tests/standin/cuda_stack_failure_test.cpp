@@ -4,8 +4,8 @@
 #include <set>
 #include <string>
 
-#include "core/error.hpp"
-#include "runtime/exec/oracle_check.hpp"
+#include "hashep/error.hpp"
+#include "runtime/layer/oracle_check.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/gpu_stack.hpp"

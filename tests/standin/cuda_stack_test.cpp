@@ -5,9 +5,9 @@
 #include <array>
 #include <string>
 
-#include "comm/transport/local_transport.hpp"
-#include "core/error.hpp"
-#include "runtime/exec/layer_stack.hpp"
+#include "comm/exchange/local_transport.hpp"
+#include "hashep/error.hpp"
+#include "runtime/layer/layer_stack.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/gpu_stack.hpp"

@@ -6,9 +6,9 @@
 #include <numeric>
 
 #include "comm/agreement.hpp"
-#include "comm/transport/hier_device_transport.hpp"
-#include "comm/transport/nccl_transport.hpp"
-#include "comm/transport/peer_memory.hpp"
+#include "comm/exchange/hier_device_transport.hpp"
+#include "comm/exchange/nccl_transport.hpp"
+#include "comm/exchange/peer_memory.hpp"
 #include "core/cuda/stream.hpp"
 #include "tests/standin/nccl.hpp"
 #include "tests/standin/standin.hpp"

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What stands in for kernels/fused_gemm_cutlass.cu: reads shapes and addresses when the work is
-// done, as the GPU does, so that a graph that is replayed meets the plan of the day.
+// What stands in for kernels/gemm/fused_gemm_cutlass.cu: reads shapes and addresses when the work
+// is done, as the GPU does, so that a graph that is replayed meets the plan of the day.
 #include <utility>
 
 #include "core/cuda/check_cuda.hpp"
-#include "core/dtype.hpp"
-#include "core/error.hpp"
-#include "kernels/activation_body.hpp"
-#include "kernels/fused_gemm.hpp"
+#include "hashep/dtype.hpp"
+#include "hashep/error.hpp"
+#include "kernels/ffn/activation_body.hpp"
+#include "kernels/gemm/fused_gemm.hpp"
 #include "tests/standin/state.hpp"
 
 namespace hashep {

@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/gpu_stack.hpp"

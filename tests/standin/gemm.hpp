@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "core/dtype.hpp"
+#include "hashep/dtype.hpp"
 #include "tests/standin/standin.hpp"
 
 namespace hashep::test::standin {

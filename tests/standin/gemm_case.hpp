@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "core/dtype.hpp"
+#include "hashep/dtype.hpp"
 
 namespace hashep::test {
 

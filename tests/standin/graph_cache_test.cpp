@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/exec/cuda/graph_cache.hpp"
+#include "runtime/layer/cuda/graph_cache.hpp"
 
 #include <array>
 #include <functional>

@@ -5,12 +5,12 @@
 #include <utility>
 
 #include "core/cuda/check_cuda.hpp"
-#include "kernels/activation_body.hpp"
-#include "kernels/add_bias_body.hpp"
-#include "kernels/add_rows_body.hpp"
-#include "kernels/combine_body.hpp"
-#include "kernels/gate_body.hpp"
-#include "kernels/scatter_body.hpp"
+#include "kernels/ffn/activation_body.hpp"
+#include "kernels/gate/gate_body.hpp"
+#include "kernels/rows/add_bias_body.hpp"
+#include "kernels/rows/add_rows_body.hpp"
+#include "kernels/rows/combine_body.hpp"
+#include "kernels/rows/scatter_body.hpp"
 #include "tests/kernels/run_body.hpp"
 #include "tests/standin/standin.hpp"
 

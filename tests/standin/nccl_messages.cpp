@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "comm/communicator.hpp"
-#include "core/error.hpp"
 #include "core/narrow.hpp"
+#include "hashep/error.hpp"
 #include "tests/standin/state.hpp"
 
 namespace hashep::test::standin {

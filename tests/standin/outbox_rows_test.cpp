@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which rows a GPU puts into its outbox, for jobs of any size: no GPU, no message.
-#include "comm/transport/outbox_rows.hpp"
+#include "comm/exchange/outbox_rows.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What stands in for kernels/peer_flags_cuda.cu: the same words in memory that processes share,
-// looked at again and again by the calls of the host that waits.
-#include "kernels/peer_flags.hpp"
+// What stands in for kernels/rows/peer_flags_cuda.cu: the same words in memory that processes
+// share, looked at again and again by the calls of the host that waits.
+#include "kernels/rows/peer_flags.hpp"
 
 #include <atomic>
 #include <chrono>
 
 #include "core/cuda/check_cuda.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "kernels/argument_checks.hpp"
 #include "tests/standin/state.hpp"
 

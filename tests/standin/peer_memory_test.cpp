@@ -12,7 +12,7 @@
 #include "core/cuda/ipc.hpp"
 #include "core/cuda/stream.hpp"
 #include "core/random.hpp"
-#include "kernels/peer_flags.hpp"
+#include "kernels/rows/peer_flags.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stand-in's captures and graphs, through the calls of the runtime alone.
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/standin/handles.hpp"
 
 using namespace hashep;

@@ -2,7 +2,7 @@
 // The stand-in's memory and copies, through the calls of the runtime alone.
 #include <cstring>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/standin/handles.hpp"
 
 using namespace hashep;

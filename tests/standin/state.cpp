@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep::test::standin {
 namespace {

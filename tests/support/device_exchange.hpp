@@ -5,13 +5,13 @@
 #include <memory>
 #include <optional>
 
-#include "comm/transport/device_transport.hpp"
-#include "comm/transport/transport.hpp"
+#include "comm/exchange/device_transport.hpp"
+#include "comm/exchange/transport.hpp"
 #include "comm/watch.hpp"
-#include "core/buffer.hpp"
 #include "core/cuda/device_buffer.hpp"
 #include "core/cuda/graph.hpp"
 #include "core/cuda/stream.hpp"
+#include "hashep/buffer.hpp"
 
 namespace hashep::test {
 

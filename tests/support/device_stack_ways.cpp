@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "comm/transport/hier_device_transport.hpp"
-#include "comm/transport/ipc_transport.hpp"
-#include "comm/transport/nccl_transport.hpp"
+#include "comm/exchange/hier_device_transport.hpp"
+#include "comm/exchange/ipc_transport.hpp"
+#include "comm/exchange/nccl_transport.hpp"
 #include "tests/support/catch.hpp"
 
 namespace hashep::test {

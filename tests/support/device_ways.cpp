@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/device_ways.hpp"
 
-#include "comm/transport/hier_device_transport.hpp"
-#include "comm/transport/ipc_transport.hpp"
-#include "comm/transport/mpi_transport.hpp"
-#include "comm/transport/nccl_transport.hpp"
+#include "comm/exchange/hier_device_transport.hpp"
+#include "comm/exchange/ipc_transport.hpp"
+#include "comm/exchange/mpi_transport.hpp"
+#include "comm/exchange/nccl_transport.hpp"
 #include "core/random.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/device_exchange.hpp"

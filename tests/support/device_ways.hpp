@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "comm/exchange/device_transport.hpp"
 #include "comm/topology.hpp"
-#include "comm/transport/device_transport.hpp"
 #include "tests/support/ranks.hpp"
 
 namespace hashep::test {

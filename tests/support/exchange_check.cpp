@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-#include "core/buffer.hpp"
+#include "hashep/buffer.hpp"
 
 namespace hashep::test {
 namespace {

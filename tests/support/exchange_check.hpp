@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "comm/transport/transport.hpp"
+#include "comm/exchange/transport.hpp"
 #include "tests/support/random_routing.hpp"
 
 namespace hashep::test {

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <string>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 
 namespace hashep::test {

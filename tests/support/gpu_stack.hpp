@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "runtime/exec/cuda/cuda_stack.hpp"
-#include "runtime/exec/oracle_check.hpp"
+#include "runtime/layer/cuda/cuda_stack.hpp"
+#include "runtime/layer/oracle_check.hpp"
 #include "tests/support/stack_case.hpp"
 
 namespace hashep::test {

@@ -3,9 +3,9 @@
 
 #include <thread>
 
-#include "comm/transport/local_transport.hpp"
-#include "runtime/exec/layer_stack.hpp"
-#include "runtime/exec/plan_pipeline.hpp"
+#include "comm/exchange/local_transport.hpp"
+#include "runtime/layer/layer_stack.hpp"
+#include "runtime/layer/plan_pipeline.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 
 namespace hashep::test {

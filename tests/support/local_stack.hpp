@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "comm/transport/transport.hpp"
+#include "comm/exchange/transport.hpp"
 #include "tests/support/stack_case.hpp"
 
 namespace hashep::test {

@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "comm/plan/exchange_plan.hpp"
+#include "hashep/exchange_plan.hpp"
 
 namespace hashep::test {
 

@@ -3,8 +3,8 @@
 
 #include <cstring>
 
-#include "runtime/exec/backend_factory.hpp"
-#include "runtime/exec/layer_stack.hpp"
+#include "runtime/layer/backend_factory.hpp"
+#include "runtime/layer/layer_stack.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 
 namespace hashep::test {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "comm/topology.hpp"
-#include "runtime/exec/plan_pipeline.hpp"
+#include "runtime/layer/plan_pipeline.hpp"
 #include "tests/support/local_stack.hpp"
 
 namespace hashep::test {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/dtype.hpp"
+#include "hashep/dtype.hpp"
 
 namespace hashep::test {
 

@@ -3,8 +3,8 @@
 
 #include <functional>
 
-#include "comm/plan/node_map.hpp"
-#include "comm/transport/transport.hpp"
+#include "comm/exchange/transport.hpp"
+#include "hashep/node_map.hpp"
 #include "tests/support/random_routing.hpp"
 #include "tests/support/ranks.hpp"
 

@@ -2,7 +2,7 @@
 #include "benchmarks/model/fit_profile.hpp"
 
 #include "benchmarks/model/nonnegative_fit.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/benchmarks/model/profile_case.hpp"
 #include "tests/support/catch.hpp"
 

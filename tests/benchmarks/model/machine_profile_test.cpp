@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/model/machine_profile.hpp"
 
-#include "core/error.hpp"
 #include "core/strict_json.hpp"
+#include "hashep/error.hpp"
 #include "tests/benchmarks/model/profile_case.hpp"
 #include "tests/support/catch.hpp"
 

@@ -2,7 +2,7 @@
 #include "benchmarks/model/measured_points.hpp"
 
 #include "benchmarks/model/published.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/benchmarks/model/profile_case.hpp"
 #include "tests/support/catch.hpp"
 

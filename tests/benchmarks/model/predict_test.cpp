@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/benchmarks/model/profile_case.hpp"
 #include "tests/support/catch.hpp"
 

@@ -3,7 +3,7 @@
 
 #include "benchmarks/model/routed_job.hpp"
 #include "benchmarks/workloads/dealt_counts.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace hashep;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/plan/exchange_plan.hpp"
+#include "hashep/exchange_plan.hpp"
 
 #include <algorithm>
 #include <numeric>
 #include <sstream>
 
 #include "comm/plan/plan_stats.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/random_routing.hpp"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/random_routing.hpp"
 

@@ -4,8 +4,8 @@
 #include <set>
 #include <sstream>
 
-#include "comm/plan/exchange_plan.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
+#include "hashep/exchange_plan.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/random_routing.hpp"
 

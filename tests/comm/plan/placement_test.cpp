@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/plan/placement.hpp"
+#include "hashep/placement.hpp"
 
 #include <algorithm>
 #include <random>
 #include <sstream>
 
 #include "comm/plan/plan_stats.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace hashep;

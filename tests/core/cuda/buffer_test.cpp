@@ -5,7 +5,7 @@
 
 #include <utility>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
 

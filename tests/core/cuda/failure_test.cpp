@@ -12,7 +12,7 @@
 #include "core/cuda/graph.hpp"
 #include "core/cuda/ipc.hpp"
 #include "core/cuda/stream.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
 

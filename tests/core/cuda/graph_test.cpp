@@ -10,7 +10,7 @@
 
 #include "core/cuda/device_buffer.hpp"
 #include "core/cuda/stream.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/cuda/device.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/standin/other_process.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/cuda/device_buffer.hpp"
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/standin/standin.hpp"
 #include "tests/support/catch.hpp"
 

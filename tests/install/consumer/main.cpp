@@ -6,9 +6,9 @@
 #include <span>
 #include <vector>
 
-#include "comm/plan/exchange_plan.hpp"
-#include "core/error.hpp"
-#include "runtime/routing/hash_router.hpp"
+#include "hashep/error.hpp"
+#include "hashep/exchange_plan.hpp"
+#include "hashep/hash_router.hpp"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <iostream>
 #include <vector>
 
-#include "comm/plan/exchange_plan.hpp"
+#include "hashep/exchange_plan.hpp"
 
 int main() {
   const std::vector<int32_t> experts{0, 3};                   // top-1

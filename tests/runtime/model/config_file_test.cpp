@@ -4,7 +4,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/runtime/model/small_model.hpp"
 #include "tests/support/catch.hpp"
 

@@ -5,9 +5,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "core/error.hpp"
 #include "core/input_file.hpp"
 #include "core/safetensors_edit.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "runtime/model/model_tables.hpp"
 #include "tests/runtime/model/small_model.hpp"

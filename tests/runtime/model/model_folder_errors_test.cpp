@@ -5,8 +5,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "core/error.hpp"
 #include "core/load.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "tests/runtime/model/small_model.hpp"
 #include "tests/support/catch.hpp"

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/weight_sample.hpp"
 #include "tests/runtime/model/small_model.hpp"
 #include "tests/support/catch.hpp"

@@ -2,7 +2,7 @@
 // Spread rows go with a model that was trained with them, and with no other.
 #include <nlohmann/json.hpp>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "tests/runtime/model/small_model.hpp"
 #include "tests/support/catch.hpp"

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <set>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "runtime/model/weight_sample.hpp"
 #include "tests/support/catch.hpp"
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "runtime/routing/hash_router.hpp"
+#include "hashep/hash_router.hpp"
 
 namespace hashep::test {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/routing/spread_rows.hpp"
+#include "hashep/spread_rows.hpp"
 
 #include <random>
 
-#include "core/error.hpp"
 #include "core/safetensors.hpp"
+#include "hashep/error.hpp"
+#include "hashep/table_router.hpp"
 #include "runtime/routing/spread_tensors.hpp"
-#include "runtime/routing/table_router.hpp"
 #include "runtime/routing/table_writer.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"

@@ -3,8 +3,8 @@
 #include <numeric>
 #include <random>
 
-#include "core/error.hpp"
-#include "runtime/routing/routing_table.hpp"
+#include "hashep/error.hpp"
+#include "hashep/routing_table.hpp"
 #include "tests/support/catch.hpp"
 
 namespace hashep::test {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/error.hpp"
 #include "core/safetensors.hpp"
-#include "runtime/routing/routing_table.hpp"
+#include "hashep/error.hpp"
+#include "hashep/routing_table.hpp"
 #include "tests/runtime/routing/test_files.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"

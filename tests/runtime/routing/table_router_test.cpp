@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/routing/table_router.hpp"
+#include "hashep/table_router.hpp"
 
 #include <random>
 
-#include "core/error.hpp"
+#include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 
 namespace hashep::test {

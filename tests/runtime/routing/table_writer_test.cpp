@@ -2,8 +2,8 @@
 #include <filesystem>
 #include <random>
 
-#include "core/error.hpp"
 #include "core/safetensors.hpp"
+#include "hashep/error.hpp"
 #include "runtime/routing/table_writer.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"

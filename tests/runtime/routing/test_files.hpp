@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/routing/token_stream.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep::test {
 

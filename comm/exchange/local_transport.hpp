@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <barrier>
+#include <vector>
+
+#include "comm/exchange/transport.hpp"
+#include "hashep/buffer.hpp"
+#include "kernels/rows/expert_place.hpp"
+
+namespace hashep {
+
+/// What the ranks of transport `local` share: R ranks as R threads of one process.
+class LocalGroup {
+ public:
+  explicit LocalGroup(int ep_size);
+
+  int ep_size() const { return static_cast<int>(expert_rows_.size()); }
+
+ private:
+  friend class LocalTransport;
+
+  std::barrier<> barrier_;
+  std::vector<MatrixView> expert_rows_;  // [ep_size]: each rank's expert-major rows
+};
+
+/// Transport `local`, for tests: a source writes each row once, straight to its final place in the
+/// owner's expert-major buffer, and reads the result there. Each rank is a thread of one
+/// process; the barriers have no deadline.
+class LocalTransport final : public Transport {
+ public:
+  /// `group` must outlive the transport.
+  LocalTransport(LocalGroup& group, int ep_rank);
+
+  std::string_view name() const override { return "local"; }
+  void reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) override;
+  MatrixView dispatch(const ExchangePlan& plan, ConstMatrixView x) override;
+  void combine(const ExchangePlan& plan, std::span<const float> weights, ConstMatrixView shared,
+               MatrixView y) override;
+  int64_t buffer_bytes() const override { return expert_buffer_.capacity(); }
+
+ private:
+  void find_places(const ExchangePlan& plan);
+
+  LocalGroup& group_;
+  int ep_rank_;
+  DType dtype_ = DType::f32;
+  int64_t hidden_size_ = 0;
+  Buffer expert_buffer_;             // expert-major, at the owner
+  std::vector<ExpertPlace> places_;  // [num_experts]
+};
+
+}  // namespace hashep

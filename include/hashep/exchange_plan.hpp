@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <ostream>
+#include <span>
+#include <vector>
+
+#include "hashep/node_map.hpp"
+#include "hashep/node_plan.hpp"
+#include "hashep/placement.hpp"
+#include "hashep/row_block.hpp"
+
+namespace hashep {
+
+/// All that moves in one layer of one batch, as one rank sees it: a plain value that knows tokens
+/// and rows, but no bytes, no communicator and no device. Dispatch walks it forwards, combine
+/// backwards.
+///
+/// Two orders of rows:
+/// - rank-major, at the source: (owner rank, expert, token). What messages are made of.
+/// - expert-major, at the owner: (expert, global token index), the canonical order. Since ranks
+/// hold
+///   consecutive tokens, that is (expert, source rank, token).
+struct ExchangePlan {
+  int ep_rank = 0;
+  int ep_size = 1;
+  int top_k = 1;
+  int64_t num_experts = 0;
+  int64_t tokens = 0;  // on this rank
+
+  // At the source, per assignment. [tokens, top_k]
+  std::vector<int32_t> experts;    // -1: padding token
+  std::vector<int64_t> send_rows;  // row in rank-major order; -1: padding token
+
+  // Rows to and from each rank. Counts: [ep_size]; displs: [ep_size + 1], the last is the sum.
+  std::vector<int64_t> send_counts;
+  std::vector<int64_t> send_displs;
+  std::vector<int64_t> recv_counts;
+  std::vector<int64_t> recv_displs;
+
+  // Known alike to all ranks: who owns each expert [num_experts], and how many rows each rank
+  // receives in all [ep_size].
+  std::vector<int32_t> expert_ranks;
+  std::vector<int64_t> rank_rows;
+
+  // At the source: where this rank's rows for an expert begin in rank-major order here, and in the
+  // owner's expert-major order. Row send_rows[a] of expert e lands in its owner's row
+  // landing_rows[e] + send_rows[a] - expert_send_rows[e]. [num_experts]
+  std::vector<int64_t> expert_send_rows;
+  std::vector<int64_t> landing_rows;
+
+  // At the owner.
+  std::vector<int32_t> local_experts;    // ascending. [num_local_experts]
+  std::vector<int64_t> expert_offsets;   // expert-major rows of local expert i: [offsets[i],
+                                         // offsets[i + 1]). [num_local_experts + 1]
+  std::vector<RowBlock> landing_blocks;  // rank-major <-> expert-major, non-empty blocks only,
+                                         // in message order. [<= ep_size * num_local_experts]
+
+  NodePlan across;  // between nodes; empty where all ranks share one
+
+  int64_t num_local_experts() const { return static_cast<int64_t>(local_experts.size()); }
+  int64_t total_send() const { return send_displs.back(); }
+  int64_t total_recv() const { return recv_displs.back(); }
+
+  bool operator==(const ExchangePlan&) const = default;
+};
+
+/// A summary and the counts, for people and for failing tests.
+std::ostream& operator<<(std::ostream& out, const ExchangePlan& plan);
+
+/// counts[e] = assignments to expert e. experts: [assignments], -1 is skipped; counts:
+/// [num_experts].
+void count_assignments(std::span<const int32_t> experts, std::span<int64_t> counts);
+
+/// All ranks' counts for one layer: (source, expert) -> assignments, and where there are several
+/// nodes (source, num_experts + node) -> rows (see count_node_rows). A view of rows that may stand
+/// apart, as ranks contribute the counts of all layers at once.
+struct CountMatrix {
+  std::span<const int64_t> values;  // from the first row's first count to the last row's last
+  int64_t row_stride = 0;           // words from a source's counts to the next one's
+
+  int64_t operator()(int64_t source, int64_t expert) const {
+    return values[static_cast<size_t>(source * row_stride + expert)];
+  }
+};
+
+/// Makes the plan of rank `ep_rank`, a pure function of its assignments, all ranks' counts and the
+/// placement. On entry plan.experts holds this rank's assignments ([tokens, top_k], from a router)
+/// and plan.top_k their number per token; all else is overwritten, and memory is reused.
+/// counts: [ep_size, num_experts], row s being count_assignments of source rank s.
+/// Allocates nothing where the plan has held one of these sizes before. O(assignments + ep_size *
+/// num_experts) time. Throws RunError where row ep_rank of counts is not that of plan.experts.
+void complete_plan(const CountMatrix& counts, const Placement& placement, int ep_rank,
+                   ExchangePlan& plan);
+
+/// Adds plan.across to a completed plan: a pure function of the same, the counts holding rows for
+/// nodes too, and of the nodes. `reduces`: results of a node return summed. O(assignments + ep_size
+/// * num_experts) time. Throws RunError where this rank's rows are not those announced, InputError
+/// where a node has more than 32,768 experts of the layer.
+void complete_node_plan(const CountMatrix& counts, const Placement& placement, const NodeMap& nodes,
+                        bool reduces, ExchangePlan& plan);
+
+/// complete_plan as a value, counts being [ep_size, num_experts] without gaps.
+ExchangePlan make_plan(std::vector<int32_t> experts, int top_k, std::span<const int64_t> counts,
+                       const Placement& placement, int ep_rank);
+
+}  // namespace hashep

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "hashep/tensor_view.hpp"
+
+namespace hashep {
+
+/// relu, gelu (erf): w2 . act(w1 x). silu is SwiGLU: w2 . (silu(w1 x) * (w3 x)).
+enum class Activation { relu, gelu, silu };
+
+/// The shape of one feed-forward expert.
+struct FfnShape {
+  int64_t hidden_size = 0;
+  int64_t ffn_size = 0;
+  Activation activation = Activation::silu;
+  /// With silu and a limit L > 0: gate = min(gate, L) and up = clamp(up, -L, L) before silu.
+  float swiglu_limit = 0.0f;
+
+  bool operator==(const FfnShape&) const = default;
+};
+
+/// Borrowed weights of one expert as a checkpoint stores them, in F32, F16 or BF16.
+/// Unused matrices (w3 without silu, biases that are absent) are empty: null data, no rows.
+struct FfnWeights {
+  ConstMatrixView w1;     // [ffn_size, hidden_size]
+  ConstMatrixView w2;     // [hidden_size, ffn_size]
+  ConstMatrixView w3;     // [ffn_size, hidden_size], silu only
+  ConstMatrixView bias1;  // [1, ffn_size]
+  ConstMatrixView bias2;  // [1, hidden_size]
+  ConstMatrixView bias3;  // [1, ffn_size], silu only
+};
+
+/// Throws InputError, naming `expert` and the matrix, where weights are missing, or not of this
+/// shape, or not of a float type.
+void check_weights(const FfnShape& shape, const FfnWeights& weights, int64_t expert);
+
+}  // namespace hashep

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/ffn/ffn_tile_runner.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <utility>
+
+#include "kernels/ffn/activation.hpp"
+#include "kernels/ffn/tiles.hpp"
+#include "kernels/gemm/gemm_maker.hpp"
+
+namespace hashep {
+namespace {
+
+std::vector<PostOp> gate_post_ops(const FfnShape& shape) {
+  switch (shape.activation) {
+    case Activation::relu:
+      return {{dnnl::algorithm::eltwise_relu}};
+    case Activation::gelu:
+      return {{dnnl::algorithm::eltwise_gelu_erf}};
+    case Activation::silu:
+      break;
+  }
+  std::vector<PostOp> ops;
+  if (shape.swiglu_limit > 0.0f) {
+    constexpr float kNoBound = std::numeric_limits<float>::lowest();
+    ops.push_back({dnnl::algorithm::eltwise_clip, kNoBound, shape.swiglu_limit});
+  }
+  ops.push_back({dnnl::algorithm::eltwise_swish, 1.0f});
+  return ops;
+}
+
+std::vector<PostOp> up_post_ops(const FfnShape& shape) {
+  if (shape.swiglu_limit <= 0.0f) return {};
+  return {{dnnl::algorithm::eltwise_clip, -shape.swiglu_limit, shape.swiglu_limit}};
+}
+
+template <typename T>
+std::span<T> elements(Buffer& buffer, int64_t count) {
+  return {reinterpret_cast<T*>(buffer.data()), static_cast<size_t>(count)};
+}
+
+std::string describe_dtype(DType dtype, bool emulates_bf16) {
+  if (dtype == DType::f32) return "fp32";
+  return emulates_bf16 ? "bf16 computed in fp32" : "bf16 native";
+}
+
+}  // namespace
+
+int64_t PackedExpert::bytes() const {
+  int64_t sum = 0;
+  for (const auto& linear : linears_) sum += linear == nullptr ? 0 : linear->bytes();
+  return sum;
+}
+
+FfnTileRunner::FfnTileRunner(const FfnShape& shape, DType dtype, int threads, GemmLibrary library)
+    : shape_(shape),
+      dtype_(dtype),
+      operand_(dtype),
+      kernel_rows_(kMostTileRows + 1),
+      gemm_rows_(kMostTileRows + 1),
+      threads_(static_cast<size_t>(threads)) {
+  const GemmMaker maker(library, dtype, threads);
+  operand_ = maker.operand();
+  const auto make = [&](Gemm gemm, int64_t inputs, int64_t outputs, DType result,
+                        std::vector<PostOp> post_ops) {
+    gemms_[gemm] = maker.make({inputs, outputs, operand_, result, std::move(post_ops)});
+  };
+  const int64_t d = shape.hidden_size;
+  const int64_t f = shape.ffn_size;
+  make(kGate, d, f, gate_type(), gate_post_ops(shape));
+  if (gated()) make(kUp, d, f, DType::f32, up_post_ops(shape));
+  make(kDown, f, d, operand_, {});
+  implementation_ = gemms_[kGate]->implementation() + ", " + describe_dtype(dtype, emulates_bf16());
+}
+
+PackedExpert FfnTileRunner::pack(const FfnWeights& weights) const {
+  PackedExpert expert;
+  expert.linears_[kGate] = gemms_[kGate]->pack(weights.w1, weights.bias1, dtype_);
+  if (gated()) expert.linears_[kUp] = gemms_[kUp]->pack(weights.w3, weights.bias3, dtype_);
+  expert.linears_[kDown] = gemms_[kDown]->pack(weights.w2, weights.bias2, dtype_);
+  return expert;
+}
+
+void FfnTileRunner::make_kernels(int64_t rows) {
+  int64_t& kernel_rows = kernel_rows_[static_cast<size_t>(rows)];
+  if (kernel_rows != 0) return;
+  int64_t wanted = rows;
+  if (!make_gemms(rows)) {
+    wanted = kMostTileRows;
+    make_gemms(wanted);
+  }
+  kernel_rows = wanted;
+}
+
+void FfnTileRunner::make_ready(int64_t rows) {
+  int64_t& gemm_rows = gemm_rows_[static_cast<size_t>(rows)];
+  if (gemm_rows != 0) return;
+  make_kernels(rows);
+  const int64_t wanted = kernel_rows_[static_cast<size_t>(rows)];
+  for (Thread& thread : threads_) reserve(thread, wanted);
+  gemm_rows = wanted;
+}
+
+bool FfnTileRunner::make_gemms(int64_t rows) {
+  return std::all_of(gemms_.begin(), gemms_.end(), [rows](const auto& gemm) {
+    return gemm == nullptr || gemm->make_ready(rows);
+  });
+}
+
+void FfnTileRunner::reserve(Thread& thread, int64_t rows) const {
+  const int64_t d = shape_.hidden_size;
+  const int64_t f = shape_.ffn_size;
+  thread.rows.reserve(rows * d * dtype_size(operand_));
+  thread.gate.reserve(rows * f * dtype_size(gate_type()));
+  if (gated()) thread.up.reserve(rows * f * dtype_size(DType::f32));
+  if (gate_type() != operand_) thread.hidden.reserve(rows * f * dtype_size(operand_));
+  for (const auto& gemm : gemms_) {
+    if (gemm != nullptr) thread.scratch.reserve(gemm->scratch_bytes(rows));
+  }
+}
+
+void FfnTileRunner::run(int thread_index, const PackedExpert& expert, const TileRows& tile) {
+  Thread& thread = threads_[static_cast<size_t>(thread_index)];
+  const int64_t rows = tile.gemm_rows;
+  const bool whole = tile.x.rows == rows && !emulates_bf16();
+  const auto execute = [&](Gemm gemm, const std::byte* x, std::byte* y) {
+    gemms_[gemm]->run(thread_index, {.weights = *expert.linears_[gemm],
+                                     .rows = rows,
+                                     .x = x,
+                                     .y = y,
+                                     .scratch = thread.scratch.data()});
+  };
+
+  const std::byte* x = whole ? tile.x.data : stage(tile, thread.rows);
+  execute(kGate, x, thread.gate.data());
+  if (gated()) execute(kUp, x, thread.up.data());
+  activate(thread, rows);
+  const Buffer& hidden = gate_type() == operand_ ? thread.gate : thread.hidden;
+  execute(kDown, hidden.data(), whole ? tile.out.data : thread.rows.data());
+  if (whole) return;
+  const std::byte* result =
+      thread.rows.data() + tile.first * shape_.hidden_size * dtype_size(operand_);
+  if (emulates_bf16()) {
+    convert_from_float(reinterpret_cast<const float*>(result), tile.out.rows * tile.out.cols,
+                       dtype_, tile.out.data);
+  } else {
+    std::memcpy(tile.out.data, result, static_cast<size_t>(tile.out.bytes()));
+  }
+}
+
+/// Copies a tile's rows to their places among gemm_rows rows of operand_, and zeros around them.
+std::byte* FfnTileRunner::stage(const TileRows& tile, Buffer& rows) const {
+  const int64_t row_bytes = shape_.hidden_size * dtype_size(operand_);
+  std::byte* begin = rows.data() + tile.first * row_bytes;
+  std::byte* end = begin + tile.x.rows * row_bytes;
+  std::fill(rows.data(), begin, std::byte{0});
+  if (emulates_bf16()) {
+    convert_to_float(dtype_, tile.x.data, tile.x.rows * tile.x.cols,
+                     reinterpret_cast<float*>(begin));
+  } else {
+    std::memcpy(begin, tile.x.data, static_cast<size_t>(tile.x.bytes()));
+  }
+  std::fill(end, rows.data() + tile.gemm_rows * row_bytes, std::byte{0});
+  return rows.data();
+}
+
+/// What the GEMMs' post-ops left undone on the way to the hidden activation.
+void FfnTileRunner::activate(Thread& thread, int64_t rows) const {
+  const int64_t count = rows * shape_.ffn_size;
+  if (gated() && operand_ == DType::bf16) {
+    multiply_to_bf16(elements<float>(thread.gate, count), elements<float>(thread.up, count),
+                     elements<BFloat16>(thread.hidden, count));
+    return;
+  }
+  if (gated()) multiply(elements<float>(thread.up, count), elements<float>(thread.gate, count));
+  if (emulates_bf16()) round_to_bf16(elements<float>(thread.gate, count));
+}
+
+int64_t FfnTileRunner::scratch_bytes() const {
+  int64_t sum = 0;
+  for (const Thread& thread : threads_) {
+    sum += thread.rows.capacity() + thread.gate.capacity() + thread.up.capacity() +
+           thread.hidden.capacity() + thread.scratch.capacity();
+  }
+  return sum;
+}
+
+}  // namespace hashep

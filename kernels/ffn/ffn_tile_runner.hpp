@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hashep/buffer.hpp"
+#include "hashep/ffn_shape.hpp"
+#include "hashep/tensor_view.hpp"
+#include "kernels/gemm/gemm_library.hpp"
+#include "kernels/gemm/packed_linear.hpp"
+
+namespace hashep {
+
+/// One expert's weights as the GEMMs read them.
+class PackedExpert {
+ public:
+  int64_t bytes() const;
+
+ private:
+  friend class FfnTileRunner;
+  std::array<std::unique_ptr<const PackedWeights>, 3> linears_;  // w1, w3 (silu only), w2
+};
+
+/// Some rows of a tile: rows [first, first + x.rows) of a GEMM of `gemm_rows` rows, the others
+/// being zeros whose results are dropped.
+struct TileRows {
+  ConstMatrixView x;
+  MatrixView out;  // may be x
+  int64_t first = 0;
+  int64_t gemm_rows = 0;
+};
+
+/// Runs GEMM -> activation -> GEMM on one tile of rows with one thread, for several threads at
+/// once. Where the GEMMs have no bf16 on a machine, operands are bf16 values held in fp32.
+class FfnTileRunner {
+ public:
+  FfnTileRunner(const FfnShape& shape, DType dtype, int threads, GemmLibrary library);
+
+  /// Rounds and packs the weights of one expert, whose shapes the caller has checked.
+  PackedExpert pack(const FfnWeights& weights) const;
+
+  /// Makes the GEMMs for tiles of `rows` rows, and no memory for their rows.
+  void make_kernels(int64_t rows);
+
+  /// Makes GEMMs and memory for tiles of `rows` rows, on all threads.
+  void make_ready(int64_t rows);
+
+  /// Rows of the GEMM for a tile of `rows` rows: as many, or more where the GEMMs need it; 0 where
+  /// make_ready was not called.
+  int64_t gemm_rows(int64_t rows) const { return gemm_rows_[static_cast<size_t>(rows)]; }
+
+  /// tile.out <- the expert of tile.x, on thread `thread`, which must have OmpThreads(1) in force.
+  /// Allocates nothing of its own.
+  void run(int thread, const PackedExpert& expert, const TileRows& tile);
+
+  int64_t scratch_bytes() const;
+  const std::string& implementation() const { return implementation_; }
+
+ private:
+  enum Gemm { kGate, kUp, kDown };
+
+  struct Thread {
+    Buffer rows;    // x, and later the result: [rows, hidden_size] of operand_
+    Buffer gate;    // [rows, ffn_size] of gate_type()
+    Buffer up;      // [rows, ffn_size], fp32; silu only
+    Buffer hidden;  // [rows, ffn_size] of operand_, where gate itself is not
+    Buffer scratch;
+  };
+
+  bool gated() const { return shape_.activation == Activation::silu; }
+  DType gate_type() const { return gated() ? DType::f32 : operand_; }
+  bool emulates_bf16() const { return dtype_ != operand_; }
+  bool make_gemms(int64_t rows);
+  void reserve(Thread& thread, int64_t rows) const;
+  std::byte* stage(const TileRows& tile, Buffer& rows) const;
+  void activate(Thread& thread, int64_t rows) const;
+
+  FfnShape shape_;
+  DType dtype_;
+  DType operand_;
+  std::array<std::unique_ptr<PackedLinear>, 3> gemms_;  // by Gemm; kUp with silu only
+  std::vector<int64_t> kernel_rows_;                    // by rows of a tile; 0: no kernels
+  std::vector<int64_t> gemm_rows_;                      // the same, once there is memory too
+  std::vector<Thread> threads_;
+  std::string implementation_;
+};
+
+}  // namespace hashep

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "hashep/ffn_shape.hpp"
+#include "kernels/ffn/bounded.hpp"
+
+namespace hashep {
+
+/// The naive oracle: one token at a time, plain loops, sums in double, no library. It states what
+/// the fast kernels mean and shares no code with them. With dtype bf16 it rounds where DESIGN.md
+/// rounds (operands, hidden activation, expert output); x is taken as already rounded. Each value
+/// comes with a bound of how far correct kernels may be from it.
+
+/// How the kernels that are compared with the oracle compute.
+struct OracleNumbers {
+  DType dtype = DType::f32;
+  bool rounds_preactivations = false;  // to dtype before the activation too
+};
+
+/// One expert on one token. x: [hidden_size] -> result: [hidden_size], rounded to dtype.
+std::vector<Bounded> oracle_expert(const FfnShape& shape, const OracleNumbers& numbers,
+                                   const FfnWeights& weights, std::span<const Bounded> x);
+
+/// The same for an x without errors, values alone.
+std::vector<float> oracle_expert(const FfnShape& shape, DType dtype, const FfnWeights& weights,
+                                 std::span<const float> x);
+
+/// sqrtsoftplus weights of one token's experts (see gate_weights). gate: [num_experts, d], f32, f16
+/// or bf16.
+std::vector<Bounded> oracle_gate_weights(ConstMatrixView gate, std::span<const int32_t> experts,
+                                         float scale, std::span<const Bounded> x);
+
+/// The same for an x without errors, values alone.
+std::vector<float> oracle_gate_weights(ConstMatrixView gate, std::span<const int32_t> experts,
+                                       float scale, std::span<const float> x);
+
+/// A token's output before it is rounded to its dtype: sum_j weights[j] * rows[j] + shared.
+/// rows: [top_k][hidden_size]; shared: [hidden_size], or empty. sum_unit: bound of the relative
+/// error that partial sums get on their way between nodes; 0: there are none.
+std::vector<Bounded> oracle_combine(std::span<const Bounded> weights,
+                                    std::span<const std::vector<Bounded>> rows,
+                                    std::span<const Bounded> shared, double sum_unit);
+
+}  // namespace hashep

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/gemm/eltwise_onednn.hpp"
+
+#include <array>
+#include <utility>
+
+#include "kernels/gemm/onednn_call.hpp"
+#include "kernels/gemm/onednn_compat.hpp"
+#include "kernels/omp_threads.hpp"
+
+namespace hashep {
+
+OneDnnEltwise::OneDnnEltwise(const dnnl::engine& engine, std::vector<PostOp> ops, int threads)
+    : engine_(engine), ops_(std::move(ops)) {
+  onednn::call("making streams", [&] {
+    for (int thread = 0; thread < threads; ++thread) streams_.emplace_back(engine_);
+  });
+}
+
+void OneDnnEltwise::make_ready(int64_t count) {
+  if (ops_.empty() || kernels_.contains(count)) return;
+  const OmpThreads one_thread(1);
+  Kernel kernel;
+  onednn::call("making an element-wise function", [&] {
+    const dnnl::memory::desc values({count}, dnnl::memory::data_type::f32,
+                                    dnnl::memory::format_tag::a);
+    for (const PostOp& op : ops_) {
+      kernel.primitives.emplace_back(
+          onednn::eltwise(engine_, op.algorithm, values, op.alpha, op.beta));
+    }
+    for (size_t thread = 0; thread < streams_.size(); ++thread) {
+      kernel.handles.push_back(dnnl::memory(values, engine_, DNNL_MEMORY_NONE));
+    }
+  });
+  kernels_.emplace(count, std::move(kernel));
+}
+
+void OneDnnEltwise::run(int thread, int64_t count, float* values) const {
+  if (ops_.empty()) return;
+  const Kernel& kernel = kernels_.at(count);
+  const dnnl::memory& handle = kernel.handles[static_cast<size_t>(thread)];
+  onednn::call("setting the address of values", [&] { handle.set_data_handle(values); });
+  for (const dnnl::eltwise_forward& primitive : kernel.primitives) {
+    const std::array<dnnl_exec_arg_t, 2> arguments{
+        {{DNNL_ARG_SRC, handle.get()}, {DNNL_ARG_DST, handle.get()}}};
+    onednn::check(
+        dnnl_primitive_execute(primitive.get(), streams_[static_cast<size_t>(thread)].get(),
+                               static_cast<int>(arguments.size()), arguments.data()),
+        "executing an element-wise function");
+  }
+}
+
+}  // namespace hashep

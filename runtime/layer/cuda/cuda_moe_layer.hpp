@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "core/cuda/device_buffer.hpp"
+#include "kernels/ffn/expert_ffn_cuda.hpp"
+#include "runtime/layer/cuda/device_plan.hpp"
+#include "runtime/layer/cuda/phase_marks.hpp"
+#include "runtime/layer/layer_weights.hpp"
+
+namespace hashep {
+
+/// The experts of a whole stack on one GPU, so that layers share scratch. Layer l's local experts
+/// are consecutive in `routed`; expert l of `shared` is its shared experts.
+struct DeviceStackExperts {
+  DeviceExpertFfn routed;
+  std::optional<DeviceExpertFfn> shared;
+};
+
+/// GPU memory that layers use one after the other.
+struct DeviceWorkspace {
+  DeviceBuffer weights;  // [rows, top_k], fp32
+  DeviceBuffer shared;   // shared experts' output, laid out as the state (SharedTiles)
+  DeviceBuffer output;   // [rows, hidden_size]: a layer's output, with residual; else empty
+};
+
+/// The streams of a layer, and the points where one waits for the other. The same stream twice
+/// where there is nothing to overlap.
+struct LayerStreams {
+  DeviceStream experts;   // of the gate, the experts and combine
+  DeviceStream exchange;  // of dispatch and of results on their way back
+  struct Events {
+    CudaEvent ready;                                            // x may be read
+    std::array<CudaEvent, DeviceExchange::kMaxParts> landed;    // a part's rows
+    std::array<CudaEvent, DeviceExchange::kMaxParts> computed;  // their outputs
+    CudaEvent given_back;
+  };
+  const Events* events = nullptr;
+
+  bool are_apart() const { return experts.handle != exchange.handle; }
+};
+
+/// Hidden states of a rank's tokens in GPU memory, with the unused rows around them that kernels
+/// and shared experts' tiles reach into.
+struct DeviceState {
+  MatrixView tiles;  // [SharedTiles::rows() or more, d]
+  MatrixView rows;   // [DeviceLayerPlan::rows, d], of `tiles`: the tokens, then padding
+};
+
+/// One MoE layer on one rank's GPU. Dispatch runs on a stream of its own where the exchange gains
+/// from that, the gate and the shared experts meanwhile, then the routed experts part by part as
+/// rows land, each part's results on their way back while the next is computed; at last combine.
+class CudaMoeLayer {
+ public:
+  /// Reads the weights of `local_experts` into experts.routed from `first_expert` on, the shared
+  /// experts and the gate, and copies them to the GPU. Throws InputError as read_layer_weights.
+  CudaMoeLayer(const ModelConfig& config, int64_t layer, std::span<const int32_t> local_experts,
+               int64_t first_expert, const WeightSource& weights, const WeightReading& reading,
+               DeviceStackExperts& experts);
+
+  /// Plans this layer's work with experts: tiles, algorithms, scratch. Host work, ahead of the
+  /// step. The plan's exchange has begun. True where addresses have changed.
+  bool prepare(std::span<const int64_t> expert_offsets, const SharedTiles& tiles,
+               DeviceLayerPlan& plan);
+
+  /// x <- x + layer(x) with workspace.output for layer(x); without (null), x <- layer(x). In stream
+  /// order; allocates nothing, waits for nothing.
+  void enqueue(const DeviceLayerPlan& plan, const DeviceState& x, const DeviceWorkspace& workspace,
+               PhaseMarks& marks, const LayerStreams& streams) const;
+
+  /// Bytes of the gate's weights.
+  int64_t gate_bytes() const { return gate_.capacity(); }
+
+ private:
+  void dispatch(const DeviceLayerPlan& plan, const DeviceState& x, PhaseMarks& marks,
+                const LayerStreams& streams) const;
+  std::span<const float> weigh(const DeviceLayerPlan& plan, const DeviceState& x,
+                               const DeviceWorkspace& workspace, PhaseMarks& marks,
+                               DeviceStream stream) const;
+  ConstMatrixView run_shared(const DeviceLayerPlan& plan, const DeviceState& x,
+                             const DeviceWorkspace& workspace, PhaseMarks& marks,
+                             DeviceStream stream) const;
+  void run_routed(const DeviceLayerPlan& plan, PhaseMarks& marks,
+                  const LayerStreams& streams) const;
+
+  const ModelConfig config_;
+  int64_t layer_;
+  int64_t first_expert_;
+  DeviceStackExperts& experts_;
+  DeviceBuffer gate_;  // [num_experts, d], fp32
+};
+
+}  // namespace hashep

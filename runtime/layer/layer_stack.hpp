@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "runtime/layer/batch_plan.hpp"
+#include "runtime/layer/layer_states.hpp"
+#include "runtime/layer/moe_layer.hpp"
+
+namespace hashep {
+
+/// Memory of a stack on this rank, in bytes.
+struct StackMemory {
+  int64_t weights = 0;    // packed, held once
+  int64_t scratch = 0;    // of the experts' tiles
+  int64_t workspace = 0;  // layer output, shared experts' output, weights per choice
+};
+
+/// L MoE layers, one after the other, on one rank: x <- x + layer(x), or x <- layer(x).
+class LayerStack {
+ public:
+  LayerStack(const LayerStack&) = delete;  // its layers refer to its experts
+  LayerStack& operator=(const LayerStack&) = delete;
+
+  /// Reads this rank's weights. `transport` must outlive the stack. Local.
+  LayerStack(const ModelConfig& config, const WeightSource& weights,
+             std::span<const Placement> placements, int ep_rank, bool residual,
+             const ExecOptions& options, Transport& transport);
+
+  /// Makes all ready for `run` with these plans. Ahead of the step. Collective.
+  void prepare(const BatchPlan& plan);
+
+  /// Makes the kernels of all experts that a batch of so many tokens over all ranks can need, so
+  /// that no step waits for one to be made. Local.
+  void prepare_kernels(int64_t global_tokens);
+
+  /// One step. x: [tokens, hidden_size], in place. Adds to `states`, unless null, what goes in and
+  /// what each layer leaves; else allocates nothing. Collective.
+  void run(const BatchPlan& plan, MatrixView x, PhaseLog& log, LayerStates* states = nullptr);
+
+  /// `prepare` for one layer: for one whose plan comes when the layers before it have run.
+  /// Collective.
+  void prepare_layer(const BatchPlan& plan, int64_t layer);
+  /// One layer by itself: y <- layer(x), both [tokens, hidden_size]; y may be x. Collective.
+  void run_layer(const BatchPlan& plan, int64_t layer, ConstMatrixView x, MatrixView y,
+                 PhaseLog& log);
+
+  StackMemory memory() const;
+  /// What the experts' GEMMs run on, one line.
+  std::string_view implementation() const { return experts_.routed.implementation(); }
+
+ private:
+  int64_t hidden_size_;
+  bool residual_;
+  ExecOptions options_;
+  Transport& transport_;
+  StackExperts experts_;
+  std::vector<MoeLayer> layers_;
+  LayerWorkspace workspace_;
+  Buffer output_;  // [tokens, hidden_size], with residual
+};
+
+}  // namespace hashep

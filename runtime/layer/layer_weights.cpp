@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/layer/layer_weights.hpp"
+
+#include <string>
+#include <utility>
+
+#include "runtime/model/weight_sample.hpp"
+
+namespace hashep {
+
+void read_layer_weights(const ModelConfig& config, int64_t layer,
+                        std::span<const int32_t> local_experts, const WeightSource& weights,
+                        const WeightReading& reading, const LayerWeightSink& sink) {
+  const std::string where = "layer " + std::to_string(layer);
+  WeightDigests::Layer unused;
+  auto& digests =
+      reading.digests == nullptr ? unused : reading.digests->layers[static_cast<size_t>(layer)];
+  for (size_t i = 0; i < local_experts.size(); ++i) {
+    if (reading.between) reading.between();
+    const LoadedFfn expert = weights.routed_expert(layer, local_experts[i]);
+    if (reading.check_finite) {
+      require_finite(expert.weights, where + ", expert " + std::to_string(local_experts[i]),
+                     reading.dtype);
+    }
+    if (reading.digests != nullptr) {
+      digests.experts[local_experts[i]] = weight_sample(expert.weights, layer, local_experts[i]);
+    }
+    sink.routed(static_cast<int64_t>(i), expert.weights);
+  }
+  if (config.num_shared_experts > 0) {
+    const LoadedFfn shared = weights.shared_experts(layer);
+    if (reading.check_finite) {
+      require_finite(shared.weights, where + ", shared experts", reading.dtype);
+    }
+    if (reading.digests != nullptr) digests.shared = content_digest(shared.weights);
+    sink.shared(shared.weights);
+  }
+  if (config.score == Score::sqrtsoftplus) {
+    LoadedMatrix gate = weights.gate(layer);
+    if (reading.check_finite) require_finite(gate.view, where + ", gate");
+    if (reading.digests != nullptr) digests.gate = content_digest(gate.view);
+    sink.gate(std::move(gate));
+  }
+}
+
+}  // namespace hashep
