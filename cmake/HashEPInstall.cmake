@@ -1,12 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-# `cmake --install`: the libraries of the layers that were built, their headers, the programs, and
-# the package files with which another project does find_package(HashEP).
+# `cmake --install`: the headers of the face, the libraries behind them, the programs, and the package
+# files with which another project does find_package(HashEP). What a program links is
+#   HashEP::plan    routing and plans, without MPI
+#   HashEP::hashep  all of the face: the same, Context and Stack
 include(CMakePackageConfigHelpers)
 
 set(HASHEP_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/HashEP)
 
-get_property(HASHEP_LIBRARIES GLOBAL PROPERTY HASHEP_LIBRARIES)
-install(TARGETS ${HASHEP_LIBRARIES} EXPORT HashEPTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+add_library(hashep_plan INTERFACE)
+add_library(HashEP::plan ALIAS hashep_plan)
+set_target_properties(hashep_plan PROPERTIES EXPORT_NAME plan)
+target_link_libraries(hashep_plan INTERFACE HashEP::routing HashEP::exchange_plan)
+
+# The face, and the layers that it stands on.
+set(HASHEP_EXPORTED)
+set(HASHEP_TODO HashEP::plan)
+if(TARGET HashEP::hashep)
+  list(APPEND HASHEP_TODO HashEP::hashep)
+endif()
+while(HASHEP_TODO)
+  list(POP_FRONT HASHEP_TODO library)
+  if(NOT TARGET ${library})
+    continue()
+  endif()
+  get_target_property(target ${library} ALIASED_TARGET)
+  if(target IN_LIST HASHEP_EXPORTED)
+    continue()
+  endif()
+  list(APPEND HASHEP_EXPORTED ${target})
+  get_target_property(below ${target} INTERFACE_LINK_LIBRARIES)
+  string(REGEX MATCHALL "HashEP::[A-Za-z0-9_]+" below "${below}")
+  list(APPEND HASHEP_TODO ${below})
+endwhile()
+
+install(TARGETS ${HASHEP_EXPORTED} EXPORT HashEPTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT HashEPTargets NAMESPACE HashEP:: DESTINATION ${HASHEP_PACKAGE_DIR})
 
 foreach(program hashep hashep-bench hashep-bench-gpu)
@@ -15,17 +42,18 @@ foreach(program hashep hashep-bench hashep-bench-gpu)
   endif()
 endforeach()
 
-install(DIRECTORY include/hashep DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+set(HASHEP_WITHOUT)
+if(NOT TARGET HashEP::hashep)
+  foreach(header context stack hashep)
+    list(APPEND HASHEP_WITHOUT PATTERN ${header}.hpp EXCLUDE)
+  endforeach()
+endif()
+install(DIRECTORY include/hashep DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} ${HASHEP_WITHOUT})
 
-set(HASHEP_EXPORTED_LIBRARIES)
-foreach(library IN LISTS HASHEP_LIBRARIES)
-  get_target_property(name ${library} EXPORT_NAME)
-  list(APPEND HASHEP_EXPORTED_LIBRARIES HashEP::${name})
-endforeach()
 configure_package_config_file(cmake/HashEPConfig.cmake.in ${PROJECT_BINARY_DIR}/HashEPConfig.cmake
                               INSTALL_DESTINATION ${HASHEP_PACKAGE_DIR})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/HashEPConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/HashEPConfig.cmake ${PROJECT_BINARY_DIR}/HashEPConfigVersion.cmake
-              cmake/FindHwloc.cmake cmake/FindLIBXSMM.cmake cmake/FindNCCL.cmake cmake/FindxxHash.cmake cmake/FindSentencePiece.cmake
+              cmake/FindLIBXSMM.cmake cmake/FindNCCL.cmake cmake/FindxxHash.cmake cmake/FindSentencePiece.cmake
         DESTINATION ${HASHEP_PACKAGE_DIR})

@@ -9,6 +9,9 @@ namespace {
 // A destructor cannot ask for the error that unwinds it, but such an error can be counted.
 thread_local int alive = 0;
 
+// Of the innermost KnowsWhoLeaves; null where there is none.
+thread_local const bool* known = nullptr;
+
 /// Whether the error of the catch block that this thread is in, if any, is one of them.
 bool handles_one() noexcept {
   try {
@@ -37,9 +40,18 @@ MetByAll::~MetByAll() {
 }
 
 bool unwinds_alone() noexcept {
+  if (known != nullptr) return *known;
   if (std::uncaught_exceptions() == 0) return false;
   // One that has been caught is no reason for what unwinds now.
   return alive - (handles_one() ? 1 : 0) == 0;
+}
+
+KnowsWhoLeaves::KnowsWhoLeaves(bool alone) noexcept : outer_(known), alone_(alone) {
+  known = &alone_;
+}
+
+KnowsWhoLeaves::~KnowsWhoLeaves() {
+  known = outer_;
 }
 
 }  // namespace hashep

@@ -17,4 +17,17 @@ class MetByAll {
 /// Whether an error unwinds this thread that is not known to unwind all ranks. For destructors.
 bool unwinds_alone() noexcept;
 
+/// While it lives, unwinds_alone() says what it was told: for who has found out by other means.
+class KnowsWhoLeaves {
+ public:
+  explicit KnowsWhoLeaves(bool alone) noexcept;
+  ~KnowsWhoLeaves();
+  KnowsWhoLeaves(const KnowsWhoLeaves&) = delete;
+  KnowsWhoLeaves& operator=(const KnowsWhoLeaves&) = delete;
+
+ private:
+  const bool* outer_;
+  bool alone_;
+};
+
 }  // namespace hashep

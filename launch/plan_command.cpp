@@ -10,9 +10,10 @@
 #include "core/narrow.hpp"
 #include "core/result_json.hpp"
 #include "core/standard_streams.hpp"
+#include "core/thread_choice.hpp"
 #include "core/units.hpp"
 #include "hashep/error.hpp"
-#include "launch/cores.hpp"
+#include "launch/peak_rss.hpp"
 #include "launch/plan_options.hpp"
 #include "launch/plan_report.hpp"
 #include "launch/single_process.hpp"
@@ -29,7 +30,7 @@ class Planner {
   Planner(const CLI::App& app, const PlanCommandOptions& options)
       : options_(options),
         source_(open_static_routing(app, options.routing)),
-        threads_(choose_threads(options.threads, own_cores())) {
+        threads_(choose_threads(options.threads, "--threads", own_cores())) {
     routing_.routers = std::move(source_.routers);
     routing_.node_reduce = options.node_reduce;
   }

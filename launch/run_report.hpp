@@ -9,7 +9,7 @@
 #include "comm/communicator.hpp"
 #include "comm/watch.hpp"
 #include "core/result_json.hpp"
-#include "launch/cores.hpp"
+#include "core/thread_choice.hpp"
 #include "launch/gpu_binding.hpp"
 #include "launch/model_report.hpp"
 #include "runtime/layer/phase_log.hpp"

@@ -7,9 +7,10 @@
 #include "core/narrow.hpp"
 #include "core/quote.hpp"
 #include "launch/hidden_states.hpp"
-#include "launch/weight_agreement.hpp"
 #include "runtime/layer/host_stack_runner.hpp"
+#include "runtime/layer/weight_agreement.hpp"
 #include "runtime/model/model_folder.hpp"
+#include "runtime/model/require_finite.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 
 namespace hashep {
@@ -211,7 +212,8 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
 
   // Before threads are made, and before they are counted.
   setup.device = set_up_device(options, comm, *setup.topology, watch);
-  setup.threads = choose_threads(options.threads, find_core_share(setup.topology->node, watch));
+  setup.threads =
+      choose_threads(options.threads, "--threads", find_core_share(setup.topology->node, watch));
   agree(comm, watch, [&] {
     if (setup.device.choice.name == "cpu") resolve_transport(options.transport, nodes);
   });

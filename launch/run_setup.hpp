@@ -9,7 +9,7 @@
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
 #include "core/atomic_file.hpp"
-#include "launch/cores.hpp"
+#include "core/thread_choice.hpp"
 #include "launch/device_setup.hpp"
 #include "launch/model_report.hpp"
 #include "launch/run_options.hpp"

@@ -7,8 +7,8 @@
 
 #include "core/atomic_file.hpp"
 #include "core/narrow.hpp"
+#include "core/thread_choice.hpp"
 #include "hashep/error.hpp"
-#include "launch/cores.hpp"
 #include "launch/progress.hpp"
 #include "launch/table_build_options.hpp"
 #include "launch/table_placements.hpp"
@@ -81,9 +81,10 @@ class LayerBuilder {
   }
 
   std::vector<int32_t> nearest_clusters(uint64_t seed, int k) const {
-    const KMeansOptions kmeans{.num_clusters = options_.num_experts,
-                               .seed = seed,
-                               .threads = choose_threads(options_.threads, own_cores()).threads};
+    const KMeansOptions kmeans{
+        .num_clusters = options_.num_experts,
+        .seed = seed,
+        .threads = choose_threads(options_.threads, "--threads", own_cores()).threads};
     Progress progress(options_.progress, kmeans.max_iterations, 1, "iteration", "iterations");
     const std::vector<float> centroids = find_centroids(
         *embeddings_, kmeans, [&](int64_t iteration, int64_t) { progress.update(iteration); });

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <optional>
 #include <vector>
 
 #include "hashep/buffer.hpp"
@@ -10,44 +10,49 @@
 
 namespace hashep {
 
-/// Weights of one expert: views, and the memory behind them.
+/// Weights of one expert: views in host memory, and the memory behind them where this object is
+/// what holds it.
 struct LoadedFfn {
   FfnWeights weights;
-  std::vector<Buffer> owned;
+  std::vector<Buffer> owned = {};
 };
 
-/// A matrix, and the memory behind it.
+/// A matrix in host memory, and the memory behind it where this object is what holds it.
 struct LoadedMatrix {
   ConstMatrixView view;
-  Buffer owned;
+  Buffer owned = {};
 };
 
-/// Where the weights of a model come from: a folder or a seed. Views stay valid as long as the
-/// source and the Loaded... object live. Local, not collective. Each call reads or makes what it is
-/// asked for, and nothing else.
+/// Where the weights of a stack come from: a folder, a seed, or the caller's own arrays. Derive
+/// from it to bring another one. A rank asks for its own experts alone, one at a time, when a Stack
+/// is made, and not afterwards: they are packed, so a source may go once the stack is there. Views
+/// must stay valid until the next call, and as long as the Loaded... object lives. All calls are
+/// local, and none of them may communicate. They throw InputError, naming what is missing or
+/// misshapen; the Stack then throws on all ranks.
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
 
-  /// Throws InputError naming file, tensor and shapes where a tensor is missing or misshapen.
+  /// The weights of a routed expert, of StackShape::routed_shape. layer: [0, num_layers), expert:
+  /// [0, num_experts).
   virtual LoadedFfn routed_expert(int64_t layer, int64_t expert) const = 0;
-  virtual LoadedFfn shared_experts(int64_t layer) const = 0;
-  /// gate.weight [num_experts, hidden_size]; needed for Score::sqrtsoftplus alone.
-  virtual LoadedMatrix gate(int64_t layer) const = 0;
 
-  /// The WeightSample of a routed expert, for ranks to compare: reads little more than that where
-  /// weights come from files.
-  virtual uint64_t sample_expert(int64_t layer, int64_t expert) const;
+  /// The shared experts of a layer, as one FFN of StackShape::shared_shape; asked for where there
+  /// are any. Throws InputError where it is not overridden.
+  virtual LoadedFfn shared_experts(int64_t layer) const;
 
-  /// A digest of names, dtypes and shapes of all tensors this model needs, for ranks to compare.
-  virtual uint64_t shape_digest() const = 0;
+  /// The gate of a layer, [num_experts, hidden_size], fp32, in memory that LoadedMatrix owns; asked
+  /// for with Score::sqrtsoftplus alone. Throws InputError where it is not overridden.
+  virtual LoadedMatrix gate(int64_t layer) const;
+
+  /// A digest of a few rows of any routed expert, so that a rank can compare what it would have
+  /// read with what the expert's owner has read. Nothing, which is the default, where a rank cannot
+  /// have other ranks' experts: then they are not compared.
+  virtual std::optional<uint64_t> sample_expert(int64_t layer, int64_t expert) const;
+
+  /// A digest of names, dtypes and shapes of all tensors of the model, for ranks to compare. 0,
+  /// which is the default: nothing to compare.
+  virtual uint64_t shape_digest() const { return 0; }
 };
-
-/// Throws InputError naming `where` and the element if a value is NaN or infinite, or becomes so
-/// when it is rounded to `dtype`. fp32, fp16 or bf16, of any alignment. first_row: the number by
-/// which row 0 is named.
-void require_finite(ConstMatrixView matrix, const std::string& where, DType dtype = DType::f32,
-                    int64_t first_row = 0);
-void require_finite(const FfnWeights& weights, const std::string& where, DType dtype = DType::f32);
 
 }  // namespace hashep

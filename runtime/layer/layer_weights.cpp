@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "runtime/model/require_finite.hpp"
 #include "runtime/model/weight_sample.hpp"
 
 namespace hashep {

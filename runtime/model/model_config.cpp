@@ -47,13 +47,58 @@ std::string_view name_of(const std::array<Named<Value>, count>& known, Value val
 }
 
 /// Bytes of all weights in fp32, and so every product of a model's sizes, must fit int64.
-bool weights_fit(const ModelConfig& config) {
+bool weights_fit(const StackShape& config) {
   const int64_t ffns = config.num_experts + config.num_shared_experts;
   int64_t bytes = 3 * static_cast<int64_t>(sizeof(float));
   for (const int64_t factor : {config.num_layers, ffns, config.hidden_size, config.ffn_size}) {
     if (__builtin_mul_overflow(bytes, factor, &bytes)) return false;
   }
   return true;
+}
+
+/// What errors call the sizes of a shape.
+struct SizeNames {
+  std::string_view num_layers;
+  std::string_view hidden_size;
+  std::string_view ffn_size;
+  std::string_view num_experts;
+  std::string_view num_shared_experts;
+  std::string_view top_k;
+};
+constexpr SizeNames kConfigKeys = {"num_hash_layers",  "hidden_size",      "moe_intermediate_size",
+                                   "n_routed_experts", "n_shared_experts", "num_experts_per_tok"};
+constexpr SizeNames kShapeNames = {"num_layers",  "hidden_size",        "ffn_size",
+                                   "num_experts", "num_shared_experts", "top_k"};
+
+[[noreturn]] void refuse(const std::string& source, std::string_view key,
+                         const std::string& reason) {
+  throw InputError(source + ": " + std::string(key) + ": " + reason);
+}
+
+void require_in(const std::string& source, std::string_view key, int64_t value, int64_t low,
+                int64_t high) {
+  if (value >= low && value <= high) return;
+  refuse(source, key,
+         std::to_string(value) + " is not in [" + std::to_string(low) + ", " +
+             std::to_string(high) + "]");
+}
+
+void validate(const StackShape& shape, const SizeNames& names, const std::string& source) {
+  require_in(source, names.num_layers, shape.num_layers, 1, kMaxModelSize);
+  require_in(source, names.hidden_size, shape.hidden_size, 1, kMaxModelSize);
+  require_in(source, names.ffn_size, shape.ffn_size, 1, kMaxModelSize);
+  require_in(source, names.num_experts, shape.num_experts, 1, kMaxModelSize);
+  require_in(source, names.num_shared_experts, shape.num_shared_experts, 0, kMaxModelSize);
+  require_in(source, names.top_k, shape.top_k, 1, shape.num_experts);
+  if (!weights_fit(shape)) {
+    refuse(source, names.num_experts, "a model of these sizes passes 2^63 bytes");
+  }
+  if (!std::isfinite(shape.swiglu_limit) || shape.swiglu_limit < 0) {
+    refuse(source, "swiglu_limit", "neither positive and finite, nor 0 for none");
+  }
+  if (!std::isfinite(shape.routed_scaling_factor) || shape.routed_scaling_factor <= 0) {
+    refuse(source, "routed_scaling_factor", "not positive and finite");
+  }
 }
 
 }  // namespace
@@ -78,28 +123,25 @@ RouterKind parse_router(std::string_view name) {
 }
 
 void validate_config(const ModelConfig& config, const std::string& source) {
-  const auto fail = [&](std::string_view key, const std::string& reason) {
-    throw InputError(source + ": " + std::string(key) + ": " + reason);
-  };
-  const auto require_in = [&](std::string_view key, int64_t value, int64_t low, int64_t high) {
-    if (value >= low && value <= high) return;
-    fail(key, std::to_string(value) + " is not in [" + std::to_string(low) + ", " +
-                  std::to_string(high) + "]");
-  };
-  require_in("num_hash_layers", config.num_layers, 1, kMaxModelSize);
-  require_in("hidden_size", config.hidden_size, 1, kMaxModelSize);
-  require_in("moe_intermediate_size", config.ffn_size, 1, kMaxModelSize);
-  require_in("n_routed_experts", config.num_experts, 1, kMaxModelSize);
-  require_in("n_shared_experts", config.num_shared_experts, 0, kMaxModelSize);
-  require_in("num_experts_per_tok", config.top_k, 1, config.num_experts);
-  require_in("vocab_size", config.vocab_size, 1, kMaxVocabSize);
-  if (!weights_fit(config)) fail("n_routed_experts", "a model of these sizes passes 2^63 bytes");
-  if (!std::isfinite(config.swiglu_limit) || config.swiglu_limit < 0) {
-    fail("swiglu_limit", "neither positive and finite, nor 0 for none");
-  }
-  if (!std::isfinite(config.routed_scaling_factor) || config.routed_scaling_factor <= 0) {
-    fail("routed_scaling_factor", "not positive and finite");
-  }
+  require_in(source, "vocab_size", config.vocab_size, 1, kMaxVocabSize);
+  validate(config.shape(), kConfigKeys, source);
+}
+
+void validate_shape(const StackShape& shape, const std::string& source) {
+  validate(shape, kShapeNames, source);
+}
+
+ModelConfig config_of_shape(const StackShape& shape) {
+  return {.num_layers = shape.num_layers,
+          .hidden_size = shape.hidden_size,
+          .ffn_size = shape.ffn_size,
+          .num_experts = shape.num_experts,
+          .num_shared_experts = shape.num_shared_experts,
+          .top_k = shape.top_k,
+          .activation = shape.activation,
+          .swiglu_limit = shape.swiglu_limit,
+          .score = shape.score,
+          .routed_scaling_factor = shape.routed_scaling_factor};
 }
 
 void require_spread(const ModelConfig& config, bool has_spread, const std::string& source) {

@@ -6,18 +6,12 @@
 #include <string>
 #include <string_view>
 
-#include "hashep/ffn_shape.hpp"
+#include "hashep/stack_shape.hpp"
 
 namespace hashep {
 
 inline constexpr int64_t kMaxModelSize = int64_t{1} << 24;  // of a dimension or number of things
 inline constexpr int64_t kMaxVocabSize = std::numeric_limits<int32_t>::max();  // ids are int32
-
-/// How the weight of each of a token's experts is found.
-enum class Score {
-  none,          // 1/top_k each
-  sqrtsoftplus,  // DeepSeek-V4: see gate_weights
-};
 
 /// Where a token's experts come from.
 enum class RouterKind { token, position, previous, bigram, table, balanced };
@@ -35,16 +29,17 @@ struct ModelConfig {
   float swiglu_limit = 0.0f;                 // swiglu_limit; 0: none
   Score score = Score::none;                 // scoring_func
   float routed_scaling_factor = 1.0f;        // routed_scaling_factor
-  RouterKind router = RouterKind::table;     // hashep.router; a table unless told
+  RouterKind router = RouterKind::table;     // hashep.router
   uint64_t router_seed = 0;                  // hashep.seed
   bool spread = false;                       // hashep.spread: trained with spread rows
 
-  FfnShape routed_shape() const { return {hidden_size, ffn_size, activation, swiglu_limit}; }
-  /// Shared experts are one FFN whose ffn_size is num_shared_experts times that of a routed expert,
-  /// as DeepSeek stores them: equal to the sum of the separate experts.
-  FfnShape shared_shape() const {
-    return {hidden_size, num_shared_experts * ffn_size, activation, swiglu_limit};
+  /// Its sizes, without what routing alone needs.
+  StackShape shape() const {
+    return {num_layers,         hidden_size, ffn_size,     num_experts, top_k,
+            num_shared_experts, activation,  swiglu_limit, score,       routed_scaling_factor};
   }
+  FfnShape routed_shape() const { return shape().routed_shape(); }
+  FfnShape shared_shape() const { return shape().shared_shape(); }
 
   bool operator==(const ModelConfig&) const = default;
 };
@@ -52,6 +47,11 @@ struct ModelConfig {
 /// Throws InputError naming `source` and the key where a size is not positive, top_k is not in
 /// [1, num_experts], swiglu_limit is negative or not finite, and so on.
 void validate_config(const ModelConfig& config, const std::string& source);
+/// The same for a caller's own shape, by the names of StackShape.
+void validate_shape(const StackShape& shape, const std::string& source);
+
+/// A model of this shape, of which nothing is known that routing needs.
+ModelConfig config_of_shape(const StackShape& shape);
 
 /// Spread rows change a model, so they go with one that was trained with them and with no other.
 /// Throws InputError naming `source` (the table) where `has_spread` is not what the model wants.

@@ -180,7 +180,7 @@ LoadedMatrix ModelFolder::gate(int64_t layer) const {
   return impl_->read_gate(layer);
 }
 
-uint64_t ModelFolder::sample_expert(int64_t layer, int64_t expert) const {
+std::optional<uint64_t> ModelFolder::sample_expert(int64_t layer, int64_t expert) const {
   return impl_->sample_expert(layer, expert);
 }
 

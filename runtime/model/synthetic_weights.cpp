@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/model/synthetic_weights.hpp"
+#include "hashep/synthetic_weights.hpp"
 
 #include <algorithm>
 #include <array>
@@ -18,8 +18,8 @@ constexpr uint64_t kGateIndex = 3;            // behind w1, w2 and w3
 
 class SyntheticWeights final : public WeightSource {
  public:
-  SyntheticWeights(const ModelConfig& config, DType dtype, uint64_t seed)
-      : config_(config), dtype_(dtype), seed_(seed) {
+  SyntheticWeights(const StackShape& shape, DType dtype, uint64_t seed)
+      : shape_(shape), dtype_(dtype), seed_(seed) {
     if (dtype != DType::f32 && dtype != DType::bf16) {
       throw InputError("synthetic weights: " + std::string(dtype_name(dtype)) +
                        " is neither fp32 nor bf16");
@@ -27,28 +27,28 @@ class SyntheticWeights final : public WeightSource {
   }
 
   LoadedFfn routed_expert(int64_t layer, int64_t expert) const override {
-    return make_ffn(config_.routed_shape(), layer, static_cast<uint64_t>(expert));
+    return make_ffn(shape_.routed_shape(), layer, static_cast<uint64_t>(expert));
   }
 
   LoadedFfn shared_experts(int64_t layer) const override {
-    if (config_.num_shared_experts == 0) return {};
-    return make_ffn(config_.shared_shape(), layer, kNoExpert);
+    if (shape_.num_shared_experts == 0) return {};
+    return make_ffn(shape_.shared_shape(), layer, kNoExpert);
   }
 
   LoadedMatrix gate(int64_t layer) const override {
     LoadedMatrix gate;
-    const Buffer stored = make_matrix(config_.num_experts, config_.hidden_size,
+    const Buffer stored = make_matrix(shape_.num_experts, shape_.hidden_size,
                                       matrix_key(layer, kNoExpert, kGateIndex));
-    const int64_t count = config_.num_experts * config_.hidden_size;
+    const int64_t count = shape_.num_experts * shape_.hidden_size;
     gate.owned.reserve(count * dtype_size(DType::f32));
     convert_to_float(dtype_, stored.data(), count, reinterpret_cast<float*>(gate.owned.data()));
-    gate.view = gate.owned.matrix(DType::f32, config_.num_experts, config_.hidden_size);
+    gate.view = gate.owned.matrix(DType::f32, shape_.num_experts, shape_.hidden_size);
     return gate;
   }
 
-  uint64_t sample_expert(int64_t layer, int64_t expert) const override {
+  std::optional<uint64_t> sample_expert(int64_t layer, int64_t expert) const override {
     WeightSample sample(layer, expert);
-    const std::vector<FfnMatrix> matrices = ffn_matrices(config_.routed_shape());
+    const std::vector<FfnMatrix> matrices = ffn_matrices(shape_.routed_shape());
     for (size_t i = 0; i < matrices.size(); ++i) {
       const auto& [name, rows, cols] = matrices[i];
       const uint64_t key = matrix_key(layer, static_cast<uint64_t>(expert), i);
@@ -71,15 +71,15 @@ class SyntheticWeights final : public WeightSource {
         digest.add(weight_name(name, matrix.name), dtype_, std::array{matrix.rows, matrix.cols});
       }
     };
-    for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
-      if (config_.score == Score::sqrtsoftplus) {
-        digest.add(gate_name(layer), dtype_, std::array{config_.num_experts, config_.hidden_size});
+    for (int64_t layer = 0; layer < shape_.num_layers; ++layer) {
+      if (shape_.score == Score::sqrtsoftplus) {
+        digest.add(gate_name(layer), dtype_, std::array{shape_.num_experts, shape_.hidden_size});
       }
-      for (int64_t expert = 0; expert < config_.num_experts; ++expert) {
-        add_ffn(routed_expert_name(layer, expert), config_.routed_shape());
+      for (int64_t expert = 0; expert < shape_.num_experts; ++expert) {
+        add_ffn(routed_expert_name(layer, expert), shape_.routed_shape());
       }
-      if (config_.num_shared_experts > 0) {
-        add_ffn(shared_experts_name(layer), config_.shared_shape());
+      if (shape_.num_shared_experts > 0) {
+        add_ffn(shared_experts_name(layer), shape_.shared_shape());
       }
     }
     return digest.value();
@@ -120,16 +120,16 @@ class SyntheticWeights final : public WeightSource {
     return ffn;
   }
 
-  ModelConfig config_;
+  StackShape shape_;
   DType dtype_;
   uint64_t seed_;
 };
 
 }  // namespace
 
-std::unique_ptr<WeightSource> make_synthetic_weights(const ModelConfig& config, DType dtype,
+std::unique_ptr<WeightSource> make_synthetic_weights(const StackShape& shape, DType dtype,
                                                      uint64_t seed) {
-  return std::make_unique<SyntheticWeights>(config, dtype, seed);
+  return std::make_unique<SyntheticWeights>(shape, dtype, seed);
 }
 
 }  // namespace hashep

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <memory>
-
-#include "hashep/dtype.hpp"
-#include "hashep/weight_source.hpp"
+#include "hashep/synthetic_weights.hpp"
 #include "runtime/model/model_config.hpp"
 
 namespace hashep {
 
-/// Seeded normal weights with standard deviation 1/sqrt(fan_in), rounded to `dtype` (f32 or bf16),
-/// no biases; each matrix is a pure function of (seed, layer, expert, matrix), so any rank can make
-/// any expert.
-std::unique_ptr<WeightSource> make_synthetic_weights(const ModelConfig& config, DType dtype,
-                                                     uint64_t seed);
+inline std::unique_ptr<WeightSource> make_synthetic_weights(const ModelConfig& config, DType dtype,
+                                                            uint64_t seed) {
+  return make_synthetic_weights(config.shape(), dtype, seed);
+}
 
 }  // namespace hashep

@@ -1,50 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hashep/weight_source.hpp"
 
-#include <algorithm>
-#include <array>
-#include <cmath>
+#include <string>
 
 #include "hashep/error.hpp"
-#include "runtime/model/weight_sample.hpp"
 
 namespace hashep {
 
-uint64_t WeightSource::sample_expert(int64_t layer, int64_t expert) const {
-  return weight_sample(routed_expert(layer, expert).weights, layer, expert);
+LoadedFfn WeightSource::shared_experts(int64_t layer) const {
+  throw InputError("layer " + std::to_string(layer) + ": these weights have no shared experts");
 }
 
-void require_finite(ConstMatrixView matrix, const std::string& where, DType dtype,
-                    int64_t first_row) {
-  const auto is_finite = [dtype](float value) {
-    return std::isfinite(dtype == DType::bf16 ? static_cast<float>(BFloat16(value)) : value);
-  };
-  constexpr int64_t kChunk = 4096;  // elements: a buffer that stays in L1
-  std::array<float, kChunk> values;
-  const int64_t count = matrix.rows * matrix.cols;
-  for (int64_t first = 0; first < count; first += kChunk) {
-    const int64_t size = std::min(kChunk, count - first);
-    convert_to_float(matrix.dtype, matrix.data + first * dtype_size(matrix.dtype), size,
-                     values.data());
-    const float* const begin = values.data();
-    const float* const end = begin + size;
-    const float* bad = std::find_if_not(begin, end, is_finite);
-    if (bad == end) continue;
-    const int64_t index = first + (bad - begin);
-    throw InputError(where + ": " + std::to_string(*bad) + " at [" +
-                     std::to_string(first_row + index / matrix.cols) + ", " +
-                     std::to_string(index % matrix.cols) + "]" +
-                     (std::isfinite(*bad) ? ", which bf16 cannot hold" : ""));
-  }
+LoadedMatrix WeightSource::gate(int64_t layer) const {
+  throw InputError("layer " + std::to_string(layer) + ": these weights have no gate");
 }
 
-void require_finite(const FfnWeights& weights, const std::string& where, DType dtype) {
-  require_finite(weights.w1, where + " w1", dtype);
-  require_finite(weights.w2, where + " w2", dtype);
-  require_finite(weights.w3, where + " w3", dtype);
-  require_finite(weights.bias1, where + " w1.bias");
-  require_finite(weights.bias2, where + " w2.bias");
-  require_finite(weights.bias3, where + " w3.bias");
+std::optional<uint64_t> WeightSource::sample_expert(int64_t, int64_t) const {
+  return std::nullopt;
 }
 
 }  // namespace hashep

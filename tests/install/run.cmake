@@ -20,18 +20,28 @@ if(NOT installed STREQUAL distinct)
   message(FATAL_ERROR "files are installed twice: see ${BUILD_DIR}/install_manifest.txt")
 endif()
 
-# build_project(NAME WITHOUT...): a project of this folder, where these packages cannot be found.
-function(build_project name)
+# build_project(SOURCE NAME WITHOUT...): a project, where these packages cannot be found.
+function(build_project source name)
   list(TRANSFORM ARGN REPLACE "(.+)" "-DCMAKE_DISABLE_FIND_PACKAGE_\\1=ON" OUTPUT_VARIABLE without)
-  run(${CMAKE_COMMAND} --no-warn-unused-cli -S ${CMAKE_CURRENT_LIST_DIR}/${name}
-      -B ${root}/${name} -G ${GENERATOR} -D CMAKE_CXX_COMPILER=${CXX_COMPILER}
-      -D CMAKE_PREFIX_PATH=${root}/prefix -D HASHEP_VERSION=${VERSION} ${without})
+  run(${CMAKE_COMMAND} --no-warn-unused-cli -S ${source} -B ${root}/${name} -G ${GENERATOR}
+      -D CMAKE_CXX_COMPILER=${CXX_COMPILER} -D CMAKE_PREFIX_PATH=${root}/prefix
+      -D HASHEP_VERSION=${VERSION} ${without})
   run(${CMAKE_COMMAND} --build ${root}/${name})
 endfunction()
 
-set(not_for_routing MPI dnnl OpenCL OpenMP LIBXSMM CLI11 Hwloc CUDAToolkit NCCL)
-build_project(consumer ${not_for_routing})
+# What no program that links the installed package needs, and what one that only plans needs less.
+set(only_for_building nlohmann_json CLI11 Hwloc)
+set(not_for_planning ${only_for_building} MPI dnnl OpenCL OpenMP LIBXSMM SentencePiece CUDAToolkit NCCL)
+build_project(${CMAKE_CURRENT_LIST_DIR}/consumer consumer ${not_for_planning})
 run(${root}/consumer/consumer)
-build_project(plan_alone ${not_for_routing} SentencePiece)
-run(${root}/plan_alone/plan_alone)
-build_project(headers)
+build_project(${CMAKE_CURRENT_LIST_DIR}/headers headers ${only_for_building})
+
+if(EXISTS ${root}/prefix/include/hashep/context.hpp)
+  build_project(${CMAKE_CURRENT_LIST_DIR}/../../examples examples ${only_for_building})
+  run(${root}/examples/plan_512_ranks)
+  foreach(example forward decode own_router)
+    foreach(ranks 1 2 3)
+      run(${CMAKE_CURRENT_LIST_DIR}/../support/mpirun.sh ${ranks} ${root}/examples/${example})
+    endforeach()
+  endforeach()
+endif()

@@ -8,6 +8,7 @@
 #include "core/load.hpp"
 #include "hashep/error.hpp"
 #include "runtime/model/model_folder.hpp"
+#include "runtime/model/require_finite.hpp"
 #include "tests/runtime/model/small_model.hpp"
 #include "tests/support/catch.hpp"
 

@@ -134,7 +134,7 @@ TEST_CASE("the sample of an expert is the same whether all of it or some rows ar
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const Activation activation : {Activation::relu, Activation::silu}) {
       const auto weights = make_synthetic_weights(config_of(activation), dtype, 1);
-      const uint64_t sample = weights->sample_expert(1, 2);
+      const auto sample = weights->sample_expert(1, 2);
       CHECK(sample == weight_sample(weights->routed_expert(1, 2).weights, 1, 2));
       CHECK(sample != weights->sample_expert(1, 1));
       CHECK(sample != weights->sample_expert(0, 2));
@@ -146,7 +146,7 @@ TEST_CASE("the sample of an expert is the same whether all of it or some rows ar
 TEST_CASE("a sample sees that some part of an expert is another one") {
   auto weights = make_synthetic_weights(config_of(Activation::silu), DType::f32, 1);
   const LoadedFfn expert = weights->routed_expert(0, 0);
-  const uint64_t sample = weight_sample(expert.weights, 0, 0);
+  const auto sample = weight_sample(expert.weights, 0, 0);
   const uint64_t content = content_digest(expert.weights);
   for (ConstMatrixView FfnWeights::*matrix : {&FfnWeights::w1, &FfnWeights::w2, &FfnWeights::w3}) {
     FfnWeights other = expert.weights;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launch/weight_agreement.hpp"
+#include "runtime/layer/weight_agreement.hpp"
 
 #include <algorithm>
 #include <string>
@@ -87,11 +87,11 @@ void require_same_experts(const Communicator& comm, Watch& watch, const WeightSo
   agree(comm, watch, [&] {
     for (size_t i = 0; i < sampled.size(); ++i) {
       const auto& [layer, expert] = sampled[i];
-      const uint64_t here = weights.sample_expert(layer, expert);
-      if (here == theirs[i]) continue;
+      const std::optional<uint64_t> here = weights.sample_expert(layer, expert);
+      if (!here || *here == theirs[i]) continue;
       throw InputError("ranks disagree on the weights of layer " + std::to_string(layer) +
                        ", expert " + std::to_string(expert) + ": rank " +
-                       std::to_string(comm.rank()) + " has " + digest_text(here) + ", rank " +
+                       std::to_string(comm.rank()) + " has " + digest_text(*here) + ", rank " +
                        std::to_string(owner) + " has " + digest_text(theirs[i]));
     }
   });

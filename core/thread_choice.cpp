@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launch/cores.hpp"
-
-#include <sys/resource.h>
+#include "core/thread_choice.hpp"
 
 #include <charconv>
 #include <cstdlib>
@@ -36,8 +34,9 @@ ThreadChoice as_asked(int threads, const std::string& by, const CoreShare& share
 
 }  // namespace
 
-ThreadChoice choose_threads(int64_t asked, const CoreShare& share, const Environment& environment) {
-  if (asked > 0) return as_asked(narrow<int>(asked, "--threads"), "--threads", share);
+ThreadChoice choose_threads(int64_t asked, const std::string& asked_by, const CoreShare& share,
+                            const Environment& environment) {
+  if (asked > 0) return as_asked(narrow<int>(asked, asked_by.c_str()), asked_by, share);
   if (const int threads = number_in(environment, "OMP_NUM_THREADS"); threads > 0) {
     return as_asked(threads, "OMP_NUM_THREADS", share);
   }
@@ -46,14 +45,8 @@ ThreadChoice choose_threads(int64_t asked, const CoreShare& share, const Environ
   return {share.threads(), share.why};
 }
 
-ThreadChoice choose_threads(int64_t asked, const CoreShare& share) {
-  return choose_threads(asked, share, [](const char* name) { return std::getenv(name); });
-}
-
-long long peak_rss_bytes() {
-  rusage usage{};
-  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
-  return static_cast<long long>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
+ThreadChoice choose_threads(int64_t asked, const std::string& asked_by, const CoreShare& share) {
+  return choose_threads(asked, asked_by, share, [](const char* name) { return std::getenv(name); });
 }
 
 }  // namespace hashep

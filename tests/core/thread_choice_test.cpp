@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launch/cores.hpp"
+#include "core/thread_choice.hpp"
 
 #include <map>
 
@@ -13,7 +13,7 @@ namespace {
 const CoreShare kShare{4.0, "8 cores shared by 2 ranks"};
 
 ThreadChoice choose(int64_t asked, const std::map<std::string, std::string>& variables) {
-  return choose_threads(asked, kShare, [&](const char* name) -> const char* {
+  return choose_threads(asked, "--threads", kShare, [&](const char* name) -> const char* {
     const auto found = variables.find(name);
     return found == variables.end() ? nullptr : found->second.c_str();
   });
@@ -21,7 +21,7 @@ ThreadChoice choose(int64_t asked, const std::map<std::string, std::string>& var
 
 }  // namespace
 
-TEST_CASE("unless told, a rank computes on its share of the cores") {
+TEST_CASE("a rank of which no number was asked computes on its share of the cores") {
   const ThreadChoice choice = choose(0, {});
   CHECK(choice.threads == 4);
   CHECK(choice.why == "8 cores shared by 2 ranks");
