@@ -7,6 +7,7 @@
 #include "comm/plan/plan_stats.hpp"
 #include "hashep/table_router.hpp"
 #include "runtime/layer/stack_routing.hpp"
+#include "runtime/routing/table_builder.hpp"
 
 namespace hashep::bench {
 namespace {

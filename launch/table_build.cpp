@@ -13,6 +13,7 @@
 #include "launch/table_build_options.hpp"
 #include "launch/table_placements.hpp"
 #include "launch/table_summary.hpp"
+#include "runtime/routing/table_builder.hpp"
 #include "runtime/routing/table_writer.hpp"
 #include "runtime/tables/clustered_table.hpp"
 #include "runtime/tables/kmeans.hpp"

@@ -7,6 +7,7 @@
 
 #include "core/narrow.hpp"
 #include "core/result_json.hpp"
+#include "runtime/routing/table_builder.hpp"
 
 namespace hashep {
 namespace {

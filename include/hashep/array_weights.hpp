@@ -23,6 +23,7 @@ class ArrayWeights final : public WeightSource {
     /// [num_experts, hidden_size], fp32, fp16 or bf16; with Score::sqrtsoftplus.
     std::function<ConstMatrixView(int64_t layer)> gate = {};
   };
+  /// Throws InputError where there is no function for routed experts.
   explicit ArrayWeights(Functions functions);
 
   /// Routed experts alone, by layer and expert: [num_layers][num_experts]. Experts of other ranks

@@ -14,23 +14,30 @@ namespace hashep {
 /// leave holes, and a process held twice the memory it uses.
 class Buffer {
  public:
-  static constexpr size_t kAlignment = 64;  // bytes: a cache line, and the widest vector register
+  static constexpr size_t kAlignment = 64;  ///< bytes: a cache line, and the widest vector register
 
+  /// Holds nothing.
   Buffer() = default;
+  /// Holds so many bytes. Throws std::bad_alloc.
   explicit Buffer(int64_t bytes) { reserve(bytes); }
   ~Buffer() { release(); }
+  /// The other one then holds nothing.
   Buffer(Buffer&& other) noexcept;
+  /// The other one then holds what this one held, or nothing.
   Buffer& operator=(Buffer&& other) noexcept;
 
   /// Makes room for `bytes`. Throws std::bad_alloc.
   void reserve(int64_t bytes);
 
+  /// Null where it holds nothing.
   std::byte* data() { return data_; }
+  /// The same.
   const std::byte* data() const { return data_; }
-  int64_t capacity() const { return capacity_; }  // bytes
+  int64_t capacity() const { return capacity_; }  ///< bytes
 
   /// The first rows * cols elements as a matrix; the caller has reserved room for them.
   MatrixView matrix(DType dtype, int64_t rows, int64_t cols) { return {data(), dtype, rows, cols}; }
+  /// The same.
   ConstMatrixView matrix(DType dtype, int64_t rows, int64_t cols) const {
     return {data(), dtype, rows, cols};
   }

@@ -9,20 +9,26 @@
 namespace hashep {
 
 /// Element types of tensors in memory and in files.
-enum class DType { f32, f16, bf16, i32, i64 };
+enum class DType {
+  f32,   ///< IEEE binary32
+  f16,   ///< IEEE binary16
+  bf16,  ///< the upper half of a binary32
+  i32,   ///< int32_t
+  i64    ///< int64_t
+};
 
 /// Bytes of one element.
 int64_t dtype_size(DType dtype);
 
-/// The name used on the command line and in JSON: fp32, fp16, bf16, i32, i64.
+/// The name that people know and results have: fp32, fp16, bf16, i32, i64.
 std::string_view dtype_name(DType dtype);
 
 /// bfloat16: the upper half of an IEEE binary32. Its conversions are constexpr, so that device code
 /// may call them.
 struct BFloat16 {
-  uint16_t bits = 0;
+  uint16_t bits = 0;  ///< sign, exponent and 7 bits of the significand
 
-  BFloat16() = default;
+  BFloat16() = default;  ///< 0
 
   /// Rounds to nearest, ties to even; a NaN stays a (quiet) NaN.
   constexpr explicit BFloat16(float value) {
@@ -32,6 +38,7 @@ struct BFloat16 {
     bits = static_cast<uint16_t>((is_nan ? (word | 0x400000u) : rounded) >> 16);
   }
 
+  /// Exact.
   constexpr explicit operator float() const {
     return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
   }

@@ -19,48 +19,49 @@ namespace hashep {
 ///
 /// Two orders of rows:
 /// - rank-major, at the source: (owner rank, expert, token). What messages are made of.
-/// - expert-major, at the owner: (expert, global token index), the canonical order. Since ranks
-/// hold
+/// - expert-major, at the owner: (expert, global token index), the canonical order. As ranks hold
 ///   consecutive tokens, that is (expert, source rank, token).
 struct ExchangePlan {
-  int ep_rank = 0;
-  int ep_size = 1;
-  int top_k = 1;
-  int64_t num_experts = 0;
-  int64_t tokens = 0;  // on this rank
+  int ep_rank = 0;          ///< whose plan it is
+  int ep_size = 1;          ///< ranks
+  int top_k = 1;            ///< experts of a token
+  int64_t num_experts = 0;  ///< of all ranks
+  int64_t tokens = 0;       ///< on this rank
 
   // At the source, per assignment. [tokens, top_k]
-  std::vector<int32_t> experts;    // -1: padding token
-  std::vector<int64_t> send_rows;  // row in rank-major order; -1: padding token
+  std::vector<int32_t> experts;    ///< [tokens, top_k]; -1: padding token
+  std::vector<int64_t> send_rows;  ///< [tokens, top_k]: row in rank-major order; -1: padding token
 
-  // Rows to and from each rank. Counts: [ep_size]; displs: [ep_size + 1], the last is the sum.
-  std::vector<int64_t> send_counts;
-  std::vector<int64_t> send_displs;
-  std::vector<int64_t> recv_counts;
-  std::vector<int64_t> recv_displs;
+  // Rows to and from each rank.
+  std::vector<int64_t> send_counts;  ///< rows to each rank. [ep_size]
+  std::vector<int64_t> send_displs;  ///< sums of those before, and of all. [ep_size + 1]
+  std::vector<int64_t> recv_counts;  ///< rows from each rank. [ep_size]
+  std::vector<int64_t> recv_displs;  ///< sums of those before, and of all. [ep_size + 1]
 
-  // Known alike to all ranks: who owns each expert [num_experts], and how many rows each rank
-  // receives in all [ep_size].
-  std::vector<int32_t> expert_ranks;
-  std::vector<int64_t> rank_rows;
+  // Known alike to all ranks.
+  std::vector<int32_t> expert_ranks;  ///< who owns each expert. [num_experts]
+  std::vector<int64_t> rank_rows;     ///< rows that each rank receives in all. [ep_size]
 
-  // At the source: where this rank's rows for an expert begin in rank-major order here, and in the
-  // owner's expert-major order. Row send_rows[a] of expert e lands in its owner's row
-  // landing_rows[e] + send_rows[a] - expert_send_rows[e]. [num_experts]
-  std::vector<int64_t> expert_send_rows;
-  std::vector<int64_t> landing_rows;
+  // At the source. Row send_rows[a] of expert e lands in its owner's row landing_rows[e] +
+  // send_rows[a] - expert_send_rows[e].
+  std::vector<int64_t> expert_send_rows;  ///< where this rank's rows for an expert begin, in
+                                          ///< rank-major order here. [num_experts]
+  std::vector<int64_t> landing_rows;      ///< and in the owner's expert-major order. [num_experts]
 
   // At the owner.
-  std::vector<int32_t> local_experts;    // ascending. [num_local_experts]
-  std::vector<int64_t> expert_offsets;   // expert-major rows of local expert i: [offsets[i],
-                                         // offsets[i + 1]). [num_local_experts + 1]
-  std::vector<RowBlock> landing_blocks;  // rank-major <-> expert-major, non-empty blocks only,
-                                         // in message order. [<= ep_size * num_local_experts]
+  std::vector<int32_t> local_experts;    ///< ascending. [num_local_experts]
+  std::vector<int64_t> expert_offsets;   ///< expert-major rows of local expert i: [offsets[i],
+                                         ///< offsets[i + 1]). [num_local_experts + 1]
+  std::vector<RowBlock> landing_blocks;  ///< rank-major <-> expert-major, non-empty blocks only,
+                                         ///< in message order. [<= ep_size * num_local_experts]
 
-  NodePlan across;  // between nodes; empty where all ranks share one
+  NodePlan across;  ///< between nodes; empty where all ranks share one
 
+  /// Experts that this rank owns.
   int64_t num_local_experts() const { return static_cast<int64_t>(local_experts.size()); }
+  /// Rows that this rank sends, those to itself included.
   int64_t total_send() const { return send_displs.back(); }
+  /// Rows that this rank's experts receive.
   int64_t total_recv() const { return recv_displs.back(); }
 
   bool operator==(const ExchangePlan&) const = default;
@@ -77,9 +78,10 @@ void count_assignments(std::span<const int32_t> experts, std::span<int64_t> coun
 /// nodes (source, num_experts + node) -> rows (see count_node_rows). A view of rows that may stand
 /// apart, as ranks contribute the counts of all layers at once.
 struct CountMatrix {
-  std::span<const int64_t> values;  // from the first row's first count to the last row's last
-  int64_t row_stride = 0;           // words from a source's counts to the next one's
+  std::span<const int64_t> values;  ///< from the first row's first count to the last row's last
+  int64_t row_stride = 0;           ///< words from a source's counts to the next one's
 
+  /// Of one source rank and one expert.
   int64_t operator()(int64_t source, int64_t expert) const {
     return values[static_cast<size_t>(source * row_stride + expert)];
   }

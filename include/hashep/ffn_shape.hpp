@@ -7,14 +7,18 @@
 
 namespace hashep {
 
-/// relu, gelu (erf): w2 . act(w1 x). silu is SwiGLU: w2 . (silu(w1 x) * (w3 x)).
-enum class Activation { relu, gelu, silu };
+/// What an expert computes.
+enum class Activation {
+  relu,  ///< w2 . relu(w1 x)
+  gelu,  ///< w2 . gelu(w1 x), with erf
+  silu   ///< SwiGLU: w2 . (silu(w1 x) * (w3 x))
+};
 
 /// The shape of one feed-forward expert.
 struct FfnShape {
-  int64_t hidden_size = 0;
-  int64_t ffn_size = 0;
-  Activation activation = Activation::silu;
+  int64_t hidden_size = 0;                   ///< d
+  int64_t ffn_size = 0;                      ///< f
+  Activation activation = Activation::silu;  ///< and whether there is a w3
   /// With silu and a limit L > 0: gate = min(gate, L) and up = clamp(up, -L, L) before silu.
   float swiglu_limit = 0.0f;
 
@@ -24,12 +28,12 @@ struct FfnShape {
 /// Borrowed weights of one expert as a checkpoint stores them, in F32, F16 or BF16.
 /// Unused matrices (w3 without silu, biases that are absent) are empty: null data, no rows.
 struct FfnWeights {
-  ConstMatrixView w1;     // [ffn_size, hidden_size]
-  ConstMatrixView w2;     // [hidden_size, ffn_size]
-  ConstMatrixView w3;     // [ffn_size, hidden_size], silu only
-  ConstMatrixView bias1;  // [1, ffn_size]
-  ConstMatrixView bias2;  // [1, hidden_size]
-  ConstMatrixView bias3;  // [1, ffn_size], silu only
+  ConstMatrixView w1 = {};     ///< [ffn_size, hidden_size]
+  ConstMatrixView w2 = {};     ///< [hidden_size, ffn_size]
+  ConstMatrixView w3 = {};     ///< [ffn_size, hidden_size], silu only
+  ConstMatrixView bias1 = {};  ///< [1, ffn_size]
+  ConstMatrixView bias2 = {};  ///< [1, hidden_size]
+  ConstMatrixView bias3 = {};  ///< [1, ffn_size], silu only
 };
 
 /// Throws InputError, naming `expert` and the matrix, where weights are missing, or not of this

@@ -15,8 +15,11 @@ class NodeMap {
   /// labels[r] is equal for ranks of one node and differs between nodes. [ep_size], not empty.
   explicit NodeMap(std::span<const int32_t> labels);
 
+  /// Ranks of the job.
   int ep_size() const { return static_cast<int>(node_of_.size()); }
+  /// Nodes.
   int num_nodes() const { return static_cast<int>(ranks_.size()); }
+  /// The node of a rank: [0, num_nodes).
   int32_t node_of(int rank) const { return node_of_[static_cast<size_t>(rank)]; }
   /// Ranks of a node, ascending.
   std::span<const int32_t> ranks_of(int node) const { return ranks_[static_cast<size_t>(node)]; }

@@ -17,9 +17,13 @@ class Placement {
   /// rank_of[e] is the owner of expert e. Throws InputError where a rank is not in [0, ep_size).
   Placement(std::vector<int32_t> rank_of, int ep_size);
 
+  /// Experts of the layer, on all ranks.
   int64_t num_experts() const { return static_cast<int64_t>(rank_of_.size()); }
+  /// Ranks of the job.
   int ep_size() const { return static_cast<int>(first_.size()) - 1; }
+  /// The owner of an expert: [0, ep_size).
   int32_t rank_of(int64_t expert) const { return rank_of_[static_cast<size_t>(expert)]; }
+  /// The owners of all experts. [num_experts]
   std::span<const int32_t> ranks() const { return rank_of_; }
 
   /// All experts in the order (owner, expert). [num_experts]
@@ -36,7 +40,7 @@ class Placement {
  private:
   std::vector<int32_t> rank_of_;
   std::vector<int32_t> by_rank_;
-  std::vector<int64_t> first_;  // [ep_size + 1]
+  std::vector<int64_t> first_;  ///< [ep_size + 1]
 };
 
 std::ostream& operator<<(std::ostream& out, const Placement& placement);

@@ -11,15 +11,12 @@
 
 namespace hashep {
 
-class SafeTensorsFile;
-struct TensorContents;
-
 /// tid2eid: row v holds the experts of token id v.
 struct RoutingTable {
-  int64_t vocab_size = 0;
-  int top_k = 1;
-  std::vector<int32_t> experts;                     // [vocab_size, top_k]
-  std::optional<SpreadRows> spread = std::nullopt;  // of a table that was built with it
+  int64_t vocab_size = 0;                           ///< ids are in [0, this)
+  int top_k = 1;                                    ///< experts of a token
+  std::vector<int32_t> experts;                     ///< [vocab_size, top_k]
+  std::optional<SpreadRows> spread = std::nullopt;  ///< of a table that was built with it
 
   bool operator==(const RoutingTable&) const = default;
 };
@@ -30,22 +27,10 @@ struct RoutingTable {
 /// each with at least one row, the first being that of tid2eid.
 void validate_table(const RoutingTable& table, int64_t num_experts, const std::string& source);
 
-/// `random`: each row's experts drawn uniformly without repetition, a pure function of the seed.
-RoutingTable build_random_table(int64_t vocab_size, int64_t num_experts, int top_k, uint64_t seed);
-
-/// A table from a tensor tid2eid [vocab_size, top_k], I32 or I64, validated. Throws InputError
-/// naming `source` (file and tensor).
-RoutingTable table_from_tensor(const TensorContents& tensor, int64_t num_experts,
-                               const std::string& source);
-
-/// The same from a file's tensor `name`, with its spread rows where the file has them beside it
-/// (spread_tensors.hpp), with seed 0.
-RoutingTable read_table_tensor(const SafeTensorsFile& file, const std::string& name,
-                               int64_t num_experts);
-
 /// Reads a table from `.safetensors` (the tensor `tensor_name`; with an empty name the file's only
 /// 2-D integer tensor, I32 or I64, spread rows apart) or `.npy` (any integer type),
-/// [vocab_size, top_k]; then validates. Spread rows as read_table_tensor has them.
+/// [vocab_size, top_k]; then validates. A .safetensors file may have spread rows beside the table.
+/// Throws InputError naming file and tensor. Local.
 RoutingTable load_table(const std::string& path, const std::string& tensor_name,
                         int64_t num_experts);
 

@@ -7,9 +7,10 @@ namespace hashep {
 
 /// A half-open range of indices [begin, end).
 struct Range {
-  int64_t begin = 0;
-  int64_t end = 0;
+  int64_t begin = 0;  ///< the first one
+  int64_t end = 0;    ///< one past the last one
 
+  /// How many there are.
   int64_t size() const { return end - begin; }
   bool operator==(const Range&) const = default;
 };

@@ -10,10 +10,10 @@ namespace hashep {
 /// token of such an id takes a row by its position in its sequence, so this changes the model: only
 /// a model that was trained with these rows may be run with them.
 struct SpreadRows {
-  std::vector<int32_t> ids;      // [n], ascending, without repetition
-  std::vector<int64_t> offsets;  // [n + 1]: rows [offsets[i], offsets[i + 1]) are those of ids[i]
-  std::vector<int32_t> experts;  // [offsets[n], top_k]; an id's first row is its row in tid2eid
-  uint64_t seed = 0;             // of the hash: the layer's index
+  std::vector<int32_t> ids;      ///< [n], ascending, without repetition
+  std::vector<int64_t> offsets;  ///< [n + 1]: rows [offsets[i], offsets[i + 1]) are those of ids[i]
+  std::vector<int32_t> experts;  ///< [offsets[n], top_k]; an id's first row is its row in tid2eid
+  uint64_t seed = 0;             ///< of the hash: the layer's index
 
   bool operator==(const SpreadRows&) const = default;
 };

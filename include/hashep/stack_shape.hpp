@@ -17,7 +17,7 @@ enum class Score {
 /// The sizes of a stack of mixture-of-experts layers, alike in all layers and on all ranks. A plain
 /// value. Sizes are in elements.
 struct StackShape {
-  int64_t num_layers = 0;
+  int64_t num_layers = 0;                    ///< L, one after the other
   int64_t hidden_size = 0;                   ///< d, of a token's hidden state
   int64_t ffn_size = 0;                      ///< f, of an expert's inner activation
   int64_t num_experts = 0;                   ///< E, routed experts of a layer, over all ranks
@@ -25,8 +25,8 @@ struct StackShape {
   int64_t num_shared_experts = 0;            ///< on every rank, for every token, unweighted
   Activation activation = Activation::silu;  ///< see FfnShape
   float swiglu_limit = 0.0f;                 ///< see FfnShape; 0: none
-  Score score = Score::none;
-  float routed_scaling_factor = 1.0f;  ///< with Score::sqrtsoftplus
+  Score score = Score::none;                 ///< the weights of a token's experts
+  float routed_scaling_factor = 1.0f;        ///< with Score::sqrtsoftplus
 
   /// The shape of one routed expert.
   FfnShape routed_shape() const { return {hidden_size, ffn_size, activation, swiglu_limit}; }

@@ -13,14 +13,14 @@ namespace hashep {
 /// Weights of one expert: views in host memory, and the memory behind them where this object is
 /// what holds it.
 struct LoadedFfn {
-  FfnWeights weights;
-  std::vector<Buffer> owned = {};
+  FfnWeights weights;              ///< views
+  std::vector<Buffer> owned = {};  ///< empty where somebody else holds it
 };
 
 /// A matrix in host memory, and the memory behind it where this object is what holds it.
 struct LoadedMatrix {
-  ConstMatrixView view;
-  Buffer owned = {};
+  ConstMatrixView view;  ///< of it
+  Buffer owned = {};     ///< empty where somebody else holds it
 };
 
 /// Where the weights of a stack come from: a folder, a seed, or the caller's own arrays. Derive

@@ -122,6 +122,19 @@ RouterKind parse_router(std::string_view name) {
   return parse_name(kRouters, name, "router");
 }
 
+HashFeature hash_feature(RouterKind kind) {
+  switch (kind) {
+    case RouterKind::position:
+      return HashFeature::position;
+    case RouterKind::previous:
+      return HashFeature::previous;
+    case RouterKind::bigram:
+      return HashFeature::bigram;
+    default:
+      return HashFeature::token;
+  }
+}
+
 void validate_config(const ModelConfig& config, const std::string& source) {
   require_in(source, "vocab_size", config.vocab_size, 1, kMaxVocabSize);
   validate(config.shape(), kConfigKeys, source);

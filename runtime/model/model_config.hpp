@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "hashep/hash_router.hpp"
 #include "hashep/stack_shape.hpp"
 
 namespace hashep {
@@ -15,6 +16,9 @@ inline constexpr int64_t kMaxVocabSize = std::numeric_limits<int32_t>::max();  /
 
 /// Where a token's experts come from.
 enum class RouterKind { token, position, previous, bigram, table, balanced };
+
+/// What an arithmetic hash router of this kind hashes; `token` for what is none.
+HashFeature hash_feature(RouterKind kind);
 
 /// The hash-routed layers of a model; JSON keys are those of DeepSeek-V4's config.json.
 struct ModelConfig {

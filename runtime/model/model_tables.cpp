@@ -8,6 +8,7 @@
 #include "hashep/error.hpp"
 #include "runtime/model/tensor_names.hpp"
 #include "runtime/routing/spread_tensors.hpp"
+#include "runtime/routing/table_file.hpp"
 
 namespace hashep {
 namespace {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "runtime/routing/table_builder.hpp"
+
 #include <algorithm>
 #include <numeric>
 #include <utility>
 
 #include "core/random.hpp"
-#include "hashep/routing_table.hpp"
 #include "runtime/routing/route_checks.hpp"
 
 namespace hashep {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "runtime/routing/table_file.hpp"
+
 #include <optional>
 #include <utility>
 
 #include "core/load.hpp"
 #include "core/npy.hpp"
 #include "core/quote.hpp"
-#include "core/safetensors.hpp"
 #include "core/wrong_file.hpp"
 #include "hashep/error.hpp"
-#include "hashep/routing_table.hpp"
 #include "runtime/routing/spread_tensors.hpp"
 #include "runtime/routing/table_writer.hpp"
 #include "runtime/routing/tensor_spelling.hpp"

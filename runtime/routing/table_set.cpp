@@ -12,6 +12,7 @@
 #include "core/safetensors.hpp"
 #include "hashep/error.hpp"
 #include "runtime/routing/spread_tensors.hpp"
+#include "runtime/routing/table_file.hpp"
 #include "runtime/routing/tensor_spelling.hpp"
 
 namespace hashep {

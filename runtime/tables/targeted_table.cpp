@@ -13,6 +13,7 @@
 #include "core/random.hpp"
 #include "hashep/error.hpp"
 #include "runtime/routing/route_checks.hpp"
+#include "runtime/routing/table_builder.hpp"
 #include "runtime/tables/table_loads.hpp"
 
 namespace hashep {

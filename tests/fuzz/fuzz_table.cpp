@@ -3,6 +3,7 @@
 
 #include "core/safetensors.hpp"
 #include "hashep/routing_table.hpp"
+#include "runtime/routing/table_file.hpp"
 #include "tests/fuzz/fuzz_target.hpp"
 
 namespace {

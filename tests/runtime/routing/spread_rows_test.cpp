@@ -7,6 +7,7 @@
 #include "hashep/error.hpp"
 #include "hashep/table_router.hpp"
 #include "runtime/routing/spread_tensors.hpp"
+#include "runtime/routing/table_builder.hpp"
 #include "runtime/routing/table_writer.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"

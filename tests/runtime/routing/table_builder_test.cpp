@@ -5,6 +5,7 @@
 
 #include "hashep/error.hpp"
 #include "hashep/routing_table.hpp"
+#include "runtime/routing/table_builder.hpp"
 #include "tests/support/catch.hpp"
 
 namespace hashep::test {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "runtime/routing/table_file.hpp"
 #include "core/safetensors.hpp"
 #include "hashep/error.hpp"
 #include "hashep/routing_table.hpp"

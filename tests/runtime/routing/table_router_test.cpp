@@ -4,6 +4,7 @@
 #include <random>
 
 #include "hashep/error.hpp"
+#include "runtime/routing/table_builder.hpp"
 #include "tests/support/catch.hpp"
 
 namespace hashep::test {

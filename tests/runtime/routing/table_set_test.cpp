@@ -5,6 +5,7 @@
 #include "core/npy.hpp"
 #include "hashep/error.hpp"
 #include "hashep/table_router.hpp"
+#include "runtime/routing/table_builder.hpp"
 #include "tests/runtime/routing/test_files.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"

@@ -4,6 +4,7 @@
 
 #include "core/safetensors.hpp"
 #include "hashep/error.hpp"
+#include "runtime/routing/table_builder.hpp"
 #include "runtime/routing/table_writer.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "hashep/error.hpp"
+#include "runtime/routing/table_builder.hpp"
 #include "runtime/tables/spread_builder.hpp"
 #include "runtime/tables/table_loads.hpp"
 #include "tests/runtime/routing/test_files.hpp"

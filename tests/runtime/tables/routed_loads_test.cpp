@@ -3,6 +3,7 @@
 
 #include "hashep/error.hpp"
 #include "hashep/table_router.hpp"
+#include "runtime/routing/table_builder.hpp"
 #include "runtime/tables/table_loads.hpp"
 #include "tests/runtime/routing/test_files.hpp"
 #include "tests/support/catch.hpp"

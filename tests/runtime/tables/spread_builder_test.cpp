@@ -8,6 +8,7 @@
 
 #include "hashep/error.hpp"
 #include "hashep/table_router.hpp"
+#include "runtime/routing/table_builder.hpp"
 #include "runtime/tables/table_loads.hpp"
 #include "runtime/tables/targeted_table.hpp"
 #include "runtime/tokens/token_stream.hpp"

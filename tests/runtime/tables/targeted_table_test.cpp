@@ -5,6 +5,7 @@
 #include <set>
 
 #include "hashep/error.hpp"
+#include "runtime/routing/table_builder.hpp"
 #include "runtime/tables/table_loads.hpp"
 #include "runtime/tables/targeted_table.hpp"
 #include "tests/support/catch.hpp"
