@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/layer/stack_routing.hpp"
+#include "runtime/layer/make_router.hpp"
 
 #include <xxhash.h>
 
 #include <algorithm>
-#include <array>
 
 #include "hashep/error.hpp"
 #include "hashep/hash_router.hpp"
 #include "hashep/table_router.hpp"
+#include "runtime/layer/stack_placements.hpp"
 #include "runtime/tables/targeted_table.hpp"
 
 namespace hashep {
@@ -61,56 +61,29 @@ RoutingTable read_table(const ModelConfig& config, const RoutingSource& source, 
 
 }  // namespace
 
-std::vector<std::unique_ptr<Router>> make_routers(const ModelConfig& config,
-                                                  const RoutingSource& source,
-                                                  const TokenStream& stream) {
-  std::vector<std::unique_ptr<Router>> routers;
-  RoutingTable balanced;
-  if (source.kind == RouterKind::balanced) balanced = balanced_table(config, source.seed, stream);
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    switch (source.kind) {
-      case RouterKind::table:
-        routers.push_back(
-            std::make_unique<TableRouter>(read_table(config, source, layer), config.num_experts));
-        break;
-      case RouterKind::balanced:
-        routers.push_back(std::make_unique<TableRouter>(balanced, config.num_experts));
-        break;
-      default:
-        routers.push_back(std::make_unique<HashRouter>(
-            HashRouterConfig{.feature = hash_feature(source.kind),
-                             .seed = source.seed + static_cast<uint64_t>(layer),
-                             .num_experts = config.num_experts,
-                             .top_k = config.top_k,
-                             .vocab_size = config.vocab_size}));
-    }
+std::unique_ptr<Router> make_router(const ModelConfig& config, const RoutingSource& source,
+                                    const TokenStream& stream) {
+  std::vector<RoutingTable> tables;
+  switch (source.kind) {
+    case RouterKind::table:
+      for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+        tables.push_back(read_table(config, source, layer));
+      }
+      return std::make_unique<TableRouter>(std::move(tables), config.num_experts);
+    case RouterKind::balanced:
+      tables.push_back(balanced_table(config, source.seed, stream));
+      return std::make_unique<TableRouter>(std::move(tables), config.num_experts);
+    default:
+      return std::make_unique<HashRouter>(HashRouterConfig{.vocab_size = config.vocab_size,
+                                                           .seed = source.seed,
+                                                           .feature = hash_feature(source.kind)});
   }
-  return routers;
 }
 
 uint64_t id_digest(const TokenStream& stream, int64_t limit) {
   std::vector<int32_t> ids(static_cast<size_t>(std::min(limit, kCountedTokens)));
   stream.read(0, ids);
   return XXH64(ids.data(), ids.size() * sizeof(ids[0]), 0);
-}
-
-uint64_t table_digest(const std::vector<std::unique_ptr<Router>>& routers) {
-  uint64_t digest = 0;
-  const auto add = [&](const auto& values) {
-    digest = XXH64(values.data(), values.size() * sizeof(values[0]), digest);
-  };
-  for (const auto& router : routers) {
-    const auto* by_table = dynamic_cast<const TableRouter*>(router.get());
-    if (by_table == nullptr) continue;
-    const RoutingTable& table = by_table->table();
-    add(table.experts);
-    if (!table.spread) continue;
-    add(table.spread->ids);
-    add(table.spread->offsets);
-    add(table.spread->experts);
-    add(std::array{table.spread->seed});
-  }
-  return digest;
 }
 
 }  // namespace hashep
