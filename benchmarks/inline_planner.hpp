@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "comm/count_exchange.hpp"
-#include "runtime/layer/batch_plan.hpp"
+#include "hashep/batch_plan.hpp"
 #include "runtime/layer/phase_log.hpp"
 #include "runtime/tokens/token_stream.hpp"
 

@@ -3,9 +3,9 @@
 
 #include <string>
 
+#include "hashep/batch_plan.hpp"
 #include "hashep/tensor_view.hpp"
 #include "hashep/weight_source.hpp"
-#include "runtime/layer/batch_plan.hpp"
 #include "runtime/model/model_config.hpp"
 
 namespace hashep::bench {

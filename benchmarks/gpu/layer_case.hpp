@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "hashep/batch_plan.hpp"
 #include "hashep/weight_source.hpp"
-#include "runtime/layer/batch_plan.hpp"
 #include "runtime/layer/cuda/cuda_stack.hpp"
 #include "runtime/layer/oracle_check.hpp"
 #include "runtime/model/model_config.hpp"

@@ -6,7 +6,7 @@
 
 #include "benchmarks/model/rank_flows.hpp"
 #include "benchmarks/workloads/make_workload.hpp"
-#include "runtime/layer/batch_plan.hpp"
+#include "hashep/batch_plan.hpp"
 
 namespace hashep::bench {
 

@@ -7,7 +7,7 @@
 
 #include "benchmarks/workloads/dealt_rules.hpp"
 #include "benchmarks/workloads/workload_names.hpp"
-#include "runtime/layer/batch_plan.hpp"
+#include "hashep/batch_plan.hpp"
 #include "runtime/tokens/token_stream.hpp"
 
 namespace hashep::bench {

@@ -10,24 +10,24 @@ namespace hashep {
 enum class HashFeature { token, position, previous, bigram };
 
 struct HashRouterConfig {
+  int64_t vocab_size = 0;  // ids are in [0, this)
+  uint64_t seed = 0;       // layer l hashes with seed + l
   HashFeature feature = HashFeature::token;
-  uint64_t seed = 0;  // router_seed + layer index
-  int64_t num_experts = 1;
-  int top_k = 1;
-  int64_t vocab_size = 0;
 };
 
 /// Arithmetic hash router (Roller et al., arXiv 2106.04426, with XXH64 as the hash). Choice j: h =
-/// XXH64 over the little-endian int64 feature words followed by the word j; expert = h mod E; while
-/// an earlier choice of the token has that expert, (expert + 1) mod E. top_k <= num_experts.
+/// XXH64 over the little-endian int64 feature words followed by the word j, with seed + layer;
+/// expert = h mod E; while an earlier choice of the token has that expert, (expert + 1) mod E.
 class HashRouter final : public Router {
  public:
-  /// Throws InputError where top_k is not in [1, num_experts].
+  /// Throws InputError unless 1 <= vocab_size < 2^31.
   explicit HashRouter(const HashRouterConfig& config);
 
-  int64_t num_experts() const override { return config_.num_experts; }
-  int top_k() const override { return config_.top_k; }
-  void route(const TokenBatch& batch, std::span<int32_t> experts) const override;
+  /// Throws InputError unless 1 <= top_k <= num_experts.
+  void route(const TokenBatch& batch, const RoutedLayer& layer,
+             std::span<int32_t> experts) const override;
+  uint64_t digest() const override;
+  bool is_trusted() const override { return true; }
 
  private:
   HashRouterConfig config_;

@@ -12,20 +12,27 @@ namespace hashep {
 /// spread rows, the one of them that spread_row picks by the token's position in its sequence.
 class TableRouter final : public Router {
  public:
-  /// Takes a table that validate_table has passed.
-  TableRouter(RoutingTable table, int64_t num_experts);
+  /// `tables`: one for each layer, or one for all of them. Throws InputError where there is none,
+  /// or one is not as validate_table wants it.
+  TableRouter(std::vector<RoutingTable> tables, int64_t num_experts);
 
-  int64_t num_experts() const override { return num_experts_; }
-  int top_k() const override { return table_.top_k; }
-  const RoutingTable& table() const { return table_; }
-  void route(const TokenBatch& batch, std::span<int32_t> experts) const override;
+  const RoutingTable& table(int64_t layer) const { return of_layer(layer).table; }
+  /// Throws InputError where there is no table for the layer, or its sizes are others.
+  void route(const TokenBatch& batch, const RoutedLayer& layer,
+             std::span<int32_t> experts) const override;
+  uint64_t digest() const override;
+  bool is_trusted() const override { return true; }
 
  private:
-  void take_spread_rows(const TokenBatch& batch, std::span<int32_t> experts) const;
+  struct LayerTable {
+    RoutingTable table;
+    std::vector<int32_t> spread_index;  // [vocab_size]: place in spread->ids, or -1; else empty
+  };
 
-  RoutingTable table_;
+  const LayerTable& of_layer(int64_t layer) const;
+
+  std::vector<LayerTable> tables_;
   int64_t num_experts_;
-  std::vector<int32_t> spread_index_;  // [vocab_size]: place in spread->ids, or -1; else empty
 };
 
 }  // namespace hashep

@@ -14,16 +14,18 @@ namespace {
 /// One dry run: sums and largest values over steps.
 class DryRun {
  public:
-  DryRun(const StackRouting& routing, const TokenStream& stream, const DryRunOptions& options)
-      : routing_(routing),
+  DryRun(const StackGeometry& geometry, const Router& router, const TokenStream& stream,
+         const DryRunOptions& options)
+      : geometry_(geometry),
+        router_(router),
         stream_(stream),
         options_(options),
-        ep_size_(routing.placements.front().ep_size()),
-        nodes_(routing.nodes ? *routing.nodes : one_node(ep_size_)),
-        words_(routing.count_words()),
+        ep_size_(geometry.ep_size()),
+        nodes_(geometry.nodes() ? *geometry.nodes() : one_node(ep_size_)),
+        words_(geometry.batch_words()),
         counts_(static_cast<size_t>(ep_size_ * words_)),
-        expert_rows_(routing.routers.size(),
-                     std::vector<int64_t>(static_cast<size_t>(routing.num_experts()))),
+        expert_rows_(static_cast<size_t>(geometry.num_layers()),
+                     std::vector<int64_t>(static_cast<size_t>(geometry.num_experts()))),
         buffers_(static_cast<size_t>(ep_size_)),
         plan_bytes_(static_cast<size_t>(ep_size_)) {
     if (options.traffic) result_.traffic = empty_traffic(nodes_, *options.traffic);
@@ -31,8 +33,8 @@ class DryRun {
 
   void run_step(int64_t step) {
     count_step(step);
-    for (int64_t layer = 0; layer < routing_.num_layers(); ++layer) {
-      const Placement& placement = routing_.placements[static_cast<size_t>(layer)];
+    for (int64_t layer = 0; layer < geometry_.num_layers(); ++layer) {
+      const Placement& placement = geometry_.placement(layer);
       const LayerTraffic moved = layer_traffic(counts_of(layer), placement, nodes_);
       for (size_t expert = 0; expert < moved.expert_rows.size(); ++expert) {
         expert_rows_[static_cast<size_t>(layer)][expert] += moved.expert_rows[expert];
@@ -52,7 +54,7 @@ class DryRun {
 
   DryRunResult finish() {
     for (size_t layer = 0; layer < expert_rows_.size(); ++layer) {
-      const Placement& placement = routing_.placements[layer];
+      const Placement& placement = geometry_.placement(static_cast<int64_t>(layer));
       const LoadFactors load = load_factors(expert_rows_[layer], placement);
       result_.expert_max_over_mean =
           std::max(result_.expert_max_over_mean, load.expert_max_over_mean);
@@ -69,15 +71,14 @@ class DryRun {
     for (const BufferRows& rows : buffers_) {
       result_.buffer_bytes_max = std::max(
           result_.buffer_bytes_max,
-          row_buffer_bytes(rows, options_.exchange, routing_.node_reduce, options_.row_bytes));
+          row_buffer_bytes(rows, options_.exchange, geometry_.node_reduce(), options_.row_bytes));
     }
     // Transport mpi knows no nodes, and counts none.
-    const int64_t count_words = options_.exchange == Exchange::messages
-                                    ? routing_.num_layers() * routing_.num_experts()
-                                    : routing_.count_words();
+    const int64_t node_words = geometry_.num_layers() * geometry_.counted_nodes();
+    const int64_t words = options_.exchange == Exchange::messages ? words_ - node_words : words_;
     result_.plan_bytes_max =
         (options_.plan_depth + 1) * *std::max_element(plan_bytes_.begin(), plan_bytes_.end()) +
-        planning_buffer_bytes(count_words, ep_size_, {.depth = options_.plan_depth});
+        planning_buffer_bytes(words, ep_size_, {.depth = options_.plan_depth});
     return std::move(result_);
   }
 
@@ -85,15 +86,16 @@ class DryRun {
   /// Each rank's counts for all layers.
   void count_step(int64_t step) {
     parallel_parts(ep_size_, options_.threads, [&](int64_t begin, int64_t end) {
-      BatchPlan plan;  // of one rank after the other
+      StreamBatch batch;  // of one rank after the other
+      BatchPlan plan;
       for (int64_t rank = begin; rank < end; ++rank) {
         read_batch(stream_,
                    {.batch_tokens = options_.batch_tokens,
                     .seq_len = options_.seq_len,
                     .ep_size = ep_size_,
                     .ep_rank = static_cast<int>(rank)},
-                   step, plan.batch);
-        route_batch(routing_, plan,
+                   step, batch);
+        route_batch(geometry_, router_, batch.view(), plan,
                     std::span(counts_).subspan(static_cast<size_t>(rank * words_),
                                                static_cast<size_t>(words_)));
       }
@@ -101,7 +103,7 @@ class DryRun {
   }
 
   CountMatrix counts_of(int64_t layer) const {
-    const auto first = static_cast<size_t>(layer * routing_.layer_words());
+    const auto first = static_cast<size_t>(geometry_.layer_begin(layer));
     return {std::span(counts_).subspan(first), words_};
   }
 
@@ -112,11 +114,9 @@ class DryRun {
       for (int64_t rank = begin; rank < end; ++rank) {
         const int64_t tokens = split_range(options_.batch_tokens, ep_size_, rank).size();
         int64_t bytes = 0;
-        for (int64_t layer = 0; layer < routing_.num_layers(); ++layer) {
-          const auto l = static_cast<size_t>(layer);
-          bytes +=
-              expected_plan_bytes(counts_of(layer), routing_.placements[l], planned,
-                                  static_cast<int>(rank), tokens * routing_.routers[l]->top_k());
+        for (int64_t layer = 0; layer < geometry_.num_layers(); ++layer) {
+          bytes += expected_plan_bytes(counts_of(layer), geometry_.placement(layer), planned,
+                                       static_cast<int>(rank), tokens * geometry_.top_k());
         }
         int64_t& most = plan_bytes_[static_cast<size_t>(rank)];
         most = std::max(most, bytes);
@@ -124,7 +124,8 @@ class DryRun {
     });
   }
 
-  const StackRouting& routing_;
+  const StackGeometry& geometry_;
+  const Router& router_;
   const TokenStream& stream_;
   DryRunOptions options_;
   int ep_size_;
@@ -142,9 +143,9 @@ class DryRun {
 
 }  // namespace
 
-DryRunResult dry_run(const StackRouting& routing, const TokenStream& stream,
+DryRunResult dry_run(const StackGeometry& geometry, const Router& router, const TokenStream& stream,
                      const DryRunOptions& options) {
-  DryRun run(routing, stream, options);
+  DryRun run(geometry, router, stream, options);
   for (int64_t step = 0; step < options.steps; ++step) run.run_step(step);
   return run.finish();
 }

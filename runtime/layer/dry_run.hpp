@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "comm/plan/traffic.hpp"
-#include "runtime/layer/batch_plan.hpp"
+#include "hashep/batch_plan.hpp"
 #include "runtime/tokens/token_stream.hpp"
 
 namespace hashep {
@@ -37,11 +37,11 @@ struct DryRunResult {
   TrafficMatrix traffic;            // rows of all layers and steps; empty unless asked for
 };
 
-/// Routes every batch as each of the ranks of routing.placements would, one rank after the other,
-/// and derives from the counts what their plans would say: no plan is built, nothing is exchanged.
-/// routing.nodes says where ranks run. Memory: O(ep_size * num_layers * (num_experts + num_nodes))
-/// words. The same result for any number of threads. Throws InputError on ids that routers refuse.
-DryRunResult dry_run(const StackRouting& routing, const TokenStream& stream,
+/// Routes every batch as each of the geometry's ranks would, one rank after the other, and derives
+/// from the counts what their plans would say: no plan is built, nothing is exchanged. Memory:
+/// O(ep_size * num_layers * (num_experts + num_nodes)) words. The same result for any number of
+/// threads. Throws InputError on ids that routers refuse.
+DryRunResult dry_run(const StackGeometry& geometry, const Router& router, const TokenStream& stream,
                      const DryRunOptions& options);
 
 }  // namespace hashep

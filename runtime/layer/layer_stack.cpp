@@ -60,7 +60,7 @@ void LayerStack::prepare(const BatchPlan& plan) {
     layers_[layer].prepare(plan.layers[layer], place_of(plan), workspace_);
   }
   if (residual_) {
-    const auto tokens = static_cast<int64_t>(plan.batch.ids.size());
+    const auto tokens = plan.tokens;
     output_.reserve(tokens * hidden_size_ * dtype_size(options_.dtype));
   }
   transport_.reserve(plan.layers, options_.dtype, hidden_size_);

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "runtime/layer/batch_plan.hpp"
+#include "hashep/batch_plan.hpp"
 #include "runtime/layer/layer_states.hpp"
 #include "runtime/layer/moe_layer.hpp"
 

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "hashep/batch_plan.hpp"
 #include "hashep/split.hpp"
 #include "hashep/weight_source.hpp"
 #include "kernels/ffn/oracle.hpp"
-#include "runtime/layer/batch_plan.hpp"
 #include "runtime/layer/layer_states.hpp"
 #include "runtime/model/model_config.hpp"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace hashep {
@@ -11,14 +12,17 @@ enum class Planning {
   replicated,  // each rank reads and routes all ids; no exchange
 };
 
-/// How plans are made ahead.
+/// How the batches of a token stream are planned ahead.
 struct PlanningOptions {
   Planning planning = Planning::exchange;
   int depth = 1;  // batches planned ahead of the one that computes; 0: each on the critical path
+
+  /// Exchanges that are under way at once.
+  int exchanges() const { return std::max(1, depth); }
 };
 
-/// Of a rank's words in the planning exchange the first, which is 1 where its ids are bad. Its
-/// counts (StackRouting::count_words) follow.
+/// Of a rank's words in a planning exchange the first: 0, or what was wrong with its tokens. The
+/// words of the batch, or of a layer, follow.
 inline constexpr int64_t kStatusWords = 1;
 
 /// Bytes of the buffers of a CountExchange that gathers so many words of each of `ep_size` ranks:
@@ -27,17 +31,16 @@ constexpr int64_t count_exchange_bytes(int64_t words, int64_t ep_size) {
   return (1 + ep_size) * words * static_cast<int64_t>(sizeof(int64_t));
 }
 
-/// Bytes of the buffers of a PlanPipeline through which ranks learn of `count_words` counts of each
-/// of `ep_size` ranks: the part of planning's memory that grows with the number of ranks. Plans
-/// come on top.
-constexpr int64_t planning_buffer_bytes(int64_t count_words, int64_t ep_size,
+/// Bytes of the buffers through which ranks learn of `batch_words` words of each of `ep_size`
+/// ranks: the part of planning's memory that grows with the number of ranks. Plans come on top.
+constexpr int64_t planning_buffer_bytes(int64_t batch_words, int64_t ep_size,
                                         const PlanningOptions& options) {
-  const int64_t words = kStatusWords + count_words;
+  const int64_t words = kStatusWords + batch_words;
   const auto word_bytes = static_cast<int64_t>(sizeof(int64_t));
-  const int64_t of_batch = options.planning == Planning::exchange
-                               ? words * word_bytes + count_exchange_bytes(words, ep_size)
-                               : ep_size * words * word_bytes;
-  return (options.depth + 1) * of_batch;
+  if (options.planning == Planning::replicated) {
+    return (options.depth + 1) * ep_size * words * word_bytes;
+  }
+  return words * word_bytes + options.exchanges() * count_exchange_bytes(words, ep_size);
 }
 
 }  // namespace hashep

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,26 +28,15 @@ PlacementSource parse_placement(const std::string& text);
 /// Tokens that tables and placements are balanced by, at most, where they are made for a run.
 inline constexpr int64_t kCountedTokens = int64_t{1} << 20;
 
-/// counts[layer][expert]: assignments of the first `limit` tokens of the stream (all of a file that
-/// is shorter). Throws InputError on ids that the routers refuse.
-std::vector<std::vector<int64_t>> count_expert_rows(
-    const std::vector<std::unique_ptr<Router>>& routers, const TokenStream& stream, int64_t seq_len,
-    int64_t limit);
-
 /// Placements of all layers. `balanced` evens the load that the first kCountedTokens tokens of the
 /// stream put on each layer's experts, over ranks and over nodes. Local; the same on all ranks.
 /// Throws InputError on a bad placement file, or one for another job.
-std::vector<Placement> make_placements(const PlacementSource& source,
-                                       const std::vector<std::unique_ptr<Router>>& routers,
+std::vector<Placement> make_placements(const PlacementSource& source, const Router& router,
+                                       std::span<const RoutedLayer> layers,
                                        const TokenStream& stream, int64_t seq_len,
                                        const NodeMap& nodes);
 
-/// The same for ranks of one node, by kind.
-std::vector<Placement> make_placements(PlacementKind kind,
-                                       const std::vector<std::unique_ptr<Router>>& routers,
-                                       const TokenStream& stream, int64_t seq_len, int ep_size);
-
 /// A digest of all layers' placements, for ranks to compare.
-uint64_t placement_digest(const std::vector<Placement>& placements);
+uint64_t placement_digest(std::span<const Placement> placements);
 
 }  // namespace hashep

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "hashep/batch_plan.hpp"
 #include "hashep/tensor_view.hpp"
-#include "runtime/layer/batch_plan.hpp"
 #include "runtime/layer/layer_states.hpp"
 #include "runtime/layer/phase_log.hpp"
 

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hashep/table_router.hpp"
 
+#include <xxhash.h>
+
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <span>
 #include <type_traits>
 #include <utility>
 
+#include "hashep/error.hpp"
 #include "runtime/routing/route_checks.hpp"
 
 namespace hashep {
@@ -36,7 +40,7 @@ void copy_rows(const TokenBatch& batch, const RoutingTable& table, TopK top_k, i
     } else if (id == kPaddingId) {
       std::fill_n(experts, size_t{top_k}, -1);
     } else {
-      throw_unknown_id(batch.first_index + static_cast<int64_t>(i), id, vocab_size);
+      throw_unknown_id(batch, i, vocab_size);
     }
   }
 }
@@ -61,38 +65,85 @@ void copy_rows(const TokenBatch& batch, const RoutingTable& table, int32_t* expe
   }
 }
 
-}  // namespace
-
-TableRouter::TableRouter(RoutingTable table, int64_t num_experts)
-    : table_(std::move(table)), num_experts_(num_experts) {
-  if (!table_.spread || table_.spread->ids.empty()) return;
-  spread_index_.assign(static_cast<size_t>(table_.vocab_size), -1);
-  for (size_t i = 0; i < table_.spread->ids.size(); ++i) {
-    spread_index_[static_cast<size_t>(table_.spread->ids[i])] = static_cast<int32_t>(i);
-  }
-}
-
-void TableRouter::route(const TokenBatch& batch, std::span<int32_t> experts) const {
-  require_expert_span(batch, table_.top_k, experts);
-  copy_rows(batch, table_, experts.data());
-  if (!spread_index_.empty()) take_spread_rows(batch, experts);
-}
-
 /// Each token has its row of tid2eid already, so all ids are known or padding.
-void TableRouter::take_spread_rows(const TokenBatch& batch, std::span<int32_t> experts) const {
-  const SpreadRows& spread = *table_.spread;
-  const auto top_k = static_cast<size_t>(table_.top_k);
+void take_spread_rows(const TokenBatch& batch, const RoutingTable& table,
+                      std::span<const int32_t> spread_index, std::span<int32_t> experts) {
+  const SpreadRows& spread = *table.spread;
+  const auto top_k = static_cast<size_t>(table.top_k);
   for (size_t i = 0; i < batch.ids.size(); ++i) {
     if (batch.ids[i] == kPaddingId) continue;
-    const int32_t index = spread_index_[static_cast<size_t>(batch.ids[i])];
+    const int32_t index = spread_index[static_cast<size_t>(batch.ids[i])];
     if (index < 0) continue;
     const int64_t first = spread.offsets[static_cast<size_t>(index)];
     const int64_t num_rows = spread.offsets[static_cast<size_t>(index) + 1] - first;
-    const int64_t position = (batch.first_index + static_cast<int64_t>(i)) % batch.seq_len;
+    const int64_t position = position_of(batch, static_cast<int64_t>(i));
     const int64_t row = first + spread_row(position, spread.seed, num_rows);
     std::copy_n(spread.experts.data() + static_cast<size_t>(row) * top_k, top_k,
                 experts.data() + i * top_k);
   }
+}
+
+/// Place in spread->ids of each id that is there, else -1.
+std::vector<int32_t> index_spread_ids(const RoutingTable& table) {
+  if (!table.spread || table.spread->ids.empty()) return {};
+  std::vector<int32_t> index(static_cast<size_t>(table.vocab_size), -1);
+  for (size_t i = 0; i < table.spread->ids.size(); ++i) {
+    index[static_cast<size_t>(table.spread->ids[i])] = static_cast<int32_t>(i);
+  }
+  return index;
+}
+
+}  // namespace
+
+TableRouter::TableRouter(std::vector<RoutingTable> tables, int64_t num_experts)
+    : num_experts_(num_experts) {
+  if (tables.empty()) throw InputError("table router: no table");
+  for (RoutingTable& table : tables) {
+    validate_table(table, num_experts, "table " + std::to_string(tables_.size()));
+    std::vector<int32_t> spread_index = index_spread_ids(table);
+    tables_.push_back({std::move(table), std::move(spread_index)});
+  }
+}
+
+const TableRouter::LayerTable& TableRouter::of_layer(int64_t layer) const {
+  if (tables_.size() == 1) return tables_.front();
+  if (layer >= 0 && layer < std::ssize(tables_)) return tables_[static_cast<size_t>(layer)];
+  throw InputError("table router: no table for layer " + std::to_string(layer) + " among " +
+                   std::to_string(tables_.size()));
+}
+
+void TableRouter::route(const TokenBatch& batch, const RoutedLayer& layer,
+                        std::span<int32_t> experts) const {
+  const auto& [table, spread_index] = of_layer(layer.layer);
+  if (layer.num_experts != num_experts_ || layer.top_k != table.top_k) {
+    throw InputError("table router: tables of " + std::to_string(table.top_k) + " of " +
+                     std::to_string(num_experts_) + " experts for a layer of " +
+                     std::to_string(layer.top_k) + " of " + std::to_string(layer.num_experts));
+  }
+  require_expert_span(batch, layer, experts);
+  copy_rows(batch, table, experts.data());
+  if (spread_index.empty() || batch.ids.empty()) return;
+  if (batch.seq_len == 0 && batch.positions.empty()) {
+    throw InputError("table router: spread rows need a batch's seq_len or positions");
+  }
+  take_spread_rows(batch, table, spread_index, experts);
+}
+
+uint64_t TableRouter::digest() const {
+  uint64_t digest = 0;
+  const auto add = [&](const auto& values) {
+    digest = XXH64(values.data(), values.size() * sizeof(values[0]), digest);
+  };
+  for (const auto& [table, spread_index] : tables_) {
+    add(std::array{table.vocab_size, int64_t{table.top_k}, num_experts_});
+    add(table.experts);
+    if (!table.spread) continue;
+    add(table.spread->ids);
+    add(table.spread->offsets);
+    add(table.spread->experts);
+    add(std::array{table.spread->seed});
+  }
+  return digest;
 }
 
 }  // namespace hashep

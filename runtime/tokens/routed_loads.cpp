@@ -3,27 +3,38 @@
 
 #include <algorithm>
 
-#include "hashep/error.hpp"
+#include "runtime/routing/route_checks.hpp"
 
 namespace hashep {
 
-std::vector<int64_t> routed_loads(const Router& router, const TokenStream& stream,
-                                  int64_t seq_len) {
+std::vector<RoutedLayer> routed_layers(int64_t num_layers, int64_t num_experts, int top_k) {
+  std::vector<RoutedLayer> layers;
+  for (int64_t layer = 0; layer < num_layers; ++layer)
+    layers.push_back({layer, num_experts, top_k});
+  return layers;
+}
+
+std::vector<std::vector<int64_t>> routed_loads(const Router& router,
+                                               std::span<const RoutedLayer> layers,
+                                               const TokenStream& stream, int64_t seq_len,
+                                               int64_t limit) {
   constexpr int64_t kChunk = 1 << 16;  // tokens: small enough to stay in a core's cache
-  if (!stream.size()) throw RunError("routed_loads: the stream has no end");
-  std::vector<int64_t> loads(static_cast<size_t>(router.num_experts()));
+  const int64_t tokens = std::min(limit, stream.size().value_or(limit));
+  std::vector<std::vector<int64_t>> loads;
+  for (const RoutedLayer& layer : layers)
+    loads.emplace_back(static_cast<size_t>(layer.num_experts));
   std::vector<int32_t> experts;
-  TokenBatch batch;
-  batch.seq_len = seq_len;
-  for (; batch.first_index < *stream.size(); batch.first_index += kChunk) {
-    const int64_t count = std::min(kChunk, *stream.size() - batch.first_index);
-    if (!batch.ids.empty()) batch.previous_id = batch.ids.back();
-    batch.ids.resize(static_cast<size_t>(count));
-    stream.read(batch.first_index, batch.ids);
-    experts.resize(static_cast<size_t>(count * router.top_k()));
-    router.route(batch, experts);
-    for (const int32_t expert : experts) {
-      if (expert >= 0) ++loads[static_cast<size_t>(expert)];
+  StreamBatch chunk{.ids = {}, .seq_len = seq_len, .first_position = 0, .previous_id = -1};
+  for (; chunk.first_position < tokens; chunk.first_position += kChunk) {
+    if (!chunk.ids.empty()) chunk.previous_id = chunk.ids.back();
+    chunk.ids.resize(static_cast<size_t>(std::min(kChunk, tokens - chunk.first_position)));
+    stream.read(chunk.first_position, chunk.ids);
+    for (size_t i = 0; i < layers.size(); ++i) {
+      experts.resize(chunk.ids.size() * static_cast<size_t>(layers[i].top_k));
+      route_checked(router, chunk.view(), layers[i], experts);
+      for (const int32_t expert : experts) {
+        if (expert >= 0) ++loads[i][static_cast<size_t>(expert)];
+      }
     }
   }
   return loads;

@@ -30,14 +30,14 @@ void require_split(const BatchSplit& split, int64_t step) {
 }  // namespace
 
 void read_batch(const TokenStream& stream, const BatchSplit& split, int64_t step,
-                TokenBatch& batch) {
+                StreamBatch& batch) {
   require_split(split, step);
   const Range range = split_range(split.batch_tokens, split.ep_size, split.ep_rank);
-  batch.first_index = step * split.batch_tokens + range.begin;
+  batch.first_position = step * split.batch_tokens + range.begin;
   batch.seq_len = split.seq_len;
-  batch.previous_id = id_before(stream, batch.first_index);
+  batch.previous_id = id_before(stream, batch.first_position);
   batch.ids.resize(static_cast<size_t>(range.size()));
-  stream.read(batch.first_index, batch.ids);
+  stream.read(batch.first_position, batch.ids);
 }
 
 std::string repetition_note(const TokenStream& stream, const std::string& path,

@@ -62,8 +62,27 @@ struct BatchSplit {
   int ep_size = 1;
   int ep_rank = 0;
 };
+
+/// A TokenBatch with the memory of its ids.
+struct StreamBatch {
+  std::vector<int32_t> ids;    // [tokens]
+  int64_t seq_len = 1;         // >= 1
+  int64_t first_position = 0;  // index of ids[0] in the stream, counted across steps
+  int32_t previous_id = -1;    // the id before ids[0] in the stream; -1 where there is none
+
+  /// Valid while this is and its ids stay where they are.
+  TokenBatch view() const {
+    return {.ids = ids,
+            .seq_len = seq_len,
+            .first_position = first_position,
+            .previous_id = previous_id};
+  }
+  bool operator==(const StreamBatch&) const = default;
+};
+
+/// Memory of `batch` is reused.
 void read_batch(const TokenStream& stream, const BatchSplit& split, int64_t step,
-                TokenBatch& batch);
+                StreamBatch& batch);
 
 /// counts[v] = how often id v occurs in the first `limit` ids of the stream. Padding is left out,
 /// and other ids outside [0, vocab_size), which files do not give.

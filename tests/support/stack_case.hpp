@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/layer/batch_plan.hpp"
+#include "hashep/batch_plan.hpp"
 #include "runtime/layer/stack_routing.hpp"
 #include "runtime/model/model_config.hpp"
 #include "runtime/tokens/token_stream.hpp"

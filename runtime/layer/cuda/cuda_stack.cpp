@@ -221,7 +221,7 @@ void CudaStack::find_graph(Slot& slot) {
 }
 
 void CudaStack::prepare(const BatchPlan& plan) {
-  const auto tokens = std::ssize(plan.batch.ids);
+  const auto tokens = plan.tokens;
   if (tokens != tokens_) {
     throw RunError("GPU stack: a batch of " + std::to_string(tokens) + " tokens, and an input of " +
                    std::to_string(tokens_));

@@ -9,8 +9,8 @@
 #include "comm/exchange/device_transport.hpp"
 #include "core/cuda/device_buffer.hpp"
 #include "core/cuda/stream.hpp"
+#include "hashep/batch_plan.hpp"
 #include "kernels/ffn/expert_ffn_cuda.hpp"
-#include "runtime/layer/batch_plan.hpp"
 
 namespace hashep {
 

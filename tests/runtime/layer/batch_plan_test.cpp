@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/layer/batch_plan.hpp"
+#include "hashep/batch_plan.hpp"
 
 #include "hashep/error.hpp"
 #include "hashep/hash_router.hpp"

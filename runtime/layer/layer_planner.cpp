@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/layer/layer_planner.hpp"
+
+#include "runtime/layer/planning_fault.hpp"
+#include "runtime/layer/planning_options.hpp"
+
+namespace hashep {
+namespace {
+
+constexpr int64_t kTokenWords = 1;
+
+}  // namespace
+
+LayerPlanner::LayerPlanner(const StackGeometry& geometry, const Communicator& comm, Watch& watch)
+    : geometry_(geometry),
+      ep_rank_(comm.rank()),
+      watch_(watch),
+      row_words_(kStatusWords + kTokenWords + geometry.layer_words()),
+      exchange_(comm, row_words_),
+      words_(static_cast<size_t>(row_words_)) {}
+
+void LayerPlanner::begin(int64_t tokens) {
+  ++plan_.step;
+  plan_.tokens = tokens;
+}
+
+void LayerPlanner::plan_layer(int64_t layer, AssignmentSource& source, PhaseLog& log) {
+  std::string text;
+  {
+    const PhaseLog::Scope scope(log, Phase::route, layer);
+    fill_words(words_, text, [&](std::span<int64_t> words) {
+      source.assign(geometry_.layer(layer), assignments(geometry_, layer, plan_.tokens, plan_));
+      words.front() = plan_.tokens;
+      count_layer(geometry_, layer, plan_, words.subspan(kTokenWords));
+    });
+  }
+  const PhaseLog::Scope scope(log, Phase::plan, layer);
+  exchange_.start(words_, watch_);
+  const std::span<const int64_t> words = exchange_.finish(watch_);
+  const FoundFault found = find_fault(words, row_words_, geometry_.ep_size());
+  if (found.fault != PlanningFault::none) throw_fault(found, text, ep_rank_ == found.rank);
+  place_batch({.words = words, .row_stride = row_words_, .first = kStatusWords},
+              geometry_.ep_size(), ep_rank_, plan_);
+  complete_layer(geometry_, layer, {words.subspan(kStatusWords + kTokenWords), row_words_},
+                 ep_rank_, plan_);
+}
+
+}  // namespace hashep

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hashep/batch_plan.hpp"
+
+#include <xxhash.h>
+
+#include <algorithm>
+
+#include "hashep/error.hpp"
+#include "runtime/routing/route_checks.hpp"
+
+namespace hashep {
+namespace {
+
+uint64_t digest(const GatheredCounts& counts, int ranks, int64_t words) {
+  uint64_t value = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const auto of_rank = counts.words.subspan(
+        static_cast<size_t>(rank * counts.row_stride + counts.first), static_cast<size_t>(words));
+    value = XXH64(of_rank.data(), of_rank.size_bytes(), value);
+  }
+  return value;
+}
+
+CountMatrix layer_counts(const StackGeometry& geometry, const GatheredCounts& counts,
+                         int64_t layer) {
+  const int64_t words =
+      (geometry.ep_size() - 1) * counts.row_stride + geometry.layer_words();
+  return {counts.words.subspan(static_cast<size_t>(counts.first + geometry.layer_begin(layer)),
+                               static_cast<size_t>(words)),
+          counts.row_stride};
+}
+
+void add_expert_counts(const CountMatrix& matrix, int ep_size, std::span<int64_t> expert_counts) {
+  for (int source = 0; source < ep_size; ++source) {
+    for (size_t expert = 0; expert < expert_counts.size(); ++expert) {
+      expert_counts[expert] += matrix(source, static_cast<int64_t>(expert));
+    }
+  }
+}
+
+}  // namespace
+
+std::span<int32_t> assignments(const StackGeometry& geometry, int64_t layer, int64_t tokens,
+                               BatchPlan& plan) {
+  plan.layers.resize(static_cast<size_t>(geometry.num_layers()));
+  ExchangePlan& layer_plan = plan.layers[static_cast<size_t>(layer)];
+  layer_plan.top_k = geometry.top_k();
+  layer_plan.experts.resize(static_cast<size_t>(tokens * geometry.top_k()));
+  return layer_plan.experts;
+}
+
+void route_layer(const StackGeometry& geometry, const Router& router, const TokenBatch& batch,
+                 int64_t layer, BatchPlan& plan) {
+  route_checked(router, batch, geometry.layer(layer),
+                assignments(geometry, layer, std::ssize(batch.ids), plan));
+}
+
+void count_layer(const StackGeometry& geometry, int64_t layer, const BatchPlan& plan,
+                 std::span<int64_t> words) {
+  const ExchangePlan& layer_plan = plan.layers[static_cast<size_t>(layer)];
+  const auto num_experts = static_cast<size_t>(geometry.num_experts());
+  count_assignments(layer_plan.experts, words.first(num_experts));
+  if (geometry.counted_nodes() == 0) return;
+  count_node_rows(layer_plan.experts, layer_plan.top_k, geometry.expert_nodes(layer),
+                  words.subspan(num_experts));
+}
+
+void route_batch(const StackGeometry& geometry, const Router& router, const TokenBatch& batch,
+                 BatchPlan& plan, std::span<int64_t> words) {
+  require_valid(batch);
+  plan.tokens = std::ssize(batch.ids);
+  words[0] = plan.tokens;
+  for (int64_t layer = 0; layer < geometry.num_layers(); ++layer) {
+    route_layer(geometry, router, batch, layer, plan);
+    count_layer(geometry, layer, plan,
+                words.subspan(static_cast<size_t>(geometry.layer_begin(layer)),
+                              static_cast<size_t>(geometry.layer_words())));
+  }
+}
+
+void place_batch(const GatheredCounts& counts, int ep_size, int ep_rank, BatchPlan& plan) {
+  plan.global_tokens = 0;
+  for (int rank = 0; rank < ep_size; ++rank) {
+    if (rank == ep_rank) plan.first_token = plan.global_tokens;
+    plan.global_tokens += counts.words[static_cast<size_t>(rank * counts.row_stride + counts.first)];
+  }
+}
+
+void complete_layer(const StackGeometry& geometry, int64_t layer, const CountMatrix& counts,
+                    int ep_rank, BatchPlan& plan) {
+  const Placement& placement = geometry.placement(layer);
+  ExchangePlan& layer_plan = plan.layers[static_cast<size_t>(layer)];
+  complete_plan(counts, placement, ep_rank, layer_plan);
+  if (geometry.nodes()) {
+    complete_node_plan(counts, placement, *geometry.nodes(), geometry.node_reduce(), layer_plan);
+  }
+}
+
+void complete_batch(const StackGeometry& geometry, const GatheredCounts& counts, int ep_rank,
+                    BatchPlan& plan) {
+  const auto num_experts = static_cast<size_t>(geometry.num_experts());
+  place_batch(counts, geometry.ep_size(), ep_rank, plan);
+  plan.counts_digest = digest(counts, geometry.ep_size(), geometry.batch_words());
+  plan.expert_counts.assign(static_cast<size_t>(geometry.num_layers()) * num_experts, 0);
+  for (int64_t layer = 0; layer < geometry.num_layers(); ++layer) {
+    const CountMatrix matrix = layer_counts(geometry, counts, layer);
+    add_expert_counts(matrix, geometry.ep_size(),
+                      std::span(plan.expert_counts)
+                          .subspan(static_cast<size_t>(layer) * num_experts, num_experts));
+    complete_layer(geometry, layer, matrix, ep_rank, plan);
+  }
+}
+
+BatchPlan plan_batch(const StackGeometry& geometry, const Router& router,
+                     std::span<const TokenBatch> batches_by_rank, int ep_rank) {
+  const auto words = static_cast<size_t>(geometry.batch_words());
+  if (std::ssize(batches_by_rank) != geometry.ep_size()) {
+    throw InputError("batches of " + std::to_string(batches_by_rank.size()) + " ranks for " +
+                     std::to_string(geometry.ep_size()));
+  }
+  std::vector<int64_t> counts(batches_by_rank.size() * words);
+  BatchPlan plan;
+  BatchPlan other;
+  for (size_t rank = 0; rank < batches_by_rank.size(); ++rank) {
+    route_batch(geometry, router, batches_by_rank[rank],
+                static_cast<int>(rank) == ep_rank ? plan : other,
+                std::span(counts).subspan(rank * words, words));
+  }
+  complete_batch(geometry, {.words = counts, .row_stride = geometry.batch_words()}, ep_rank, plan);
+  return plan;
+}
+
+}  // namespace hashep
