@@ -106,8 +106,7 @@ void agree(const Communicator& comm, Watch& watch, const std::function<void()>& 
     if (of_rank == kDone) continue;
     const auto rank = static_cast<int>(words[static_cast<size_t>(place)] / kNumOutcomes);
     const bool is_reporter = rank == watch.rank();
-    const std::string text =
-        failure.empty() ? "rank " + std::to_string(rank) + " failed" : failure;
+    const std::string text = failure.empty() ? "rank " + std::to_string(rank) + " failed" : failure;
     if (comm.size() < watch.size()) {
       if (!is_reporter) throw ReportedByPeer(rank);
       if (of_rank == kBadInput) throw InputError(text);

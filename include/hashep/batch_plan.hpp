@@ -11,16 +11,17 @@
 
 namespace hashep {
 
-/// The plans of all layers of one batch, as one rank sees them. A value: no communicator, no device.
+/// The plans of all layers of one batch, as one rank sees them. A value: no communicator, no
+/// device.
 struct BatchPlan {
-  int64_t step = -1;                   // which batch it is, counted from 0 by whoever plans them
-  int64_t tokens = 0;                  // of this rank
-  int64_t first_token = 0;             // index of this rank's first token in the global batch
-  int64_t global_tokens = 0;           // of all ranks
-  std::vector<ExchangePlan> layers;    // [num_layers]
-  std::vector<int64_t> expert_counts;  // [num_layers, num_experts], of the whole batch
-  uint64_t counts_digest = 0;  // of all ranks' tokens and counts: alike on all, and what shapes
-                               // follow from
+  int64_t step = -1;                   ///< which batch it is, counted from 0 by whoever plans them
+  int64_t tokens = 0;                  ///< of this rank
+  int64_t first_token = 0;             ///< index of this rank's first token in the global batch
+  int64_t global_tokens = 0;           ///< of all ranks
+  std::vector<ExchangePlan> layers;    ///< [num_layers]
+  std::vector<int64_t> expert_counts;  ///< [num_layers, num_experts], of the whole batch
+  uint64_t counts_digest = 0;  ///< of all ranks' tokens and counts: alike on all, and what shapes
+                               ///< follow from
 };
 
 // A batch's plans in three steps. Each rank's words are gathered between the second and the third;
@@ -48,13 +49,13 @@ void route_batch(const StackGeometry& geometry, const Router& router, const Toke
 /// All ranks' words for a batch as they are gathered: rank s's begin at words[s * row_stride +
 /// first].
 struct GatheredCounts {
-  std::span<const int64_t> words;
-  int64_t row_stride = 0;
-  int64_t first = 0;
+  std::span<const int64_t> words;  ///< from the first rank's first word to the last one's last
+  int64_t row_stride = 0;          ///< words from a rank's to the next one's
+  int64_t first = 0;               ///< where a rank's words begin in its row
 };
 
-/// Where this rank's tokens stand in the global batch: ranks' parts follow one another in rank order.
-/// The first of each rank's words is its number of tokens. Local.
+/// Where this rank's tokens stand in the global batch: ranks' parts follow one another in rank
+/// order. The first of each rank's words is its number of tokens. Local.
 void place_batch(const GatheredCounts& counts, int ep_size, int ep_rank, BatchPlan& plan);
 
 /// Completes the plans of all layers, and the batch's place: a pure function of the assignments,

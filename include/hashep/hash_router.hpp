@@ -5,14 +5,19 @@
 
 namespace hashep {
 
-/// What of a token is hashed (int64 words): token [id]; position [pos]; previous [id(i-1)];
-/// bigram [id(i-1), id(i)]. At a sequence start the previous id is -1.
-enum class HashFeature { token, position, previous, bigram };
+/// What of a token is hashed, as int64 words. At a sequence start the previous id is -1.
+enum class HashFeature {
+  token,     ///< its id
+  position,  ///< its place in its sequence
+  previous,  ///< the id before it
+  bigram     ///< the id before it, then its own
+};
 
+/// How a HashRouter hashes.
 struct HashRouterConfig {
-  int64_t vocab_size = 0;  // ids are in [0, this)
-  uint64_t seed = 0;       // layer l hashes with seed + l
-  HashFeature feature = HashFeature::token;
+  int64_t vocab_size = 0;                    ///< ids are in [0, this)
+  uint64_t seed = 0;                         ///< layer l hashes with seed + l
+  HashFeature feature = HashFeature::token;  ///< what of a token
 };
 
 /// Arithmetic hash router (Roller et al., arXiv 2106.04426, with XXH64 as the hash). Choice j: h =

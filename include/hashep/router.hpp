@@ -10,9 +10,9 @@ namespace hashep {
 
 /// A layer of a stack, as a router needs to know it.
 struct RoutedLayer {
-  int64_t layer = 0;  // from 0
-  int64_t num_experts = 1;
-  int top_k = 1;  // experts of a token
+  int64_t layer = 0;        ///< from 0
+  int64_t num_experts = 1;  ///< of all ranks
+  int top_k = 1;            ///< experts of a token
 };
 
 /// Static routing: a pure function of token ids and their surroundings, for all layers of a stack.

@@ -9,7 +9,7 @@ namespace hashep {
 struct RowBlock {
   int64_t message_row = 0;  ///< first row in rank-major order, as messages arrive
   int64_t expert_row = 0;   ///< first row in expert-major order
-  int64_t count = 0;
+  int64_t count = 0;        ///< rows
 
   bool operator==(const RowBlock&) const = default;
 };

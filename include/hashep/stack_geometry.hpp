@@ -13,27 +13,36 @@
 namespace hashep {
 
 /// Where the experts of a stack of layers stand, and how results come back: all that a plan follows
-/// from but the assignments, wherever these come from (a router ahead of time, a gate in the layer).
-/// A value; the same on all ranks.
+/// from but the assignments, wherever these come from (a router ahead of time, a gate in the
+/// layer). A value; the same on all ranks.
 class StackGeometry {
  public:
-  /// `placements`: one a layer, of equal num_experts and ep_size. `nodes`: where ranks run; left out
-  /// where all rows travel alike (one node, or a transport that knows no nodes). `node_reduce`: a
-  /// node's contributions to a token return as one sum. Throws InputError where sizes disagree or
+  /// `placements`: one a layer, of equal num_experts and ep_size. `nodes`: where ranks run; left
+  /// out where all rows travel alike (one node, or a transport that knows no nodes). `node_reduce`:
+  /// a node's contributions to a token return as one sum. Throws InputError where sizes disagree or
   /// top_k is not in [1, num_experts].
   StackGeometry(std::vector<Placement> placements, int top_k,
                 std::optional<NodeMap> nodes = std::nullopt, bool node_reduce = false);
 
+  /// Layers of the stack.
   int64_t num_layers() const { return static_cast<int64_t>(placements_.size()); }
+  /// Experts of a layer, on all ranks.
   int64_t num_experts() const { return placements_.front().num_experts(); }
+  /// Experts of a token.
   int top_k() const { return top_k_; }
+  /// Ranks.
   int ep_size() const { return placements_.front().ep_size(); }
+  /// Of all layers. [num_layers]
   std::span<const Placement> placements() const { return placements_; }
+  /// Of one layer.
   const Placement& placement(int64_t layer) const {
     return placements_[static_cast<size_t>(layer)];
   }
+  /// Where ranks run; nothing where all rows travel alike.
   const std::optional<NodeMap>& nodes() const { return nodes_; }
+  /// Whether a node's contributions to a token return as one sum.
   bool node_reduce() const { return node_reduce_; }
+  /// A layer as routers know it.
   RoutedLayer layer(int64_t layer) const { return {layer, num_experts(), top_k_}; }
 
   /// The node of each expert of a layer, where there are several nodes. [num_experts]
@@ -42,7 +51,9 @@ class StackGeometry {
   }
 
   /// Nodes that a rank counts rows for; none where all ranks share one.
-  int64_t counted_nodes() const { return nodes_ && nodes_->num_nodes() > 1 ? nodes_->num_nodes() : 0; }
+  int64_t counted_nodes() const {
+    return nodes_ && nodes_->num_nodes() > 1 ? nodes_->num_nodes() : 0;
+  }
   /// Integers a rank's counts for one layer take: for each expert, then for each node.
   int64_t layer_words() const { return num_experts() + counted_nodes(); }
   /// Integers a rank contributes to a batch's plans: its tokens, then its counts for each layer.
@@ -55,7 +66,7 @@ class StackGeometry {
   int top_k_;
   std::optional<NodeMap> nodes_;
   bool node_reduce_;
-  std::vector<std::vector<int32_t>> expert_nodes_;  // by layer; empty where no nodes are counted
+  std::vector<std::vector<int32_t>> expert_nodes_;  ///< by layer; empty where no nodes are counted
 };
 
 }  // namespace hashep

@@ -16,6 +16,7 @@ class TableRouter final : public Router {
   /// or one is not as validate_table wants it.
   TableRouter(std::vector<RoutingTable> tables, int64_t num_experts);
 
+  /// The table of a layer.
   const RoutingTable& table(int64_t layer) const { return of_layer(layer).table; }
   /// Throws InputError where there is no table for the layer, or its sizes are others.
   void route(const TokenBatch& batch, const RoutedLayer& layer,
@@ -26,7 +27,7 @@ class TableRouter final : public Router {
  private:
   struct LayerTable {
     RoutingTable table;
-    std::vector<int32_t> spread_index;  // [vocab_size]: place in spread->ids, or -1; else empty
+    std::vector<int32_t> spread_index;  ///< [vocab_size]: place in spread->ids, or -1; else empty
   };
 
   const LayerTable& of_layer(int64_t layer) const;

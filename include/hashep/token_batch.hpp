@@ -14,17 +14,16 @@ inline constexpr int32_t kPaddingId = -1;
 ///
 /// Surroundings are derived, given, or left out:
 /// - seq_len > 0: tokens are consecutive in sequences of that length.
-/// - seq_len = 0: `positions` and `previous_ids` say them token by token, as decoding needs it.
-/// Either
-///   may be left empty where the router does not look at it.
+/// - seq_len = 0: `positions` and `previous_ids` say them token by token, as decoding needs it;
+///   either may be left empty where the router does not look at it.
 struct TokenBatch {
-  std::span<const int32_t> ids;  // [tokens]; kPaddingId is padding. May be empty
-  int64_t seq_len = 0;           // token i stands at (first_position + i) mod seq_len
-  int64_t first_position = 0;  // >= 0, of ids[0]; may count on over sequences, and may begin inside
-                               // one, as a rank's part of a batch does
-  int32_t previous_id = kPaddingId;  // with seq_len: the id before ids[0]; -1 where there is none
-  std::span<const int64_t> positions = {};     // [tokens], >= 0, in each token's own sequence
-  std::span<const int32_t> previous_ids = {};  // [tokens]; -1 at the start of a sequence
+  std::span<const int32_t> ids;  ///< [tokens]; kPaddingId is padding. May be empty
+  int64_t seq_len = 0;           ///< token i stands at (first_position + i) mod seq_len
+  int64_t first_position = 0;    ///< >= 0, of ids[0]; may count on over sequences, and may begin
+                                 ///< inside one, as a rank's part of a batch does
+  int32_t previous_id = kPaddingId;  ///< with seq_len: the id before ids[0]; -1 where there is none
+  std::span<const int64_t> positions = {};     ///< [tokens], >= 0, in each token's own sequence
+  std::span<const int32_t> previous_ids = {};  ///< [tokens]; -1 at the start of a sequence
 };
 
 /// The place of a token in its sequence. The batch has seq_len or positions.

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/layer/stack_placements.hpp"
 
-#include <xxhash.h>
-
 #include "comm/plan/placement_file.hpp"
 #include "core/quote.hpp"
 #include "hashep/error.hpp"
@@ -40,14 +38,6 @@ std::vector<Placement> make_placements(const PlacementSource& source, const Rout
       break;
   }
   return placements;
-}
-
-uint64_t placement_digest(std::span<const Placement> placements) {
-  uint64_t digest = 0;
-  for (const Placement& placement : placements) {
-    digest = XXH64(placement.ranks().data(), placement.ranks().size_bytes(), digest);
-  }
-  return digest;
 }
 
 }  // namespace hashep

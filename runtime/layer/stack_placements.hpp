@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/plan/placement_digest.hpp"
 #include "hashep/node_map.hpp"
 #include "hashep/placement.hpp"
 #include "hashep/router.hpp"
@@ -35,8 +36,5 @@ std::vector<Placement> make_placements(const PlacementSource& source, const Rout
                                        std::span<const RoutedLayer> layers,
                                        const TokenStream& stream, int64_t seq_len,
                                        const NodeMap& nodes);
-
-/// A digest of all layers' placements, for ranks to compare.
-uint64_t placement_digest(std::span<const Placement> placements);
 
 }  // namespace hashep

@@ -19,8 +19,8 @@ Planner make_planner(const StackGeometry& geometry, const Router& router,
 
 StreamPlanner::StreamPlanner(const StackGeometry& geometry, const Router& router,
                              const TokenStream& stream, const BatchSplit& split,
-                             const PlanningOptions& options, const Communicator* comm,
-                             Watch* watch, PhaseLog& log)
+                             const PlanningOptions& options, const Communicator* comm, Watch* watch,
+                             PhaseLog& log)
     : stream_(stream),
       split_(split),
       planning_(options.planning),
