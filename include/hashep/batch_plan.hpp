@@ -11,7 +11,8 @@
 
 namespace hashep {
 
-/// The plans of all layers of one batch, as one rank sees them. A value: no communicator, no device.
+/// The plans of all layers of one batch, as one rank sees them. A value: no communicator, no
+/// device.
 struct BatchPlan {
   int64_t step = -1;                   // which batch it is, counted from 0 by whoever plans them
   int64_t tokens = 0;                  // of this rank
@@ -53,8 +54,8 @@ struct GatheredCounts {
   int64_t first = 0;
 };
 
-/// Where this rank's tokens stand in the global batch: ranks' parts follow one another in rank order.
-/// The first of each rank's words is its number of tokens. Local.
+/// Where this rank's tokens stand in the global batch: ranks' parts follow one another in rank
+/// order. The first of each rank's words is its number of tokens. Local.
 void place_batch(const GatheredCounts& counts, int ep_size, int ep_rank, BatchPlan& plan);
 
 /// Completes the plans of all layers, and the batch's place: a pure function of the assignments,

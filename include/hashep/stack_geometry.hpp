@@ -13,13 +13,13 @@
 namespace hashep {
 
 /// Where the experts of a stack of layers stand, and how results come back: all that a plan follows
-/// from but the assignments, wherever these come from (a router ahead of time, a gate in the layer).
-/// A value; the same on all ranks.
+/// from but the assignments, wherever these come from (a router ahead of time, a gate in the
+/// layer). A value; the same on all ranks.
 class StackGeometry {
  public:
-  /// `placements`: one a layer, of equal num_experts and ep_size. `nodes`: where ranks run; left out
-  /// where all rows travel alike (one node, or a transport that knows no nodes). `node_reduce`: a
-  /// node's contributions to a token return as one sum. Throws InputError where sizes disagree or
+  /// `placements`: one a layer, of equal num_experts and ep_size. `nodes`: where ranks run; left
+  /// out where all rows travel alike (one node, or a transport that knows no nodes). `node_reduce`:
+  /// a node's contributions to a token return as one sum. Throws InputError where sizes disagree or
   /// top_k is not in [1, num_experts].
   StackGeometry(std::vector<Placement> placements, int top_k,
                 std::optional<NodeMap> nodes = std::nullopt, bool node_reduce = false);
@@ -42,7 +42,9 @@ class StackGeometry {
   }
 
   /// Nodes that a rank counts rows for; none where all ranks share one.
-  int64_t counted_nodes() const { return nodes_ && nodes_->num_nodes() > 1 ? nodes_->num_nodes() : 0; }
+  int64_t counted_nodes() const {
+    return nodes_ && nodes_->num_nodes() > 1 ? nodes_->num_nodes() : 0;
+  }
   /// Integers a rank's counts for one layer take: for each expert, then for each node.
   int64_t layer_words() const { return num_experts() + counted_nodes(); }
   /// Integers a rank contributes to a batch's plans: its tokens, then its counts for each layer.

@@ -21,9 +21,9 @@ class AssignmentSource {
   virtual void assign(const RoutedLayer& layer, std::span<int32_t> experts) = 0;
 };
 
-/// Plans a batch layer by layer, when the layer is reached: each layer has a planning exchange of its
-/// own, which nothing hides. For assignments that are not known ahead; where they are, Planner makes
-/// the same plans with one exchange for all layers.
+/// Plans a batch layer by layer, when the layer is reached: each layer has a planning exchange of
+/// its own, which nothing hides. For assignments that are not known ahead; where they are, Planner
+/// makes the same plans with one exchange for all layers.
 class LayerPlanner {
  public:
   /// Collective (duplicates `comm`). References must outlive the planner.
@@ -31,13 +31,13 @@ class LayerPlanner {
 
   /// The next batch, of which this rank has so many tokens. Local.
   void begin(int64_t tokens);
-  /// Takes the layer's assignments (phase route), exchanges its counts and completes its plan (phase
-  /// plan). Throws on all ranks where one failed to assign: CollectiveInputError, or
+  /// Takes the layer's assignments (phase route), exchanges its counts and completes its plan
+  /// (phase plan). Throws on all ranks where one failed to assign: CollectiveInputError, or
   /// CollectiveRunError. Collective.
   void plan_layer(int64_t layer, AssignmentSource& source, PhaseLog& log);
 
-  /// Of the batch begun last, layer by layer; its place is known with its first layer. expert_counts
-  /// and counts_digest stay empty.
+  /// Of the batch begun last, layer by layer; its place is known with its first layer.
+  /// expert_counts and counts_digest stay empty.
   const BatchPlan& plan() const { return plan_; }
 
  private:

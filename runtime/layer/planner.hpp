@@ -19,10 +19,10 @@ struct Ticket {
 };
 
 /// Plans batches ahead of their steps. `submit` routes this rank's tokens in all layers and begins
-/// the batch's planning exchange, `wait` completes the plans from what has been gathered; any number
-/// of batches may be in between. One exchange a batch, of each rank's status, number of tokens and
-/// counts, and none inside a layer. Of a rank's calls all but `release` are collective: all ranks
-/// make them in the same order.
+/// the batch's planning exchange, `wait` completes the plans from what has been gathered; any
+/// number of batches may be in between. One exchange a batch, of each rank's status, number of
+/// tokens and counts, and none inside a layer. Of a rank's calls all but `release` are collective:
+/// all ranks make them in the same order.
 class Planner {
  public:
   /// Each rank knows its own tokens. Collective (duplicates `comm`). `exchanges`: how many may be
@@ -46,8 +46,8 @@ class Planner {
 
   /// The batch's plans, valid until `release`. Tickets may be waited for in any order, also more
   /// than once. Where a rank's tokens were bad, throws on all ranks (CollectiveInputError, or
-  /// CollectiveRunError where routing failed in another way); the batch is then released, and others
-  /// are as they were. Throws RunError where there is no such batch.
+  /// CollectiveRunError where routing failed in another way); the batch is then released, and
+  /// others are as they were. Throws RunError where there is no such batch.
   const BatchPlan& wait(Ticket ticket);
   /// The batch's memory is free for another one. Of a batch that has not been waited for, its
   /// exchange goes on. Local.
@@ -67,9 +67,9 @@ class Planner {
     int64_t step = -1;      // -1: the slot is free
     int64_t exchange = -1;  // which one, counted from 0; -1: none
     bool is_settled = false;
-    bool is_given_up = false;  // released before it was settled
-    FoundFault found;          // once it is settled
-    std::string text;          // of this rank's own fault
+    bool is_given_up = false;    // released before it was settled
+    FoundFault found;            // once it is settled
+    std::string text;            // of this rank's own fault
     std::vector<int64_t> words;  // with submit_all all ranks': [ep_size, row_words_]
   };
 
@@ -85,9 +85,9 @@ class Planner {
   const StackGeometry& geometry_;
   const Router& router_;
   int ep_rank_;
-  Watch* watch_ = nullptr;  // with exchanges
-  int64_t row_words_;           // a rank's: status, tokens, counts
-  std::vector<int64_t> words_;  // this rank's, of the batch submitted last
+  Watch* watch_ = nullptr;                            // with exchanges
+  int64_t row_words_;                                 // a rank's: status, tokens, counts
+  std::vector<int64_t> words_;                        // this rank's, of the batch submitted last
   std::vector<std::unique_ptr<CountExchange>> ring_;  // exchange i is in ring_[i mod size]
   std::vector<std::unique_ptr<Slot>> slots_;
   BatchPlan scratch_;  // other ranks' routing, with submit_all

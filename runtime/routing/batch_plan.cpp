@@ -23,8 +23,7 @@ uint64_t digest(const GatheredCounts& counts, int ranks, int64_t words) {
 
 CountMatrix layer_counts(const StackGeometry& geometry, const GatheredCounts& counts,
                          int64_t layer) {
-  const int64_t words =
-      (geometry.ep_size() - 1) * counts.row_stride + geometry.layer_words();
+  const int64_t words = (geometry.ep_size() - 1) * counts.row_stride + geometry.layer_words();
   return {counts.words.subspan(static_cast<size_t>(counts.first + geometry.layer_begin(layer)),
                                static_cast<size_t>(words)),
           counts.row_stride};
@@ -82,7 +81,8 @@ void place_batch(const GatheredCounts& counts, int ep_size, int ep_rank, BatchPl
   plan.global_tokens = 0;
   for (int rank = 0; rank < ep_size; ++rank) {
     if (rank == ep_rank) plan.first_token = plan.global_tokens;
-    plan.global_tokens += counts.words[static_cast<size_t>(rank * counts.row_stride + counts.first)];
+    plan.global_tokens +=
+        counts.words[static_cast<size_t>(rank * counts.row_stride + counts.first)];
   }
 }
 
