@@ -125,7 +125,10 @@ void LayerCase::check_first_batch() {
       yardsticks_.set_copied(way.steps->plan().layers.front());
       yardsticks_.check(way.steps->plan().layers);
       if (!options_.dump_folder.empty()) {
-        dump_layer({config_, *weights_, way.steps->plan(), view(input_), view(state_)},
+        const BatchPlan& plan = way.steps->plan();
+        StreamBatch batch;
+        read_batch(workload_.stream(), workload_.split(tokens()), plan.step, batch);
+        dump_layer({config_, *weights_, plan, batch.ids, view(input_), view(state_)},
                    options_.dump_folder);
       }
     } else {

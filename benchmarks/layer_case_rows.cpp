@@ -82,7 +82,7 @@ LayerRow LayerCase::make_row(const std::string& name, const RankSamples& samples
   row.top_k = config_.top_k;
   row.samples_us = samples.max_us;
   row.samples = samples;
-  row.router = workload_.router();
+  row.router = workload_.router_name();
   row.placement = options_.common.placement;
   row.num_layers = config_.num_layers;
   return row;

@@ -44,7 +44,7 @@ void dump_layer(const LayerDump& dump, const std::string& folder) {
                                  {"num_experts", std::to_string(plan.num_experts)}}));
   write(file, dump.x);
   write(file, dump.y);
-  file.write(std::as_bytes(std::span(dump.plan.batch.ids)));
+  file.write(std::as_bytes(dump.ids));
   file.write(std::as_bytes(std::span(plan.experts)));
   const std::vector<float> weights = choice_weights(config, dump.weights, plan, dump.x);
   file.write(std::as_bytes(std::span(weights)));

@@ -15,8 +15,9 @@ struct LayerDump {
   const ModelConfig& config;
   const WeightSource& weights;  // of the dtype of x
   const BatchPlan& plan;
-  ConstMatrixView x;  // [tokens, hidden_size]
-  ConstMatrixView y;  // the same shape and dtype
+  std::span<const int32_t> ids;  // [tokens]
+  ConstMatrixView x;             // [tokens, hidden_size]
+  ConstMatrixView y;             // the same shape and dtype
 };
 
 /// Writes it to the safetensors file `folder`/rank-R.safetensors, for peers to compute the same: x,

@@ -21,23 +21,23 @@ LayerSteps::LayerSteps(PlanWhen when, const Workload& workload, const BatchSplit
       num_layers_(workload.num_layers()),
       phases_(watch, kMostBatches * kMostScopes * (num_layers_ + 1)) {
   if (when == PlanWhen::in_layer) {
-    planner_.emplace(workload.routing(), workload.stream(), split, comm, watch);
-    plan_ = &planner_->plan();
+    in_layer_.emplace(workload, split, comm, watch);
+    plan_ = &in_layer_->plan();
   } else {
-    pipeline_.emplace(workload.pipeline(split, comm, watch));
-    pipeline_->start(0, phases_.log());
+    ahead_.emplace(workload.planner(split, comm, watch, phases_.log()));
+    ahead_->begin();
   }
 }
 
 void LayerSteps::take_next_plan() {
   PhaseLog& log = phases_.log();
-  plan_ = &pipeline_->finish(log);
+  plan_ = &ahead_->take();
   {
     const PhaseLog::Scope scope(log, Phase::plan);
     stack_.prepare(*plan_);
   }
   log.set_step(plan_->step);
-  pipeline_->start(plan_->step + 1, log);
+  ahead_->begin();
 }
 
 void LayerSteps::begin_sample() {
@@ -50,11 +50,11 @@ void LayerSteps::begin_sample() {
 void LayerSteps::run() {
   PhaseLog& log = phases_.log();
   if (when_ == PlanWhen::ahead) take_next_plan();
-  if (when_ == PlanWhen::in_layer) planner_->start(next_step_++, log);
+  if (when_ == PlanWhen::in_layer) in_layer_->start(log);
   if (states_ != nullptr) states_->add(rows_.input);
   for (int64_t layer = 0; layer < num_layers_; ++layer) {
     if (when_ == PlanWhen::in_layer) {
-      planner_->plan_layer(layer, log);
+      in_layer_->plan_layer(layer, log);
       const PhaseLog::Scope scope(log, Phase::plan, layer);
       stack_.prepare_layer(*plan_, layer);
     }
@@ -73,7 +73,7 @@ void LayerSteps::run_layer(int64_t layer) {
 }
 
 void LayerSteps::finish() {
-  if (pipeline_) pipeline_->finish(phases_.log());
+  if (ahead_) ahead_->take();
 }
 
 }  // namespace hashep::bench

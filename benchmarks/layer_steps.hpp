@@ -9,7 +9,6 @@
 #include "benchmarks/plan_when.hpp"
 #include "benchmarks/workload.hpp"
 #include "runtime/layer/layer_stack.hpp"
-#include "runtime/layer/plan_pipeline.hpp"
 
 namespace hashep::bench {
 
@@ -28,7 +27,7 @@ class LayerSteps {
   /// Collective (duplicates `comm`). References must outlive the steps. `threads`: of this rank.
   LayerSteps(PlanWhen when, const Workload& workload, const BatchSplit& split, LayerStack& stack,
              const StepRows& rows, int threads, const Communicator& comm, Watch& watch);
-  LayerSteps(const LayerSteps&) = delete;  // pipelines are not copied
+  LayerSteps(const LayerSteps&) = delete;  // planners are not copied
   LayerSteps& operator=(const LayerSteps&) = delete;
 
   PlanWhen when() const { return when_; }
@@ -63,9 +62,8 @@ class LayerSteps {
   int threads_;
   int64_t num_layers_;
   PhaseSamples phases_;
-  std::optional<PlanPipeline> pipeline_;
-  std::optional<InlinePlanner> planner_;
-  int64_t next_step_ = 0;
+  std::optional<StreamPlanner> ahead_;
+  std::optional<InlinePlanner> in_layer_;
   const BatchPlan* plan_ = nullptr;
   LayerStates* states_ = nullptr;
 };

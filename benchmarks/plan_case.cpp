@@ -6,7 +6,7 @@
 #include "benchmarks/plan_check.hpp"
 #include "comm/plan/plan_stats.hpp"
 #include "hashep/table_router.hpp"
-#include "runtime/layer/stack_routing.hpp"
+#include "runtime/layer/make_router.hpp"
 #include "runtime/routing/table_builder.hpp"
 
 namespace hashep::bench {
@@ -18,9 +18,9 @@ constexpr int64_t kSeqLen = 4096;
 std::unique_ptr<Router> open_router(const PlanCaseOptions& options, const TokenStream& stream) {
   const RouterKind kind = parse_router(options.router);
   if (kind == RouterKind::table) {
-    return std::make_unique<TableRouter>(
-        build_random_table(options.vocab_size, options.num_experts, options.top_k, kSeed),
-        options.num_experts);
+    std::vector<RoutingTable> tables = {
+        build_random_table(options.vocab_size, options.num_experts, options.top_k, kSeed)};
+    return std::make_unique<TableRouter>(std::move(tables), options.num_experts);
   }
   ModelConfig config;
   config.num_layers = 1;
@@ -30,13 +30,13 @@ std::unique_ptr<Router> open_router(const PlanCaseOptions& options, const TokenS
   RoutingSource source;
   source.kind = kind;
   source.seed = kSeed;
-  return std::move(make_routers(config, source, stream).front());
+  return make_router(config, source, stream);
 }
 
 }  // namespace
 
 PlanCase::PlanCase(const PlanCaseOptions& options)
-    : placement_(contiguous_placement(options.num_experts, options.ep_size)),
+    : geometry_({contiguous_placement(options.num_experts, options.ep_size)}, options.top_k),
       counts_(static_cast<size_t>(options.ep_size * options.num_experts)) {
   const auto stream = make_zipf_stream(options.vocab_size, 1.0, kSeed);
   router_ = open_router(options, *stream);
@@ -53,13 +53,13 @@ PlanCase::PlanCase(const PlanCaseOptions& options)
 }
 
 void PlanCase::plan() {
-  const auto own = std::span(counts_).first(static_cast<size_t>(placement_.num_experts()));
+  const auto own = std::span(counts_).first(static_cast<size_t>(geometry_.num_experts()));
   count_assignments(plan_.experts, own);
-  complete_plan(counts(), placement_, 0, plan_);
+  complete_plan(counts(), geometry_.placement(0), 0, plan_);
 }
 
 int64_t PlanCase::wrong() const {
-  return wrong_in_plan(plan_, counts(), placement_);
+  return wrong_in_plan(plan_, counts(), geometry_.placement(0));
 }
 
 int64_t PlanCase::bytes() const {

@@ -8,6 +8,7 @@
 
 #include "hashep/exchange_plan.hpp"
 #include "hashep/router.hpp"
+#include "hashep/stack_geometry.hpp"
 #include "runtime/tokens/token_stream.hpp"
 
 namespace hashep::bench {
@@ -30,24 +31,26 @@ class PlanCase {
   explicit PlanCase(const PlanCaseOptions& options);
 
   /// Ids -> experts.
-  void route() { router_->route(batch_, plan_.experts); }
+  void route() { router_->route(batch_.view(), geometry_.layer(0), plan_.experts); }
   /// Experts -> ExchangePlan: this rank's assignments are counted anew, and the plan completed.
   void plan();
 
   /// See wrong_in_plan, of the newest plan.
   int64_t wrong() const;
   int64_t bytes() const;
+  /// See StackGeometry.
+  int64_t batch_words() const { return geometry_.batch_words(); }
   int64_t assignments() const { return static_cast<int64_t>(plan_.experts.size()); }
   /// Of the counts that the planning exchange gathers for this layer.
   int64_t count_bytes() const { return static_cast<int64_t>(counts_.size() * sizeof counts_[0]); }
 
  private:
-  CountMatrix counts() const { return {counts_, placement_.num_experts()}; }
+  CountMatrix counts() const { return {counts_, geometry_.num_experts()}; }
 
   std::unique_ptr<Router> router_;
-  Placement placement_;
+  StackGeometry geometry_;       // one layer
   std::vector<int64_t> counts_;  // [ep_size, num_experts]
-  TokenBatch batch_;
+  StreamBatch batch_;
   ExchangePlan plan_;
 };
 

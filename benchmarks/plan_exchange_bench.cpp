@@ -74,8 +74,10 @@ void measure_plan_exchange(const PlanOptions& options, const std::string& json_p
   int64_t wrong_in_all = 0;
   for (const int64_t num_experts : options.num_experts) {
     for (const int64_t num_layers : options.num_layers) {
-      // Counts of all layers, and a word of status, as PlanPipeline has it.
-      const int64_t words = kStatusWords + num_layers * num_experts;
+      const StackGeometry geometry(std::vector(static_cast<size_t>(num_layers),
+                                               contiguous_placement(num_experts, comm.size())),
+                                   1);
+      const int64_t words = kStatusWords + geometry.batch_words();
       ExchangeCase exchanged(comm, watch, words);
       exchanged.run();
       int64_t wrong = exchanged.wrong();

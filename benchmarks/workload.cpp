@@ -7,7 +7,8 @@
 #include "benchmarks/workloads/dealt_counts.hpp"
 #include "benchmarks/workloads/dealt_stream.hpp"
 #include "hashep/error.hpp"
-#include "runtime/layer/stack_routing.hpp"
+#include "runtime/layer/make_router.hpp"
+#include "runtime/layer/stack_placements.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -39,11 +40,9 @@ Workload::Workload(const RankOptions& options, const NodeMap& nodes, int ep_rank
     : options_(workload_options(options)),
       tokens_per_rank_(options.tokens_per_rank),
       is_dealt_(is_dealt(workload_kind(options_))),
-      made_(make_workload(options_, nodes, options.tokens_per_rank)),
+      made_(make_workload(options_, nodes, options.tokens_per_rank, options.placement)),
       ep_size_(nodes.ep_size()),
-      ep_rank_(ep_rank) {
-  place_experts(made_, options.placement);
-}
+      ep_rank_(ep_rank) {}
 
 std::vector<Setting> Workload::settings() const {
   const TokenStream& stream = *made_.stream;
@@ -51,12 +50,12 @@ std::vector<Setting> Workload::settings() const {
   return {
       {"the length of the token file", std::to_string(size.value_or(-1)) + " tokens"},
       {"the token ids", "digest " + std::to_string(id_digest(stream, size.value_or(kComparedIds)))},
-      {"the routing tables", "digest " + std::to_string(table_digest(made_.routing.routers))},
-      {"the placements", "digest " + std::to_string(placement_digest(made_.routing.placements))}};
+      {"the routing tables", "digest " + std::to_string(made_.router->digest())},
+      {"the placements", "digest " + std::to_string(placement_digest(placements()))}};
 }
 
 BatchSplit Workload::split(int64_t tokens_per_rank) const {
-  const int64_t top_k = made_.routing.routers.front()->top_k();
+  const int64_t top_k = made_.geometry.top_k();
   if (tokens_per_rank > kMaxBatchRows / ep_size_ / top_k) {
     throw InputError("--tokens-per-rank " + std::to_string(tokens_per_rank) + " on " +
                      std::to_string(ep_size_) + " ranks with --top-k " + std::to_string(top_k) +
@@ -76,27 +75,27 @@ const TokenStream& Workload::ids(const BatchSplit& split) const {
   return *stream;
 }
 
-PlanPipeline Workload::pipeline(const BatchSplit& split, const Communicator& comm,
-                                Watch& watch) const {
-  return {made_.routing, ids(split), split, {.planning = Planning::exchange}, &comm, &watch};
+StreamPlanner Workload::planner(const BatchSplit& split, const Communicator& comm, Watch& watch,
+                                PhaseLog& log) const {
+  return {geometry(), router(), ids(split), split, {.planning = Planning::exchange},
+          &comm,      &watch,   log};
 }
 
 BatchPlan Workload::plan(const BatchSplit& split, const Communicator& comm, Watch& watch) const {
-  PlanPipeline planning = pipeline(split, comm, watch);
   PhaseLog log(&watch, 1, false);
-  planning.start(0, log);
-  BatchPlan plan = planning.finish(log);
+  StreamPlanner planning = planner(split, comm, watch, log);
+  planning.begin();
+  BatchPlan plan = planning.take();
   if (is_dealt_)
     require_foretold(dealt_rules(options_, ep_size_, plan.global_tokens / ep_size_), plan);
   return plan;
 }
 
 std::vector<int32_t> Workload::all_experts(const BatchSplit& split) const {
-  TokenBatch batch;
+  StreamBatch batch;
   read_batch(ids(split), {.batch_tokens = split.batch_tokens, .seq_len = split.seq_len}, 0, batch);
-  const Router& router = *made_.routing.routers.front();
-  std::vector<int32_t> experts(batch.ids.size() * static_cast<size_t>(router.top_k()));
-  router.route(batch, experts);
+  std::vector<int32_t> experts(batch.ids.size() * static_cast<size_t>(geometry().top_k()));
+  router().route(batch.view(), geometry().layer(0), experts);
   return experts;
 }
 

@@ -11,7 +11,7 @@
 #include "benchmarks/rank_options.hpp"
 #include "benchmarks/workloads/make_workload.hpp"
 #include "comm/agreement.hpp"
-#include "runtime/layer/plan_pipeline.hpp"
+#include "runtime/layer/stream_planner.hpp"
 
 namespace hashep::bench {
 
@@ -26,15 +26,16 @@ class Workload {
 
   /// balanced, zipf, tokens ... (see workload_name).
   const std::string& name() const { return made_.name; }
-  const std::string& router() const { return made_.router; }
-  int64_t num_layers() const { return made_.routing.num_layers(); }
+  const std::string& router_name() const { return made_.router_name; }
+  int64_t num_layers() const { return made_.geometry.num_layers(); }
   /// What must be the same on all ranks, beside the command line.
   std::vector<Setting> settings() const;
 
   /// The batches of ep_size * tokens_per_rank tokens. Throws InputError where that is too many.
   BatchSplit split(int64_t tokens_per_rank) const;
-  /// Plans these batches. The workload must outlive it. Collective.
-  PlanPipeline pipeline(const BatchSplit& split, const Communicator& comm, Watch& watch) const;
+  /// Plans these batches. The workload and `log` must outlive it. Collective.
+  StreamPlanner planner(const BatchSplit& split, const Communicator& comm, Watch& watch,
+                        PhaseLog& log) const;
   /// The plan of the batch of step 0. Throws RunError, on all ranks, where a workload that is dealt
   /// out (W0 to W6) does not load experts as its rules foretell. Collective.
   BatchPlan plan(const BatchSplit& split, const Communicator& comm, Watch& watch) const;
@@ -42,11 +43,12 @@ class Workload {
   /// and without a plan: [batch_tokens, top_k]. Local.
   std::vector<int32_t> all_experts(const BatchSplit& split) const;
 
-  const StackRouting& routing() const { return made_.routing; }
+  const StackGeometry& geometry() const { return made_.geometry; }
+  const Router& router() const { return *made_.router; }
   const TokenStream& stream() const { return *made_.stream; }
-  std::span<const Placement> placements() const { return made_.routing.placements; }
+  std::span<const Placement> placements() const { return made_.geometry.placements(); }
   std::span<const int32_t> local_experts() const {
-    return made_.routing.placements.front().local_experts(ep_rank_);
+    return made_.geometry.placements().front().local_experts(ep_rank_);
   }
 
  private:

@@ -11,6 +11,7 @@
 #include "launch/plan_options.hpp"
 #include "launch/single_process.hpp"
 #include "launch/static_routing.hpp"
+#include "runtime/tokens/routed_loads.hpp"
 #include "runtime/tokens/token_counts.hpp"
 
 namespace hashep {
@@ -63,14 +64,14 @@ void make_placement_file(int argc, char** argv) {
   const NodeMap nodes = nodes_of_equal_size(narrow<int>(ranks, "--ranks"), ranks_per_node);
   PlacementRecord record{
       .method = "balanced",
-      .router = routing.router,
+      .router = routing.router_name,
       .corpus = options.tokens.path,
       .corpus_digest = corpus.digest,
       .corpus_tokens = corpus.total,
       .ranks_per_node = ranks_per_node,
       .layers = {},
-      .expert_counts = count_expert_rows(routing.routers, *routing.stream, routing.seq_len,
-                                         routing.stream->size().value_or(0))};
+      .expert_counts = routed_loads(*routing.router, routing.layers, *routing.stream,
+                                    routing.seq_len, routing.stream->size().value_or(0))};
   for (const auto& counts : record.expert_counts) {
     record.layers.push_back(balanced_placement(counts, nodes));
   }

@@ -17,6 +17,8 @@
 #include "launch/plan_options.hpp"
 #include "launch/plan_report.hpp"
 #include "launch/single_process.hpp"
+#include "launch/static_routing.hpp"
+#include "runtime/layer/stack_placements.hpp"
 #include "runtime/tables/table_loads.hpp"
 
 namespace hashep {
@@ -25,15 +27,12 @@ namespace {
 constexpr int64_t kMaxTrafficSize = 1024;  // ranks or nodes of a traffic matrix
 
 /// `hashep plan` between its command line and its results.
-class Planner {
+class JobPlanner {
  public:
-  Planner(const CLI::App& app, const PlanCommandOptions& options)
+  JobPlanner(const CLI::App& app, const PlanCommandOptions& options)
       : options_(options),
         source_(open_static_routing(app, options.routing)),
-        threads_(choose_threads(options.threads, "--threads", own_cores())) {
-    routing_.routers = std::move(source_.routers);
-    routing_.node_reduce = options.node_reduce;
-  }
+        threads_(choose_threads(options.threads, "--threads", own_cores())) {}
 
   const ModelConfig& config() const { return source_.config; }
 
@@ -56,9 +55,10 @@ class Planner {
   PlannedJob plan(int64_t ranks, int64_t ranks_per_node) {
     const auto begin = std::chrono::steady_clock::now();
     const NodeMap nodes = nodes_of_equal_size(narrow<int>(ranks, "--ranks"), ranks_per_node);
-    routing_.nodes = nodes;
-    routing_.placements = make_placements(parse_placement(options_.placement), routing_.routers,
-                                          *source_.stream, source_.seq_len, nodes);
+    const StackGeometry geometry(
+        make_placements(parse_placement(options_.placement), *source_.router, source_.layers,
+                        *source_.stream, source_.seq_len, nodes),
+        config().top_k, nodes, options_.node_reduce);
     const DType dtype = options_.dtype == "bf16" ? DType::bf16 : DType::f32;
     const bool messages = options_.transport == "mpi";
     PlannedJob job;
@@ -68,7 +68,7 @@ class Planner {
     job.traffic_unit = options_.traffic_unit(nodes.num_nodes());
     job.row_bytes = config().hidden_size * dtype_size(dtype);
     require_traffic_fits(job);
-    job.result = dry_run(routing_, *source_.stream,
+    job.result = dry_run(geometry, *source_.router, *source_.stream,
                          {.batch_tokens = ranks * options_.tokens_per_rank,
                           .seq_len = source_.seq_len,
                           .steps = options_.steps,
@@ -96,7 +96,6 @@ class Planner {
   const PlanCommandOptions& options_;
   StaticRouting source_;
   ThreadChoice threads_;
-  StackRouting routing_;
 };
 
 void plan_jobs(int argc, char** argv) {
@@ -114,7 +113,7 @@ void plan_jobs(int argc, char** argv) {
   if (!options.json.empty()) json.emplace(options.json);
   if (!options.csv.empty()) csv.emplace(options.csv);
 
-  Planner planner(app, options);
+  JobPlanner planner(app, options);
   if (csv) csv->write(traffic_csv_head());
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   std::string matrices;

@@ -22,6 +22,7 @@
 #include "launch/run_report.hpp"
 #include "launch/run_setup.hpp"
 #include "runtime/layer/oracle_check.hpp"
+#include "runtime/layer/stream_planner.hpp"
 
 namespace hashep {
 namespace {
@@ -54,10 +55,11 @@ class Job {
         planning_(
             {.planning = options.planning == "exchange" ? Planning::exchange : Planning::replicated,
              .depth = narrow<int>(options.plan_depth, "--plan-depth")}),
-        pipeline_(setup_.routing, *setup_.stream, setup_.split, planning_, &comm, &watch),
+        planner_(*setup_.geometry, *setup_.router, *setup_.stream, setup_.split, planning_, &comm,
+                 &watch, log_),
         checked_(options.check ? tokens_to_check(options, setup_) : std::vector<int64_t>{}),
         expert_counts_(
-            static_cast<size_t>(setup_.routing.num_layers() * setup_.routing.num_experts())) {}
+            static_cast<size_t>(setup_.geometry->num_layers() * setup_.geometry->num_experts())) {}
 
   void print_start() const {
     if (comm_.rank() != 0) return;
@@ -101,13 +103,13 @@ class Job {
     log_.set_origin();
     const auto begin = Clock::now();
     log_.set_step(0);
-    pipeline_.start(0, log_);
+    planner_.begin();
     for (int64_t step = 0; step < setup_.steps; ++step) {
       log_.set_step(step);
-      if (step > 0 && options_.plan_depth == 0) pipeline_.start(step, log_);
-      const BatchPlan& plan = pipeline_.finish(log_);
+      if (step > 0 && options_.plan_depth == 0) planner_.begin();
+      const BatchPlan& plan = planner_.take();
       setup_.runner->prepare(plan);
-      pipeline_.start_ahead(step, setup_.steps, log_);
+      planner_.begin_ahead(step, setup_.steps);
       const bool is_checked = step == 0 && options_.check;
       if (is_checked) setup_.runner->record(&checked_);
       run_step(plan);
@@ -174,8 +176,8 @@ class Job {
     }
     stats_.memory.plans =
         std::max(stats_.memory.plans,
-                 pipeline_.slots() * held +
-                     planning_buffer_bytes(setup_.routing.count_words(), comm_.size(), planning_));
+                 planner_.slots() * held + planning_buffer_bytes(setup_.geometry->batch_words(),
+                                                                 comm_.size(), planning_));
     for (size_t i = 0; i < expert_counts_.size(); ++i) expert_counts_[i] += plan.expert_counts[i];
   }
 
@@ -188,7 +190,7 @@ class Job {
     const OracleOptions oracle{
         .numbers = {.dtype = setup_.dtype, .rounds_preactivations = is_grouped},
         .residual = setup_.residual,
-        .node_reduce = setup_.routing.node_reduce};
+        .node_reduce = setup_.geometry->node_reduce()};
     setup_.runner->record(nullptr);
     setup_.runner->finish(log_);
     if (checked_.states().empty()) {
@@ -216,11 +218,11 @@ class Job {
   void finish_stats() {
     stats_.steps = setup_.steps;
     stats_.batch_tokens = setup_.split.batch_tokens;
-    stats_.planning_exchanges = pipeline_.exchanges();
+    stats_.planning_exchanges = planner_.exchanges();
     const auto num_experts = static_cast<size_t>(setup_.config.num_experts);
-    for (size_t layer = 0; layer < setup_.routing.placements.size(); ++layer) {
+    for (size_t layer = 0; layer < setup_.geometry->placements().size(); ++layer) {
       const auto counts = std::span(expert_counts_).subspan(layer * num_experts, num_experts);
-      const LoadFactors load = load_factors(counts, setup_.routing.placements[layer]);
+      const LoadFactors load = load_factors(counts, setup_.geometry->placements()[layer]);
       stats_.expert_max_over_mean =
           std::max(stats_.expert_max_over_mean, load.expert_max_over_mean);
       stats_.rank_max_over_mean = std::max(stats_.rank_max_over_mean, load.rank_max_over_mean);
@@ -270,7 +272,7 @@ class Job {
   RunSetup setup_;
   PhaseLog log_;
   PlanningOptions planning_;
-  PlanPipeline pipeline_;
+  StreamPlanner planner_;
   LayerStates checked_;
   std::vector<int64_t> expert_counts_;  // [num_layers, num_experts], summed over steps
   RunStats stats_;

@@ -12,6 +12,7 @@
 #include "kernels/gemm/gemm_library.hpp"
 #include "launch/option_checks.hpp"
 #include "runtime/layer/backend_factory.hpp"
+#include "runtime/layer/stack_placements.hpp"
 
 namespace hashep {
 namespace {

@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "comm/agreement.hpp"
-#include "runtime/layer/plan_pipeline.hpp"
-#include "runtime/layer/stack_routing.hpp"
+#include "runtime/layer/planning_options.hpp"
 #include "runtime/model/model_config.hpp"
 #include "runtime/tokens/token_stream.hpp"
 

@@ -2,16 +2,19 @@
 #include "launch/run_setup.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "comm/core_share.hpp"
 #include "core/narrow.hpp"
 #include "core/quote.hpp"
 #include "launch/hidden_states.hpp"
 #include "runtime/layer/host_stack_runner.hpp"
+#include "runtime/layer/stack_placements.hpp"
 #include "runtime/layer/weight_agreement.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "runtime/model/require_finite.hpp"
 #include "runtime/model/synthetic_weights.hpp"
+#include "runtime/tokens/routed_loads.hpp"
 
 namespace hashep {
 namespace {
@@ -82,10 +85,11 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
                  .seq_len = options.seq_len > 0 ? options.seq_len : natural_seq_len,
                  .ep_size = comm.size(),
                  .ep_rank = comm.rank()};
-  setup.routing.routers = make_routers(setup.config, source, *setup.stream);
-  setup.routing.placements =
-      make_placements(parse_placement(options.placement), setup.routing.routers, *setup.stream,
-                      setup.split.seq_len, setup.topology->nodes);
+  setup.router = make_router(setup.config, source, *setup.stream);
+  setup.placements = make_placements(
+      parse_placement(options.placement), *setup.router,
+      routed_layers(setup.config.num_layers, setup.config.num_experts, setup.config.top_k),
+      *setup.stream, setup.split.seq_len, setup.topology->nodes);
 }
 
 /// What files hold must be the same on all ranks too.
@@ -106,8 +110,8 @@ std::vector<Setting> content_settings(const RunSetup& setup) {
           {"the model's router", std::string(router_name(config.router))},
           {"the model's seed", std::to_string(config.router_seed)},
           {"the weights' shapes", digest(setup.weights->shape_digest())},
-          {"the routing table", digest(table_digest(setup.routing.routers))},
-          {"the placement", digest(placement_digest(setup.routing.placements))},
+          {"the routing table", digest(setup.router->digest())},
+          {"the placement", digest(placement_digest(setup.placements))},
           {"the length of the token file",
            std::to_string(setup.stream->size().value_or(-1)) + " tokens"},
           {"the token ids", digest(setup.token_digest)},
@@ -143,16 +147,21 @@ void read_hidden_states(const RunOptions& options, Watch& watch, RunSetup& setup
   }
 }
 
+/// `counts_nodes`: the transport carries a row to a node once.
+void make_geometry(bool counts_nodes, bool node_reduce, RunSetup& setup) {
+  setup.geometry.emplace(std::move(setup.placements), setup.config.top_k,
+                         counts_nodes ? std::optional(setup.topology->nodes) : std::nullopt,
+                         node_reduce);
+}
+
 /// Collective.
 void make_host_stack(const RunOptions& options, const Communicator& comm, Watch& watch,
                      RunSetup& setup) {
   auto transport =
       make_transport(options.transport, comm, *setup.topology, watch, setup.threads.threads);
-  if (transport->name() == "hier") {
-    setup.routing.nodes = setup.topology->nodes;
-    setup.routing.node_reduce = options.node_reduce;
-  }
+  const bool is_hier = transport->name() == "hier";
   agree(comm, watch, [&] {
+    make_geometry(is_hier, is_hier && options.node_reduce, setup);
     const ExecOptions exec{.dtype = setup.dtype,
                            .threads = setup.threads.threads,
                            .overlap = options.overlap == "on",
@@ -160,9 +169,9 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
                            .digests = &setup.weight_digests,
                            .watch = &watch,
                            .gemm_library = gemm_library(options.gemm_library)};
-    auto runner =
-        std::make_unique<HostStackRunner>(setup.config, *setup.weights, setup.routing.placements,
-                                          comm.rank(), setup.residual, exec, std::move(transport));
+    auto runner = std::make_unique<HostStackRunner>(setup.config, *setup.weights,
+                                                    setup.geometry->placements(), comm.rank(),
+                                                    setup.residual, exec, std::move(transport));
     runner->prepare_kernels(setup.split.batch_tokens);
     runner->set_input(setup.input_rows());
     setup.runner = std::move(runner);
@@ -184,10 +193,11 @@ void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& 
                           .check_finite = options.check,
                           .digests = &setup.weight_digests};
   auto transport = make_device_transport(gpu, comm, *setup.topology, watch);
-  if (transport->name() == "hier") setup.routing.nodes = setup.topology->nodes;
+  const bool is_hier = transport->name() == "hier";
   agree(comm, watch, [&] {
     if (options.node_reduce) throw InputError("--node-reduce is for ranks on CPUs");
-    setup.runner = make_gpu_runner(setup.config, *setup.weights, setup.routing.placements, gpu,
+    make_geometry(is_hier, false, setup);
+    setup.runner = make_gpu_runner(setup.config, *setup.weights, setup.geometry->placements(), gpu,
                                    std::move(transport), watch);
     setup.runner->set_input(setup.input_rows());
   });
@@ -228,7 +238,7 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
   read.emplace_back("the hidden states of --hidden",
                     "digest " + std::to_string(setup.hidden_digest));
   require_same_settings(comm, watch, read);
-  require_same_experts(comm, watch, *setup.weights, setup.routing.placements, nodes,
+  require_same_experts(comm, watch, *setup.weights, setup.geometry->placements(), nodes,
                        setup.weight_digests);
   return setup;
 }

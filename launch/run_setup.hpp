@@ -10,10 +10,12 @@
 #include "comm/watch.hpp"
 #include "core/atomic_file.hpp"
 #include "core/thread_choice.hpp"
+#include "hashep/batch_plan.hpp"
 #include "launch/device_setup.hpp"
 #include "launch/model_report.hpp"
 #include "launch/run_options.hpp"
-#include "runtime/layer/stack_routing.hpp"
+#include "runtime/layer/make_router.hpp"
+#include "runtime/layer/stack_runner.hpp"
 
 namespace hashep {
 
@@ -28,8 +30,10 @@ struct RunSetup {
   std::unique_ptr<TokenStream> stream;
   BatchSplit split;
   std::unique_ptr<WeightSource> weights;
-  StackRouting routing;
-  std::unique_ptr<Topology> topology;  // the runner's transport refers to it
+  std::unique_ptr<Router> router;
+  std::vector<Placement> placements;      // until they are the geometry's
+  std::optional<StackGeometry> geometry;  // with the nodes that the transport knows
+  std::unique_ptr<Topology> topology;     // the runner's transport refers to it
   DeviceSetup device;
   std::unique_ptr<StackRunner> runner;
   uint64_t token_digest = 0;  // of the ids that the run begins with

@@ -12,6 +12,7 @@
 #include "launch/token_options.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "runtime/model/model_tables.hpp"
+#include "runtime/tokens/routed_loads.hpp"
 
 namespace hashep {
 namespace {
@@ -100,7 +101,7 @@ StaticRouting open_static_routing(const CLI::App& app, const StaticRoutingOption
     folder.emplace(options.model, ModelParts::tables);
     source.folder = &*folder;
   }
-  routing.router = router_name(source.kind);
+  routing.router_name = router_name(source.kind);
   routing.stream = options.tokens.path.empty()
                        ? make_zipf_stream(routing.config.vocab_size, options.zipf,
                                           static_cast<uint64_t>(options.seed))
@@ -108,7 +109,9 @@ StaticRouting open_static_routing(const CLI::App& app, const StaticRoutingOption
   routing.seq_len = options.seq_len > 0
                         ? options.seq_len
                         : routing.stream->natural_seq_len().value_or(kDefaultSeqLen);
-  routing.routers = make_routers(routing.config, source, *routing.stream);
+  routing.router = make_router(routing.config, source, *routing.stream);
+  routing.layers =
+      routed_layers(routing.config.num_layers, routing.config.num_experts, routing.config.top_k);
   return routing;
 }
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/layer/stack_routing.hpp"
+#include "runtime/layer/make_router.hpp"
 #include "runtime/model/model_config.hpp"
 #include "runtime/tokens/token_stream.hpp"
 
@@ -35,14 +35,15 @@ struct StaticRoutingOptions {
 
 void declare_static_routing(CLI::App& app, StaticRoutingOptions& options);
 
-/// Routers and tokens, ready to be used. Of a model folder config.json and routing tables alone are
+/// Router and tokens, ready to be used. Of a model folder config.json and routing tables alone are
 /// read.
 struct StaticRouting {
   ModelConfig config;
-  std::string router;  // by name
+  std::string router_name;
   std::unique_ptr<TokenStream> stream;
   int64_t seq_len = 1;
-  std::vector<std::unique_ptr<Router>> routers;
+  std::unique_ptr<Router> router;
+  std::vector<RoutedLayer> layers;
 };
 
 /// `app` has parsed the command line. Throws InputError.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/table_inspect.hpp"
 
+#include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -117,13 +118,16 @@ int64_t resolve_num_experts(const InspectOptions& options, const TableSet& set) 
 std::vector<int64_t> measure_loads(const InspectOptions& options, const RoutingTable& table,
                                    const TokenCounts& counts, int64_t num_experts) {
   if (!table.spread) return table_loads(table, counts.counts, num_experts);
-  const TableRouter router(table, num_experts);
+  const TableRouter router({table}, num_experts);
+  const std::array layers = {RoutedLayer{.num_experts = num_experts, .top_k = table.top_k}};
   std::vector<int64_t> loads(static_cast<size_t>(num_experts));
   for (const TokenFile& file : options.tokens) {
     const auto stream = open_token_file(file, table.vocab_size);
     const int64_t natural = stream->natural_seq_len().value_or(kDefaultSeqLen);
     const auto of_file =
-        routed_loads(router, *stream, options.seq_len > 0 ? options.seq_len : natural);
+        routed_loads(router, layers, *stream, options.seq_len > 0 ? options.seq_len : natural,
+                     stream->size().value())
+            .front();
     for (size_t expert = 0; expert < loads.size(); ++expert) loads[expert] += of_file[expert];
   }
   return loads;

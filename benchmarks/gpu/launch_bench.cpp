@@ -13,7 +13,7 @@ class Launches {
  public:
   Launches(const LayerCase& c, GemmGrouping grouping, GraphMode graph)
       : plan_(c.plan),
-        stack_(c.config, c.weights, c.routing.placements, 0,
+        stack_(c.config, c.weights, c.geometry.placements(), 0,
                {.dtype = c.sizes.dtype,
                 .residual = true,
                 .grouping = grouping,

@@ -55,7 +55,7 @@ class Steps {
   Steps(const LayerCase& c, const Variant& variant, GraphMode graph)
       : case_(c),
         plan_(c.plan),
-        stack_(c.config, c.weights, c.routing.placements, 0, exec_options(c, variant, graph)) {
+        stack_(c.config, c.weights, c.geometry.placements(), 0, exec_options(c, variant, graph)) {
     stack_.set_input(c.input());
   }
 

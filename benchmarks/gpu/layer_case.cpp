@@ -2,13 +2,14 @@
 #include "benchmarks/gpu/layer_case.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "benchmarks/gpu/device_rows.hpp"
 #include "benchmarks/gpu/gpu_timer.hpp"
 #include "core/narrow.hpp"
 #include "core/random.hpp"
-#include "runtime/layer/stack_routing.hpp"
+#include "hashep/hash_router.hpp"
 #include "runtime/tokens/token_stream.hpp"
 
 namespace hashep::bench {
@@ -89,19 +90,18 @@ LayerCase::LayerCase(const LayerSizes& layer_sizes)
              .router = RouterKind::token,
              .router_seed = 1},
       weights(sizes),
+      geometry(std::vector(static_cast<size_t>(sizes.num_layers),
+                           contiguous_placement(sizes.num_experts, 1)),
+               config.top_k),
       x(random_rows(sizes.dtype, sizes.tokens, sizes.hidden_size, 14)) {
   validate_config(config, "hashep-bench-gpu");
   const auto stream = make_zipf_stream(kVocabSize, 0.0, 15);  // uniform
-  routing.routers =
-      make_routers(config, {.kind = RouterKind::token, .seed = 1, .table_path = ""}, *stream);
-  routing.placements =
-      make_placements(PlacementKind::contiguous, routing.routers, *stream, sizes.tokens, 1);
+  const HashRouter router({.vocab_size = kVocabSize, .seed = 1});
+  StreamBatch batch;
+  read_batch(*stream, {.batch_tokens = sizes.tokens, .seq_len = sizes.tokens}, 0, batch);
+  const std::array batches = {batch.view()};
+  plan = plan_batch(geometry, router, batches, 0);
   plan.step = 0;
-  plan.global_tokens = sizes.tokens;
-  read_batch(*stream, {.batch_tokens = sizes.tokens, .seq_len = sizes.tokens}, 0, plan.batch);
-  std::vector<int64_t> counts(static_cast<size_t>(routing.count_words()));
-  route_batch(routing, plan, counts);
-  complete_batch(routing, {.words = counts, .row_stride = routing.count_words()}, 0, plan);
 }
 
 ConstMatrixView LayerCase::input() const {

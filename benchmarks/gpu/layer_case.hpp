@@ -59,7 +59,7 @@ struct LayerCase {
   LayerSizes sizes;
   ModelConfig config;
   PooledWeights weights;
-  StackRouting routing;
+  StackGeometry geometry;
   BatchPlan plan;  // step 0
   std::vector<std::byte> x;
 };

@@ -50,7 +50,7 @@ class FlowCounter {
   FlowCounter(const Placement& placement, const NodeMap& nodes);
 
   /// counts: of this source's assignments, and where there are several nodes its rows for nodes, as
-  /// route_batch leaves them. [num_experts + (num_nodes > 1 ? num_nodes : 0)]
+  /// count_layer leaves them. [num_experts + (num_nodes > 1 ? num_nodes : 0)]
   void add(int source, int64_t tokens, std::span<const int64_t> counts);
   /// Adds what another counter of the same job counted.
   void merge(const FlowCounter& other);

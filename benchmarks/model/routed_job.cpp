@@ -27,11 +27,8 @@ MadeWorkload make_routed(const JobRouting& routing, const JobShape& shape) {
                      std::to_string(shape.batch_tokens) + " tokens is not as many for each of " +
                      std::to_string(shape.ranks) + " ranks");
   }
-  MadeWorkload made =
-      make_workload(workload, nodes_of_equal_size(shape.ranks, shape.ranks_per_node),
-                    shape.batch_tokens / shape.ranks);
-  place_experts(made, routing.placement);
-  return made;
+  return make_workload(workload, nodes_of_equal_size(shape.ranks, shape.ranks_per_node),
+                       shape.batch_tokens / shape.ranks, routing.placement);
 }
 
 }  // namespace
@@ -51,12 +48,14 @@ JobFlows RoutedJob::count_flows(int threads) const {
   std::mutex mutex;
   parallel_parts(shape_.ranks, threads, [&](int64_t begin, int64_t end) {
     FlowCounter counter(placement(), nodes());
-    std::vector<int64_t> counts(static_cast<size_t>(routing().count_words()));
-    BatchPlan plan;  // of one rank after the other
+    std::vector<int64_t> counts(static_cast<size_t>(geometry().layer_words()));
+    StreamBatch batch;  // of one rank after the other
+    BatchPlan plan;
     for (int64_t rank = begin; rank < end; ++rank) {
-      read_batch(stream(), split(static_cast<int>(rank)), 0, plan.batch);
-      route_batch(routing(), plan, counts);
-      counter.add(static_cast<int>(rank), std::ssize(plan.batch.ids), counts);
+      read_batch(stream(), split(static_cast<int>(rank)), 0, batch);
+      route_layer(geometry(), router(), batch.view(), 0, plan);
+      count_layer(geometry(), 0, plan, counts);
+      counter.add(static_cast<int>(rank), std::ssize(batch.ids), counts);
     }
     const std::lock_guard lock(mutex);
     total.merge(counter);

@@ -37,9 +37,10 @@ class RoutedJob {
   /// InputError on ids that the router refuses. The same for any number of threads.
   JobFlows count_flows(int threads) const;
 
-  const NodeMap& nodes() const { return *made_.routing.nodes; }
-  const Placement& placement() const { return made_.routing.placements.front(); }
-  const StackRouting& routing() const { return made_.routing; }
+  const NodeMap& nodes() const { return *made_.geometry.nodes(); }
+  const Placement& placement() const { return made_.geometry.placement(0); }
+  const StackGeometry& geometry() const { return made_.geometry; }
+  const Router& router() const { return *made_.router; }
   const TokenStream& stream() const { return *made_.stream; }
   BatchSplit split(int rank) const;
 

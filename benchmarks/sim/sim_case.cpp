@@ -12,16 +12,14 @@ namespace {
 
 std::vector<int32_t> route_all(const SimOptions& options, int ep_size) {
   const auto tokens = static_cast<size_t>(options.tokens_per_rank * ep_size);
-  TokenBatch batch;
-  batch.ids.resize(tokens);
+  std::vector<int32_t> ids(tokens);
   const auto seed = static_cast<uint64_t>(options.seed);
-  make_zipf_stream(options.vocab_size, 0.0, seed)->read(0, batch.ids);
-  const HashRouter router({.seed = seed,
-                           .num_experts = options.num_experts,
-                           .top_k = static_cast<int>(options.top_k),
-                           .vocab_size = options.vocab_size});
+  make_zipf_stream(options.vocab_size, 0.0, seed)->read(0, ids);
+  const HashRouter router({.vocab_size = options.vocab_size, .seed = seed});
   std::vector<int32_t> experts(tokens * static_cast<size_t>(options.top_k));
-  router.route(batch, experts);
+  router.route({.ids = ids},
+               {.num_experts = options.num_experts, .top_k = static_cast<int>(options.top_k)},
+               experts);
   return experts;
 }
 

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/workloads/make_workload.hpp"
 
+#include <utility>
+#include <vector>
+
 #include "benchmarks/workloads/dealt_stream.hpp"
 #include "core/narrow.hpp"
 #include "hashep/error.hpp"
 #include "hashep/table_router.hpp"
-#include "runtime/layer/stack_routing.hpp"
+#include "runtime/layer/make_router.hpp"
+#include "runtime/layer/stack_placements.hpp"
+#include "runtime/tokens/routed_loads.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -46,8 +51,7 @@ std::unique_ptr<TokenStream> open_stream(WorkloadKind kind, const WorkloadOption
                           seed_of(options));
 }
 
-std::vector<std::unique_ptr<Router>> open_routers(const WorkloadOptions& options,
-                                                  const TokenStream& stream) {
+std::unique_ptr<Router> open_router(const WorkloadOptions& options, const TokenStream& stream) {
   ModelConfig config;
   config.num_layers = options.num_layers;
   config.num_experts = options.num_experts;
@@ -57,7 +61,15 @@ std::vector<std::unique_ptr<Router>> open_routers(const WorkloadOptions& options
   source.kind = router_kind(options);
   source.seed = seed_of(options);
   source.table_path = options.table;
-  return make_routers(config, source, stream);
+  return make_router(config, source, stream);
+}
+
+std::unique_ptr<Router> dealt_router(const WorkloadOptions& options, const DealtRules& rules) {
+  std::vector<RoutingTable> tables;
+  for (int64_t layer = 0; layer < options.num_layers; ++layer) {
+    tables.push_back(dealt_table(rules, layer));
+  }
+  return std::make_unique<TableRouter>(std::move(tables), options.num_experts);
 }
 
 }  // namespace
@@ -89,35 +101,32 @@ DealtRules dealt_rules(const WorkloadOptions& options, int ep_size, int64_t toke
 }
 
 MadeWorkload make_workload(const WorkloadOptions& options, const NodeMap& nodes,
-                           int64_t tokens_per_rank) {
+                           int64_t tokens_per_rank, const std::string& placement) {
   const WorkloadKind kind = workload_kind(options);
-  MadeWorkload made;
-  made.name = workload_name(kind);
-  made.seq_len = kDefaultSeqLen;
-  if (is_dealt(kind)) {
+  const bool dealt = is_dealt(kind);
+  const int top_k = narrow<int>(options.top_k, "--top-k");
+  std::unique_ptr<TokenStream> stream;
+  std::unique_ptr<Router> router;
+  if (dealt) {
     const DealtRules rules = dealt_rules(options, nodes.ep_size(), tokens_per_rank);
-    made.router = router_name(RouterKind::table);
-    made.stream = make_dealt_stream(rules);
-    for (int64_t layer = 0; layer < options.num_layers; ++layer) {
-      made.routing.routers.push_back(
-          std::make_unique<TableRouter>(dealt_table(rules, layer), options.num_experts));
-    }
+    stream = make_dealt_stream(rules);
+    router = dealt_router(options, rules);
   } else {
-    made.router = router_name(router_kind(options));
-    made.stream = open_stream(kind, options);
-    made.seq_len = made.stream->natural_seq_len().value_or(kDefaultSeqLen);
-    made.routing.routers = open_routers(options, *made.stream);
+    stream = open_stream(kind, options);
+    router = open_router(options, *stream);
   }
-  made.routing.placements.assign(static_cast<size_t>(options.num_layers),
-                                 contiguous_placement(options.num_experts, nodes.ep_size()));
-  made.routing.nodes = nodes;
-  return made;
-}
-
-void place_experts(MadeWorkload& made, const std::string& placement) {
-  if (placement == "contiguous") return;
-  made.routing.placements = make_placements(parse_placement(placement), made.routing.routers,
-                                            *made.stream, made.seq_len, *made.routing.nodes);
+  const int64_t seq_len = stream->natural_seq_len().value_or(kDefaultSeqLen);
+  StackGeometry geometry(
+      make_placements(parse_placement(placement), *router,
+                      routed_layers(options.num_layers, options.num_experts, top_k), *stream,
+                      seq_len, nodes),
+      top_k, nodes);
+  return {.name = workload_name(kind),
+          .router_name = std::string(router_name(dealt ? RouterKind::table : router_kind(options))),
+          .stream = std::move(stream),
+          .seq_len = seq_len,
+          .router = std::move(router),
+          .geometry = std::move(geometry)};
 }
 
 }  // namespace hashep::bench

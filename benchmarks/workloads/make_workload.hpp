@@ -32,23 +32,21 @@ WorkloadKind workload_kind(const WorkloadOptions& options);
 
 /// Token ids and their static routing in all layers: all that a plan, or a dry run, follows from.
 struct MadeWorkload {
-  std::string name;    // see workload_name
-  std::string router;  // of all layers: token, position ... table
+  std::string name;         // see workload_name
+  std::string router_name;  // token, position ... table
   std::unique_ptr<TokenStream> stream;
   int64_t seq_len = 1;
-  StackRouting routing;  // placements are contiguous
+  std::unique_ptr<Router> router;
+  StackGeometry geometry;
 };
 
 /// The rules of a workload that is dealt out. Throws InputError.
 DealtRules dealt_rules(const WorkloadOptions& options, int ep_size, int64_t tokens_per_rank);
 
 /// Makes a workload for the ranks of `nodes`, which hold tokens_per_rank tokens each in a batch.
-/// Local; the same on all ranks. No MPI. Throws InputError on bad options or files.
+/// `placement` of experts: contiguous, balanced by the ids' counts, or a placement file. Local; the
+/// same on all ranks. No MPI. Throws InputError on bad options or files.
 MadeWorkload make_workload(const WorkloadOptions& options, const NodeMap& nodes,
-                           int64_t tokens_per_rank);
-
-/// Places a made workload's experts: contiguous, as they are, balanced by the ids' counts, or by a
-/// placement file. The same on all ranks. Throws InputError.
-void place_experts(MadeWorkload& made, const std::string& placement);
+                           int64_t tokens_per_rank, const std::string& placement = "contiguous");
 
 }  // namespace hashep::bench

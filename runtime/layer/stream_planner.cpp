@@ -28,7 +28,6 @@ StreamPlanner::StreamPlanner(const StackGeometry& geometry, const Router& router
       planner_(make_planner(geometry, router, options, split.ep_rank, comm, watch)),
       batches_(planning_ == Planning::exchange ? 1 : static_cast<size_t>(split.ep_size)),
       views_(batches_.size()),
-      own_(planning_ == Planning::exchange ? 0 : static_cast<size_t>(split.ep_rank)),
       tickets_(static_cast<size_t>(options.depth) + 1) {}
 
 void StreamPlanner::begin() {

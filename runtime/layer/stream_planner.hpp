@@ -33,8 +33,6 @@ class StreamPlanner {
   /// The plans of the oldest batch that was begun and not taken, valid until depth + 1 more are
   /// begun. Throws as Planner::wait. Collective.
   const BatchPlan& take();
-  /// This rank's tokens of the batch begun last.
-  const StreamBatch& tokens() const { return batches_[own_]; }
 
   /// Plans held at once.
   int64_t slots() const { return std::ssize(tickets_); }
@@ -54,7 +52,6 @@ class StreamPlanner {
   Planner planner_;
   std::vector<StreamBatch> batches_;  // this rank's, or where planning is replicated those of all
   std::vector<TokenBatch> views_;     // of all batches_
-  size_t own_;                        // which of batches_ is this rank's
   std::vector<Ticket> tickets_;       // [depth + 1]
   int64_t begun_ = 0;
   int64_t taken_ = 0;

@@ -24,7 +24,7 @@ std::vector<std::vector<int64_t>> routed_loads(const Router& router,
   for (const RoutedLayer& layer : layers)
     loads.emplace_back(static_cast<size_t>(layer.num_experts));
   std::vector<int32_t> experts;
-  StreamBatch chunk{.ids = {}, .seq_len = seq_len, .first_position = 0, .previous_id = -1};
+  StreamBatch chunk{.ids = {}, .first_position = 0, .previous_id = -1, .seq_len = seq_len};
   for (; chunk.first_position < tokens; chunk.first_position += kChunk) {
     if (!chunk.ids.empty()) chunk.previous_id = chunk.ids.back();
     chunk.ids.resize(static_cast<size_t>(std::min(kChunk, tokens - chunk.first_position)));

@@ -66,9 +66,9 @@ struct BatchSplit {
 /// A TokenBatch with the memory of its ids.
 struct StreamBatch {
   std::vector<int32_t> ids;    // [tokens]
-  int64_t seq_len = 1;         // >= 1
   int64_t first_position = 0;  // index of ids[0] in the stream, counted across steps
   int32_t previous_id = -1;    // the id before ids[0] in the stream; -1 where there is none
+  int64_t seq_len = 1;         // >= 1
 
   /// Valid while this is and its ids stay where they are.
   TokenBatch view() const {

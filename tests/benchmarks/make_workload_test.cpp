@@ -58,7 +58,7 @@ TEST_CASE("however a stream is read, it holds the same ids") {
     std::vector<int32_t> by_rank;
     for (int64_t step = 0; step < 7; ++step) {
       for (int rank = 0; rank < 5; ++rank) {
-        const TokenBatch batch = c.batch(step, rank);
+        const StreamBatch batch = c.batch(step, rank);
         by_rank.insert(by_rank.end(), batch.ids.begin(), batch.ids.end());
       }
     }
@@ -75,8 +75,8 @@ TEST_CASE("seeds and layers have routing of their own") {
     WorkloadOptions other = options;
     other.seed = 2;
     const WorkloadCase c = test::workload_case(options, 4, 64);
-    REQUIRE(c.made.routing.num_layers() == 3);
-    CHECK(c.made.routing.placements.size() == 3);
+    REQUIRE(c.made.geometry.num_layers() == 3);
+    CHECK(c.made.geometry.placements().size() == 3);
     CHECK(c.experts(0, 2, 0) != c.experts(0, 2, 1));
     CHECK(c.experts(0, 2, 1) != c.experts(0, 2, 2));
     CHECK(c.batch(0, 1).ids != c.batch(0, 2).ids);
@@ -92,7 +92,7 @@ TEST_CASE("a dry run of a workload has the loads that the workload is named for"
     options.batch_tokens = 8 * 704;
     options.seq_len = c.made.seq_len;
     options.steps = steps;
-    return dry_run(c.made.routing, *c.made.stream, options);
+    return dry_run(c.made.geometry, *c.made.router, *c.made.stream, options);
   };
   CHECK(load("W0", 3).expert_max_over_mean == 1.0);
   CHECK(load("W1", 3).expert_max_over_mean == 4.5);

@@ -17,8 +17,8 @@ struct WorkloadCase {
   int64_t tokens_per_rank = 1;
   bench::MadeWorkload made;
 
-  TokenBatch batch(int64_t step, int rank) const {
-    TokenBatch batch;
+  StreamBatch batch(int64_t step, int rank) const {
+    StreamBatch batch;
     read_batch(*made.stream,
                {.batch_tokens = ep_size * tokens_per_rank,
                 .seq_len = made.seq_len,
@@ -29,10 +29,9 @@ struct WorkloadCase {
   }
   /// The experts of a rank's tokens. [tokens_per_rank, top_k]
   std::vector<int32_t> experts(int64_t step, int rank, int64_t layer) const {
-    const TokenBatch tokens = batch(step, rank);
-    const Router& router = *made.routing.routers[static_cast<size_t>(layer)];
-    std::vector<int32_t> experts(tokens.ids.size() * static_cast<size_t>(router.top_k()));
-    router.route(tokens, experts);
+    const StreamBatch tokens = batch(step, rank);
+    std::vector<int32_t> experts(tokens.ids.size() * static_cast<size_t>(options.top_k));
+    made.router->route(tokens.view(), made.geometry.layer(layer), experts);
     return experts;
   }
   /// Assignments of a rank's tokens to each expert. [num_experts]

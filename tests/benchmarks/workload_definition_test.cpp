@@ -59,7 +59,7 @@ void check_even(const std::vector<int64_t>& values, int64_t total) {
 }
 
 int64_t real_tokens(const WorkloadCase& c, int64_t step, int rank) {
-  const TokenBatch batch = c.batch(step, rank);
+  const StreamBatch batch = c.batch(step, rank);
   return std::count_if(batch.ids.begin(), batch.ids.end(), [](int32_t id) { return id >= 0; });
 }
 

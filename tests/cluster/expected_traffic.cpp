@@ -79,13 +79,11 @@ std::vector<Rows> count_rows(const Options& options) {
   const std::vector<size_t> ranks = hosts_of_ranks(options);
   const std::vector<size_t> hosts = hosts_of_experts(options);
   std::vector<Rows> rows(options.slots.size());
-  TokenBatch batch;
+  StreamBatch batch;
   for (int64_t layer = 0; layer < options.num_layers; ++layer) {
-    const HashRouter router({.feature = HashFeature::token,
-                             .seed = static_cast<uint64_t>(options.seed + layer),
-                             .num_experts = options.num_experts,
-                             .top_k = narrow<int>(options.top_k, "--top-k"),
-                             .vocab_size = options.vocab_size});
+    const HashRouter router(
+        {.vocab_size = options.vocab_size, .seed = static_cast<uint64_t>(options.seed)});
+    const RoutedLayer routed{layer, options.num_experts, narrow<int>(options.top_k, "--top-k")};
     for (int64_t step = options.steps.at(0); step < options.steps.at(1); ++step) {
       for (size_t rank = 0; rank < ranks.size(); ++rank) {
         read_batch(*stream,
@@ -95,7 +93,7 @@ std::vector<Rows> count_rows(const Options& options) {
                     .ep_rank = static_cast<int>(rank)},
                    step, batch);
         std::vector<int32_t> experts(batch.ids.size() * static_cast<size_t>(options.top_k));
-        router.route(batch, experts);
+        router.route(batch.view(), routed, experts);
         add_rows(experts, static_cast<size_t>(options.top_k), ranks[rank], hosts, rows);
       }
     }

@@ -102,7 +102,7 @@ TEST_CASE("a captured step has the nodes and branches that it needs") {
       const StackSteps steps(c, 1, one_node(ranks.comm.size()), ranks.comm.rank());
       const BatchPlan& plan = steps.plan(0);
       const int64_t shared =
-          shared_tiles(plan.first_token, std::ssize(plan.batch.ids), plan.global_tokens).num_tiles;
+          shared_tiles(plan.first_token, plan.tokens, plan.global_tokens).num_tiles;
       for (const bool timed : {false, true}) {
         INFO(c.name() << (ipc ? ", ipc" : ", local") << (timed ? ", timed" : ""));
         standin::reset(standin::Order::lazy);

@@ -35,32 +35,27 @@ void poll(Ready&& ready, const char* what) {
 StackSteps::StackSteps(const StackCase& c, int64_t steps, const NodeMap& nodes, int ep_rank)
     : case_(c),
       rows_(split_range(c.batch_tokens, nodes.ep_size(), ep_rank)),
+      routing_(stack_routing(c, *stack_stream(c), {nodes})),
       weights_(make_synthetic_weights(c.config, c.dtype, kStackSeed)),
       plans_(static_cast<size_t>(steps)),
       input_(stack_input(c, nodes.ep_size(), ep_rank)) {
   const auto stream = stack_stream(c);
-  routing_ = stack_routing(c, *stream, {nodes});
-  const auto words = static_cast<size_t>(routing_.count_words());
-  std::vector<int64_t> counts(static_cast<size_t>(nodes.ep_size()) * words);
-  BatchPlan other;
   for (int64_t step = 0; step < steps; ++step) {
-    BatchPlan& plan = plans_[static_cast<size_t>(step)];
+    std::vector<StreamBatch> batches(static_cast<size_t>(nodes.ep_size()));
+    std::vector<TokenBatch> views;
     for (int rank = 0; rank < nodes.ep_size(); ++rank) {
-      BatchPlan& routed = rank == ep_rank ? plan : other;
+      StreamBatch& batch = batches[static_cast<size_t>(rank)];
       read_batch(*stream,
                  {.batch_tokens = c.batch_tokens,
                   .seq_len = c.seq_len,
                   .ep_size = nodes.ep_size(),
                   .ep_rank = rank},
-                 step, routed.batch);
-      route_batch(routing_, routed,
-                  std::span(counts).subspan(static_cast<size_t>(rank) * words, words));
+                 step, batch);
+      views.push_back(batch.view());
     }
+    BatchPlan& plan = plans_[static_cast<size_t>(step)];
+    plan = plan_batch(routing_.geometry, *routing_.router, views, ep_rank);
     plan.step = step;
-    plan.first_token = rows_.begin;
-    plan.global_tokens = c.batch_tokens;
-    complete_batch(routing_, {.words = counts, .row_stride = routing_.count_words()}, ep_rank,
-                   plan);
   }
 }
 

@@ -5,32 +5,36 @@
 
 #include "comm/exchange/local_transport.hpp"
 #include "runtime/layer/layer_stack.hpp"
-#include "runtime/layer/plan_pipeline.hpp"
+#include "runtime/layer/stream_planner.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 
 namespace hashep::test {
-std::vector<std::byte> run_stack(const StackCase& c, Transport& transport, const StackNodes& nodes,
-                                 int ep_rank) {
-  const int ep_size = nodes.nodes.ep_size();
-  const auto stream = stack_stream(c);
-  const StackRouting routing = stack_routing(c, *stream, nodes);
+
+std::vector<std::byte> run_plan(const StackCase& c, const StackGeometry& geometry,
+                                const BatchPlan& plan, Transport& transport, int ep_rank) {
   const auto weights = make_synthetic_weights(c.config, c.dtype, kStackSeed);
-  LayerStack stack(c.config, *weights, routing.placements, ep_rank, c.residual,
+  LayerStack stack(c.config, *weights, geometry.placements(), ep_rank, c.residual,
                    {.dtype = c.dtype, .threads = c.threads, .check_finite = true}, transport);
   PhaseLog log(nullptr, 16, false);
-  PlanPipeline pipeline(routing, *stream,
+  stack.prepare(plan);
+  std::vector<std::byte> x = stack_rows(c, {plan.first_token, plan.first_token + plan.tokens});
+  stack.run(plan, {x.data(), c.dtype, plan.tokens, c.config.hidden_size}, log);
+  return x;
+}
+
+std::vector<std::byte> run_stack(const StackCase& c, Transport& transport, const StackNodes& nodes,
+                                 int ep_rank) {
+  const auto stream = stack_stream(c);
+  const StackRouting routing = stack_routing(c, *stream, nodes);
+  PhaseLog log(nullptr, 16, false);
+  StreamPlanner planner(routing.geometry, *routing.router, *stream,
                         {.batch_tokens = c.batch_tokens,
                          .seq_len = c.seq_len,
-                         .ep_size = ep_size,
+                         .ep_size = nodes.nodes.ep_size(),
                          .ep_rank = ep_rank},
-                        {.planning = Planning::replicated}, nullptr, nullptr);
-  pipeline.start(0, log);
-  const BatchPlan& plan = pipeline.finish(log);
-  stack.prepare(plan);
-  std::vector<std::byte> x = stack_input(c, ep_size, ep_rank);
-  const Range rows = split_range(c.batch_tokens, ep_size, ep_rank);
-  stack.run(plan, {x.data(), c.dtype, rows.size(), c.config.hidden_size}, log);
-  return x;
+                        {.planning = Planning::replicated}, nullptr, nullptr, log);
+  planner.begin();
+  return run_plan(c, routing.geometry, planner.take(), transport, ep_rank);
 }
 
 std::vector<std::byte> run_stack_locally(const StackCase& c, int ep_size) {

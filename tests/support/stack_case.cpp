@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/random.hpp"
+#include "runtime/tokens/routed_loads.hpp"
 
 namespace hashep::test {
 namespace {
@@ -78,20 +79,38 @@ std::unique_ptr<TokenStream> stack_stream(const StackCase& c) {
 }
 
 StackRouting stack_routing(const StackCase& c, const TokenStream& stream, const StackNodes& nodes) {
-  StackRouting routing;
-  routing.routers = make_routers(
+  auto router = make_router(
       c.config,
       {.kind = c.config.router, .seed = c.config.router_seed, .table_path = "", .folder = nullptr},
       stream);
-  routing.placements =
-      make_placements(c.placement, routing.routers, stream, c.seq_len, nodes.nodes.ep_size());
-  routing.nodes = nodes.nodes;
-  routing.node_reduce = nodes.reduce;
-  return routing;
+  auto placements =
+      make_placements({.kind = c.placement, .path = ""}, *router,
+                      routed_layers(c.config.num_layers, c.config.num_experts, c.config.top_k),
+                      stream, c.seq_len, one_node(nodes.nodes.ep_size()));
+  return {std::move(router),
+          StackGeometry(std::move(placements), c.config.top_k, nodes.nodes, nodes.reduce)};
 }
 
 std::vector<std::byte> stack_input(const StackCase& c, int ep_size, int ep_rank) {
-  const Range rows = split_range(c.batch_tokens, ep_size, ep_rank);
+  return stack_rows(c, split_range(c.batch_tokens, ep_size, ep_rank));
+}
+
+std::vector<TokenBatch> cut_batch(const StreamBatch& whole,
+                                  std::span<const int64_t> tokens_by_rank) {
+  std::vector<TokenBatch> parts;
+  size_t first = 0;
+  for (const int64_t tokens : tokens_by_rank) {
+    TokenBatch part = whole.view();
+    part.ids = part.ids.subspan(first, static_cast<size_t>(tokens));
+    part.first_position += static_cast<int64_t>(first);
+    if (first > 0) part.previous_id = whole.ids[first - 1];
+    parts.push_back(part);
+    first += static_cast<size_t>(tokens);
+  }
+  return parts;
+}
+
+std::vector<std::byte> stack_rows(const StackCase& c, const Range& rows) {
   std::vector<float> values(static_cast<size_t>(rows.size() * c.config.hidden_size));
   fill_normal(kStackSeed, rows.begin * c.config.hidden_size, values);
   std::vector<std::byte> bytes(values.size() * static_cast<size_t>(dtype_size(c.dtype)));

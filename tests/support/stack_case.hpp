@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "hashep/batch_plan.hpp"
-#include "runtime/layer/stack_routing.hpp"
+#include "runtime/layer/make_router.hpp"
+#include "runtime/layer/stack_placements.hpp"
 #include "runtime/model/model_config.hpp"
 #include "runtime/tokens/token_stream.hpp"
 
@@ -37,16 +38,26 @@ std::vector<StackCase> stack_cases();
 /// A stream whose ids are Zipf draws with some padding.
 std::unique_ptr<TokenStream> stack_stream(const StackCase& c);
 
-/// Where the ranks of a test run, and how their results return (StackRouting::node_reduce).
+/// Where the ranks of a test run, and how their results return (StackGeometry::node_reduce).
 struct StackNodes {
   NodeMap nodes;
   bool reduce = false;
 };
 
-/// Routers and placements of a case.
+/// Where a case's assignments come from and where they go.
+struct StackRouting {
+  std::unique_ptr<Router> router;
+  StackGeometry geometry;
+};
 StackRouting stack_routing(const StackCase& c, const TokenStream& stream, const StackNodes& nodes);
 
-/// This rank's rows of the case's input, and this rank's share of the batch.
+/// Rows of the case's input, by global token index.
+std::vector<std::byte> stack_rows(const StackCase& c, const Range& rows);
+/// Those of a rank where all have about as many.
 std::vector<std::byte> stack_input(const StackCase& c, int ep_size, int ep_rank);
+
+/// A global batch cut into ranks' parts of these numbers of tokens: views of `whole`.
+std::vector<TokenBatch> cut_batch(const StreamBatch& whole,
+                                  std::span<const int64_t> tokens_by_rank);
 
 }  // namespace hashep::test

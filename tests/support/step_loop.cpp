@@ -38,26 +38,26 @@ void run_step_loop(const StackCase& c, const TokenStream& stream, const LoopSett
   const StackRouting routing = stack_routing(c, stream, {topology.nodes});
   const auto weights = make_synthetic_weights(c.config, c.dtype, 1);
   const auto transport = make_transport(settings.transport, comm, topology, watch, c.threads);
-  LayerStack stack(c.config, *weights, routing.placements, comm.rank(), c.residual,
+  LayerStack stack(c.config, *weights, routing.geometry.placements(), comm.rank(), c.residual,
                    {.dtype = c.dtype, .threads = c.threads, .check_finite = false}, *transport);
   PhaseLog log(&watch, 1000, true);
-  PlanPipeline pipeline(routing, stream,
+  StreamPlanner planner(routing.geometry, *routing.router, stream,
                         {.batch_tokens = c.batch_tokens,
                          .seq_len = c.seq_len,
                          .ep_size = comm.size(),
                          .ep_rank = comm.rank()},
                         {.planning = Planning::exchange, .depth = settings.plan_depth}, &comm,
-                        &watch);
+                        &watch, log);
   const std::vector<std::byte> input = stack_input(c, comm.size(), comm.rank());
   std::vector<std::byte> x = input;
   const int64_t rows = split_range(c.batch_tokens, comm.size(), comm.rank()).size();
-  pipeline.start(0, log);
+  planner.begin();
   for (int64_t step = 0; step < steps; ++step) {
     looks.before_planning(step);
-    if (step > 0 && settings.plan_depth == 0) pipeline.start(step, log);
-    const BatchPlan& plan = pipeline.finish(log);
+    if (step > 0 && settings.plan_depth == 0) planner.begin();
+    const BatchPlan& plan = planner.take();
     stack.prepare(plan);
-    pipeline.start_ahead(step, steps, log);
+    planner.begin_ahead(step, steps);
     std::memcpy(x.data(), input.data(), input.size());
     looks.before_run(step);
     stack.run(plan, {x.data(), c.dtype, rows, c.config.hidden_size}, log);

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "comm/topology.hpp"
-#include "runtime/layer/plan_pipeline.hpp"
+#include "runtime/layer/stream_planner.hpp"
 #include "tests/support/local_stack.hpp"
 
 namespace hashep::test {

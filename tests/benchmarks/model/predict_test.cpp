@@ -60,13 +60,15 @@ TEST_CASE("a small job is predicted from the plans of all its ranks") {
   const RoutedJob job(
       options.routing,
       {.batch_tokens = 120, .num_experts = 12, .top_k = 3, .ranks = 4, .ranks_per_node = 2});
-  std::vector<TokenBatch> batches(4);
+  std::vector<StreamBatch> batches(4);
+  std::vector<TokenBatch> views;
   for (int rank = 0; rank < 4; ++rank) {
     read_batch(job.stream(), job.split(rank), 0, batches[static_cast<size_t>(rank)]);
+    views.push_back(batches[static_cast<size_t>(rank)].view());
   }
   double slowest = 0.0;
   for (int rank = 0; rank < 4; ++rank) {
-    const ExchangePlan plan = plan_batch(job.routing(), batches, rank).front();
+    const ExchangePlan plan = plan_batch(job.geometry(), job.router(), views, rank).layers.front();
     const int near = rank ^ 1;
     const auto rows = [&](const std::vector<int64_t>& counts, int other) {
       return static_cast<double>(counts[static_cast<size_t>(other)]);

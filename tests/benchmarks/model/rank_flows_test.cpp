@@ -15,15 +15,17 @@ namespace {
 JobFlows flows_of_plans(const RoutedJob& job) {
   const NodeMap& nodes = job.nodes();
   const int ranks = nodes.ep_size();
-  std::vector<TokenBatch> batches(static_cast<size_t>(ranks));
+  std::vector<StreamBatch> batches(static_cast<size_t>(ranks));
+  std::vector<TokenBatch> views;
   for (int rank = 0; rank < ranks; ++rank) {
     read_batch(job.stream(), job.split(rank), 0, batches[static_cast<size_t>(rank)]);
+    views.push_back(batches[static_cast<size_t>(rank)].view());
   }
   JobFlows flows;
   flows.ranks.resize(static_cast<size_t>(ranks));
-  flows.expert_rows.resize(static_cast<size_t>(job.routing().num_experts()));
+  flows.expert_rows.resize(static_cast<size_t>(job.geometry().num_experts()));
   for (int rank = 0; rank < ranks; ++rank) {
-    const ExchangePlan plan = plan_batch(job.routing(), batches, rank).front();
+    const ExchangePlan plan = plan_batch(job.geometry(), job.router(), views, rank).layers.front();
     RankFlows& own = flows.ranks[static_cast<size_t>(rank)];
     own.tokens = plan.tokens;
     for (const auto& out : plan.across.outgoing) {

@@ -24,11 +24,12 @@ bool row_is_valid(int32_t id, int32_t first, int32_t second) {
 }  // namespace
 
 int main() {
-  const hashep::HashRouter router(
-      {.seed = 7, .num_experts = kNumExperts, .top_k = kTopK, .vocab_size = 1000});
-  const hashep::TokenBatch batch{.ids = {3, 999, hashep::kPaddingId, 3}, .seq_len = 4};
+  const hashep::HashRouter router({.vocab_size = 1000, .seed = 7});
+  const hashep::RoutedLayer layer{.num_experts = kNumExperts, .top_k = kTopK};
+  const std::vector<int32_t> ids = {3, 999, hashep::kPaddingId, 3};
+  const hashep::TokenBatch batch{.ids = ids, .seq_len = 4};
   std::vector<int32_t> experts(batch.ids.size() * kTopK, -2);
-  router.route(batch, experts);
+  router.route(batch, layer, experts);
 
   bool good = true;
   for (size_t i = 0; i < batch.ids.size(); ++i) {
@@ -50,7 +51,8 @@ int main() {
          first.send_counts[1] == second.recv_counts[0];
 
   try {
-    router.route({.ids = {1000}}, std::span(experts).first(kTopK));
+    const std::vector<int32_t> unknown = {1000};
+    router.route({.ids = unknown}, layer, std::span(experts).first(kTopK));
     good = false;  // an id beyond the vocabulary
   } catch (const hashep::InputError& error) {
     std::cout << "refused: " << error.what() << '\n';

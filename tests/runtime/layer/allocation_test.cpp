@@ -4,6 +4,7 @@
 
 #include <malloc.h>
 
+#include "hashep/hash_router.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/step_loop.hpp"
 
@@ -83,6 +84,32 @@ TEST_CASE("after the first steps of a size the step loop allocates nothing, plan
   }
 }
 
+TEST_CASE("a planner that has met its sizes allocates nothing, in whatever order they come") {
+  const Communicator comm(MPI_COMM_WORLD);
+  Watch watch(comm, 120.0, nullptr);
+  const StackGeometry geometry(std::vector(2, contiguous_placement(12, comm.size())), 2,
+                               nodes_of_equal_size(comm.size(), 2));
+  const HashRouter router({.vocab_size = 50, .feature = HashFeature::bigram});
+  std::vector<int32_t> ids(16);
+  make_zipf_stream(50, 0.0, 1)->read(0, ids);
+  Planner planner(geometry, router, comm, watch, 2);
+  std::vector<Ticket> under_way(2);
+  int64_t before = 0;
+  constexpr int64_t kWarmup = 12;  // each of two plans has met each of three sizes
+  for (int64_t step = 0; step < 2 * kWarmup; ++step) {
+    if (step == kWarmup) before = test::allocation_count();
+    Ticket& ticket = under_way[static_cast<size_t>(step % 2)];
+    if (step >= 2) {
+      planner.wait(ticket);
+      planner.release(ticket);
+    }
+    const auto tokens = static_cast<size_t>((step % 3) * 5 + (step % 3 == 0 ? 0 : comm.rank()));
+    ticket = planner.submit({.ids = std::span(ids).first(tokens), .seq_len = 16});
+  }
+  CHECK(test::allocation_count() == before);
+  CHECK(planner.slots() == 2);
+}
+
 TEST_CASE("planning's buffers are said to be as large as what is allocated for them") {
   const Communicator comm(MPI_COMM_WORLD);
   Watch watch(comm, 120.0, nullptr);
@@ -91,21 +118,27 @@ TEST_CASE("planning's buffers are said to be as large as what is allocated for t
   c.config.num_experts = 4096;  // counts beside which all else is small
   const auto stream = test::stack_stream(c);
   const NodeMap nodes = nodes_of_equal_size(comm.size(), 2);
-  const StackRouting routing = test::stack_routing(c, *stream, {nodes});
+  const test::StackRouting routing = test::stack_routing(c, *stream, {nodes});
   for (const Planning planning : {Planning::exchange, Planning::replicated}) {
     for (const int depth : {0, 2}) {
       INFO("replicated " << (planning == Planning::replicated) << ", depth " << depth);
       const PlanningOptions options{planning, depth};
-      const int64_t said = planning_buffer_bytes(routing.count_words(), comm.size(), options);
+      PhaseLog log(&watch, 1, false);
+      const int64_t said =
+          planning_buffer_bytes(routing.geometry.batch_words(), comm.size(), options);
       const int64_t before = test::allocated_bytes();
-      const PlanPipeline pipeline(
-          routing, *stream,
+      StreamPlanner planner(
+          routing.geometry, *routing.router, *stream,
           {.batch_tokens = c.batch_tokens, .ep_size = comm.size(), .ep_rank = comm.rank()}, options,
-          &comm, &watch);
+          &comm, &watch, log);
+      if (planning == Planning::replicated) {  // buffers come with batches
+        for (int64_t i = 0; i < planner.slots(); ++i) planner.begin();
+      }
       const int64_t allocated = test::allocated_bytes() - before;
       CHECK(allocated >= said);
-      CHECK(allocated <= said + pipeline.slots() * 2048);  // what they stand in
-      CHECK(said >= pipeline.slots() * comm.size() * c.config.num_experts * 8);
+      CHECK(allocated <= said + (planner.slots() + comm.size()) * 8192);  // what they stand in
+      const int64_t buffers = planning == Planning::replicated ? depth + 1 : std::max(1, depth);
+      CHECK(said >= buffers * comm.size() * c.config.num_experts * 8);
     }
   }
 }

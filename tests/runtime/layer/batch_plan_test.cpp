@@ -4,7 +4,7 @@
 #include "hashep/error.hpp"
 #include "hashep/hash_router.hpp"
 #include "runtime/layer/phase_log.hpp"
-#include "runtime/layer/plan_pipeline.hpp"
+#include "runtime/layer/stream_planner.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/local_stack.hpp"
 
@@ -14,25 +14,27 @@ TEST_CASE("plans are a pure function of (ids by rank, placement, rank)") {
   const test::StackCase c = test::stack_cases().back();
   const int ep_size = 4;
   const auto stream = test::stack_stream(c);
-  const StackRouting routing = test::stack_routing(c, *stream, {one_node(ep_size)});
-  std::vector<TokenBatch> batches(ep_size);
+  const test::StackRouting routing = test::stack_routing(c, *stream, {one_node(ep_size)});
+  std::vector<StreamBatch> batches(ep_size);
+  std::vector<TokenBatch> views;
   for (int rank = 0; rank < ep_size; ++rank) {
     read_batch(
         *stream,
         {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len, .ep_size = ep_size, .ep_rank = rank},
         0, batches[static_cast<size_t>(rank)]);
+    views.push_back(batches[static_cast<size_t>(rank)].view());
   }
   PhaseLog log(nullptr, 4, false);
   for (int rank = 0; rank < ep_size; ++rank) {
-    const auto plans = plan_batch(routing, batches, rank);
+    const auto plans = plan_batch(routing.geometry, *routing.router, views, rank).layers;
     REQUIRE(plans.size() == 2);
     CHECK(plans[0].total_recv() > 0);
-    PlanPipeline pipeline(
-        routing, *stream,
+    StreamPlanner planner(
+        routing.geometry, *routing.router, *stream,
         {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len, .ep_size = ep_size, .ep_rank = rank},
-        {.planning = Planning::replicated}, nullptr, nullptr);
-    pipeline.start(0, log);
-    CHECK(pipeline.finish(log).layers == plans);
+        {.planning = Planning::replicated}, nullptr, nullptr, log);
+    planner.begin();
+    CHECK(planner.take().layers == plans);
   }
 }
 
@@ -40,12 +42,13 @@ TEST_CASE("an id out of range ends planning with its place in the stream") {
   test::StackCase c = test::stack_cases().front();
   const auto stream = test::stack_stream(c);
   c.config.vocab_size = 2;  // the stream draws from 300
-  const StackRouting routing = test::stack_routing(c, *stream, {one_node(1)});
+  const test::StackRouting routing = test::stack_routing(c, *stream, {one_node(1)});
   PhaseLog log(nullptr, 4, false);
-  PlanPipeline pipeline(routing, *stream, {.batch_tokens = 50, .seq_len = 17},
-                        {.planning = Planning::replicated}, nullptr, nullptr);
-  pipeline.start(0, log);
-  CHECK_THROWS_WITH(pipeline.finish(log), ContainsSubstring("outside [0, 2)"));
+  StreamPlanner planner(routing.geometry, *routing.router, *stream,
+                        {.batch_tokens = 50, .seq_len = 17}, {.planning = Planning::replicated},
+                        nullptr, nullptr, log);
+  planner.begin();
+  CHECK_THROWS_WITH(planner.take(), ContainsSubstring("outside [0, 2)"));
 }
 
 TEST_CASE("a phase log keeps the newest samples and the events of a trace") {

@@ -41,7 +41,7 @@ void multiply(Matrix& matrix, float factor) {
 BatchPlan plan_of(const ModelConfig& config, int64_t tokens, uint64_t seed) {
   Draws draws(derive_key(seed, 9));
   BatchPlan plan;
-  plan.batch.ids.resize(static_cast<size_t>(tokens));
+  plan.tokens = tokens;
   plan.global_tokens = tokens;
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     std::vector<int32_t> experts;

@@ -40,13 +40,14 @@ void add_plans(const std::vector<ExchangePlan>& layers, const NodeMap& nodes, Pl
   planned.plan_bytes_max = std::max(planned.plan_bytes_max, (kPlanDepth + 1) * bytes);
 }
 
-Planned plan_all_ranks(const StackRouting& routing, const TokenStream& stream,
+Planned plan_all_ranks(const test::StackRouting& routing, const TokenStream& stream,
                        const test::StackCase& c, const NodeMap& nodes, int64_t steps) {
   const int ep_size = nodes.ep_size();
   Planned planned;
   planned.rank_rows.resize(static_cast<size_t>(ep_size));
   for (int64_t step = 0; step < steps; ++step) {
-    std::vector<TokenBatch> batches(static_cast<size_t>(ep_size));
+    std::vector<StreamBatch> batches(static_cast<size_t>(ep_size));
+    std::vector<TokenBatch> views;
     for (int rank = 0; rank < ep_size; ++rank) {
       read_batch(stream,
                  {.batch_tokens = c.batch_tokens,
@@ -54,9 +55,10 @@ Planned plan_all_ranks(const StackRouting& routing, const TokenStream& stream,
                   .ep_size = ep_size,
                   .ep_rank = rank},
                  step, batches[static_cast<size_t>(rank)]);
+      views.push_back(batches[static_cast<size_t>(rank)].view());
     }
     for (int rank = 0; rank < ep_size; ++rank) {
-      add_plans(plan_batch(routing, batches, rank), nodes, planned);
+      add_plans(plan_batch(routing.geometry, *routing.router, views, rank).layers, nodes, planned);
     }
   }
   return planned;
@@ -73,7 +75,7 @@ TEST_CASE("a dry run says what the plans of all ranks say, for any number of thr
       INFO(c.name() << ", " << ep_size << " ranks, " << ranks_per_node << " a node");
       const NodeMap nodes = nodes_of_equal_size(ep_size, ranks_per_node);
       const auto stream = test::stack_stream(c);
-      const StackRouting routing = test::stack_routing(c, *stream, {nodes});
+      const test::StackRouting routing = test::stack_routing(c, *stream, {nodes});
       const Planned planned = plan_all_ranks(routing, *stream, c, nodes, steps);
       DryRunOptions options{.batch_tokens = c.batch_tokens,
                             .seq_len = c.seq_len,
@@ -81,20 +83,20 @@ TEST_CASE("a dry run says what the plans of all ranks say, for any number of thr
                             .row_bytes = kRowBytes,
                             .plan_depth = kPlanDepth,
                             .traffic = TrafficUnit::node};
-      const DryRunResult result = dry_run(routing, *stream, options);
+      const DryRunResult result = dry_run(routing.geometry, *routing.router, *stream, options);
       CHECK(result.bytes_intra == planned.rows_intra * kRowBytes / steps);
       CHECK(result.bytes_inter == planned.rows_inter * kRowBytes / steps);
       CHECK(result.bytes_inter_dedup == planned.rows_inter_dedup * kRowBytes / steps);
       // Own words twice, as routed and as MPI reads them, and those of all ranks.
-      const int64_t words = 1 + routing.count_words();
-      const int64_t exchange_bytes = (kPlanDepth + 1) * (2 + ep_size) * words * 8;
+      const int64_t words = 1 + routing.geometry.batch_words();
+      const int64_t exchange_bytes = (2 + ep_size) * words * 8;
       CHECK(result.plan_bytes_max == planned.plan_bytes_max + exchange_bytes);
       CHECK(result.rank_max_over_mean >= load_factor(planned.rank_rows));
       CHECK(result.expert_max_over_mean >= 1.0);
       CHECK(result.node_max_over_mean <= result.rank_max_over_mean + 1e-12);
       CHECK(result.buffer_bytes_max > 0);
       options.threads = 3;
-      const DryRunResult again = dry_run(routing, *stream, options);
+      const DryRunResult again = dry_run(routing.geometry, *routing.router, *stream, options);
       CHECK(again.traffic == result.traffic);
       CHECK(again.bytes_inter_dedup == result.bytes_inter_dedup);
       CHECK(again.buffer_bytes_max == result.buffer_bytes_max);
@@ -109,7 +111,7 @@ TEST_CASE("a dry run names the first id out of range, for any number of threads"
   test::StackCase c = test::stack_cases().front();
   const auto stream = test::stack_stream(c);
   c.config.vocab_size = 2;  // the stream draws from 300
-  const StackRouting routing = test::stack_routing(c, *stream, {nodes_of_equal_size(6, 2)});
+  const test::StackRouting routing = test::stack_routing(c, *stream, {nodes_of_equal_size(6, 2)});
   std::string first;
   for (const int threads : {1, 4}) {
     try {
@@ -117,7 +119,7 @@ TEST_CASE("a dry run names the first id out of range, for any number of threads"
       options.batch_tokens = c.batch_tokens;
       options.seq_len = c.seq_len;
       options.threads = threads;
-      dry_run(routing, *stream, options);
+      dry_run(routing.geometry, *routing.router, *stream, options);
       FAIL("not refused");
     } catch (const InputError& error) {
       if (first.empty()) first = error.what();

@@ -7,7 +7,7 @@
 #include "kernels/ffn/tiles.hpp"
 #include "runtime/layer/backend_factory.hpp"
 #include "runtime/layer/oracle_check.hpp"
-#include "runtime/layer/plan_pipeline.hpp"
+#include "runtime/layer/stream_planner.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/local_stack.hpp"
 #include "tests/support/ranks.hpp"
@@ -81,16 +81,16 @@ namespace {
 std::pair<int, int> near_and_far_tiles(const test::StackCase& c, const Topology& topology,
                                        const Communicator& comm) {
   const auto stream = test::stack_stream(c);
-  const StackRouting routing = test::stack_routing(c, *stream, {topology.nodes});
-  PlanPipeline pipeline(routing, *stream,
+  const test::StackRouting routing = test::stack_routing(c, *stream, {topology.nodes});
+  PhaseLog log(nullptr, 1, false);
+  StreamPlanner planner(routing.geometry, *routing.router, *stream,
                         {.batch_tokens = c.batch_tokens,
                          .seq_len = c.seq_len,
                          .ep_size = comm.size(),
                          .ep_rank = comm.rank()},
-                        {.planning = Planning::replicated}, nullptr, nullptr);
-  PhaseLog log(nullptr, 1, false);
-  pipeline.start(0, log);
-  const ExchangePlan& plan = pipeline.finish(log).layers.front();
+                        {.planning = Planning::replicated}, nullptr, nullptr, log);
+  planner.begin();
+  const ExchangePlan& plan = planner.take().layers.front();
   std::pair<int, int> tiles;
   for_each_tile(plan.expert_offsets, [&](const ExpertTile& tile) {
     bool is_far = false;
@@ -133,26 +133,29 @@ TEST_CASE("plans from the exchange equal plans that every rank makes by itself, 
   for (const test::StackCase& c : test::stack_cases()) {
     INFO(c.name());
     const auto stream = test::stack_stream(c);
-    const StackRouting routing = test::stack_routing(c, *stream, {one_node(ranks.comm.size())});
+    const test::StackRouting routing =
+        test::stack_routing(c, *stream, {one_node(ranks.comm.size())});
     const BatchSplit split{.batch_tokens = c.batch_tokens,
                            .seq_len = c.seq_len,
                            .ep_size = ranks.comm.size(),
                            .ep_rank = ranks.comm.rank()};
     PhaseLog log(&ranks.watch, 16, false);
-    PlanPipeline exchanged(routing, *stream, split, {.planning = Planning::exchange}, &ranks.comm,
-                           &ranks.watch);
-    PlanPipeline replicated(routing, *stream, split, {.planning = Planning::replicated}, nullptr,
-                            nullptr);
+    StreamPlanner exchanged(routing.geometry, *routing.router, *stream, split,
+                            {.planning = Planning::exchange}, &ranks.comm, &ranks.watch, log);
+    StreamPlanner replicated(routing.geometry, *routing.router, *stream, split,
+                             {.planning = Planning::replicated}, nullptr, nullptr, log);
     for (int64_t step = 0; step < 3; ++step) {
       const int64_t before = ranks.watch.collectives();
-      exchanged.start(step, log);
-      const BatchPlan& one = exchanged.finish(log);
+      exchanged.begin();
+      const BatchPlan& one = exchanged.take();
       CHECK(ranks.watch.collectives() - before == 1);  // one exchange plans all layers
-      replicated.start(step, log);
-      const BatchPlan& other = replicated.finish(log);
+      replicated.begin();
+      const BatchPlan& other = replicated.take();
       CHECK(ranks.watch.collectives() - before == 1);
       CHECK(one.layers == other.layers);
-      CHECK(one.batch == other.batch);
+      CHECK(one.first_token == other.first_token);
+      CHECK(one.global_tokens == c.batch_tokens);
+      CHECK(one.counts_digest == other.counts_digest);
       CHECK(one.expert_counts == other.expert_counts);
     }
     CHECK(exchanged.exchanges() == 3);

@@ -4,7 +4,7 @@
 
 #include "comm/exchange/local_transport.hpp"
 #include "runtime/layer/oracle_check.hpp"
-#include "runtime/layer/plan_pipeline.hpp"
+#include "runtime/layer/stream_planner.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/local_stack.hpp"
@@ -22,12 +22,13 @@ std::vector<float> as_floats(const std::vector<std::byte>& bytes, DType dtype) {
 /// What the oracle makes of all tokens of a case.
 std::vector<Bounded> oracle_of(const test::StackCase& c) {
   const auto stream = test::stack_stream(c);
-  const StackRouting routing = test::stack_routing(c, *stream, {one_node(1)});
+  const test::StackRouting routing = test::stack_routing(c, *stream, {one_node(1)});
   PhaseLog log(nullptr, 4, false);
-  PlanPipeline pipeline(routing, *stream, {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len},
-                        {.planning = Planning::replicated}, nullptr, nullptr);
-  pipeline.start(0, log);
-  const BatchPlan& plan = pipeline.finish(log);
+  StreamPlanner planner(routing.geometry, *routing.router, *stream,
+                        {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len},
+                        {.planning = Planning::replicated}, nullptr, nullptr, log);
+  planner.begin();
+  const BatchPlan& plan = planner.take();
   std::vector<int64_t> tokens(static_cast<size_t>(c.batch_tokens));
   std::iota(tokens.begin(), tokens.end(), 0);
   constexpr uint64_t kSeed = 5;  // of local_stack.cpp

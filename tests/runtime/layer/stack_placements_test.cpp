@@ -4,19 +4,21 @@
 #include "hashep/error.hpp"
 #include "hashep/exchange_plan.hpp"
 #include "hashep/hash_router.hpp"
+#include "runtime/tokens/routed_loads.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace hashep;
 
 namespace {
 
-std::vector<std::unique_ptr<Router>> two_routers(HashFeature feature) {
-  std::vector<std::unique_ptr<Router>> routers;
-  for (const uint64_t seed : {1u, 2u}) {
-    routers.push_back(std::make_unique<HashRouter>(HashRouterConfig{
-        .feature = feature, .seed = seed, .num_experts = 12, .top_k = 2, .vocab_size = 100}));
-  }
-  return routers;
+const std::vector<RoutedLayer> kLayers = routed_layers(2, 12, 2);
+
+HashRouter hash_router(HashFeature feature) {
+  return HashRouter({.vocab_size = 100, .seed = 1, .feature = feature});
+}
+
+std::vector<Placement> place(PlacementKind kind, const Router& router, const TokenStream& stream) {
+  return make_placements({.kind = kind, .path = ""}, router, kLayers, stream, 10, one_node(4));
 }
 
 }  // namespace
@@ -32,16 +34,16 @@ TEST_CASE("placements are named by word or by file") {
 TEST_CASE("a corpus counted in pieces is routed as in one piece") {
   const int64_t tokens = 150001;  // two pieces and a part
   const auto stream = make_zipf_stream(100, 1.0, 9);
-  TokenBatch whole;
+  StreamBatch whole;
   read_batch(*stream, {.batch_tokens = tokens, .seq_len = 1000}, 0, whole);
   for (const HashFeature feature : {HashFeature::bigram, HashFeature::position}) {
-    const auto routers = two_routers(feature);
-    const auto counts = count_expert_rows(routers, *stream, 1000, tokens);
+    const HashRouter router = hash_router(feature);
+    const auto counts = routed_loads(router, kLayers, *stream, 1000, tokens);
     REQUIRE(counts.size() == 2);
     for (size_t layer = 0; layer < 2; ++layer) {
       std::vector<int32_t> experts(whole.ids.size() * 2);
       std::vector<int64_t> expected(12);
-      routers[layer]->route(whole, experts);
+      router.route(whole.view(), kLayers[layer], experts);
       count_assignments(experts, expected);
       CHECK(counts[layer] == expected);
     }
@@ -50,12 +52,12 @@ TEST_CASE("a corpus counted in pieces is routed as in one piece") {
 }
 
 TEST_CASE("placements that differ have different digests") {
-  const auto routers = two_routers(HashFeature::token);
+  const HashRouter router = hash_router(HashFeature::token);
   const auto stream = make_zipf_stream(100, 1.0, 9);
-  const auto contiguous = make_placements(PlacementKind::contiguous, routers, *stream, 10, 4);
-  const auto balanced = make_placements(PlacementKind::balanced, routers, *stream, 10, 4);
+  const auto contiguous = place(PlacementKind::contiguous, router, *stream);
+  const auto balanced = place(PlacementKind::balanced, router, *stream);
   CHECK(contiguous.size() == 2);
   CHECK(placement_digest(contiguous) != placement_digest(balanced));
   CHECK(placement_digest(balanced) ==
-        placement_digest(make_placements(PlacementKind::balanced, routers, *stream, 10, 4)));
+        placement_digest(place(PlacementKind::balanced, router, *stream)));
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "hashep/hash_router.hpp"
+#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep::test {
 
@@ -21,7 +22,7 @@ struct KnownAnswer {
 
 inline constexpr int64_t kKnownAnswerVocab = 129280;
 
-inline TokenBatch known_answer_batch() {
+inline StreamBatch known_answer_batch() {
   return {{5, 5, 129279, 0, 17, -1, 42, 42, 7, -1, -1, 100000, 5, 17}, 9, 3, 7};
 }
 

@@ -2,6 +2,7 @@
 #include "hashep/hash_router.hpp"
 
 #include <algorithm>
+#include <array>
 #include <random>
 #include <set>
 
@@ -16,9 +17,10 @@ namespace {
 constexpr HashFeature kFeatures[] = {HashFeature::token, HashFeature::position,
                                      HashFeature::previous, HashFeature::bigram};
 
-std::vector<int32_t> route(const Router& router, const TokenBatch& batch) {
-  std::vector<int32_t> experts(batch.ids.size() * static_cast<size_t>(router.top_k()), -7);
-  router.route(batch, experts);
+std::vector<int32_t> route(const Router& router, const RoutedLayer& layer,
+                           const StreamBatch& batch) {
+  std::vector<int32_t> experts(batch.ids.size() * static_cast<size_t>(layer.top_k), -7);
+  router.route(batch.view(), layer, experts);
   return experts;
 }
 
@@ -34,9 +36,13 @@ TEST_CASE("hash routing equals an independent implementation of XXH64") {
   REQUIRE(answers.size() == 16);
   for (const KnownAnswer& answer : answers) {
     CAPTURE(answer.feature, answer.seed, answer.num_experts, answer.top_k);
-    const HashRouter router(
-        {answer.feature, answer.seed, answer.num_experts, answer.top_k, kKnownAnswerVocab});
-    CHECK(route(router, known_answer_batch()) == answer.experts);
+    // Layer l hashes with seed + l.
+    for (const int64_t layer : {0, 3}) {
+      const HashRouter router(
+          {kKnownAnswerVocab, answer.seed - static_cast<uint64_t>(layer), answer.feature});
+      const RoutedLayer routed{layer, answer.num_experts, answer.top_k};
+      CHECK(route(router, routed, known_answer_batch()) == answer.experts);
+    }
   }
 }
 
@@ -47,12 +53,13 @@ TEST_CASE("hash routing gives distinct experts in range, and none to padding") {
     const auto num_experts = static_cast<int64_t>(1 + random() % 40);
     const auto top_k = static_cast<int>(1 + random() % std::min<uint64_t>(num_experts, 9));
     const HashFeature feature = kFeatures[random() % 4];
-    const HashRouter router({feature, random(), num_experts, top_k, 50});
-    const TokenBatch batch{random_ids(random, random() % 60, 50), 0, -1, 1 + round % 13};
+    const HashRouter router({50, random(), feature});
+    const RoutedLayer layer{0, num_experts, top_k};
+    const StreamBatch batch{random_ids(random, random() % 60, 50), 0, -1, 1 + round % 13};
     CAPTURE(round, feature, num_experts, top_k);
 
-    const auto experts = route(router, batch);
-    CHECK(route(router, batch) == experts);
+    const auto experts = route(router, layer, batch);
+    CHECK(route(router, layer, batch) == experts);
     for (size_t i = 0; i < batch.ids.size(); ++i) {
       const auto first = experts.begin() + static_cast<int64_t>(i) * top_k;
       const std::set<int32_t> chosen(first, first + top_k);
@@ -70,9 +77,9 @@ TEST_CASE("hash routing gives distinct experts in range, and none to padding") {
 }
 
 TEST_CASE("seeds and features route differently, equal tokens alike") {
-  const TokenBatch batch{std::vector<int32_t>(100, 5), 0, -1, 10};
+  const StreamBatch batch{std::vector<int32_t>(100, 5), 0, -1, 10};
   const auto experts_of = [&](HashFeature feature, uint64_t seed) {
-    return route(HashRouter({feature, seed, 1000, 1, 6}), batch);
+    return route(HashRouter({6, seed, feature}), {0, 1000, 1}, batch);
   };
   const auto by_token = experts_of(HashFeature::token, 0);
   CHECK(by_token == std::vector<int32_t>(100, by_token[0]));
@@ -91,32 +98,39 @@ TEST_CASE("seeds and features route differently, equal tokens alike") {
 
 TEST_CASE("every hash router names a token whose id is outside the vocabulary") {
   for (const HashFeature feature : kFeatures) {
-    const HashRouter router({feature, 0, 4, 2, 10});
-    std::vector<int32_t> experts(6);
-    CHECK_THROWS_WITH(router.route({{1, 9, 10}, 1000, -1, 8}, experts),
+    const HashRouter router({10, 0, feature});
+    const RoutedLayer layer{0, 4, 2};
+    CHECK_THROWS_WITH(route(router, layer, {{1, 9, 10}, 1000, -1, 8}),
                       "token 1002 has id 10, outside [0, 10)");
-    CHECK_THROWS_WITH(router.route({{1, -2, 3}, 1000, -1, 8}, experts),
+    CHECK_THROWS_WITH(route(router, layer, {{1, -2, 3}, 1000, -1, 8}),
                       "token 1001 has id -2, outside [0, 10)");
-    CHECK_THROWS_AS(router.route({{1, -2, 3}, 1000, -1, 8}, experts), InputError);
+    CHECK_THROWS_AS(route(router, layer, {{1, -2, 3}, 1000, -1, 8}), InputError);
   }
 }
 
 TEST_CASE("a hash router refuses impossible sizes") {
-  const auto make = [](int64_t num_experts, int top_k, int64_t vocab_size) {
-    return HashRouter({HashFeature::token, 0, num_experts, top_k, vocab_size});
+  const auto route_none = [](int64_t num_experts, int top_k, int64_t vocab_size) {
+    HashRouter({vocab_size}).route({}, {0, num_experts, top_k}, {});
   };
-  CHECK_THROWS_WITH(make(4, 5, 10), "hash router: top_k is 5, expected 1 to 4 (num_experts)");
-  CHECK_THROWS_AS(make(4, 5, 10), InputError);
-  CHECK_THROWS_AS(make(4, 0, 10), InputError);
-  CHECK_THROWS_AS(make(0, 1, 10), InputError);
-  CHECK_THROWS_AS(make(4, 1, 0), InputError);
-  CHECK_THROWS_AS(make(4, 1, int64_t{1} << 31), InputError);
-  CHECK(make(4, 4, 10).top_k() == 4);
+  CHECK_THROWS_WITH(route_none(4, 5, 10), "hash router: top_k is 5, expected 1 to 4 (num_experts)");
+  CHECK_THROWS_AS(route_none(4, 5, 10), InputError);
+  CHECK_THROWS_AS(route_none(4, 0, 10), InputError);
+  CHECK_THROWS_AS(route_none(0, 1, 10), InputError);
+  CHECK_THROWS_AS(HashRouter({0}), InputError);
+  CHECK_THROWS_AS(HashRouter({int64_t{1} << 31}), InputError);
+  CHECK_NOTHROW(route_none(4, 4, 10));
 
-  std::vector<int32_t> too_small(1);
-  CHECK_THROWS_AS(make(4, 2, 10).route({{1}, 0, -1, 1}, too_small), RunError);
-  std::vector<int32_t> experts(2);
-  CHECK_THROWS_AS(make(4, 2, 10).route({{1}, 0, -1, 0}, experts), RunError);
+  const std::array<int32_t, 1> ids = {1};
+  std::vector<int32_t> experts(1);
+  CHECK_THROWS_AS(HashRouter({10}).route({.ids = ids}, {0, 4, 2}, experts), RunError);
+}
+
+TEST_CASE("ranks whose hash routers differ in anything have different digests") {
+  const std::set<uint64_t> digests = {HashRouter({10}).digest(), HashRouter({11}).digest(),
+                                      HashRouter({10, 1}).digest(),
+                                      HashRouter({10, 0, HashFeature::bigram}).digest()};
+  CHECK(digests.size() == 4);
+  CHECK(HashRouter({10, 1}).digest() == HashRouter({10, 1}).digest());
 }
 
 }  // namespace

@@ -109,13 +109,14 @@ TEST_CASE("a table router takes a spread id's row by position, and any other's f
   for (const int top_k : {1, 2, 3, 6}) {
     RoutingTable table = spread_table(kVocab, 16, top_k, random());
     table.spread->seed = random();
-    const TableRouter router(table, 16);
-    TokenBatch batch{{}, static_cast<int64_t>(random() % 1000), -1, 37};
+    const TableRouter router({table}, 16);
+    const RoutedLayer layer{0, 16, top_k};
+    StreamBatch batch{{}, static_cast<int64_t>(random() % 1000), -1, 37};
     for (int i = 0; i < 500; ++i) {
       batch.ids.push_back(static_cast<int32_t>(random() % (kVocab + 1)) - 1);
     }
     std::vector<int32_t> experts(batch.ids.size() * static_cast<size_t>(top_k));
-    router.route(batch, experts);
+    router.route(batch.view(), layer, experts);
 
     int64_t num_further = 0;  // tokens that took a row other than their first
     std::vector<int32_t> expected;
@@ -129,7 +130,7 @@ TEST_CASE("a table router takes a spread id's row by position, and any other's f
         } else {
           const auto place = static_cast<size_t>(id / 3);
           const int64_t first = table.spread->offsets[place];
-          const int64_t row = spread_row((batch.first_index + i) % 37, table.spread->seed,
+          const int64_t row = spread_row((batch.first_position + i) % 37, table.spread->seed,
                                          table.spread->offsets[place + 1] - first);
           num_further += row > 0 ? 1 : 0;
           expected.push_back(
@@ -143,8 +144,8 @@ TEST_CASE("a table router takes a spread id's row by position, and any other's f
 
     batch.ids[77] = static_cast<int32_t>(kVocab);
     CHECK_THROWS_WITH(
-        router.route(batch, experts),
-        "token " + std::to_string(batch.first_index + 77) + " has id 30, outside [0, 30)");
+        router.route(batch.view(), layer, experts),
+        "token " + std::to_string(batch.first_position + 77) + " has id 30, outside [0, 30)");
   }
 }
 

@@ -90,12 +90,12 @@ TEST_CASE("spread rows bring the experts' load below what any table without them
       fold_spread_rows(build_targeted_table(spread.counts, contiguous_placement(kExperts, 1), 1,
                                             BalanceTarget::expert, 0),
                        spread);
-  TokenBatch batch;
+  StreamBatch batch;
   read_batch(*stream, {.batch_tokens = kTokens, .seq_len = 4096}, 0, batch);
   for (const uint64_t layer : {0u, 1u, 2u}) {
     table.spread->seed = layer;
     std::vector<int32_t> experts(batch.ids.size());
-    TableRouter(table, kExperts).route(batch, experts);
+    TableRouter({table}, kExperts).route(batch.view(), {0, kExperts, 1}, experts);
     std::vector<int64_t> loads(static_cast<size_t>(kExperts));
     for (const int32_t expert : experts) ++loads[static_cast<size_t>(expert)];
     CHECK(load_factor(loads) < 1.25);  // 1.07 when written

@@ -12,9 +12,9 @@ namespace {
 constexpr HashFeature kFeatures[] = {HashFeature::token, HashFeature::position,
                                      HashFeature::previous, HashFeature::bigram};
 
-std::vector<int32_t> route(const Router& router, const TokenBatch& batch) {
-  std::vector<int32_t> experts(batch.ids.size() * static_cast<size_t>(router.top_k()), -7);
-  router.route(batch, experts);
+std::vector<int32_t> route(const Router& router, const StreamBatch& batch) {
+  std::vector<int32_t> experts(batch.ids.size() * 3, -7);
+  router.route(batch.view(), {0, 16, 3}, experts);
   return experts;
 }
 
@@ -33,8 +33,8 @@ TEST_CASE("hash routing does not depend on how a batch is cut into ranks") {
     const auto seq_len = static_cast<int64_t>(1 + random() % 12);
     const auto step = static_cast<int64_t>(random() % 4);
     for (const HashFeature feature : kFeatures) {
-      const HashRouter router({feature, random(), 16, 3, 30});
-      TokenBatch batch;
+      const HashRouter router({30, random(), feature});
+      StreamBatch batch;
       read_batch(stream, {batch_tokens, seq_len, 1, 0}, step, batch);
       const auto whole = route(router, batch);
       for (const int ep_size : {2, 3, 7}) {

@@ -61,12 +61,12 @@ TEST_CASE("the batches of all ranks and steps are the stream, cut") {
   for (const int64_t batch_tokens : {1, 7, 30}) {
     for (const int ep_size : {1, 3, 8}) {
       std::vector<int32_t> joined;
-      TokenBatch batch;
+      StreamBatch batch;
       for (int64_t step = 0; step < 4; ++step) {
         for (int ep_rank = 0; ep_rank < ep_size; ++ep_rank) {
           read_batch(stream, {batch_tokens, 5, ep_size, ep_rank}, step, batch);
           CAPTURE(batch_tokens, ep_size, step, ep_rank);
-          CHECK(batch.first_index == std::ssize(joined));
+          CHECK(batch.first_position == std::ssize(joined));
           CHECK(batch.seq_len == 5);
           CHECK(batch.previous_id == (joined.empty() ? -1 : joined.back()));
           joined.insert(joined.end(), batch.ids.begin(), batch.ids.end());
@@ -78,16 +78,16 @@ TEST_CASE("the batches of all ranks and steps are the stream, cut") {
 }
 
 TEST_CASE("the id before a wrap is the last of the stream, even if it is padding") {
-  TokenBatch batch;
+  StreamBatch batch;
   read_batch(VectorStream({1, 2, -1}), {3, 2, 1, 0}, 1, batch);
-  CHECK(batch == TokenBatch{{1, 2, -1}, 3, -1, 2});
+  CHECK(batch == StreamBatch{{1, 2, -1}, 3, -1, 2});
   read_batch(VectorStream({1, 2, 9}), {3, 2, 1, 0}, 1, batch);
-  CHECK(batch == TokenBatch{{1, 2, 9}, 3, 9, 2});
+  CHECK(batch == StreamBatch{{1, 2, 9}, 3, 9, 2});
 }
 
 TEST_CASE("read_batch keeps its memory") {
   const VectorStream stream({1, 2, 3});
-  TokenBatch batch;
+  StreamBatch batch;
   read_batch(stream, {100, 1, 1, 0}, 0, batch);
   const int32_t* const memory = batch.ids.data();
   for (int64_t step = 1; step < 5; ++step) {
@@ -98,7 +98,7 @@ TEST_CASE("read_batch keeps its memory") {
 
 TEST_CASE("read_batch refuses an impossible split") {
   const VectorStream stream({1});
-  TokenBatch batch;
+  StreamBatch batch;
   for (const BatchSplit& split : {BatchSplit{4, 0, 1, 0}, BatchSplit{4, 1, 0, 0},
                                   BatchSplit{4, 1, 2, 2}, BatchSplit{-1, 1, 1, 0}}) {
     CHECK_THROWS_AS(read_batch(stream, split, 0, batch), InputError);
