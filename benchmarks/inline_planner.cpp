@@ -27,7 +27,7 @@ void InlinePlanner::start(int64_t step, PhaseLog& log) {
   try {
     read_batch(stream_, split_, step, plan_.batch);
   } catch (const InputError& error) {
-    error_ = error.what();  // told to all ranks with the first layer's counts
+    error_ = error.marked();  // told to all ranks with the first layer's counts
   }
 }
 
@@ -38,7 +38,7 @@ void InlinePlanner::plan_layer(int64_t layer, PhaseLog& log) {
       if (error_.empty())
         route_layer(routing_, layer, plan_, std::span(own_).subspan(kStatusWords));
     } catch (const InputError& error) {
-      error_ = error.what();
+      error_ = error.marked();
     }
     own_[0] = error_.empty() ? 0 : 1;
   }

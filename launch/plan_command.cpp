@@ -8,13 +8,13 @@
 
 #include "core/atomic_file.hpp"
 #include "core/narrow.hpp"
-#include "core/result_json.hpp"
-#include "core/standard_streams.hpp"
 #include "core/units.hpp"
 #include "hashep/error.hpp"
 #include "launch/cores.hpp"
 #include "launch/plan_options.hpp"
 #include "launch/plan_report.hpp"
+#include "launch/process/result_json.hpp"
+#include "launch/process/standard_streams.hpp"
 #include "launch/single_process.hpp"
 #include "runtime/tables/table_loads.hpp"
 
@@ -56,8 +56,8 @@ class Planner {
     const auto begin = std::chrono::steady_clock::now();
     const NodeMap nodes = nodes_of_equal_size(narrow<int>(ranks, "--ranks"), ranks_per_node);
     routing_.nodes = nodes;
-    routing_.placements = make_placements(parse_placement(options_.placement), routing_.routers,
-                                          *source_.stream, source_.seq_len, nodes);
+    routing_.placements = make_placements(options_.placement, routing_.routers, *source_.stream,
+                                          source_.seq_len, nodes);
     const DType dtype = options_.dtype == "bf16" ? DType::bf16 : DType::f32;
     const bool messages = options_.transport == "mpi";
     PlannedJob job;

@@ -7,6 +7,7 @@
 #include "core/narrow.hpp"
 #include "core/quote.hpp"
 #include "launch/hidden_states.hpp"
+#include "launch/process/option_table.hpp"
 #include "launch/weight_agreement.hpp"
 #include "runtime/layer/host_stack_runner.hpp"
 #include "runtime/model/model_folder.hpp"
@@ -21,9 +22,7 @@ constexpr int64_t kReadBytes = int64_t{64} << 20;
 ModelConfig synthetic_config(const RunOptions& options) {
   ModelConfig config = options.synthetic;
   config.top_k = narrow<int>(options.top_k, "--top-k");
-  config.activation = parse_activation(options.activation);
-  config.score = parse_score(options.score);
-  config.router = options.router.empty() ? RouterKind::token : parse_router(options.router);
+  config.router = options.router.value_or(RouterKind::token);
   if (!options.table.empty()) config.router = RouterKind::table;
   config.router_seed = static_cast<uint64_t>(options.seed);
   validate_config(config, "hashep run");
@@ -43,8 +42,8 @@ std::string routing_text(const RoutingSource& source) {
 
 /// Model, tokens and routers: all that is read from files but the weights. Local.
 void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& setup) {
-  setup.dtype = options.dtype == "bf16" ? DType::bf16 : DType::f32;
-  setup.residual = options.residual == "on";
+  setup.dtype = options.dtype;
+  setup.residual = options.residual;
   setup.steps = options.output.empty() ? options.steps : 1;
 
   const auto seed = static_cast<uint64_t>(options.seed);
@@ -62,7 +61,7 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
     source.folder = folder.get();
     setup.weights = std::move(folder);
   }
-  source.kind = options.router.empty() ? setup.config.router : parse_router(options.router);
+  source.kind = options.router.value_or(setup.config.router);
   if (!options.table.empty()) source.kind = RouterKind::table;
   source.table_path = options.table;
   source.seed = options.is_given("--seed") ? seed : setup.config.router_seed;
@@ -83,8 +82,8 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
                  .ep_rank = comm.rank()};
   setup.routing.routers = make_routers(setup.config, source, *setup.stream);
   setup.routing.placements =
-      make_placements(parse_placement(options.placement), setup.routing.routers, *setup.stream,
-                      setup.split.seq_len, setup.topology->nodes);
+      make_placements(options.placement, setup.routing.routers, *setup.stream, setup.split.seq_len,
+                      setup.topology->nodes);
 }
 
 /// What files hold must be the same on all ranks too.
@@ -136,9 +135,10 @@ void read_hidden_states(const RunOptions& options, Watch& watch, RunSetup& setup
   if (options.hidden.empty()) return;
   setup.hidden_digest = hidden_states_digest(options.hidden);
   if (options.check) {
-    require_finite(setup.input_rows(),
-                   options.hidden + ": hidden_states (in " + options.dtype + ")", setup.dtype,
-                   rows.begin);
+    require_finite(
+        setup.input_rows(),
+        options.hidden + ": hidden_states (in " + std::string(dtype_name(options.dtype)) + ")",
+        setup.dtype, rows.begin);
   }
 }
 
@@ -147,18 +147,18 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
                      RunSetup& setup) {
   auto transport =
       make_transport(options.transport, comm, *setup.topology, watch, setup.threads.threads);
-  if (transport->name() == "hier") {
+  if (resolve_transport(options.transport, setup.topology->nodes) == TransportKind::hier) {
     setup.routing.nodes = setup.topology->nodes;
     setup.routing.node_reduce = options.node_reduce;
   }
   agree(comm, watch, [&] {
     const ExecOptions exec{.dtype = setup.dtype,
                            .threads = setup.threads.threads,
-                           .overlap = options.overlap == "on",
+                           .overlap = options.overlap,
                            .check_finite = options.check,
                            .digests = &setup.weight_digests,
                            .watch = &watch,
-                           .gemm_library = gemm_library(options.gemm_library)};
+                           .gemm_library = options.gemm_library};
     auto runner =
         std::make_unique<HostStackRunner>(setup.config, *setup.weights, setup.routing.placements,
                                           comm.rank(), setup.residual, exec, std::move(transport));
@@ -177,7 +177,7 @@ void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& 
                           .transport = options.transport,
                           .share_gpu = options.share_gpu,
                           .landing = options.landing,
-                          .overlap = options.overlap == "on",
+                          .overlap = options.overlap,
                           .graph = options.graph,
                           .expert_gemm = options.expert_gemm,
                           .check_finite = options.check,
@@ -196,7 +196,7 @@ void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& 
 
 RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& watch) {
   watch.allow_setup(options.setup_deadline);
-  require_same_settings(comm, watch, shared_settings(options));
+  require_same_settings(comm, watch, options.settings);
   RunSetup setup;
   setup.topology = std::make_unique<Topology>(find_topology(comm, watch));
   const NodeMap& nodes = setup.topology->nodes;
@@ -213,11 +213,11 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
   setup.device = set_up_device(options, comm, *setup.topology, watch);
   setup.threads = choose_threads(options.threads, find_core_share(setup.topology->node, watch));
   agree(comm, watch, [&] {
-    if (setup.device.choice.name == "cpu") resolve_transport(options.transport, nodes);
+    if (setup.device.choice.device == Device::cpu) resolve_transport(options.transport, nodes);
   });
   agree(comm, watch, [&] { read_hidden_states(options, watch, setup); });
   setup.weight_digests.layers.resize(static_cast<size_t>(setup.config.num_layers));
-  if (setup.device.choice.name == "cuda") {
+  if (setup.device.choice.device == Device::cuda) {
     make_gpu_stack(options, comm, watch, setup);
   } else {
     make_host_stack(options, comm, watch, setup);

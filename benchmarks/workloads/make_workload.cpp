@@ -5,6 +5,7 @@
 #include "core/narrow.hpp"
 #include "hashep/error.hpp"
 #include "hashep/table_router.hpp"
+#include "launch/process/source_words.hpp"
 #include "runtime/layer/stack_routing.hpp"
 
 namespace hashep::bench {

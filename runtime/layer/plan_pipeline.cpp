@@ -30,7 +30,7 @@ void PlanPipeline::route_own(int64_t step, Slot& slot) {
     read_batch(stream_, split_, step, slot.plan.batch);
     route_batch(routing_, slot.plan, counts);
   } catch (const InputError& error) {
-    slot.error = error.what();
+    slot.error = error.marked();
     slot.words[0] = 1;
   }
   slot.exchange->start(slot.words, *watch_);
@@ -50,7 +50,7 @@ void PlanPipeline::route_all(int64_t step, Slot& slot) {
     try {
       route_batch(routing_, routed, words.subspan(kStatusWords));
     } catch (const InputError& error) {
-      if (slot.error.empty()) slot.error = error.what();
+      if (slot.error.empty()) slot.error = error.marked();
       words[0] = 1;
     }
   }

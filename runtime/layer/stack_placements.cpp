@@ -6,19 +6,9 @@
 #include <algorithm>
 
 #include "comm/plan/placement_file.hpp"
-#include "core/quote.hpp"
-#include "hashep/error.hpp"
 #include "hashep/exchange_plan.hpp"
 
 namespace hashep {
-
-PlacementSource parse_placement(const std::string& text) {
-  if (text == "contiguous") return {PlacementKind::contiguous, ""};
-  if (text == "balanced") return {PlacementKind::balanced, ""};
-  if (text.ends_with(".json")) return {PlacementKind::file, text};
-  throw InputError("--placement " + quote(text) +
-                   ": known are contiguous, balanced, or a placement file (*.json)");
-}
 
 std::vector<std::vector<int64_t>> count_expert_rows(
     const std::vector<std::unique_ptr<Router>>& routers, const TokenStream& stream, int64_t seq_len,
