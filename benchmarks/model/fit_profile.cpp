@@ -8,6 +8,7 @@
 
 #include "benchmarks/model/nonnegative_fit.hpp"
 #include "hashep/error.hpp"
+#include "hashep/version.hpp"
 #include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
