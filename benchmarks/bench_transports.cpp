@@ -2,24 +2,28 @@
 #include "benchmarks/bench_transports.hpp"
 
 #include "comm/agreement.hpp"
+#include "launch/process/backend_words.hpp"
+#include "launch/process/option_text.hpp"
 #include "runtime/layer/backend_factory.hpp"
 
 namespace hashep::bench {
-BenchTransports make_transports(const std::vector<std::string>& names, const Communicator& comm,
+
+BenchTransports make_transports(std::span<const TransportKind> kinds, const Communicator& comm,
                                 const Topology& topology, Watch& watch, int threads) {
-  const bool all = names.size() == 1 && names.front() == "all";
-  std::vector<std::string> wanted = names;
+  const bool all = kinds.empty();
+  std::vector<TransportKind> wanted(kinds.begin(), kinds.end());
   if (all) {
-    const auto known = transport_names();
-    wanted.assign(known.begin() + 1, known.end());  // but auto, which is one of the others
+    for (const auto& known : transport_words()) {  // automatic is one of the others
+      if (known.value != TransportKind::automatic) wanted.push_back(known.value);
+    }
   }
   BenchTransports made;
-  for (const std::string& name : wanted) {
+  for (const TransportKind kind : wanted) {
     try {
-      made.transports.push_back(make_transport(name, comm, topology, watch, threads));
+      made.transports.push_back(make_transport(kind, comm, topology, watch, threads));
     } catch (const InputError& error) {  // on all ranks alike
-      if (!all) throw CollectiveInputError(error.what(), comm.rank() == 0);
-      made.left_out.push_back(error.what());
+      if (!all) throw CollectiveInputError(error.marked(), comm.rank() == 0);
+      made.left_out.push_back(option_text(error));
     }
   }
   return made;

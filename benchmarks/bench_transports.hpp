@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "comm/exchange/transport.hpp"
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
+#include "hashep/backend.hpp"
 
 namespace hashep::bench {
 
@@ -18,10 +20,10 @@ struct BenchTransports {
   std::vector<std::string> left_out;
 };
 
-/// Makes transports by name; `all` stands for each one that this build and job can have. Throws
-/// CollectiveInputError where a named one is not to be had. `topology` and `watch` must outlive
-/// them. Collective.
-BenchTransports make_transports(const std::vector<std::string>& names, const Communicator& comm,
+/// Makes transports; an empty list stands for each one that this build and job can have. Throws
+/// CollectiveInputError where one that is listed is not to be had. `topology` and `watch` must
+/// outlive them. Collective.
+BenchTransports make_transports(std::span<const TransportKind> kinds, const Communicator& comm,
                                 const Topology& topology, Watch& watch, int threads);
 
 }  // namespace hashep::bench

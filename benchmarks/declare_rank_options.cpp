@@ -10,6 +10,7 @@
 #include "benchmarks/option_types.hpp"
 #include "benchmarks/scale_table.hpp"
 #include "hashep/error.hpp"
+#include "launch/process/backend_words.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -51,6 +52,22 @@ std::vector<PlanWhen> parse_planning(const std::vector<std::string>& words) {
   return planning;
 }
 
+constexpr Word<Device> kDevices[] = {{"cpu", Device::cpu}, {"cuda", Device::cuda}};
+
+/// Transports by their words, or all.
+void add_transports(CLI::App& command, std::vector<TransportKind>& kinds, const std::string& help) {
+  const auto parse = [&kinds](const std::vector<std::string>& words) {
+    kinds.clear();
+    const bool all = std::find(words.begin(), words.end(), "all") != words.end();
+    if (all && words.size() > 1) throw InputError("--transport all goes with no other name");
+    if (all) return;
+    for (const std::string& word : words) {
+      kinds.push_back(parse_word("--transport", word, transport_words(), "transports"));
+    }
+  };
+  command.add_option_function<std::vector<std::string>>("--transport", parse, help)->delimiter(',');
+}
+
 /// What the experts compute, and where they are.
 void declare_experts_kind(CLI::App& command, LayerOptions& options) {
   const std::map<std::string, Activation> activations{
@@ -66,10 +83,8 @@ void declare_experts_kind(CLI::App& command, LayerOptions& options) {
       .add_option("--num-shared-experts", options.num_shared_experts,
                   "Experts on every rank for every token")
       ->capture_default_str();
-  command
-      .add_option("--gemm-library", options.gemm_library,
-                  "onednn, xsmm (LIBXSMM), or auto: the faster one here")
-      ->capture_default_str();
+  add_word(command, "--gemm-library", options.gemm_library, gemm_library_words(),
+           "onednn, xsmm (LIBXSMM), or auto: the faster one here");
   command
       .add_option("--placement", options.common.placement,
                   "Experts on ranks: contiguous, or balanced by the ids' counts")
@@ -89,28 +104,18 @@ void declare_exchange(CLI::App& command, ExchangeOptions& options) {
       ->needs(least);
   add_count(command, "-f,--factor", options.factor, "Sweep: factor between sizes [2]")
       ->needs(least);
-  command
-      .add_option("--transport", options.transports,
-                  "mpi, shm, hier, nccl, ipc, auto, or all that are to be had [all]")
-      ->delimiter(',');
-  command.add_option("--device", options.device, "cpu, or cuda: a GPU for each rank")
-      ->check(CLI::IsMember({"cpu", "cuda"}))
-      ->capture_default_str();
+  add_transports(command, options.transports,
+                 "mpi, shm, hier, nccl, ipc, auto, or all that are to be had [all]");
+  add_word<Device>(command, "--device", options.device, kDevices,
+                   "cpu, or cuda: a GPU for each rank");
   command.add_flag("--share-gpu", options.gpu.share_gpu,
                    "cuda: let ranks share a GPU; times say little then");
-  command.add_option("--bind-cpu", options.gpu.bind_cpu, "cuda: ranks go near their GPU, or off")
-      ->check(CLI::IsMember({"auto", "off"}))
-      ->capture_default_str();
-  command
-      .add_option("--landing", options.gpu.landing,
-                  "nccl: direct (a message for each expert), unpack (one for each rank), or auto")
-      ->check(CLI::IsMember({"auto", "direct", "unpack"}))
-      ->capture_default_str();
-  command
-      .add_option("--overlap", options.gpu.overlap,
-                  "cuda: exchanges in parts, as layers that compute beside them have it, or off")
-      ->check(CLI::IsMember({"on", "off"}))
-      ->capture_default_str();
+  add_word(command, "--bind-cpu", options.gpu.bind_cpu, automatic_words(),
+           "cuda: ranks go near their GPU, or off");
+  add_word(command, "--landing", options.gpu.landing, landing_words(),
+           "nccl: direct (a message for each expert), unpack (one for each rank), or auto");
+  add_word(command, "--overlap", options.gpu.overlap, switch_words(),
+           "cuda: exchanges in parts, as layers that compute beside them have it, or off");
   command.add_option("-c,--check", options.check, "Check every element: 1, or 0 for not at all")
       ->check(CLI::Range(0, 1))
       ->capture_default_str();
@@ -121,10 +126,8 @@ void declare_layer(CLI::App& command, LayerOptions& options) {
   declare_common(command, options.common);
   add_counts(command, "--ffn-size", options.ffn_sizes, "Widths of the experts [4096,1024]");
   declare_experts_kind(command, options);
-  command
-      .add_option("--transport", options.transports,
-                  "mpi, shm, hier, auto, or all that are to be had [auto]")
-      ->delimiter(',');
+  add_transports(command, options.transports,
+                 "mpi, shm, hier, auto, or all that are to be had [auto]");
   add_count(command, "--num-layers", options.common.num_layers,
             "Layers of a batch; times are of all of them [1]");
   command
@@ -148,8 +151,8 @@ void declare_scale(CLI::App& command, ScaleOptions& options) {
   declare_common(command, options.layer.common);
   add_count(command, "--ffn-size", options.ffn_size, "Width of the experts [4096]");
   declare_experts_kind(command, options.layer);
-  command.add_option("--transport", options.transport, "auto, mpi, shm or hier")
-      ->capture_default_str();
+  add_word(command, "--transport", options.transport, transport_words(), "auto, mpi, shm or hier",
+           "transports");
   command
       .add_option("--mode", options.modes,
                   "strong (one batch over more ranks), weak (the same tokens for each) [both]")

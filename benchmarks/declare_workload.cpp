@@ -2,6 +2,7 @@
 #include "benchmarks/declare_workload.hpp"
 
 #include "benchmarks/option_types.hpp"
+#include "launch/process/source_words.hpp"
 
 namespace hashep::bench {
 
@@ -13,11 +14,13 @@ void declare_workload(CLI::App& command, WorkloadOptions& options) {
       .add_option("--tokens", options.tokens.path,
                   "Token ids (.npy, .bin) or text (with --tokenizer)")
       ->type_name("FILE");
-  command
-      .add_option("--token-dtype", options.tokens.bin_dtype,
-                  "Of binary ids (.bin, or other names without --tokenizer): u16, u32 or i32 "
-                  "[as an llm.c header says, else u16]")
-      ->check(CLI::IsMember({"u16", "u32", "i32"}));
+  const auto take_dtype = [&options](const std::string& text) {
+    options.tokens.token_dtype = parse_word("--token-dtype", text, token_dtype_words());
+  };
+  command.add_option_function<std::string>(
+      "--token-dtype", take_dtype,
+      "Of binary ids (.bin, or other names without --tokenizer): u16, u32 or i32 "
+      "[as an llm.c header says, else u16]");
   command.add_option("--tokenizer", options.tokens.tokenizer, "SentencePiece model for text")
       ->type_name("FILE");
   command

@@ -36,7 +36,7 @@ struct DeviceTransports {
   std::vector<std::string> left_out;
 };
 
-/// Makes transports by name; `all` stands for each one that these GPUs can have. Throws
+/// Makes transports; an empty list stands for each one that these GPUs can have. Throws
 /// CollectiveInputError where a named one is not to be had, RunError where NCCL or a GPU refuses.
 /// `topology` and `watch` must outlive them. Collective.
 DeviceTransports make_device_transports(const ExchangeOptions& options, int gpu,

@@ -18,7 +18,7 @@
 #include "benchmarks/workload.hpp"
 #include "comm/gather.hpp"
 #include "comm/plan/plan_stats.hpp"
-#include "comm/rank_program.hpp"
+#include "comm/watch.hpp"
 #include "launch/binding_report.hpp"
 
 namespace hashep::bench {

@@ -14,7 +14,7 @@
 #include "benchmarks/workload.hpp"
 #include "comm/gather.hpp"
 #include "comm/plan/plan_stats.hpp"
-#include "comm/rank_program.hpp"
+#include "comm/watch.hpp"
 #include "core/random.hpp"
 
 namespace hashep::bench {

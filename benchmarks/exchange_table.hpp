@@ -9,9 +9,9 @@
 #include <string_view>
 
 #include "benchmarks/rank_harness.hpp"
-#include "core/result_json.hpp"
 #include "hashep/dtype.hpp"
 #include "hashep/exchange_plan.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 

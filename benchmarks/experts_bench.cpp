@@ -95,7 +95,7 @@ std::array<MeasuredRow, 2> measure(const Case& c, const ExpertsOptions& options)
   const int64_t num_experts = options.num_experts;
   const int64_t d = c.shape.hidden_size;
   const int64_t tokens = num_experts * c.rows_per_expert;
-  ExpertFfn ffn(c.shape, c.dtype, num_experts, options.threads, gemm_library(options.gemm_library));
+  ExpertFfn ffn(c.shape, c.dtype, num_experts, options.threads, options.gemm_library);
   GemmAlone alone(c.shape, c.dtype, num_experts, c.rows_per_expert, options.threads);
   set_experts(c, num_experts, ffn, alone);
   std::vector<int64_t> offsets;
@@ -157,8 +157,7 @@ void print(const Case& c, int64_t num_experts, const std::array<MeasuredRow, 2>&
 nlohmann::ordered_json measure_experts(const ExpertsOptions& options) {
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   for (const DType dtype : options.dtypes) {
-    const ExpertFfn named({1, 1, Activation::relu}, dtype, 0, 1,
-                          gemm_library(options.gemm_library));
+    const ExpertFfn named({1, 1, Activation::relu}, dtype, 0, 1, options.gemm_library);
     std::printf("# %s: %s, %d threads\n", std::string(dtype_name(dtype)).c_str(),
                 std::string(named.implementation()).c_str(), options.threads);
     for (const int64_t ffn_size : options.ffn_sizes) {

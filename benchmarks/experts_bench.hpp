@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "benchmarks/harness.hpp"
+#include "hashep/backend.hpp"
 #include "hashep/dtype.hpp"
 #include "hashep/ffn_shape.hpp"
 
@@ -21,7 +22,7 @@ struct ExpertsOptions {
   int64_t hidden_size = 1024;
   int64_t num_experts = 8;
   int threads = 1;
-  std::string gemm_library = "auto";  // of row `experts`
+  GemmLibrary gemm_library = GemmLibrary::automatic;  // of row `experts`
   Sampling sampling;
 };
 

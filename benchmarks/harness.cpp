@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/harness.hpp"
 
-#include "core/standard_streams.hpp"
+#include "launch/process/standard_streams.hpp"
 
 #include <chrono>
 #include <cstdio>

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/result_json.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 

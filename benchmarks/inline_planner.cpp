@@ -17,7 +17,7 @@ void InlinePlanner::start(PhaseLog& log) {
   try {
     read_batch(workload_.stream(), split_, step, batch_);
   } catch (const InputError& error) {
-    error_ = error.what();  // told to all ranks with the first layer's counts
+    error_ = error.marked();  // told to all ranks with the first layer's counts
   }
   planner_.begin(std::ssize(batch_.ids));
 }

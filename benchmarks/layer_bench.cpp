@@ -10,7 +10,7 @@
 #include "benchmarks/rank_harness.hpp"
 #include "benchmarks/rank_job.hpp"
 #include "benchmarks/text_format.hpp"
-#include "comm/rank_program.hpp"
+#include "comm/watch.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -16,8 +16,8 @@
 #include "comm/communicator.hpp"
 #include "comm/exchange/transport.hpp"
 #include "comm/watch.hpp"
-#include "core/phase.hpp"
 #include "hashep/buffer.hpp"
+#include "hashep/phase.hpp"
 #include "hashep/weight_source.hpp"
 #include "runtime/layer/layer_stack.hpp"
 #include "runtime/model/model_config.hpp"
@@ -69,7 +69,7 @@ class LayerCase {
     return {.dtype = dtype_,
             .threads = threads(),
             .watch = &watch_,
-            .gemm_library = gemm_library(options_.gemm_library)};
+            .gemm_library = options_.gemm_library};
   }
   int64_t tokens() const { return options_.common.tokens_per_rank; }
   bool residual() const { return config_.num_layers > 1; }

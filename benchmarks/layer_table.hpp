@@ -7,7 +7,7 @@
 
 #include "benchmarks/plan_when.hpp"
 #include "benchmarks/rank_harness.hpp"
-#include "core/result_json.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 

@@ -9,11 +9,12 @@
 #include "benchmarks/options.hpp"
 #include "benchmarks/plan_exchange_bench.hpp"
 #include "benchmarks/scale_bench.hpp"
-#include "comm/rank_program.hpp"
-#include "core/exit_code.hpp"
-#include "core/result_json.hpp"
-#include "core/standard_streams.hpp"
 #include "hashep/error.hpp"
+#include "launch/process/exit_code.hpp"
+#include "launch/process/option_text.hpp"
+#include "launch/process/rank_program.hpp"
+#include "launch/process/result_json.hpp"
+#include "launch/process/standard_streams.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -57,7 +58,7 @@ int run_with_mpi(const std::vector<std::string>& args, int argc, char** argv) {
       measure_layer(options->layer, args, comm, watch);
     } else if (options->command == "scale") {
       measure_scale(options->scale, args, comm, watch);
-    } else if (options->exchange.device == "cuda") {
+    } else if (options->exchange.device == Device::cuda) {
       measure_device_exchange(options->exchange, args, comm, watch);
     } else {
       measure_exchange(options->exchange, args, comm, watch);
@@ -75,10 +76,10 @@ int run(int argc, char** argv) {
     flush_stdout();
     return code;
   } catch (const InputError& error) {
-    print_error(kProgram, error.what());
+    print_error(kProgram, option_text(error));
     return kExitBadInput;
   } catch (const std::exception& error) {
-    print_error(kProgram, error.what());
+    print_error(kProgram, option_text(error));
     return kExitFailure;
   }
 }

@@ -9,6 +9,7 @@
 
 #include "benchmarks/harness.hpp"
 #include "hashep/dtype.hpp"
+#include "launch/process/option_types.hpp"
 
 namespace hashep::bench {
 

@@ -10,8 +10,10 @@
 #include "benchmarks/declare_model_options.hpp"
 #include "benchmarks/declare_rank_options.hpp"
 #include "benchmarks/option_types.hpp"
-#include "core/result_json.hpp"
 #include "hashep/error.hpp"
+#include "hashep/version.hpp"
+#include "launch/process/backend_words.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -27,10 +29,8 @@ void declare_experts(CLI::App& command, ExpertsOptions& options) {
   command.add_option("--threads", options.threads, "Threads")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  command
-      .add_option("--gemm-library", options.gemm_library,
-                  "Of the experts: onednn, xsmm (LIBXSMM), or auto: the faster one here")
-      ->capture_default_str();
+  add_word(command, "--gemm-library", options.gemm_library, gemm_library_words(),
+           "Of the experts: onednn, xsmm (LIBXSMM), or auto: the faster one here");
   add_dtypes(command, options.dtypes, "fp32, bf16 [fp32,bf16]");
   const std::map<std::string, Activation> activations{
       {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "comm/watch.hpp"
-#include "core/phase.hpp"
+#include "hashep/phase.hpp"
 #include "runtime/layer/phase_log.hpp"
 
 namespace hashep::bench {

@@ -9,7 +9,8 @@
 #include "comm/agreement.hpp"
 #include "comm/count_exchange.hpp"
 #include "comm/gather.hpp"
-#include "core/result_json.hpp"
+#include "hashep/version.hpp"
+#include "launch/process/result_json.hpp"
 #include "runtime/layer/planning_options.hpp"
 
 namespace hashep::bench {

@@ -45,10 +45,18 @@ std::string list(const std::vector<int>& ranks) {
   return named == ranks.size() ? text : text + " ... " + std::to_string(ranks.back());
 }
 
+/// The policy of the job's Watch hears of the call: the group's Watch has none.
+Topology find_guarded_topology(const Communicator& comm, Watch& watch, const Watch& job) {
+  const UnguardedCall call(job, "finding the ranks of its node", true);
+  return find_topology(comm, watch);
+}
+
 }  // namespace
 
-RankGroup::Own::Own(Communicator part, double deadline)
-    : comm(std::move(part)), watch(comm, deadline, nullptr), topology(find_topology(comm, watch)) {}
+RankGroup::Own::Own(Communicator part, const Watch& job)
+    : comm(std::move(part)),
+      watch(comm, job.deadline(), nullptr),
+      topology(find_guarded_topology(comm, watch, job)) {}
 
 RankGroup::RankGroup(const Communicator& job, const NodeMap& nodes, Watch& watch, int size)
     : job_(job), watch_(watch), signs_(job.get()), members_(first_ranks(nodes, size)) {
@@ -59,7 +67,7 @@ RankGroup::RankGroup(const Communicator& job, const NodeMap& nodes, Watch& watch
   watch.barrier();
   const bool member = std::binary_search(members_.begin(), members_.end(), job.rank());
   Communicator part = Communicator::of_label(job, member ? 0 : 1);
-  if (member) own_.emplace(std::move(part), watch.deadline());
+  if (member) own_.emplace(std::move(part), watch);
 }
 
 void RankGroup::run(const std::function<void()>& work) {

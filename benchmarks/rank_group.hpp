@@ -45,7 +45,7 @@ class RankGroup {
  private:
   using Clock = std::chrono::steady_clock;
   struct Own {
-    Own(Communicator part, double deadline);
+    Own(Communicator part, const Watch& job);
     Communicator comm;
     Watch watch;
     Topology topology;

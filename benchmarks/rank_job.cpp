@@ -5,7 +5,8 @@
 #include <utility>
 
 #include "comm/agreement.hpp"
-#include "core/result_json.hpp"
+#include "hashep/version.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 RankJob::RankJob(const RankOptions& options, int64_t most_tokens,

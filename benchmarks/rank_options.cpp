@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/rank_options.hpp"
 
-#include <algorithm>
 #include <cmath>
 
 #include "hashep/error.hpp"
 #include "kernels/gemm/gemm_library.hpp"
 #include "kernels/rows/combine.hpp"
+#include "launch/process/option_types.hpp"
 #include "runtime/layer/backend_factory.hpp"
 
 namespace hashep::bench {
@@ -16,13 +16,6 @@ namespace {
 constexpr int64_t kMaxTokens = int64_t{1} << 30;  // of a rank
 constexpr int64_t kMaxThreads = 4096;
 constexpr int64_t kMaxLayers = 256;  // PhaseLog keeps the phases of a burst of batches
-
-void require_between(const std::string& option, int64_t value, int64_t least, int64_t most) {
-  if (value < least || value > most) {
-    throw InputError(option + " " + std::to_string(value) + ": must be in [" +
-                     std::to_string(least) + ", " + std::to_string(most) + "]");
-  }
-}
 
 void validate_common(const RankOptions& options) {
   require_between("--tokens-per-rank", options.tokens_per_rank, 1, kMaxTokens);
@@ -38,12 +31,8 @@ void validate_common(const RankOptions& options) {
   workload_kind(workload_options(options));
 }
 
-void validate_transports(const std::vector<std::string>& names) {
-  const bool all = std::find(names.begin(), names.end(), "all") != names.end();
-  if (all && names.size() > 1) throw InputError("--transport all goes with no other name");
-  for (const std::string& name : names) {
-    if (!all) require_transport(name);
-  }
+void validate_transports(const std::vector<TransportKind>& kinds) {
+  for (const TransportKind kind : kinds) require_transport(kind);
 }
 
 }  // namespace
@@ -65,7 +54,7 @@ std::vector<int64_t> ExchangeOptions::sizes() const {
 
 void validate(const ExchangeOptions& options) {
   validate_common(options.common);
-  if (options.device == "cuda") {
+  if (options.device == Device::cuda) {
     require_between("--top-k", options.common.top_k, 1, kMaxDeviceTopK);
   }
   if (options.min_tokens != 0) {
@@ -87,7 +76,7 @@ void validate(const LayerOptions& options) {
   require_between("--num-layers", options.common.num_layers, 1, kMaxLayers);
   require_between("--num-shared-experts", options.num_shared_experts, 0, kMaxModelSize);
   validate_transports(options.transports);
-  gemm_library(options.gemm_library);
+  require_gemm_library(options.gemm_library);
   if (!options.dump_folder.empty() &&
       options.ffn_sizes.size() * options.common.dtypes.size() != 1) {
     throw InputError("--dump takes one --ffn-size and one --dtype");

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "benchmarks/harness.hpp"
 #include "benchmarks/plan_when.hpp"
 #include "benchmarks/workloads/make_workload.hpp"
+#include "hashep/backend.hpp"
 #include "hashep/dtype.hpp"
 #include "runtime/model/model_config.hpp"
 #include "runtime/tokens/token_stream.hpp"
@@ -33,12 +35,12 @@ struct RankOptions {
 /// The workload of these sizes.
 WorkloadOptions workload_options(const RankOptions& options);
 
-/// How ranks exchange on GPUs, in the words of `hashep run`.
+/// How ranks exchange on GPUs.
 struct GpuExchangeOptions {
   bool share_gpu = false;
-  std::string bind_cpu = "auto";  // or off
-  std::string landing = "auto";   // direct, unpack
-  std::string overlap = "on";     // or off
+  bool bind_cpu = true;
+  std::optional<Landing> landing;  // empty: by rule
+  bool overlap = true;
 };
 
 /// What `hashep-bench exchange` measures: all combinations of sizes and dtypes, each with all
@@ -49,10 +51,10 @@ struct ExchangeOptions {
   int64_t min_tokens = 0;
   int64_t max_tokens = 0;
   int64_t factor = 2;
-  std::vector<std::string> transports{"all"};
+  std::vector<TransportKind> transports;  // empty: all that are to be had
   int check = 1;
-  std::string device = "cpu";  // or cuda
-  GpuExchangeOptions gpu;      // where the device is cuda
+  Device device = Device::cpu;  // or cuda
+  GpuExchangeOptions gpu;       // where the device is cuda
 
   /// Tokens per rank, ascending.
   std::vector<int64_t> sizes() const;
@@ -66,8 +68,8 @@ struct LayerOptions {
   int64_t num_shared_experts = 0;
   Activation activation = Activation::silu;
   Score score = Score::none;
-  std::string gemm_library = "auto";
-  std::vector<std::string> transports{"auto"};
+  GemmLibrary gemm_library = GemmLibrary::automatic;
+  std::vector<TransportKind> transports{TransportKind::automatic};  // empty: as in ExchangeOptions
   std::vector<PlanWhen> planning{PlanWhen::ahead};
   std::string dump_folder;  // where ranks write the first batch and their weights; empty: nowhere
 };

@@ -5,8 +5,9 @@
 #include <utility>
 
 #include "comm/agreement.hpp"
-#include "core/result_json.hpp"
-#include "core/standard_streams.hpp"
+#include "hashep/version.hpp"
+#include "launch/process/result_json.hpp"
+#include "launch/process/standard_streams.hpp"
 
 namespace hashep::bench {
 

@@ -9,7 +9,7 @@
 #include "benchmarks/workload.hpp"
 #include "comm/agreement.hpp"
 #include "comm/gather.hpp"
-#include "comm/rank_program.hpp"
+#include "comm/watch.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -51,8 +51,9 @@ ScaleMeasurement measure_point(const ScaleOptions& options, const ScalePoint& po
     workload.emplace(layer.common, group.topology().nodes, comm.rank());
     workload->split(point.tokens_per_rank);  // throws where that is too many
   });
-  const BenchTransports made = make_transports({options.transport}, comm, group.topology(), watch,
-                                               static_cast<int>(layer.common.threads));
+  const BenchTransports made =
+      make_transports(std::span(&options.transport, 1), comm, group.topology(), watch,
+                      static_cast<int>(layer.common.threads));
   std::optional<LayerCase> bench;
   ScaleMeasurement result;
   settle_reporter(watch, [&] {

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/result_json.hpp"
 #include "hashep/error.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 

@@ -54,7 +54,7 @@ ScalePoint point_of(const ScaleOptions& options, const std::string& mode,
       validate(layer_options(options, point));
     } catch (const InputError& error) {
       throw InputError("--experts-per-rank " + std::to_string(options.experts_per_rank) + " on " +
-                       std::to_string(size) + " ranks: " + error.what());
+                       std::to_string(size) + " ranks: " + error.marked());
     }
   }
   return point;

@@ -14,7 +14,7 @@ namespace hashep::bench {
 struct ScaleOptions {
   LayerOptions layer;  // its ffn_sizes and transports stay as they are
   int64_t ffn_size = 4096;
-  std::string transport = "auto";
+  TransportKind transport = TransportKind::automatic;
   std::vector<std::string> modes{"strong", "weak"};
   std::vector<int64_t> ranks;    // sizes; empty: 1, 2, 4 ... and all ranks
   int64_t batch_tokens = 0;      // strong: of all ranks; 0: tokens_per_rank on the largest size

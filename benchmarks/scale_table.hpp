@@ -4,7 +4,7 @@
 #include <string>
 
 #include "benchmarks/scale_loss.hpp"
-#include "core/result_json.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "core/narrow.hpp"
+#include "core/setting.hpp"
 
 namespace hashep {
 namespace {
@@ -75,12 +76,12 @@ std::pair<int64_t, std::string> run_locally(const Watch& watch, const std::funct
     work();
     return {kDone, ""};
   } catch (const InputError& error) {
-    return {kBadInput, error.what()};
+    return {kBadInput, error.marked()};
   } catch (const std::bad_alloc&) {
     return {kFailed, where + ": out of memory"};
   } catch (const std::exception& error) {
     if (dynamic_cast<const ReporterKnown*>(&error) != nullptr) throw;
-    return {kFailed, where + ": " + error.what()};
+    return {kFailed, where + ": " + marked_text(error)};
   }
 }
 

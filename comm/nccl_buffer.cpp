@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <exception>
 
-#include "comm/unguarded_call.hpp"
 #include "core/cuda/check_cuda.hpp"
 #include "core/units.hpp"
 
@@ -58,7 +57,7 @@ void NcclBuffer::release() noexcept {
 bool NcclBuffer::end_registration() noexcept {
   if (nccl_.get() == nullptr) return nccl_.end_abort();  // with the communicator it has ended
   if (registration_ == nullptr) return true;
-  const UnguardedCall guard(nccl_.watch(), "NCCL gives memory back", [] { return true; });
+  const UnguardedCall call(nccl_.watch(), "NCCL gives memory back");
   warn_nccl(ncclCommDeregister(nccl_.get(), registration_), "ncclCommDeregister");
   return true;
 }

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "comm/agreement.hpp"
+#include "core/setting.hpp"
 #include "core/units.hpp"
 #include "hashep/error.hpp"
 
@@ -26,7 +27,7 @@ constexpr int64_t kStride = int64_t{64} << 20;  // bytes reserved between looks 
 
 [[noreturn]] void throw_error(const char* call, int code, const std::string& more) {
   throw RunError(std::string(call) + " failed: " + std::generic_category().message(code) + " (" +
-                 more + " --transport mpi needs none)");
+                 more + " " + setting("transport") + " mpi needs none)");
 }
 
 /// A name in /dev/shm, for as long as ranks need it to find a file. All of them drop it, so that

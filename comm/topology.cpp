@@ -1,29 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/topology.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <functional>
-#include <thread>
 
 #include "comm/agreement.hpp"
-#include "comm/unguarded_call.hpp"
 #include "core/narrow.hpp"
 
 namespace hashep {
 
 namespace {
 
-constexpr auto kTurn = std::chrono::seconds(2);  // for a rank's end to end the others
-constexpr int kMostTurns = 8;
-
-/// Calls `split`, which cannot be polled. Where it does not return, one rank after the other would
-/// speak, and ends the job.
+/// Calls `split`, which cannot be polled.
 Communicator guarded(const Watch& watch, const std::function<Communicator()>& split) {
-  const UnguardedCall guard(watch, "finding the ranks of its node", [&watch] {
-    std::this_thread::sleep_for(kTurn * std::min(watch.rank(), kMostTurns));
-    return true;
-  });
+  const UnguardedCall call(watch, "finding the ranks of its node", true);
   return split();
 }
 

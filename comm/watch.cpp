@@ -6,8 +6,6 @@
 #include <cstring>
 #include <thread>
 
-#include "comm/stand_by.hpp"
-
 namespace hashep {
 namespace {
 
@@ -55,14 +53,14 @@ Watch::Watch(const Communicator& comm, double deadline, const volatile int* stop
       stop_signal_(stop_signal),
       answers_(static_cast<size_t>(comm.size())) {}
 
-void Watch::set_stand_by(StandBy* stand_by) {
-  stand_by_ = stand_by;
+void Watch::set_policy(FailurePolicy* policy) {
+  policy_ = policy;
   at(position_);
 }
 
 void Watch::at(Position position) {
   position_ = position;
-  if (stand_by_ != nullptr) stand_by_->at(position);
+  if (policy_ != nullptr) policy_->at(position);
 }
 
 void Watch::allow_setup(double seconds_from_now) {
@@ -145,7 +143,7 @@ void Watch::barrier(const Communicator& among) {
 
 void Watch::send_note(int peer, int tag) {
   note_ = pack(position_, busy_);
-  if (stand_by_ != nullptr) stand_by_->sends_to(peer);
+  if (policy_ != nullptr) policy_->sends_to(peer);
   MPI_Request request = MPI_REQUEST_NULL;
   // MPICH refuses to send to a dead peer, which then does not answer. Not waited for: Open MPI
   // never completes such a request. note_ outlives it.
@@ -153,7 +151,7 @@ void Watch::send_note(int peer, int tag) {
                 control_.get(), &request) == MPI_SUCCESS) {
     check_mpi(MPI_Request_free(&request), "MPI_Request_free");
   }
-  if (stand_by_ != nullptr) stand_by_->sends_to(-1);
+  if (policy_ != nullptr) policy_->sends_to(-1);
 }
 
 void Watch::send_to_all(int tag) {
@@ -163,7 +161,7 @@ void Watch::send_to_all(int tag) {
 }
 
 void Watch::take_notes() {
-  if (stand_by_ != nullptr) stand_by_->makes_progress();
+  if (policy_ != nullptr) policy_->makes_progress();
   for (;;) {
     int waiting = 0;
     MPI_Status status;
@@ -175,7 +173,7 @@ void Watch::take_notes() {
     check_mpi(MPI_Recv(words.data(), static_cast<int>(words.size()), MPI_INT64_T, status.MPI_SOURCE,
                        status.MPI_TAG, control_.get(), MPI_STATUS_IGNORE),
               "MPI_Recv");
-    if (stand_by_ != nullptr) stand_by_->hears_of(status.MPI_SOURCE);
+    if (policy_ != nullptr) policy_->hears_of(status.MPI_SOURCE);
     if (status.MPI_TAG == kReport) {
       if (reporter_ < 0 || status.MPI_SOURCE < reporter_) reporter_ = status.MPI_SOURCE;
       continue;
@@ -203,7 +201,7 @@ void Watch::call_roll(double grace) {
 
 void Watch::claim_report() {
   settle_reporter();
-  if (stand_by_ != nullptr) stand_by_->is_settled();
+  if (policy_ != nullptr) policy_->reporter_is_known();
   if (reporter_ >= 0) throw ReportedByPeer(reporter_);
 }
 
@@ -223,7 +221,7 @@ void Watch::settle_reporter() {
 void Watch::give_up(double grace, const std::string& reason) {
   const std::string head =
       "rank " + std::to_string(rank()) + " in " + to_string(position_) + ": " + reason;
-  if (stand_by_ != nullptr) stand_by_->gives_up(reason, grace, size());
+  if (policy_ != nullptr) policy_->gives_up(reason, grace, size());
   std::fill(answers_.begin(), answers_.end(), Answer{});
   take_notes();
   if (reporter_ < 0) call_roll(grace);
@@ -244,6 +242,25 @@ void Watch::give_up(double grace, const std::string& reason) {
   std::string text = head;
   if (!missing.empty()) text += "; no answer from " + missing + " (dead, stopped or computing)";
   throw GaveUp(text + elsewhere);
+}
+
+UnguardedCall::UnguardedCall(const Watch& watch, const std::string& what, bool on_all)
+    : policy_(watch.policy()) {
+  if (policy_ == nullptr) return;
+  policy_->call_begins({.what = what, .deadline = watch.deadline(), .on_all = on_all});
+}
+
+UnguardedCall::~UnguardedCall() {
+  if (policy_ != nullptr) policy_->call_ends();
+}
+
+void settle_reporter(Watch& watch, const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    if (dynamic_cast<const ReporterKnown*>(&error) == nullptr) watch.claim_report();
+    throw;
+  }
 }
 
 }  // namespace hashep

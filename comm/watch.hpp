@@ -6,17 +6,17 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "comm/communicator.hpp"
 #include "comm/pause.hpp"
-#include "core/phase.hpp"
 #include "hashep/error.hpp"
+#include "hashep/failure_policy.hpp"
+#include "hashep/phase.hpp"
 
 namespace hashep {
-
-class StandBy;
 
 /// Base of errors of which it is settled which rank prints them, so that a job prints one line.
 class ReporterKnown {
@@ -55,8 +55,10 @@ class Watch {
   /// be null; it points to a flag that a signal handler sets to the signal's number.
   Watch(const Communicator& comm, double deadline, const volatile int* stop_signal);
 
-  /// `stand_by`, which must outlive it, is told where this rank is; null: nobody is.
-  void set_stand_by(StandBy* stand_by);
+  /// `policy`, which must outlive it, is told where this rank is and what it meets; null: nobody
+  /// is.
+  void set_policy(FailurePolicy* policy);
+  FailurePolicy* policy() const { return policy_; }
 
   /// While the phase is set-up, ranks may be at work of their own for longer than the deadline, up
   /// to `seconds` from now: a wait goes on as long as all show signs of life, by `check_in` or in
@@ -70,9 +72,8 @@ class Watch {
   int rank() const { return control_.rank(); }
   int size() const { return control_.size(); }
 
-  /// Seconds a wait may take, and the stop signal that has come; 0: none.
+  /// Seconds a wait may take.
   double deadline() const { return deadline_; }
-  int stop_signal() const { return stop_signal_ == nullptr ? 0 : *stop_signal_; }
 
   /// Completes `request`, polling, and yielding the core when polling has been in vain for a while.
   void wait(MPI_Request& request);
@@ -167,10 +168,29 @@ class Watch {
   double setup_seconds_ = 0.0;     // see allow_setup; 0: none
   Clock::time_point setup_limit_ = {};
   Clock::time_point next_check_in_ = {};
-  StandBy* stand_by_ = nullptr;
+  FailurePolicy* policy_ = nullptr;
   int reporter_ = -1;  // lowest rank that has said it reports; -1: none
   int64_t collectives_ = 0;
   std::vector<MPI_Request*> looked_after_;  // not found complete yet
 };
+
+/// Stands for a call that cannot be polled, for as long as it lasts: the Watch's policy hears of
+/// it.
+class UnguardedCall {
+ public:
+  /// `what`: what the call does, for an error. `on_all`: see BlockingCall.
+  UnguardedCall(const Watch& watch, const std::string& what, bool on_all = false);
+  /// The call has returned.
+  ~UnguardedCall();
+  UnguardedCall(const UnguardedCall&) = delete;
+  UnguardedCall& operator=(const UnguardedCall&) = delete;
+
+ private:
+  FailurePolicy* policy_;
+};
+
+/// Runs `work`; where it throws, settles which rank reports before the error leaves, since other
+/// ranks may fail alike, and exchanges may still write to what `work` refers to.
+void settle_reporter(Watch& watch, const std::function<void()>& work);
 
 }  // namespace hashep

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/phase.hpp"
+#include "hashep/phase.hpp"
 
 #include <array>
 

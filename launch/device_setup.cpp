@@ -6,6 +6,7 @@
 
 #include "comm/agreement.hpp"
 #include "launch/binding_report.hpp"
+#include "launch/process/option_text.hpp"
 
 namespace hashep {
 namespace {
@@ -14,11 +15,11 @@ namespace {
 DeviceChoice agree_on_device(const RunOptions& options, const Communicator& comm, Watch& watch) {
   DeviceChoice choice;
   agree(comm, watch, [&] { choice = resolve_device(options.device); });
-  const bool has_gpu = choice.name == "cuda";
+  const bool has_gpu = choice.device == Device::cuda;
   const std::vector<int64_t> with_gpu = gather_word(comm, watch, has_gpu ? 1 : 0);
   const auto without = std::find(with_gpu.begin(), with_gpu.end(), 0);
   if (has_gpu && without != with_gpu.end()) {
-    choice = {.name = "cpu",
+    choice = {.device = Device::cpu,
               .why_cpu = "rank " + std::to_string(without - with_gpu.begin()) + " has no GPU"};
   }
   return choice;
@@ -30,7 +31,7 @@ DeviceSetup set_up_device(const RunOptions& options, const Communicator& comm,
                           const Topology& topology, Watch& watch) {
   DeviceSetup setup;
   setup.choice = agree_on_device(options, comm, watch);
-  if (setup.choice.name != "cuda") return setup;
+  if (setup.choice.device != Device::cuda) return setup;
   std::vector<VisibleGpu> gpus;
   std::optional<MachineTopology> machine;
   agree(comm, watch, [&] {
@@ -38,14 +39,13 @@ DeviceSetup set_up_device(const RunOptions& options, const Communicator& comm,
     machine = MachineTopology::of_this_machine();
   });
   try {
-    const GpuBinding own =
-        bind_gpu(comm, topology, watch, gpus, *machine,
-                 {.share_gpu = options.share_gpu, .bind_cpu = options.bind_cpu == "auto"});
+    const GpuBinding own = bind_gpu(comm, topology, watch, gpus, *machine,
+                                    {.share_gpu = options.share_gpu, .bind_cpu = options.bind_cpu});
     setup.gpu = own.gpu;
     setup.bindings = gather_bindings(comm, watch, own);
   } catch (const CollectiveInputError& error) {
-    if (options.device != "auto") throw;
-    setup.choice = {.name = "cpu", .why_cpu = error.what()};
+    if (options.device != Device::automatic) throw;
+    setup.choice = {.device = Device::cpu, .why_cpu = option_text(error)};
   }
   return setup;
 }

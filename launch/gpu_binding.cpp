@@ -9,9 +9,9 @@
 
 #include "comm/agreement.hpp"
 #include "comm/gather.hpp"
-#include "comm/launcher_rank.hpp"
 #include "core/narrow.hpp"
 #include "launch/gpu_choice.hpp"
+#include "launch/process/launcher_rank.hpp"
 
 namespace hashep {
 namespace {

@@ -2,10 +2,10 @@
 #include <cstdio>
 #include <string_view>
 
-#include "core/result_json.hpp"
-#include "core/standard_streams.hpp"
 #include "launch/placement_command.hpp"
 #include "launch/plan_command.hpp"
+#include "launch/process/result_json.hpp"
+#include "launch/process/standard_streams.hpp"
 #include "launch/run_command.hpp"
 #include "launch/single_process.hpp"
 #include "launch/table_command.hpp"

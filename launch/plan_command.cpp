@@ -8,14 +8,14 @@
 
 #include "core/atomic_file.hpp"
 #include "core/narrow.hpp"
-#include "core/result_json.hpp"
-#include "core/standard_streams.hpp"
 #include "core/thread_choice.hpp"
 #include "core/units.hpp"
 #include "hashep/error.hpp"
 #include "launch/peak_rss.hpp"
 #include "launch/plan_options.hpp"
 #include "launch/plan_report.hpp"
+#include "launch/process/result_json.hpp"
+#include "launch/process/standard_streams.hpp"
 #include "launch/single_process.hpp"
 #include "launch/static_routing.hpp"
 #include "runtime/layer/stack_placements.hpp"
@@ -55,10 +55,9 @@ class JobPlanner {
   PlannedJob plan(int64_t ranks, int64_t ranks_per_node) {
     const auto begin = std::chrono::steady_clock::now();
     const NodeMap nodes = nodes_of_equal_size(narrow<int>(ranks, "--ranks"), ranks_per_node);
-    const StackGeometry geometry(
-        make_placements(parse_placement(options_.placement), *source_.router, source_.layers,
-                        *source_.stream, source_.seq_len, nodes),
-        config().top_k, nodes, options_.node_reduce);
+    const StackGeometry geometry(make_placements(options_.placement, *source_.router, source_.layers,
+                                                 *source_.stream, source_.seq_len, nodes),
+                                 config().top_k, nodes, options_.node_reduce);
     const DType dtype = options_.dtype == "bf16" ? DType::bf16 : DType::f32;
     const bool messages = options_.transport == "mpi";
     PlannedJob job;

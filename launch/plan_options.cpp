@@ -2,7 +2,7 @@
 #include "launch/plan_options.hpp"
 
 #include "hashep/error.hpp"
-#include "runtime/layer/stack_placements.hpp"
+#include "launch/process/source_words.hpp"
 
 namespace hashep {
 namespace {
@@ -31,8 +31,13 @@ void declare_plan_options(CLI::App& app, PlanCommandOptions& options) {
             {.least = 1, .most = kMaxTokensPerRank}, "Tokens of a rank in a step")
       ->group(job);
   add_count(app, "--steps", options.steps, {.least = 1, .most = kMaxSteps}, "Steps")->group(job);
-  app.add_option("--placement", options.placement,
-                 "Experts on ranks: contiguous, balanced, or a file of `hashep placement` (*.json)")
+  const auto take_placement = [&options](const std::string& text) {
+    options.placement = parse_placement(text);
+  };
+  app.add_option_function<std::string>(
+         "--placement", take_placement,
+         "Experts on ranks: contiguous, balanced, or a file of `hashep placement` (*.json)")
+      ->default_str(placement_word(options.placement))
       ->group(job);
   app.add_option("--dtype", options.dtype, "fp32 or bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}))
@@ -63,7 +68,6 @@ void declare_plan_options(CLI::App& app, PlanCommandOptions& options) {
 }
 
 void validate_plan_options(const PlanCommandOptions& options) {
-  parse_placement(options.placement);
   if (options.node_reduce && options.transport == "mpi") {
     throw InputError("--node-reduce goes with --transport auto, not with mpi");
   }

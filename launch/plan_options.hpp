@@ -6,8 +6,9 @@
 #include <vector>
 
 #include "comm/plan/traffic.hpp"
-#include "launch/option_checks.hpp"
+#include "launch/process/option_types.hpp"
 #include "launch/static_routing.hpp"
+#include "runtime/layer/stack_placements.hpp"
 
 namespace hashep {
 
@@ -21,7 +22,7 @@ struct PlanCommandOptions {
   std::vector<int64_t> ranks_per_node = {8};
   int64_t tokens_per_rank = 4096;
   int64_t steps = 1;
-  std::string placement = "contiguous";
+  PlacementSource placement;
   std::string dtype = "fp32";
   std::string transport = "auto";
   bool node_reduce = false;

@@ -7,6 +7,7 @@
 
 #include "core/units.hpp"
 #include "launch/heat_map.hpp"
+#include "launch/process/source_words.hpp"
 
 namespace hashep {
 namespace {
@@ -79,7 +80,7 @@ nlohmann::ordered_json plan_row(const PlannedJob& job, const PlanCommandOptions&
                              {"nodes", job.nodes},
                              {"transport", transport},
                              {"dtype", options.dtype},
-                             {"placement", options.placement},
+                             {"placement", placement_word(options.placement)},
                              {"workload", options.routing.tokens.path.empty() ? "zipf" : "tokens"},
                              {"tokens_per_rank", options.tokens_per_rank},
                              {"steps", options.steps},

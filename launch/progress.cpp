@@ -26,18 +26,20 @@ bool stderr_is_seen() {
   return std::string_view(target.data(), static_cast<size_t>(length)).starts_with("/dev/pts/");
 }
 
-Progress::Style parse_style(const std::string& style) {
-  if (style == "off") return Progress::Style::off;
-  if (style == "lines") return Progress::Style::lines;
-  if (style == "bar") return Progress::Style::bar;
+Progress::Style style_of_stderr() {
   return stderr_is_seen() ? Progress::Style::bar : Progress::Style::lines;
 }
 
+constexpr Word<std::optional<Progress::Style>> kWords[] = {{"auto", std::nullopt},
+                                                           {"bar", Progress::Style::bar},
+                                                           {"lines", Progress::Style::lines},
+                                                           {"off", Progress::Style::off}};
+
 }  // namespace
 
-Progress::Progress(const std::string& style, int64_t steps, int64_t units_per_step,
+Progress::Progress(std::optional<Style> style, int64_t steps, int64_t units_per_step,
                    const std::string& step, const std::string& units)
-    : style_(parse_style(style)),
+    : style_(style ? *style : style_of_stderr()),
       steps_(steps),
       units_per_step_(units_per_step),
       step_(step),
@@ -75,6 +77,10 @@ void Progress::update(int64_t done) {
   std::fprintf(stderr, "\r[%s] %s   ", bar.c_str(), text(done).c_str());
   std::fflush(stderr);
   bar_drawn_ = true;
+}
+
+std::span<const Word<std::optional<Progress::Style>>> progress_words() {
+  return kWords;
 }
 
 }  // namespace hashep

@@ -3,7 +3,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
+
+#include "launch/process/words.hpp"
 
 namespace hashep {
 
@@ -13,8 +17,9 @@ class Progress {
  public:
   enum class Style { off, lines, bar };
 
-  /// `style`: auto, bar, lines or off. The rate shown is that of steps, times `units_per_step`.
-  Progress(const std::string& style, int64_t steps, int64_t units_per_step,
+  /// `style`: nothing for a bar where a person looks at stderr, else lines. The rate shown is that
+  /// of steps, times `units_per_step`.
+  Progress(std::optional<Style> style, int64_t steps, int64_t units_per_step,
            const std::string& step = "step", const std::string& units = "tokens");
   ~Progress();
   Progress(const Progress&) = delete;
@@ -37,5 +42,8 @@ class Progress {
   Clock::time_point next_;
   bool bar_drawn_ = false;
 };
+
+/// The words of --progress; auto is nothing.
+std::span<const Word<std::optional<Progress::Style>>> progress_words();
 
 }  // namespace hashep

@@ -11,13 +11,14 @@
 #include "comm/agreement.hpp"
 #include "comm/gather.hpp"
 #include "comm/plan/plan_stats.hpp"
-#include "comm/rank_program.hpp"
+#include "comm/watch.hpp"
 #include "core/narrow.hpp"
-#include "core/standard_streams.hpp"
+#include "hashep/version.hpp"
 #include "launch/binding_report.hpp"
 #include "launch/chrome_trace.hpp"
 #include "launch/hidden_states.hpp"
 #include "launch/peak_rss.hpp"
+#include "launch/process/standard_streams.hpp"
 #include "launch/progress.hpp"
 #include "launch/run_report.hpp"
 #include "launch/run_setup.hpp"
@@ -52,9 +53,8 @@ class Job {
         setup_(set_up_run(options, comm, watch)),
         log_(&watch, setup_.steps * std::max<int64_t>(1, setup_.config.num_layers),
              !options.trace.empty()),
-        planning_(
-            {.planning = options.planning == "exchange" ? Planning::exchange : Planning::replicated,
-             .depth = narrow<int>(options.plan_depth, "--plan-depth")}),
+        planning_({.planning = options.planning,
+                   .depth = narrow<int>(options.plan_depth, "--plan-depth")}),
         planner_(*setup_.geometry, *setup_.router, *setup_.stream, setup_.split, planning_, &comm,
                  &watch, log_),
         checked_(options.check ? tokens_to_check(options, setup_) : std::vector<int64_t>{}),
@@ -70,7 +70,7 @@ class Job {
                 std::string(version()).c_str(), comm_.size(), comm_.size() == 1 ? "" : "s",
                 setup_.threads.threads, setup_.threads.threads == 1 ? "" : "s", nodes.str().c_str(),
                 std::string(setup_.runner->transport()).c_str(),
-                options_.transport == "auto" ? " (auto)" : "",
+                options_.transport == TransportKind::automatic ? " (auto)" : "",
                 std::string(setup_.runner->implementation()).c_str());
     std::printf("threads: %d a rank (%s)\n", setup_.threads.threads, setup_.threads.why.c_str());
     if (const auto gpu = setup_.runner->gpu()) std::printf("device: %s\n", gpu->c_str());
@@ -83,7 +83,8 @@ class Job {
                 static_cast<long long>(config.hidden_size), static_cast<long long>(config.ffn_size),
                 static_cast<long long>(config.num_experts), config.top_k,
                 static_cast<long long>(config.num_shared_experts),
-                std::string(activation_name(config.activation)).c_str(), options_.dtype.c_str());
+                std::string(activation_name(config.activation)).c_str(),
+                std::string(dtype_name(setup_.dtype)).c_str());
     std::fputs(model_lines(setup_.model).c_str(), stdout);
     std::printf("tokens: %lld a step, sequences of %lld, %lld steps%s\n",
                 static_cast<long long>(setup_.split.batch_tokens),
@@ -97,7 +98,7 @@ class Job {
   }
 
   void run_steps() {
-    Progress progress(comm_.rank() == 0 ? options_.progress : "off", setup_.steps,
+    Progress progress(comm_.rank() == 0 ? options_.progress : Progress::Style::off, setup_.steps,
                       setup_.split.batch_tokens);
     watch_.barrier();
     log_.set_origin();
@@ -185,8 +186,8 @@ class Job {
   /// explain a difference.
   void check(const BatchPlan& plan) {
     const auto begin = Clock::now();
-    const bool is_grouped =
-        setup_.device.choice.name == "cuda" && options_.expert_gemm == "grouped";
+    const bool is_grouped = setup_.device.choice.device == Device::cuda &&
+                            options_.expert_gemm == GemmGrouping::grouped;
     const OracleOptions oracle{
         .numbers = {.dtype = setup_.dtype, .rounds_preactivations = is_grouped},
         .residual = setup_.residual,
@@ -228,7 +229,7 @@ class Job {
       stats_.rank_max_over_mean = std::max(stats_.rank_max_over_mean, load.rank_max_over_mean);
     }
     const RunnerMemory memory = setup_.runner->memory();
-    stats_.memory.on_gpu = setup_.device.choice.name == "cuda";
+    stats_.memory.on_gpu = setup_.device.choice.device == Device::cuda;
     stats_.memory.weights = memory.weights;
     stats_.memory.scratch = memory.scratch;
     stats_.memory.workspace = memory.workspace;
@@ -245,7 +246,7 @@ class Job {
     return {.row = {.name = "",
                     .transport = std::string(setup_.runner->transport()),
                     .device = std::string(setup_.runner->device()),
-                    .dtype = options_.dtype,
+                    .dtype = std::string(dtype_name(setup_.dtype)),
                     .workload = options_.tokens.path.empty() ? "zipf" : "tokens",
                     .tokens_per_rank = setup_.split.batch_tokens / comm_.size(),
                     .hidden_size = config.hidden_size,

@@ -2,17 +2,22 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "comm/agreement.hpp"
+#include "hashep/backend.hpp"
+#include "launch/progress.hpp"
 #include "runtime/layer/planning_options.hpp"
+#include "runtime/layer/stack_placements.hpp"
 #include "runtime/model/model_config.hpp"
 #include "runtime/tokens/token_stream.hpp"
 
 namespace hashep {
 
-/// The command line of `hashep run`, as the user gave it.
+/// What the command line of `hashep run` asks for. The options are described in
+/// describe_run_options.cpp.
 struct RunOptions {
   // Model: a folder, or sizes of a synthetic one.
   std::string model;
@@ -26,15 +31,13 @@ struct RunOptions {
                            .vocab_size = 32768,
                            .router = RouterKind::token};
   int64_t top_k = 1;
-  std::string activation = "silu";
-  std::string score = "none";
 
   // Routing.
-  std::string router;  // empty: the model's own, or token
+  std::optional<RouterKind> router;  // empty: the model's own, or token
   std::string table;
   int64_t seed = 0;
-  std::string placement = "contiguous";
-  std::string planning = "exchange";
+  PlacementSource placement;
+  Planning planning = Planning::exchange;
   int64_t plan_depth = 1;
 
   // Tokens and hidden states.
@@ -46,19 +49,19 @@ struct RunOptions {
   std::string hidden;
 
   // How to compute.
-  std::string dtype = "fp32";
-  std::string device = "auto";
+  DType dtype = DType::f32;
+  Device device = Device::automatic;
   bool share_gpu = false;
-  std::string bind_cpu = "auto";
-  std::string landing = "auto";
-  std::string graph = "auto";
-  std::string expert_gemm = "per-expert";
-  std::string transport = "auto";
+  bool bind_cpu = true;
+  std::optional<Landing> landing;  // empty: by rule
+  GraphMode graph = GraphMode::automatic;
+  GemmGrouping expert_gemm = GemmGrouping::per_expert;
+  TransportKind transport = TransportKind::automatic;
   bool node_reduce = false;
-  std::string overlap = "on";
-  std::string residual = "on";
+  bool overlap = true;
+  bool residual = true;
   int64_t threads = 0;  // 0: choose_threads
-  std::string gemm_library = "auto";
+  GemmLibrary gemm_library = GemmLibrary::automatic;
   double deadline = 120.0;         // seconds
   double setup_deadline = 3600.0;  // seconds
 
@@ -68,21 +71,23 @@ struct RunOptions {
   std::string output;
   std::string json;
   std::string trace;
-  std::string progress = "auto";
+  std::optional<Progress::Style> progress;  // empty: as who looks at it needs
 
-  /// What the user gave explicitly, by option name; filled after parsing.
-  std::vector<std::string> given;
+  // Filled by the parser.
+  std::vector<std::string> given;  // names of the options that the user gave
+  std::vector<Setting> settings;   // all that must be equal on all ranks; the version comes first
 
   bool is_given(const std::string& option) const;
 };
 
-/// Checks what one option alone, or two together, can tell. Local. Throws InputError.
-void validate_run_options(const RunOptions& options);
+/// A command line of `hashep run`, read.
+struct RunCommandLine {
+  std::optional<RunOptions> options;  // nothing where --help or --version was asked for
+  std::string answer;                 // then: what to print
+};
 
-/// A number with all its digits, so that any difference between ranks shows.
-std::string exact_text(double value);
-
-/// All that must be equal on all ranks, as text; the program's version comes first.
-std::vector<Setting> shared_settings(const RunOptions& options);
+/// Reads and checks a command line, argv[1] being "run": what options tell alone and together,
+/// before any file is opened but that of --config. Prints nothing. Local. Throws InputError.
+RunCommandLine parse_run_command_line(int argc, const char* const* argv);
 
 }  // namespace hashep

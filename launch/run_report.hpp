@@ -8,10 +8,10 @@
 
 #include "comm/communicator.hpp"
 #include "comm/watch.hpp"
-#include "core/result_json.hpp"
 #include "core/thread_choice.hpp"
 #include "launch/gpu_binding.hpp"
 #include "launch/model_report.hpp"
+#include "launch/process/result_json.hpp"
 #include "runtime/layer/phase_log.hpp"
 
 namespace hashep {

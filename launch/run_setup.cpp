@@ -8,6 +8,7 @@
 #include "core/narrow.hpp"
 #include "core/quote.hpp"
 #include "launch/hidden_states.hpp"
+#include "launch/process/option_table.hpp"
 #include "runtime/layer/host_stack_runner.hpp"
 #include "runtime/layer/stack_placements.hpp"
 #include "runtime/layer/weight_agreement.hpp"
@@ -25,9 +26,7 @@ constexpr int64_t kReadBytes = int64_t{64} << 20;
 ModelConfig synthetic_config(const RunOptions& options) {
   ModelConfig config = options.synthetic;
   config.top_k = narrow<int>(options.top_k, "--top-k");
-  config.activation = parse_activation(options.activation);
-  config.score = parse_score(options.score);
-  config.router = options.router.empty() ? RouterKind::token : parse_router(options.router);
+  config.router = options.router.value_or(RouterKind::token);
   if (!options.table.empty()) config.router = RouterKind::table;
   config.router_seed = static_cast<uint64_t>(options.seed);
   validate_config(config, "hashep run");
@@ -47,8 +46,8 @@ std::string routing_text(const RoutingSource& source) {
 
 /// Model, tokens and routers: all that is read from files but the weights. Local.
 void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& setup) {
-  setup.dtype = options.dtype == "bf16" ? DType::bf16 : DType::f32;
-  setup.residual = options.residual == "on";
+  setup.dtype = options.dtype;
+  setup.residual = options.residual;
   setup.steps = options.output.empty() ? options.steps : 1;
 
   const auto seed = static_cast<uint64_t>(options.seed);
@@ -66,7 +65,7 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
     source.folder = folder.get();
     setup.weights = std::move(folder);
   }
-  source.kind = options.router.empty() ? setup.config.router : parse_router(options.router);
+  source.kind = options.router.value_or(setup.config.router);
   if (!options.table.empty()) source.kind = RouterKind::table;
   source.table_path = options.table;
   source.seed = options.is_given("--seed") ? seed : setup.config.router_seed;
@@ -87,7 +86,7 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
                  .ep_rank = comm.rank()};
   setup.router = make_router(setup.config, source, *setup.stream);
   setup.placements = make_placements(
-      parse_placement(options.placement), *setup.router,
+      options.placement, *setup.router,
       routed_layers(setup.config.num_layers, setup.config.num_experts, setup.config.top_k),
       *setup.stream, setup.split.seq_len, setup.topology->nodes);
 }
@@ -141,9 +140,10 @@ void read_hidden_states(const RunOptions& options, Watch& watch, RunSetup& setup
   if (options.hidden.empty()) return;
   setup.hidden_digest = hidden_states_digest(options.hidden);
   if (options.check) {
-    require_finite(setup.input_rows(),
-                   options.hidden + ": hidden_states (in " + options.dtype + ")", setup.dtype,
-                   rows.begin);
+    require_finite(
+        setup.input_rows(),
+        options.hidden + ": hidden_states (in " + std::string(dtype_name(options.dtype)) + ")",
+        setup.dtype, rows.begin);
   }
 }
 
@@ -159,16 +159,17 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
                      RunSetup& setup) {
   auto transport =
       make_transport(options.transport, comm, *setup.topology, watch, setup.threads.threads);
-  const bool is_hier = transport->name() == "hier";
+  const bool is_hier =
+      resolve_transport(options.transport, setup.topology->nodes) == TransportKind::hier;
   agree(comm, watch, [&] {
     make_geometry(is_hier, is_hier && options.node_reduce, setup);
     const ExecOptions exec{.dtype = setup.dtype,
                            .threads = setup.threads.threads,
-                           .overlap = options.overlap == "on",
+                           .overlap = options.overlap,
                            .check_finite = options.check,
                            .digests = &setup.weight_digests,
                            .watch = &watch,
-                           .gemm_library = gemm_library(options.gemm_library)};
+                           .gemm_library = options.gemm_library};
     auto runner = std::make_unique<HostStackRunner>(setup.config, *setup.weights,
                                                     setup.geometry->placements(), comm.rank(),
                                                     setup.residual, exec, std::move(transport));
@@ -187,7 +188,7 @@ void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& 
                           .transport = options.transport,
                           .share_gpu = options.share_gpu,
                           .landing = options.landing,
-                          .overlap = options.overlap == "on",
+                          .overlap = options.overlap,
                           .graph = options.graph,
                           .expert_gemm = options.expert_gemm,
                           .check_finite = options.check,
@@ -207,7 +208,7 @@ void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& 
 
 RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& watch) {
   watch.allow_setup(options.setup_deadline);
-  require_same_settings(comm, watch, shared_settings(options));
+  require_same_settings(comm, watch, options.settings);
   RunSetup setup;
   setup.topology = std::make_unique<Topology>(find_topology(comm, watch));
   const NodeMap& nodes = setup.topology->nodes;
@@ -225,11 +226,11 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
   setup.threads =
       choose_threads(options.threads, "--threads", find_core_share(setup.topology->node, watch));
   agree(comm, watch, [&] {
-    if (setup.device.choice.name == "cpu") resolve_transport(options.transport, nodes);
+    if (setup.device.choice.device == Device::cpu) resolve_transport(options.transport, nodes);
   });
   agree(comm, watch, [&] { read_hidden_states(options, watch, setup); });
   setup.weight_digests.layers.resize(static_cast<size_t>(setup.config.num_layers));
-  if (setup.device.choice.name == "cuda") {
+  if (setup.device.choice.device == Device::cuda) {
     make_gpu_stack(options, comm, watch, setup);
   } else {
     make_host_stack(options, comm, watch, setup);

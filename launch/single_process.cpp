@@ -5,10 +5,11 @@
 #include <exception>
 #include <new>
 
-#include "core/exit_code.hpp"
-#include "core/result_json.hpp"
-#include "core/standard_streams.hpp"
 #include "hashep/error.hpp"
+#include "launch/process/exit_code.hpp"
+#include "launch/process/option_text.hpp"
+#include "launch/process/result_json.hpp"
+#include "launch/process/standard_streams.hpp"
 
 namespace hashep {
 namespace {
@@ -44,12 +45,12 @@ int run_single_process(const std::function<void()>& command) {
     flush_stdout();
     return kExitSuccess;
   } catch (const InputError& error) {
-    print_error(kProgram, error.what());
+    print_error(kProgram, option_text(error));
     return kExitBadInput;
   } catch (const std::bad_alloc&) {
     print_error(kProgram, "out of memory");
   } catch (const std::exception& error) {
-    print_error(kProgram, error.what());
+    print_error(kProgram, option_text(error));
   }
   return kExitFailure;
 }

@@ -11,8 +11,8 @@ namespace hashep {
 /// was asked for and has been answered. Throws InputError.
 bool parse_options(CLI::App& app, int argc, char** argv, int first);
 
-/// Runs a command of one process, with no MPI, and returns its exit code (core/exit_code): an error
-/// makes one line on stderr, what did not get to stdout being one.
+/// Runs a command of one process, with no MPI, and returns its exit code (process/exit_code.hpp):
+/// an error makes one line on stderr, what did not get to stdout being one.
 int run_single_process(const std::function<void()>& command);
 
 }  // namespace hashep

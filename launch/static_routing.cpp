@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "core/narrow.hpp"
-#include "core/result_json.hpp"
 #include "hashep/error.hpp"
-#include "launch/option_checks.hpp"
+#include "launch/process/option_types.hpp"
+#include "launch/process/result_json.hpp"
 #include "launch/token_options.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "runtime/model/model_tables.hpp"

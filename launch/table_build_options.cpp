@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "hashep/error.hpp"
-#include "launch/option_checks.hpp"
+#include "launch/process/option_types.hpp"
 #include "launch/single_process.hpp"
 #include "launch/token_options.hpp"
 #include "runtime/model/model_config.hpp"
@@ -32,10 +32,10 @@ void declare(CLI::App& app, TableBuildOptions& options, Words& words) {
                  "Token ids (.npy, .bin) or text (with --tokenizer), any number of files")
       ->type_name("FILE...");
   declare_token_format(app, words.format);
-  add_count(app, "--vocab-size", options.vocab_size, "Rows of the table");
-  add_count(app, "--num-experts", options.num_experts, "Routed experts of a layer");
-  add_count(app, "--top-k", options.top_k, "Experts of a token");
-  add_count(app, "--num-layers", options.num_layers,
+  add_count(app, "--vocab-size", options.vocab_size, {.least = 0}, "Rows of the table");
+  add_count(app, "--num-experts", options.num_experts, {.least = 0}, "Routed experts of a layer");
+  add_count(app, "--top-k", options.top_k, {.least = 0}, "Experts of a token");
+  add_count(app, "--num-layers", options.num_layers, {.least = 0},
             "A table for each of these layers, layers.N.ffn.gate.tid2eid; default: one, tid2eid");
   app.add_option("--method", options.method,
                  "random; balanced (even loads); clustered (ids with similar embeddings share "
@@ -43,7 +43,7 @@ void declare(CLI::App& app, TableBuildOptions& options, Words& words) {
   app.add_option("--target", words.target,
                  "Loads that balanced evens: expert, rank or both; default: both with --ranks, "
                  "else expert");
-  add_count(app, "--ranks", options.ranks, "Ranks, whose loads are told and evened");
+  add_count(app, "--ranks", options.ranks, {.least = 0}, "Ranks, whose loads are told and evened");
   app.add_option("--placement", options.placement,
                  "Experts on these ranks: contiguous, or a file of `hashep placement` (*.json)");
   app.add_option("--spread", options.spread,
@@ -56,12 +56,12 @@ void declare(CLI::App& app, TableBuildOptions& options, Words& words) {
                  "Embeddings [vocab_size, d] of the ids (.safetensors, .npy) for clustered and "
                  "dispersed")
       ->type_name("FILE");
-  add_count(app, "--threads", options.threads,
+  add_count(app, "--threads", options.threads, {.least = 0},
             "Threads of clustering; 0: OMP_NUM_THREADS, else the cores it was granted");
-  add_count(app, "--seed", options.seed, "Layer N is made from seed + N");
+  add_count(app, "--seed", options.seed, {.least = 0}, "Layer N is made from seed + N");
   app.add_option("--dtype", words.dtype, "Of the table's entries: i32 or i64");
   app.add_option("--output", options.output, "The table file (.safetensors)")->type_name("FILE");
-  app.add_option("--progress", options.progress, "auto, bar, lines or off");
+  add_word(app, "--progress", options.progress, progress_words(), "auto, bar, lines or off");
   for (const char* name : {"--vocab-size", "--num-experts", "--method", "--output"}) {
     app.get_option(name)->required();
   }
@@ -97,7 +97,6 @@ void validate(const TableBuildOptions& options, const Words& words, bool ranks_g
               bool spread_given) {
   require_one_of("--method", options.method, {"random", "balanced", "dispersed", "clustered"});
   require_one_of("--dtype", words.dtype, {"i32", "i64"});
-  require_one_of("--progress", options.progress, {"auto", "bar", "lines", "off"});
   if (!words.target.empty()) {
     require_one_of("--target", words.target, {"expert", "rank", "both"});
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "hashep/dtype.hpp"
+#include "launch/progress.hpp"
 #include "runtime/tables/targeted_table.hpp"
 #include "runtime/tokens/token_stream.hpp"
 
@@ -29,7 +30,7 @@ struct TableBuildOptions {
   int64_t seed = 0;
   DType dtype = DType::i32;  // of the table's entries
   std::string output;
-  std::string progress = "auto";
+  std::optional<Progress::Style> progress;
 
   bool has_layers = false;  // --num-layers was given: a tensor for each layer
 };

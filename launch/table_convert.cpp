@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "core/quote.hpp"
-#include "core/result_json.hpp"
 #include "hashep/error.hpp"
-#include "launch/option_checks.hpp"
+#include "launch/process/option_types.hpp"
+#include "launch/process/result_json.hpp"
 #include "launch/single_process.hpp"
 #include "launch/table_source.hpp"
 #include "launch/token_options.hpp"
@@ -45,10 +45,10 @@ void declare(CLI::App& app, ConvertOptions& options) {
       ->type_name("FILE");
   app.add_option("--into", options.into, "Model folder whose tables are replaced")
       ->type_name("DIR");
-  add_count(app, "--layer", options.layer, "Only the table of this layer");
+  add_count(app, "--layer", options.layer, {.least = 0}, "Only the table of this layer");
   app.get_option("--layer")->default_str("");
   app.add_option("--dtype", options.dtype, "i32 or i64; default: as they are");
-  add_count(app, "--num-experts", options.num_experts,
+  add_count(app, "--num-experts", options.num_experts, {.least = 0},
             "Experts that the tables may name; 0: any (a model folder knows)");
   app.add_option("--remap", options.remap,
                  "New number of each expert, -1 for those that were pruned: a JSON array (.json) "

@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "core/atomic_file.hpp"
-#include "core/result_json.hpp"
 #include "core/units.hpp"
 #include "hashep/error.hpp"
 #include "hashep/table_router.hpp"
 #include "launch/inspection_report.hpp"
-#include "launch/option_checks.hpp"
+#include "launch/process/option_types.hpp"
+#include "launch/process/result_json.hpp"
 #include "launch/progress.hpp"
 #include "launch/single_process.hpp"
 #include "launch/table_placements.hpp"
@@ -44,7 +44,7 @@ struct InspectOptions {
   int64_t seq_len = 0;  // 0: rows of a 2-D token file, else kDefaultSeqLen
   int64_t top = 10;
   std::string json;
-  std::string progress = "auto";
+  std::optional<Progress::Style> progress;
 
   std::vector<TokenFile> tokens;
   std::vector<int> ranks;
@@ -54,7 +54,7 @@ void declare(CLI::App& app, InspectOptions& options) {
   app.add_option("--table", options.table, "Table file (.safetensors, .npy) or model folder")
       ->type_name("FILE")
       ->required();
-  add_count(app, "--layer", options.layer, "Only the table of this layer");
+  add_count(app, "--layer", options.layer, {.least = 0}, "Only the table of this layer");
   app.get_option("--layer")->default_str("");
   app.add_option("--tokens", options.token_files,
                  "Token ids (.npy, .bin) or text (with --tokenizer), any number of files")
@@ -63,7 +63,7 @@ void declare(CLI::App& app, InspectOptions& options) {
   declare_token_format(app, options.format);
   app.get_option("--tokenizer")
       ->description("SentencePiece model: for text, and for the names of tokens");
-  add_count(app, "--num-experts", options.num_experts,
+  add_count(app, "--num-experts", options.num_experts, {.least = 0},
             "Routed experts of a layer; a model folder knows");
   app.get_option("--num-experts")->default_str("");
   app.add_option("--ranks", options.rank_counts, "Numbers of ranks")
@@ -73,16 +73,15 @@ void declare(CLI::App& app, InspectOptions& options) {
   app.add_option("--placement", options.placement,
                  "Experts on ranks: contiguous, or a file of `hashep placement` (*.json) for one "
                  "number of ranks");
-  add_count(app, "--seq-len", options.seq_len,
+  add_count(app, "--seq-len", options.seq_len, {.least = 0},
             "Tokens of a sequence, for tables with spread rows; 0: rows of a 2-D token file, else "
             "1024");
-  add_count(app, "--top", options.top, "How many of the heaviest tokens to show");
+  add_count(app, "--top", options.top, {.least = 0}, "How many of the heaviest tokens to show");
   app.add_option("--json", options.json, "Write the result as JSON")->type_name("FILE");
-  app.add_option("--progress", options.progress, "auto, bar, lines or off");
+  add_word(app, "--progress", options.progress, progress_words(), "auto, bar, lines or off");
 }
 
 void validate(InspectOptions& options, bool layer_given) {
-  require_one_of("--progress", options.progress, {"auto", "bar", "lines", "off"});
   require_between("--num-experts", options.num_experts, 0, kMaxModelSize);
   require_between("--top", options.top, 0, kMaxTop);
   require_between("--seq-len", options.seq_len, 0, int64_t{1} << 40);

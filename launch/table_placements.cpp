@@ -3,7 +3,7 @@
 
 #include "comm/plan/placement_file.hpp"
 #include "hashep/error.hpp"
-#include "runtime/layer/stack_placements.hpp"
+#include "launch/process/source_words.hpp"
 
 namespace hashep {
 

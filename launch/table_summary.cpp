@@ -6,7 +6,7 @@
 #include <cstdio>
 
 #include "core/narrow.hpp"
-#include "core/result_json.hpp"
+#include "launch/process/result_json.hpp"
 #include "runtime/routing/table_builder.hpp"
 
 namespace hashep {

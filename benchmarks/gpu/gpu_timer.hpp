@@ -10,7 +10,7 @@
 #include "benchmarks/harness.hpp"
 #include "core/cuda/device.hpp"
 #include "core/cuda/stream.hpp"
-#include "core/result_json.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 

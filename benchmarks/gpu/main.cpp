@@ -13,9 +13,11 @@
 #include "benchmarks/gpu/rows_bench.hpp"
 #include "benchmarks/option_types.hpp"
 #include "core/cuda/device.hpp"
-#include "core/exit_code.hpp"
-#include "core/standard_streams.hpp"
 #include "hashep/error.hpp"
+#include "hashep/version.hpp"
+#include "launch/process/exit_code.hpp"
+#include "launch/process/option_text.hpp"
+#include "launch/process/standard_streams.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -122,10 +124,10 @@ int run(int argc, char** argv) {
     print_error(kProgram, std::to_string(wrong) + " wrong: see the rows above");
     return kExitFailure;
   } catch (const InputError& error) {
-    print_error(kProgram, error.what());
+    print_error(kProgram, option_text(error));
     return kExitBadInput;
   } catch (const std::exception& error) {
-    print_error(kProgram, error.what());
+    print_error(kProgram, option_text(error));
     return kExitFailure;
   }
 }

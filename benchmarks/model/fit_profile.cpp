@@ -7,8 +7,9 @@
 #include <set>
 
 #include "benchmarks/model/nonnegative_fit.hpp"
-#include "core/result_json.hpp"
 #include "hashep/error.hpp"
+#include "hashep/version.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 namespace {

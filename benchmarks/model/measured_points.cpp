@@ -5,9 +5,9 @@
 #include <optional>
 
 #include "benchmarks/model/json_fields.hpp"
-#include "core/result_json.hpp"
 #include "core/units.hpp"
 #include "hashep/error.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 namespace {

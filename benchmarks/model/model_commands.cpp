@@ -9,9 +9,9 @@
 #include "benchmarks/model/json_fields.hpp"
 #include "benchmarks/model/published.hpp"
 #include "core/granted_cores.hpp"
-#include "core/result_json.hpp"
 #include "core/strict_json.hpp"
 #include "hashep/error.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -7,8 +7,8 @@
 
 #include "benchmarks/model/layer_cost.hpp"
 #include "core/granted_cores.hpp"
-#include "core/result_json.hpp"
 #include "hashep/error.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -51,7 +51,7 @@ RoutedJob routed_job(const MeasuredPoint& point) {
   try {
     return {point.routing, point.shape};
   } catch (const InputError& error) {
-    throw InputError(point.file + ": " + point.label + ": " + error.what());
+    throw InputError(point.file + ": " + point.label + ": " + error.marked());
   }
 }
 

@@ -4,10 +4,11 @@
 #include <vector>
 
 #include "benchmarks/sim/sim_bench.hpp"
-#include "core/exit_code.hpp"
-#include "core/result_json.hpp"
-#include "core/standard_streams.hpp"
 #include "hashep/error.hpp"
+#include "launch/process/exit_code.hpp"
+#include "launch/process/option_text.hpp"
+#include "launch/process/result_json.hpp"
+#include "launch/process/standard_streams.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -35,10 +36,10 @@ int run(int argc, char** argv) {
     flush_stdout();
     return kExitSuccess;
   } catch (const InputError& error) {  // the same on all ranks
-    if (speaks) print_error(kProgram, error.what());
+    if (speaks) print_error(kProgram, option_text(error));
     return kExitBadInput;
   } catch (const std::exception& error) {
-    print_error(kProgram, "rank " + std::to_string(world.rank()) + ": " + error.what());
+    print_error(kProgram, "rank " + std::to_string(world.rank()) + ": " + option_text(error));
     MPI_Abort(MPI_COMM_WORLD, kExitFailure);
     return kExitFailure;
   }

@@ -13,8 +13,8 @@
 #include "comm/exchange/hier_transport.hpp"
 #include "comm/exchange/mpi_transport.hpp"
 #include "comm/topology.hpp"
-#include "core/result_json.hpp"
 #include "hashep/buffer.hpp"
+#include "launch/process/result_json.hpp"
 
 namespace hashep::bench {
 namespace {

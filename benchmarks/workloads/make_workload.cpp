@@ -8,6 +8,7 @@
 #include "core/narrow.hpp"
 #include "hashep/error.hpp"
 #include "hashep/table_router.hpp"
+#include "launch/process/source_words.hpp"
 #include "runtime/layer/make_router.hpp"
 #include "runtime/layer/stack_placements.hpp"
 #include "runtime/tokens/routed_loads.hpp"

@@ -5,15 +5,11 @@
 #include <ostream>
 #include <vector>
 
+#include "hashep/backend.hpp"
 #include "hashep/exchange_plan.hpp"
 #include "hashep/split.hpp"
 
 namespace hashep {
-
-/// How rows come to their expert-major places at the owner.
-/// - direct: a message for each (source, expert), received straight into its place.
-/// - unpack: a message for each source, received rank-major, and copied to its places afterwards.
-enum class Landing { direct, unpack };
 
 /// Consecutive rows of a buffer that one message takes from or brings to `peer`.
 struct Message {

@@ -7,9 +7,9 @@
 
 #include "comm/plan/plan_stats.hpp"
 #include "core/quote.hpp"
-#include "core/result_json.hpp"
 #include "core/strict_json.hpp"
 #include "hashep/error.hpp"
+#include "hashep/version.hpp"
 
 namespace hashep {
 namespace {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/cuda/check_cuda.hpp"
+#include "core/setting.hpp"
 #include "core/units.hpp"
 #include "hashep/error.hpp"
 
@@ -21,7 +22,8 @@ void check_ipc(cudaError_t code, const char* call, const CallPlace& where = Call
   } catch (const RunError& error) {
     throw IpcRefused(std::string(error.what()) +
                      "; processes of different users or in different containers cannot share GPU "
-                     "memory: use --transport nccl");
+                     "memory: use " +
+                     setting("transport") + " nccl");
   }
 }
 

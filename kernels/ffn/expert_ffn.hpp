@@ -6,10 +6,10 @@
 #include <span>
 #include <string_view>
 
+#include "hashep/backend.hpp"
 #include "hashep/ffn_shape.hpp"
 #include "hashep/tensor_view.hpp"
 #include "kernels/ffn/tiles.hpp"
-#include "kernels/gemm/gemm_library.hpp"
 
 namespace hashep {
 

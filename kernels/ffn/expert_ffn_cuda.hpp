@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "hashep/backend.hpp"
 #include "kernels/ffn/device_tiles.hpp"
 #include "kernels/ffn/expert_weights_cuda.hpp"
 #include "kernels/ffn/fused_experts_cuda.hpp"
@@ -14,13 +15,6 @@
 #include "kernels/gemm/linear_gemm_cublas.hpp"
 
 namespace hashep {
-
-/// How the GEMMs of routed experts are asked for.
-enum class GemmGrouping {
-  per_expert,  // one GEMM a tile, tiles dealt to lanes; sums stay fp32 up to the activation
-  grouped,     // one call for all experts; the first GEMM's result is rounded to the dtype
-  fused  // one launch for all experts, the activation in it, rows read on the GPU (FusedExperts)
-};
 
 /// One layer's work for the experts, as a plan sets it: filled ahead of the step, memory reused.
 struct ExpertWork {

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "hashep/backend.hpp"
 #include "hashep/buffer.hpp"
 #include "hashep/ffn_shape.hpp"
 #include "hashep/tensor_view.hpp"
-#include "kernels/gemm/gemm_library.hpp"
 #include "kernels/gemm/packed_linear.hpp"
 
 namespace hashep {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/gemm/gemm_library.hpp"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
+#include "core/setting.hpp"
 #include "hashep/error.hpp"
 #include "kernels/gemm/gemm_maker.hpp"
 #include "kernels/gemm/onednn_call.hpp"
@@ -18,7 +18,7 @@ GemmLibrary resolve(GemmLibrary library) {
   if (library == GemmLibrary::onednn) return library;
   const std::string why_not = why_no_xsmm();
   if (library == GemmLibrary::xsmm) {
-    if (!why_not.empty()) throw InputError("--gemm-library xsmm: " + why_not);
+    if (!why_not.empty()) throw InputError(setting("gemm_library") + " xsmm: " + why_not);
     return library;
   }
   // oneDNN orders instruction sets by what they include.
@@ -30,14 +30,8 @@ GemmLibrary resolve(GemmLibrary library) {
 
 }  // namespace
 
-GemmLibrary gemm_library(std::string_view name) {
-  const auto found = std::find(kGemmLibraryNames.begin(), kGemmLibraryNames.end(), name);
-  if (found == kGemmLibraryNames.end()) {
-    throw InputError("--gemm-library " + std::string(name) + ": expected auto, onednn or xsmm");
-  }
-  const auto library = static_cast<GemmLibrary>(found - kGemmLibraryNames.begin());
+void require_gemm_library(GemmLibrary library) {
   resolve(library);
-  return library;
 }
 
 GemmMaker::GemmMaker(GemmLibrary library, DType dtype, int threads)

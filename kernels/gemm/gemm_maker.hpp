@@ -4,8 +4,8 @@
 #include <dnnl.hpp>
 #include <memory>
 
+#include "hashep/backend.hpp"
 #include "hashep/dtype.hpp"
-#include "kernels/gemm/gemm_library.hpp"
 #include "kernels/gemm/packed_linear.hpp"
 
 namespace hashep {

@@ -2,12 +2,13 @@
 #include "runtime/layer/backend_factory.hpp"
 
 #include <algorithm>
-#include <array>
 #include <sstream>
 
 #include "comm/exchange/hier_transport.hpp"
 #include "comm/exchange/mpi_transport.hpp"
 #include "comm/exchange/shm_transport.hpp"
+#include "core/setting.hpp"
+#include "hashep/error.hpp"
 #ifdef HASHEP_WITH_CUDA
 #include "comm/agreement.hpp"
 #include "comm/exchange/hier_device_transport.hpp"
@@ -21,14 +22,24 @@
 namespace hashep {
 namespace {
 
-constexpr std::array<std::string_view, 6> kTransports{"auto", "mpi", "shm", "hier", "nccl", "ipc"};
-
-std::string known_transports() {
-  std::string list;
-  for (const std::string_view name : kTransports)
-    list += (list.empty() ? "" : ", ") + std::string(name);
-  return list;
+/// An error about a transport: "transport hier: " or the like, and the text.
+[[noreturn]] void refuse(TransportKind kind, const std::string& text) {
+  throw InputError(setting("transport") + " " + std::string(transport_name(kind)) + text);
 }
+
+/// For a transport within a node in a job on several.
+[[noreturn]] void refuse_nodes(TransportKind kind, const NodeMap& nodes) {
+  std::ostringstream text;
+  text << ": the job is on " << nodes << ", and " << transport_name(kind)
+       << " is for one node; use hier";
+  refuse(kind, text.str());
+}
+
+[[noreturn]] void refuse_cuda(const std::string& why) {
+  throw InputError(setting("device") + " cuda: " + why);
+}
+
+constexpr const char* kNoCuda = "this build has no CUDA; use cpu or auto";
 
 #ifdef HASHEP_WITH_CUDA
 constexpr bool kHasCuda = true;
@@ -39,37 +50,23 @@ std::string why_no_gpu() {
   return search.count > 0 ? "" : "no GPU was found (" + search.why_none + ")";
 }
 
-/// The transport that `name` stands for between GPUs. `reach`: those of each node reach each
-/// other's memory.
-std::string resolve_device_transport(const std::string& name, const NodeMap& nodes, bool reach) {
-  if (name == "mpi" || name == "shm") {
-    throw InputError("--transport " + name +
-                     " is for ranks on CPUs; between GPUs use auto, ipc, hier or nccl");
+/// The transport that `kind` stands for between GPUs; nothing where there is one rank, which needs
+/// none. `reach`: those of each node reach each other's memory.
+std::optional<TransportKind> resolve_device_transport(TransportKind kind, const NodeMap& nodes,
+                                                      bool reach) {
+  if (kind == TransportKind::mpi || kind == TransportKind::shm) {
+    refuse(kind, " is for ranks on CPUs; between GPUs use auto, ipc, hier or nccl");
   }
-  if (name == "auto") {
-    if (nodes.ep_size() == 1) return "local";
-    if (!reach) return "nccl";
-    return nodes.num_nodes() == 1 ? "ipc" : "hier";
+  if (kind == TransportKind::automatic) {
+    if (nodes.ep_size() == 1) return std::nullopt;
+    if (!reach) return TransportKind::nccl;
+    return nodes.num_nodes() == 1 ? TransportKind::ipc : TransportKind::hier;
   }
-  if (name == "ipc" && nodes.num_nodes() > 1) {
-    std::ostringstream text;
-    text << "--transport ipc: the job is on " << nodes << ", and ipc is for one node; use hier";
-    throw InputError(text.str());
+  if (kind == TransportKind::ipc && nodes.num_nodes() > 1) refuse_nodes(kind, nodes);
+  if (kind != TransportKind::nccl && !reach) {
+    refuse(kind, ": GPUs of a node do not reach each other's memory; use nccl");
   }
-  if (name != "nccl" && !reach) {
-    throw InputError("--transport " + name +
-                     ": GPUs of a node do not reach each other's memory; use nccl");
-  }
-  return name;
-}
-
-/// What is left to rules is empty.
-ExchangeChoices exchange_choices(const GpuRunOptions& options) {
-  ExchangeChoices choices;
-  if (options.landing == "direct") choices.landing = Landing::direct;
-  if (options.landing == "unpack") choices.landing = Landing::unpack;
-  if (!options.overlap) choices.parts = 1;
-  return choices;
+  return kind;
 }
 #else
 constexpr bool kHasCuda = false;
@@ -81,59 +78,51 @@ std::string why_no_gpu() {
 
 }  // namespace
 
-void require_device(const std::string& name) {
-  if (name == "cuda" && !kHasCuda) {
-    throw InputError("--device cuda: this build has no CUDA; use cpu or auto");
-  }
-  if (name != "auto" && name != "cpu" && name != "cuda") {
-    throw InputError("--device " + name + ": known devices are auto, cpu, cuda");
-  }
+void require_device(Device device) {
+  if (device == Device::cuda && !kHasCuda) refuse_cuda(kNoCuda);
 }
 
-DeviceChoice resolve_device(const std::string& name) {
-  require_device(name);
-  if (name == "cpu" || !kHasCuda) return {};
+DeviceChoice resolve_device(Device device) {
+  require_device(device);
+  if (device == Device::cpu || !kHasCuda) return {};
   const std::string why_cpu = why_no_gpu();
-  if (why_cpu.empty()) return {.name = "cuda", .why_cpu = ""};
-  if (name == "cuda") throw InputError("--device cuda: " + why_cpu);
-  return {.name = "cpu", .why_cpu = why_cpu};
+  if (why_cpu.empty()) return {.device = Device::cuda, .why_cpu = ""};
+  if (device == Device::cuda) refuse_cuda(why_cpu);
+  return {.device = Device::cpu, .why_cpu = why_cpu};
 }
 
-std::span<const std::string_view> transport_names() {
-  return kTransports;
-}
-
-void require_transport(const std::string& name) {
-  if (!kHasCuda && (name == "nccl" || name == "ipc")) {
-    throw InputError("--transport " + name + ": not in this build; use mpi, shm, hier or auto");
-  }
-  if (std::find(kTransports.begin(), kTransports.end(), name) == kTransports.end()) {
-    throw InputError("--transport " + name + ": known transports are " + known_transports());
+void require_transport(TransportKind kind) {
+  if (!kHasCuda && (kind == TransportKind::nccl || kind == TransportKind::ipc)) {
+    refuse(kind, ": not in this build; use mpi, shm, hier or auto");
   }
 }
 
-std::string resolve_transport(const std::string& name, const NodeMap& nodes) {
-  require_transport(name);
-  if (name == "nccl" || name == "ipc") {
-    throw InputError("--transport " + name +
-                     " is for ranks on GPUs; on CPUs use auto, mpi, shm or hier");
+TransportKind resolve_transport(TransportKind kind, const NodeMap& nodes) {
+  require_transport(kind);
+  const bool is_one_node = nodes.num_nodes() == 1;
+  switch (kind) {
+    case TransportKind::automatic:
+      return is_one_node ? TransportKind::shm : TransportKind::hier;
+    case TransportKind::shm:
+      if (!is_one_node) refuse_nodes(kind, nodes);
+      return kind;
+    case TransportKind::mpi:
+    case TransportKind::hier:
+      return kind;
+    case TransportKind::nccl:
+    case TransportKind::ipc:
+      break;
   }
-  if (name == "auto") return nodes.num_nodes() == 1 ? "shm" : "hier";
-  if (name == "shm" && nodes.num_nodes() > 1) {
-    std::ostringstream text;
-    text << "--transport shm: the job is on " << nodes << ", and shm is for one node; use hier";
-    throw InputError(text.str());
-  }
-  return name;
+  refuse(kind, " is for ranks on GPUs; on CPUs use auto, mpi, shm or hier");
 }
 
-std::unique_ptr<Transport> make_transport(const std::string& name, const Communicator& comm,
+std::unique_ptr<Transport> make_transport(TransportKind kind, const Communicator& comm,
                                           const Topology& topology, Watch& watch, int threads) {
-  const std::string resolved = resolve_transport(name, topology.nodes);
-  if (resolved == "shm") {
+  const TransportKind resolved = resolve_transport(kind, topology.nodes);
+  if (resolved == TransportKind::shm) {
     return std::make_unique<ShmTransport>(topology, comm.rank(), watch, threads);
   }
-  if (resolved == "hier") {
+  if (resolved == TransportKind::hier) {
     return std::make_unique<HierTransport>(comm, topology, watch, threads);
   }
   return std::make_unique<MpiTransport>(comm, watch, threads);
@@ -156,17 +145,19 @@ std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions& opti
   const bool node_reaches = peers_reach_each_other(topology.node, watch, options.gpu);
   const auto reaches = gather_word(comm, watch, node_reaches ? 1 : 0);
   const bool reach = std::find(reaches.begin(), reaches.end(), 0) == reaches.end();
-  std::string name;
+  std::optional<TransportKind> kind;
   agree(comm, watch,
-        [&] { name = resolve_device_transport(options.transport, topology.nodes, reach); });
-  const ExchangeChoices choices = exchange_choices(options);
-  if (name == "local") return std::make_unique<LocalDeviceTransport>();
-  if (name == "ipc") {
-    return std::make_unique<IpcTransport>(topology, comm.rank(), watch, choices.parts);
+        [&] { kind = resolve_device_transport(options.transport, topology.nodes, reach); });
+  const std::optional<int> parts = options.overlap ? std::nullopt : std::optional(1);
+  if (!kind) return std::make_unique<LocalDeviceTransport>();
+  if (kind == TransportKind::ipc) {
+    return std::make_unique<IpcTransport>(topology, comm.rank(), watch, parts);
   }
   if (options.share_gpu) separate_nccl_hosts(comm.rank());
-  if (name == "hier") return std::make_unique<HierDeviceTransport>(comm, topology, watch);
-  return std::make_unique<NcclTransport>(comm, watch, choices);
+  if (kind == TransportKind::hier) {
+    return std::make_unique<HierDeviceTransport>(comm, topology, watch);
+  }
+  return std::make_unique<NcclTransport>(comm, watch, ExchangeChoices{options.landing, parts});
 }
 
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const WeightSource& weights,
@@ -176,10 +167,8 @@ std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const We
                                              Watch& watch) {
   CudaExecOptions exec{
       .dtype = options.dtype, .residual = options.residual, .overlap = options.overlap};
-  if (options.expert_gemm == "grouped") exec.grouping = GemmGrouping::grouped;
-  if (options.expert_gemm == "fused") exec.grouping = GemmGrouping::fused;
-  if (options.graph == "on") exec.graph = GraphMode::on;
-  if (options.graph == "off") exec.graph = GraphMode::off;
+  exec.grouping = options.expert_gemm;
+  exec.graph = options.graph;
   exec.observer = [&watch](const Position& position) { watch.at(position); };
   exec.reading = {.check_finite = options.check_finite,
                   .dtype = options.dtype,
@@ -195,13 +184,13 @@ std::vector<VisibleGpu> visible_gpus() {
 
 std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions&, const Communicator&,
                                                        const Topology&, Watch&) {
-  throw InputError("--device cuda: this build has no CUDA; use cpu or auto");
+  refuse_cuda(kNoCuda);
 }
 
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig&, const WeightSource&,
                                              std::span<const Placement>, const GpuRunOptions&,
                                              std::unique_ptr<DeviceTransport>, Watch&) {
-  throw InputError("--device cuda: this build has no CUDA; use cpu or auto");
+  refuse_cuda(kNoCuda);
 }
 #endif
 

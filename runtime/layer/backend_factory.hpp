@@ -2,9 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "comm/communicator.hpp"
@@ -12,6 +12,7 @@
 #include "comm/exchange/transport.hpp"
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
+#include "hashep/backend.hpp"
 #include "hashep/weight_source.hpp"
 #include "runtime/layer/layer_weights.hpp"
 #include "runtime/layer/stack_runner.hpp"
@@ -24,41 +25,40 @@ namespace hashep {
 
 /// The device that a run uses.
 struct DeviceChoice {
-  std::string name = "cpu";  // or cuda
-  std::string why_cpu;       // where a build for GPUs was left the choice, and uses none
+  Device device = Device::cpu;  // or cuda
+  std::string why_cpu;          // where a build for GPUs was left the choice, and uses none
 };
 
-/// Throws InputError where `name` is no device, or one that this build does not have. Local, and
-/// before any rank waits.
-void require_device(const std::string& name);
+/// Throws InputError where this build does not have the device. Local, and before any rank waits.
+void require_device(Device device);
 
-/// `name`: auto, cpu or cuda. Throws InputError where it is not to be had. Local; looks for GPUs.
-DeviceChoice resolve_device(const std::string& name);
+/// Throws InputError where the device is not to be had. Local; looks for GPUs.
+DeviceChoice resolve_device(Device device);
 
 /// The GPUs that this process may use, in its own numbering; none where this build has no CUDA.
 /// Throws RunError where CUDA fails. Local.
 std::vector<VisibleGpu> visible_gpus();
 
-/// How a stack computes on a GPU, in the words of the command line.
+/// How a stack computes on a GPU.
 struct GpuRunOptions {
   int gpu = 0;  // which of visible_gpus
   DType dtype = DType::f32;
   bool residual = true;
-  std::string transport = "auto";          // auto, ipc, nccl, hier
-  bool share_gpu = false;                  // ranks may share a GPU
-  std::string landing = "auto";            // nccl: direct, unpack, auto
-  bool overlap = true;                     // dispatch beside the experts
-  std::string graph = "auto";              // on, off, auto
-  std::string expert_gemm = "per-expert";  // or grouped, fused
+  TransportKind transport = TransportKind::automatic;  // automatic, ipc, nccl, hier
+  bool share_gpu = false;                              // ranks may share a GPU
+  std::optional<Landing> landing = {};                 // of nccl; empty: by rule
+  bool overlap = true;                                 // dispatch beside the experts
+  GraphMode graph = GraphMode::automatic;
+  GemmGrouping expert_gemm = GemmGrouping::per_expert;
   bool check_finite = false;
   WeightDigests* digests = nullptr;  // of weights, filled in unless null
 };
 
 /// How rows move between the GPUs of these ranks. GPU `options.gpu` becomes the calling thread's
-/// current one. Transport auto is none where there is one rank (local), ipc where all ranks share a
-/// node, else hier; nccl where the GPUs of some node do not reach each other's memory. Throws
-/// InputError where the transport cannot work there, or this build has no CUDA; RunError where the
-/// GPUs or NCCL refuse. Collective. `topology` and `watch` must outlive the transport.
+/// current one. Automatic transport is none where there is one rank (local), ipc where all ranks
+/// share a node, else hier; nccl where the GPUs of some node do not reach each other's memory.
+/// Throws InputError where the transport cannot work there, or this build has no CUDA; RunError
+/// where the GPUs or NCCL refuse. Collective. `topology` and `watch` must outlive the transport.
 std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions& options,
                                                        const Communicator& comm,
                                                        const Topology& topology, Watch& watch);
@@ -71,20 +71,17 @@ std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const We
                                              std::unique_ptr<DeviceTransport> transport,
                                              Watch& watch);
 
-/// The names that --transport takes.
-std::span<const std::string_view> transport_names();
-
 /// Throws InputError where no device of this build has such a transport; local, and before any rank
 /// waits.
-void require_transport(const std::string& name);
+void require_transport(TransportKind kind);
 
-/// The transport that `name` stands for on these nodes: auto is shm where all ranks share a node,
-/// else hier; any other is itself. Throws InputError where it cannot work there, or is for GPUs.
-/// Local.
-std::string resolve_transport(const std::string& name, const NodeMap& nodes);
+/// The transport that `kind` stands for between CPUs on these nodes: automatic is shm where all
+/// ranks share a node, else hier; any other is itself. Throws InputError where it cannot work
+/// there, or is for GPUs. Local.
+TransportKind resolve_transport(TransportKind kind, const NodeMap& nodes);
 
-/// `name`: as for resolve_transport. Collective. `topology` and `watch` must outlive the transport.
-std::unique_ptr<Transport> make_transport(const std::string& name, const Communicator& comm,
+/// `kind`: as for resolve_transport. Collective. `topology` and `watch` must outlive the transport.
+std::unique_ptr<Transport> make_transport(TransportKind kind, const Communicator& comm,
                                           const Topology& topology, Watch& watch, int threads);
 
 }  // namespace hashep

@@ -24,7 +24,7 @@ CudaStackRunner::CudaStackRunner(const ModelConfig& config, const WeightSource& 
 
 CudaStackRunner::~CudaStackRunner() {
   if (std::uncaught_exceptions() == 0) return;
-  last_guard_.emplace(watch_, "ending its work on " + gpu_.name, [] { return true; });
+  last_wait_.emplace(watch_, "ending its work on " + gpu_.name);
 }
 
 template <typename Ready>

@@ -4,7 +4,6 @@
 #include <deque>
 #include <optional>
 
-#include "comm/unguarded_call.hpp"
 #include "comm/watch.hpp"
 #include "core/cuda/device.hpp"
 #include "runtime/layer/cuda/cuda_stack.hpp"
@@ -22,8 +21,8 @@ class CudaStackRunner final : public StackRunner {
   CudaStackRunner(const ModelConfig& config, const WeightSource& weights,
                   std::span<const Placement> placements, const CudaExecOptions& options,
                   const GpuInfo& gpu, std::unique_ptr<DeviceTransport> transport, Watch& watch);
-  /// While an error unwinds, a thread stands by that ends the process where the GPU does not come
-  /// back from what it was asked for.
+  /// While an error unwinds, the GPU may not come back from what it was asked for: the policy of
+  /// `watch` hears of the wait.
   ~CudaStackRunner() override;
 
   std::string_view device() const override { return "cuda"; }
@@ -51,7 +50,7 @@ class CudaStackRunner final : public StackRunner {
 
   Watch& watch_;
   GpuInfo gpu_;
-  std::optional<UnguardedCall> last_guard_;  // outlives the stack
+  std::optional<UnguardedCall> last_wait_;  // outlives the stack
   CudaStack stack_;
   std::deque<Asked> asked_;
   int64_t settled_ns_ = 0;  // when the newest step settled ended

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/setting.hpp"
 #include "hashep/error.hpp"
 #include "hashep/hash_router.hpp"
 #include "hashep/table_router.hpp"
@@ -25,7 +26,7 @@ RoutingTable balanced_table(const ModelConfig& config, uint64_t seed, const Toke
                               BalanceTarget::expert, seed);
 }
 
-/// The table of one layer: from --table, or from the model folder.
+/// The table of one layer: from a file of its own, or from the model folder.
 RoutingTable read_table(const ModelConfig& config, const RoutingSource& source, int64_t layer) {
   RoutingTable table;
   std::string name = source.table_path;
@@ -35,7 +36,8 @@ RoutingTable read_table(const ModelConfig& config, const RoutingSource& source, 
     table = source.folder->table(layer);
     name = "tid2eid of layer " + std::to_string(layer);
   } else {
-    throw InputError("--router table needs --table FILE or a --model folder with tables");
+    throw InputError(setting("router") + " table needs " + setting("table") + " FILE or a " +
+                     setting("model") + " folder with tables");
   }
   if (source.folder != nullptr) require_spread(config, table.spread.has_value(), name);
   if (table.vocab_size != config.vocab_size || table.top_k != config.top_k) {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "comm/watch.hpp"
-#include "core/phase.hpp"
+#include "hashep/phase.hpp"
 
 namespace hashep {
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "core/setting.hpp"
 #include "hashep/error.hpp"
 
 namespace hashep {
@@ -28,7 +29,7 @@ void fill_words(std::span<int64_t> words, std::string& text, const Fill& fill) {
   const auto note = [&](PlanningFault fault, const std::exception& error) {
     std::fill(words.begin(), words.end(), 0);
     words.front() = static_cast<int64_t>(fault);
-    if (text.empty()) text = error.what();
+    if (text.empty()) text = marked_text(error);
   };
   words.front() = static_cast<int64_t>(PlanningFault::none);
   try {

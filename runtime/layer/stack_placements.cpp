@@ -2,19 +2,10 @@
 #include "runtime/layer/stack_placements.hpp"
 
 #include "comm/plan/placement_file.hpp"
-#include "core/quote.hpp"
 #include "hashep/error.hpp"
 #include "runtime/tokens/routed_loads.hpp"
 
 namespace hashep {
-
-PlacementSource parse_placement(const std::string& text) {
-  if (text == "contiguous") return {PlacementKind::contiguous, ""};
-  if (text == "balanced") return {PlacementKind::balanced, ""};
-  if (text.ends_with(".json")) return {PlacementKind::file, text};
-  throw InputError("--placement " + quote(text) +
-                   ": known are contiguous, balanced, or a placement file (*.json)");
-}
 
 std::vector<Placement> make_placements(const PlacementSource& source, const Router& router,
                                        std::span<const RoutedLayer> layers,

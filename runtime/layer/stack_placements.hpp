@@ -19,12 +19,10 @@ enum class PlacementKind { contiguous, balanced, file };
 
 struct PlacementSource {
   PlacementKind kind = PlacementKind::contiguous;
-  std::string path;  // PlacementKind::file
-};
+  std::string path = {};  // PlacementKind::file
 
-/// From the word of a command line: contiguous, balanced, or the name of a placement file, *.json.
-/// Throws InputError, naming --placement.
-PlacementSource parse_placement(const std::string& text);
+  bool operator==(const PlacementSource&) const = default;
+};
 
 /// Tokens that tables and placements are balanced by, at most, where they are made for a run.
 inline constexpr int64_t kCountedTokens = int64_t{1} << 20;

@@ -57,7 +57,7 @@ Ticket StreamPlanner::submit(int64_t step) {
     try {
       read_batch(stream_, split_, step, batches_.front());
     } catch (const InputError& error) {
-      return planner_.submit_error(error.what());
+      return planner_.submit_error(error.marked());
     }
     return planner_.submit(batches_.front().view());
   }

@@ -45,7 +45,7 @@ class ConfigReader {
     try {
       return parse(*text);
     } catch (const InputError& error) {
-      fail(find(key)->key, error.what());
+      fail(find(key)->key, error.marked());
     }
   }
 

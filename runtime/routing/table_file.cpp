@@ -90,7 +90,7 @@ RoutingTable load_npy_table(const std::string& path, int64_t num_experts) {
     try {
       return layout.integer_at(data.data() + index * layout.item_size);
     } catch (const InputError& error) {
-      throw InputError(path + ": " + error.what());
+      throw InputError(path + ": " + error.marked());
     }
   });
 }

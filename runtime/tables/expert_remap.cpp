@@ -10,6 +10,7 @@
 
 #include "core/input_file.hpp"
 #include "core/quote.hpp"
+#include "core/setting.hpp"
 #include "core/strict_json.hpp"
 #include "hashep/error.hpp"
 #include "runtime/tables/spread_builder.hpp"
@@ -142,8 +143,8 @@ RoutingTable remap_table(const RoutingTable& table, const ExpertRemap& remap, Pr
       const auto row = static_cast<int64_t>(i) / table.top_k;
       throw InputError(
           source + (row < table.vocab_size ? ": row " + std::to_string(row) : ": a spread row") +
-          " has the pruned expert " + std::to_string(old) +
-          " (--fill least-loaded gives such choices to others)");
+          " has the pruned expert " + std::to_string(old) + " (" + setting("fill") +
+          " least-loaded gives such choices to others)");
     }
   }
   if (has_pruned) fill_pruned(rows, remap.num_experts, spread.counts);

@@ -9,7 +9,7 @@
 
 #include "core/file_kind.hpp"
 #include "core/load.hpp"
-#include "core/quote.hpp"
+#include "core/setting.hpp"
 #include "hashep/error.hpp"
 
 namespace hashep {
@@ -20,13 +20,17 @@ constexpr int64_t kSampleBytes = int64_t{64} << 10;  // that tell what ids look 
 constexpr int64_t kMaxU16Vocab = int64_t{1} << 16;
 constexpr int64_t kLeastWords = 4;  // fewer are like each other by chance
 
-/// A binary type of ids by its name on the command line.
+/// Of a binary type of ids.
 struct NamedType {
   std::string_view name;
   IdType type;
 };
 constexpr std::array kTypes = {NamedType{"u16", {false, 2}}, NamedType{"u32", {false, 4}},
-                               NamedType{"i32", {true, 4}}};
+                               NamedType{"i32", {true, 4}}};  // [TokenDtype]
+
+const NamedType& named(TokenDtype dtype) {
+  return kTypes.at(static_cast<size_t>(dtype));
+}
 
 /// What llm.c's data scripts write in front of ids.
 struct LlmcHeader {
@@ -36,13 +40,6 @@ struct LlmcHeader {
 };
 constexpr std::array kLlmcHeaders = {LlmcHeader{20240520, 1, kTypes[0]},
                                      LlmcHeader{20240801, 7, kTypes[1]}};
-
-NamedType parse_dtype(const std::string& name) {
-  for (const NamedType& known : kTypes) {
-    if (name == known.name) return known;
-  }
-  throw InputError("token dtype " + quote(name) + " is unknown; expected u16, u32 or i32");
-}
 
 [[noreturn]] void fail(const InputFile& file, const std::string& reason) {
   throw InputError(file.path() + ": " + reason);
@@ -69,8 +66,8 @@ std::optional<int> wider_look(std::span<const std::byte> sample, int64_t vocab_s
 }
 
 std::string advice(int bits) {
-  if (bits == 32) return "--token-dtype i32 or u32 reads them";
-  return "save them as .npy, or as ids of 32 bits for --token-dtype i32";
+  if (bits == 32) return setting("token_dtype") + " i32 or u32 reads them";
+  return "save them as .npy, or as ids of 32 bits for " + setting("token_dtype") + " i32";
 }
 
 /// Behind a header of llm.c; nothing where there is none.
@@ -91,8 +88,9 @@ std::optional<BinaryIds> behind_llmc_header(const InputFile& file, const TokenFi
                    std::to_string(known->version));
   }
   const std::string dtype(known->ids.name);
-  if (!source.bin_dtype.empty() && source.bin_dtype != dtype) {
-    fail(file, header + "says " + dtype + ", --token-dtype says " + source.bin_dtype);
+  if (source.token_dtype && named(*source.token_dtype).name != dtype) {
+    fail(file, header + "says " + dtype + ", " + setting("token_dtype") + " says " +
+                   std::string(named(*source.token_dtype).name));
   }
   const int64_t bytes = file.size() - kLlmcHeaderBytes;
   if (count < 0 || count * known->ids.type.size != bytes) {
@@ -111,23 +109,23 @@ BinaryIds locate_binary_ids(const InputFile& file, const TokenFile& source, int6
   if (const auto ids = behind_llmc_header(file, source, start)) return *ids;
 
   constexpr size_t kLeastText = 64;  // bytes: as u16 ids they are all printable by no chance
-  const bool is_told = !source.bin_dtype.empty();
+  const bool is_told = source.token_dtype.has_value();
   std::string kind = file_kind(start);
   if (kind.empty() && !is_told && start.size() >= kLeastText && is_ascii_text(start)) kind = "text";
   if (!kind.empty()) fail(file, "this is " + kind + ", not binary token ids");
 
-  const auto [name, type] = parse_dtype(is_told ? source.bin_dtype : "u16");
+  const auto [name, type] = named(source.token_dtype.value_or(TokenDtype::u16));
   const std::optional<int> look = wider_look(sample, vocab_size);
   if (type.size == 2 && vocab_size > kMaxU16Vocab) {
     fail(file, "u16" + std::string(is_told ? "" : ", the default,") +
                    " cannot hold ids of a vocabulary of " + std::to_string(vocab_size) +
                    (look ? "; the file looks like ids of " + std::to_string(*look) +
                                " bits: " + advice(*look)
-                         : "; --token-dtype u32 or i32 reads wider ones"));
+                         : "; " + setting("token_dtype") + " u32 or i32 reads wider ones"));
   }
   if (!is_told && look) {
     fail(file, "looks like ids of " + std::to_string(*look) + " bits, not of 16: " + advice(*look) +
-                   " (--token-dtype u16 takes them for 16 bits nevertheless)");
+                   " (" + setting("token_dtype") + " u16 takes them for 16 bits nevertheless)");
   }
   if (file.size() % type.size != 0) {
     fail(file, std::to_string(file.size()) + " bytes, not a multiple of " +

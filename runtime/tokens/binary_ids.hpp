@@ -26,9 +26,9 @@ struct BinaryIds {
 /// Finds the ids in a binary token file: all of it, or what is behind a header of llm.c (256 words
 /// of 32 bits: magic 20240520, version 1, for u16; 20240801, version 7, for u32; then the number of
 /// ids). Looks at the first bytes alone. Throws InputError where
-/// - the header, the file's size and source.bin_dtype do not go together;
+/// - the header, the file's size and source.token_dtype do not go together;
 /// - ids are u16, no header says so, and the vocabulary has more than 2^16;
-/// - source.bin_dtype is empty, and the file looks like ids of 32 or 64 bits: read as these they
+/// - source.token_dtype is empty, and the file looks like ids of 32 or 64 bits: read as these they
 /// are
 ///   all in the vocabulary, which no text's u16 ids are;
 /// - the file is known to be something else (file_kind), or text.

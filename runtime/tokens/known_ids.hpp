@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "core/setting.hpp"
 #include "hashep/error.hpp"
 #include "hashep/token_batch.hpp"
 
@@ -51,7 +52,7 @@ class IdReader {
     const std::string id = std::to_string(ids[i]);
     throw InputError(path + ": token " + std::to_string(first + static_cast<int64_t>(i)) +
                      " has id " + id + ", outside [0, " + std::to_string(vocab_size_) +
-                     "); if it is padding: --padding-id " + id);
+                     "); if it is padding: " + setting("padding_id") + " " + id);
   }
 
  private:

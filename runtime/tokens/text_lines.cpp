@@ -7,6 +7,7 @@
 
 #include "core/file_kind.hpp"
 #include "core/input_file.hpp"
+#include "core/setting.hpp"
 #include "hashep/error.hpp"
 
 namespace hashep {
@@ -49,8 +50,8 @@ std::vector<std::byte> start_of(const InputFile& file) {
   std::string kind = file_kind(start_of(file));
   if (kind.empty()) kind = "no text in UTF-8";
   throw InputError(file.path() + ": this is " + kind + ": " + reason +
-                   "; binary token ids are read from .npy or .bin files, or with --token-dtype "
-                   "and without --tokenizer");
+                   "; binary token ids are read from .npy or .bin files, or with " +
+                   setting("token_dtype") + " and without " + setting("tokenizer"));
 }
 
 /// Throws where a block of the file, from byte `at` on, has a NUL: no text has, most binary files

@@ -5,6 +5,7 @@
 
 #include <string_view>
 
+#include "core/setting.hpp"
 #include "hashep/error.hpp"
 #include "runtime/tokens/known_ids.hpp"
 #include "runtime/tokens/sentencepiece_model.hpp"
@@ -14,9 +15,9 @@ namespace hashep {
 
 void encode_text_file(const TokenFile& file, int64_t vocab_size, const EncodedLine& take) {
   if (file.tokenizer.empty()) {
-    throw InputError(file.path +
-                     ": text needs a tokenizer (--tokenizer MODEL); token ids are .npy or .bin "
-                     "files, or others with --token-dtype");
+    throw InputError(file.path + ": text needs a tokenizer (" + setting("tokenizer") +
+                     " MODEL); token ids are .npy or .bin files, or others with " +
+                     setting("token_dtype"));
   }
   sentencepiece::SentencePieceProcessor processor;
   load_sentencepiece_model(file.tokenizer, processor);

@@ -132,7 +132,7 @@ std::unique_ptr<TokenStream> open_npy(const std::string& path, const IdRules& ru
 
 bool is_text_file(const TokenFile& file) {
   if (file.path.ends_with(".npy") || file.path.ends_with(".bin")) return false;
-  return !file.tokenizer.empty() || file.bin_dtype.empty();
+  return !file.tokenizer.empty() || !file.token_dtype;
 }
 
 std::unique_ptr<TokenStream> open_token_file(const TokenFile& file, int64_t vocab_size) {

@@ -12,13 +12,16 @@
 
 namespace hashep {
 
+/// The type of ids in a binary token file, little-endian.
+enum class TokenDtype { u16, u32, i32 };
+
 /// Where token ids are read from, and how.
 struct TokenFile {
-  std::string path;            // .npy (integer, 1-D or 2-D), binary ids, or text (is_text_file)
-  std::string bin_dtype = {};  // of binary ids: u16, u32 or i32 (little-endian); empty: what the
-                               // file's llm.c header says, else u16
-  std::string tokenizer = {};  // SentencePiece model, needed for text
-  int64_t padding_id = kPaddingId;  // read as kPaddingId, which is always padding
+  std::string path;  // .npy (integer, 1-D or 2-D), binary ids, or text (is_text_file)
+  std::optional<TokenDtype> token_dtype = {};  // of binary ids; empty: what the file's llm.c header
+                                               // says, else u16
+  std::string tokenizer = {};                  // SentencePiece model, needed for text
+  int64_t padding_id = kPaddingId;             // read as kPaddingId, which is always padding
 };
 
 /// An endless stream of token ids: a file read in order that wraps at its end, or seeded Zipf
@@ -38,7 +41,7 @@ class TokenStream {
 };
 
 /// Whether a file is text, which needs a tokenizer: its name ends in neither .npy nor .bin, and it
-/// has a tokenizer or no bin_dtype.
+/// has a tokenizer or no token_dtype.
 bool is_text_file(const TokenFile& file);
 
 /// Opens a token file; .npy and binary ids are read from the file when they are asked for, text is

@@ -85,9 +85,9 @@ TEST_CASE("plans made in each layer give the bits of plans made ahead, at an exc
     options.tokens_per_rank = kTokens;
     options.workload.name = "zipf";
     const Workload workload(options, topology.nodes, ranks.comm.rank());
-    for (const std::string name : {"mpi", "shm", "hier"}) {
-      INFO(name << ", " << num_layers << " layers");
-      const auto transport = make_transport(name, ranks.comm, topology, ranks.watch, 1);
+    for (const auto kind : {TransportKind::mpi, TransportKind::shm, TransportKind::hier}) {
+      INFO(transport_name(kind) << ", " << num_layers << " layers");
+      const auto transport = make_transport(kind, ranks.comm, topology, ranks.watch, 1);
       const auto run = [&](PlanWhen when) {
         return run_batches(when, config, workload, *transport, ranks);
       };

@@ -106,8 +106,10 @@ TEST_CASE("a dry run of a workload has the loads that the workload is named for"
 
 TEST_CASE("options that do not go together are refused") {
   check_refused({.name = "W7"}, "--workload W7 needs --tokens FILE");
-  check_refused({.name = "W0", .tokens = {"ids.npy", "u16", ""}}, "--tokens does not go with");
-  check_refused({.name = "zipf", .tokens = {"ids.npy", "u16", ""}}, "--tokens does not go with");
+  check_refused({.name = "W0", .tokens = {"ids.npy", TokenDtype::u16, ""}},
+                "--tokens does not go with");
+  check_refused({.name = "zipf", .tokens = {"ids.npy", TokenDtype::u16, ""}},
+                "--tokens does not go with");
   check_refused({.name = "W1", .router = "bigram"}, "--router does not go with --workload W1");
   check_refused({.name = "W1", .table = "t.npy"}, "--table does not go with --workload W1");
   check_refused({.name = "zipf", .router = "table"}, "--router table needs --table FILE");

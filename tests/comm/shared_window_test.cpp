@@ -78,7 +78,7 @@ TEST_CASE("memory that is not there is refused on all ranks, and by one line") {
   if (is_reporter) {
     CHECK_THAT(text, ContainsSubstring("rank " + std::to_string(last) + " in "));
     CHECK_THAT(text,
-               ContainsSubstring("(32768.00 GiB of shared memory; is /dev/shm large enough? --tr"));
+               ContainsSubstring("(32768.00 GiB of shared memory; is /dev/shm large enough? tr"));
   } else {
     CHECK(text == "rank " + std::to_string(last) + " failed");
   }

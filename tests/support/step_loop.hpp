@@ -3,9 +3,9 @@
 
 #include <functional>
 #include <memory>
-#include <string>
 
 #include "comm/topology.hpp"
+#include "hashep/backend.hpp"
 #include "runtime/layer/stream_planner.hpp"
 #include "tests/support/local_stack.hpp"
 
@@ -20,7 +20,7 @@ struct StepLooks {
 
 /// How a step loop moves rows and plans.
 struct LoopSettings {
-  std::string transport = "mpi";
+  TransportKind transport = TransportKind::mpi;
   int plan_depth = 1;
 };
 

@@ -9,15 +9,9 @@
 #include <vector>
 
 #include "core/cuda/graph.hpp"
+#include "hashep/backend.hpp"
 
 namespace hashep {
-
-/// When steps are captured as CUDA graphs and replayed.
-enum class GraphMode {
-  off,
-  on,        // every step
-  automatic  // steps whose shape was met before: a graph pays from its second launch on
-};
 
 /// The graphs of the shapes of steps met last, a bounded number of them. A graph stands for all
 /// that a step bakes into it: addresses, launch sizes and GEMM shapes, as words that the caller

@@ -8,7 +8,7 @@
 
 #include "core/cuda/nvtx_range.hpp"
 #include "core/cuda/stream.hpp"
-#include "core/phase.hpp"
+#include "hashep/phase.hpp"
 
 namespace hashep {
 

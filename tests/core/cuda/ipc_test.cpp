@@ -79,12 +79,12 @@ TEST_CASE("memory that cannot be shared is an error that tells what can be done"
     standin::fail("cudaIpcGetMemHandle", cudaErrorNotSupported);
     CHECK_THROWS_WITH(export_memory(buffer),
                       ContainsSubstring("cudaIpcGetMemHandle failed with cudaErrorNotSupported") &&
-                          ContainsSubstring("use --transport nccl"));
+                          ContainsSubstring("use transport nccl"));
     const IpcHandle own = export_memory(buffer);
     CHECK_THROWS_WITH(IpcMapping(own), ContainsSubstring("cudaIpcOpenMemHandle failed with "
                                                          "cudaErrorDeviceUninitialized") &&
                                            ContainsSubstring("at ipc.cpp:") &&
-                                           ContainsSubstring("use --transport nccl"));
+                                           ContainsSubstring("use transport nccl"));
     CHECK(cudaGetLastError() == cudaSuccess);
   }
   CHECK(standin::alive().device_bytes == 0);

@@ -24,7 +24,7 @@ size_t heap_bytes() {
 
 /// Runs steps of a case over MPI and counts after the first few.
 Counts count_allocations(const test::StackCase& c, const TokenStream& stream,
-                         const std::string& transport) {
+                         TransportKind transport) {
   constexpr int64_t kWarmup = 3;  // two plan buffers and one more
   constexpr int64_t kSteps = 12;
   const Communicator comm(MPI_COMM_WORLD);
@@ -52,10 +52,10 @@ Counts count_allocations(const test::StackCase& c, const TokenStream& stream,
   return counts;
 }
 
-std::vector<std::string> transports() {
+std::vector<TransportKind> transports() {
   const Communicator comm(MPI_COMM_WORLD);
-  if (comm.size() <= 2) return {"mpi", "hier", "shm"};
-  return {"mpi", "hier"};
+  if (comm.size() <= 2) return {TransportKind::mpi, TransportKind::hier, TransportKind::shm};
+  return {TransportKind::mpi, TransportKind::hier};
 }
 
 }  // namespace
@@ -71,9 +71,9 @@ TEST_CASE("counting works") {
 TEST_CASE("after the first steps of a size the step loop allocates nothing, planning included") {
   const int64_t ranks = Communicator(MPI_COMM_WORLD).size();
   for (test::StackCase c : test::stack_cases()) {
-    for (const std::string& transport : transports()) {
+    for (const TransportKind transport : transports()) {
       c.threads = 1;
-      INFO(transport << ", " << c.name());
+      INFO(transport_name(transport) << ", " << c.name());
       c.seq_len = c.batch_tokens;  // so that positions repeat too
       const auto stream = test::repeating_stream(c.config.vocab_size, c.batch_tokens);
       const Counts counts = count_allocations(c, *stream, transport);
@@ -145,8 +145,8 @@ TEST_CASE("planning's buffers are said to be as large as what is allocated for t
 
 TEST_CASE("with other tokens in every batch the step itself still allocates nothing") {
   for (const test::StackCase& c : test::stack_cases()) {
-    for (const std::string& transport : transports()) {
-      INFO(transport << ", " << c.name());
+    for (const TransportKind transport : transports()) {
+      INFO(transport_name(transport) << ", " << c.name());
       const auto stream = test::stack_stream(c);
       const Counts counts = count_allocations(c, *stream, transport);
       CHECK(counts.in_steps == 0);

@@ -64,16 +64,16 @@ TEST_CASE("bad ids that are caught leave no shared memory and no communicator be
   c.seq_len = c.batch_tokens;
   const WrongStream stream(c);
   const test::StepLooks looks{[](int64_t) {}, [](int64_t) {}, [](int64_t) {}};
-  for (const std::string transport : {"shm", "hier", "mpi"}) {
+  for (const auto transport : {TransportKind::shm, TransportKind::hier, TransportKind::mpi}) {
     // With depth 3 planning exchanges of later batches are under way when the error is thrown.
     for (const int depth : {0, 3}) {
-      INFO(transport << ", depth " << depth);
+      INFO(transport_name(transport) << ", depth " << depth);
       const auto run_and_catch = [&] {
         const Communicator comm(MPI_COMM_WORLD);
         Watch watch(comm, 120.0, nullptr);
         try {
-          const Topology topology =
-              topology_by_label(comm, watch, transport == "hier" ? comm.rank() / 2 : 0);
+          const Topology topology = topology_by_label(
+              comm, watch, transport == TransportKind::hier ? comm.rank() / 2 : 0);
           test::run_step_loop(c, stream, {.transport = transport, .plan_depth = depth}, comm,
                               topology, watch, 6, looks);
         } catch (const InputError&) {

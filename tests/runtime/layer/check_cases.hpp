@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "hashep/backend.hpp"
 #include "hashep/weight_source.hpp"
-#include "kernels/gemm/gemm_library.hpp"
 #include "runtime/layer/oracle_check.hpp"
 #include "runtime/model/model_config.hpp"
 #include "tests/kernels/kernel_inputs.hpp"

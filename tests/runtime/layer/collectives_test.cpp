@@ -29,8 +29,8 @@ std::vector<StepCounts> count_steps(const test::StackCase& c, const test::LoopSe
   const Communicator comm(MPI_COMM_WORLD);
   Watch watch(comm, 120.0, nullptr);
   // Made-up nodes of two ranks for hier, so that rows cross between nodes; shm wants one node.
-  const Topology topology =
-      topology_by_label(comm, watch, settings.transport == "hier" ? comm.rank() / 2 : 0);
+  const Topology topology = topology_by_label(
+      comm, watch, settings.transport == TransportKind::hier ? comm.rank() / 2 : 0);
   const auto stream = test::repeating_stream(c.config.vocab_size, c.batch_tokens);
   std::vector<StepCounts> counts(static_cast<size_t>(steps));
   Counts at_planning;
@@ -53,17 +53,17 @@ TEST_CASE("a step begins no collective but those that move its rows, and plannin
   constexpr int64_t kSteps = 8;
   int64_t moving_steps = 0;
   const std::vector<test::StackCase> cases = test::stack_cases();
-  for (const std::string transport : {"mpi", "shm", "hier"}) {
+  for (const auto transport : {TransportKind::mpi, TransportKind::shm, TransportKind::hier}) {
     // Each case with one depth, so that all kinds of cases meet all depths in bearable time.
     for (size_t i = 0; i < cases.size(); i += 2) {
       test::StackCase c = cases[i];
       const int depth = std::array{0, 1, 3}[i / 2 % 3];
       c.seq_len = c.batch_tokens;  // equal batches: no buffer grows after the first
-      INFO(transport << ", depth " << depth << ", " << c.name());
+      INFO(transport_name(transport) << ", depth " << depth << ", " << c.name());
       const auto counts = count_steps(c, {.transport = transport, .plan_depth = depth}, kSteps);
       for (int64_t step = 0; step < kSteps; ++step) {
         const StepCounts& of_step = counts[static_cast<size_t>(step)];
-        if (transport == "mpi") {
+        if (transport == TransportKind::mpi) {
           CHECK(of_step.inside == Counts{{"MPI_Ialltoallv", 2 * c.config.num_layers}});
           moving_steps += 1;
         } else {

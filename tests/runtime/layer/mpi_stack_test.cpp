@@ -16,9 +16,9 @@ using namespace hashep;
 
 namespace {
 
-/// A transport by name on some nodes.
+/// A transport on some nodes.
 struct Way {
-  std::string name;
+  TransportKind kind;
   const Topology& topology;
   bool reduce = false;
 };
@@ -43,22 +43,22 @@ std::span<const std::byte> own_rows(const test::StackCase& c, std::span<const st
 TEST_CASE("every transport gives the bits of one rank alone; node-reduce, nearly") {
   test::Ranks ranks;
   const Topology found = find_topology(ranks.comm, ranks.watch);
-  std::vector<Way> ways{{"mpi", found}, {"hier", found}};
+  std::vector<Way> ways{{TransportKind::mpi, found}, {TransportKind::hier, found}};
   std::optional<Topology> pairs;
   if (found.nodes.num_nodes() == 1) {
-    ways.push_back({"shm", found});
+    ways.push_back({TransportKind::shm, found});
     pairs.emplace(topology_by_label(ranks.comm, ranks.watch, ranks.comm.rank() / 2));
-    ways.push_back({"hier", *pairs});
-    ways.push_back({"hier", *pairs, true});
+    ways.push_back({TransportKind::hier, *pairs});
+    ways.push_back({TransportKind::hier, *pairs, true});
   }
   for (const test::StackCase& c : test::stack_cases()) {
     const auto all = test::run_stack_locally(c, 1);
     const auto expected = own_rows(c, all, ranks.comm);
     for (const Way& way : ways) {
-      INFO(way.name << " on " << way.topology.nodes << ", " << c.name());
+      INFO(transport_name(way.kind) << " on " << way.topology.nodes << ", " << c.name());
       const auto transport =
-          make_transport(way.name, ranks.comm, way.topology, ranks.watch, c.threads);
-      CHECK(transport->name() == way.name);
+          make_transport(way.kind, ranks.comm, way.topology, ranks.watch, c.threads);
+      CHECK(transport->name() == transport_name(way.kind));
       const auto mine =
           test::run_stack(c, *transport, {way.topology.nodes, way.reduce}, ranks.comm.rank());
       CHECK(mine.size() == expected.size());
@@ -117,7 +117,8 @@ TEST_CASE("tiles computed while rows of other nodes travel give the bits of one 
   c.seq_len = 1024;
   const auto all = test::run_stack_locally(c, 1);
   const auto expected = own_rows(c, all, ranks.comm);
-  const auto transport = make_transport("hier", ranks.comm, *pairs, ranks.watch, c.threads);
+  const auto transport =
+      make_transport(TransportKind::hier, ranks.comm, *pairs, ranks.watch, c.threads);
   const auto mine = test::run_stack(c, *transport, {pairs->nodes}, ranks.comm.rank());
   CHECK(mine.size() == expected.size());
   CHECK(std::memcmp(mine.data(), expected.data(), mine.size()) == 0);

@@ -23,14 +23,6 @@ std::vector<Placement> place(PlacementKind kind, const Router& router, const Tok
 
 }  // namespace
 
-TEST_CASE("placements are named by word or by file") {
-  CHECK(parse_placement("contiguous").kind == PlacementKind::contiguous);
-  CHECK(parse_placement("balanced").kind == PlacementKind::balanced);
-  CHECK(parse_placement("a/b.json").kind == PlacementKind::file);
-  CHECK(parse_placement("a/b.json").path == "a/b.json");
-  CHECK_THROWS_WITH(parse_placement("random"), ContainsSubstring("known are contiguous, balanced"));
-}
-
 TEST_CASE("a corpus counted in pieces is routed as in one piece") {
   const int64_t tokens = 150001;  // two pieces and a part
   const auto stream = make_zipf_stream(100, 1.0, 9);

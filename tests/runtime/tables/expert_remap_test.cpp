@@ -77,7 +77,7 @@ TEST_CASE("a pruned choice is refused, or goes to the least-loaded expert that i
   const ExpertRemap remap = make_expert_remap({0, -1, 1, 2}, "r");
   const std::vector<int64_t> counts = {5, 9, 1};
   CHECK_THROWS_WITH(remap_table(table, remap, PrunedChoice::refuse, counts, "t"),
-                    "t: row 0 has the pruned expert 1 (--fill least-loaded gives such choices to "
+                    "t: row 0 has the pruned expert 1 (fill least-loaded gives such choices to "
                     "others)");
   // Kept: expert 0 (new 0) 5 + 1, expert 2 (new 1) 9, expert 3 (new 2) 1. Row 1, the most frequent,
   // takes new 2, which then has 10; row 0 takes new 1 of 9.

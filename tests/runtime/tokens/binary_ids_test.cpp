@@ -12,7 +12,8 @@ namespace {
 /// A file of these bytes, and what of it is found to be ids.
 class IdFile {
  public:
-  BinaryIds locate(const std::string& bytes, const std::string& dtype, int64_t vocab_size) const {
+  BinaryIds locate(const std::string& bytes, std::optional<TokenDtype> dtype,
+                   int64_t vocab_size) const {
     write_bytes(path(), bytes);
     return locate_binary_ids(InputFile(path()), {path(), dtype, ""}, vocab_size);
   }
@@ -44,10 +45,10 @@ std::string llmc_header(int32_t magic, int32_t version, int32_t count) {
 
 TEST_CASE("binary ids are of the type that is told, or u16") {
   const IdFile file;
-  CHECK(file.locate(some_ids<uint16_t>(900), "", 900).type == kU16);
-  CHECK(file.locate(some_ids<uint16_t>(900), "", 65536).type == kU16);
-  CHECK(file.locate(some_ids<int32_t>(900), "i32", 900).type == kI32);
-  const BinaryIds ids = file.locate(some_ids<uint32_t>(900), "u32", 129280);
+  CHECK(file.locate(some_ids<uint16_t>(900), std::nullopt, 900).type == kU16);
+  CHECK(file.locate(some_ids<uint16_t>(900), std::nullopt, 65536).type == kU16);
+  CHECK(file.locate(some_ids<int32_t>(900), TokenDtype::i32, 900).type == kI32);
+  const BinaryIds ids = file.locate(some_ids<uint32_t>(900), TokenDtype::u32, 129280);
   CHECK(ids.type == kU32);
   CHECK(ids.offset == 0);
   CHECK(ids.bytes == 4000);
@@ -55,14 +56,14 @@ TEST_CASE("binary ids are of the type that is told, or u16") {
 
 TEST_CASE("a vocabulary of more than 2^16 is not read as u16") {
   const IdFile file;
-  for (const char* dtype : {"", "u16"}) {
-    CAPTURE(dtype);
+  for (const std::optional<TokenDtype> dtype : {std::optional<TokenDtype>(), {TokenDtype::u16}}) {
+    CAPTURE(dtype.has_value());
     CHECK_THROWS_AS(file.locate(some_ids<int32_t>(129280, 90000), dtype, 129280), InputError);
     CHECK_THROWS_WITH(file.locate(some_ids<int32_t>(129280, 90000), dtype, 129280),
                       ContainsSubstring("u16") && ContainsSubstring("a vocabulary of 129280") &&
-                          ContainsSubstring("looks like ids of 32 bits: --token-dtype i32 or u32"));
+                          ContainsSubstring("looks like ids of 32 bits: token_dtype i32 or u32"));
     CHECK_THROWS_WITH(file.locate(some_ids<uint16_t>(900), dtype, 65537),
-                      ContainsSubstring("--token-dtype u32 or i32"));
+                      ContainsSubstring("token_dtype u32 or i32"));
   }
 }
 
@@ -70,14 +71,14 @@ TEST_CASE("files that look like wider ids are refused, unless u16 is told") {
   const IdFile file;
   const auto refused = [&](const std::string& bytes, const std::string& look) {
     CAPTURE(look);
-    CHECK_THROWS_AS(file.locate(bytes, "", 900), InputError);
-    CHECK_THROWS_WITH(file.locate(bytes, "", 900),
+    CHECK_THROWS_AS(file.locate(bytes, std::nullopt, 900), InputError);
+    CHECK_THROWS_WITH(file.locate(bytes, std::nullopt, 900),
                       file.path() + ": looks like ids of " + look + " bits, not of 16: " +
-                          (look == "32" ? "--token-dtype i32 or u32 reads them"
+                          (look == "32" ? "token_dtype i32 or u32 reads them"
                                         : "save them as .npy, or as ids of 32 bits for "
-                                          "--token-dtype i32") +
-                          " (--token-dtype u16 takes them for 16 bits nevertheless)");
-    CHECK(file.locate(bytes, "u16", 900).type == kU16);
+                                          "token_dtype i32") +
+                          " (token_dtype u16 takes them for 16 bits nevertheless)");
+    CHECK(file.locate(bytes, TokenDtype::u16, 900).type == kU16);
   };
   refused(some_ids<int32_t>(900), "32");
   refused(some_ids<int32_t>(900, 4), "32");
@@ -87,17 +88,17 @@ TEST_CASE("files that look like wider ids are refused, unless u16 is told") {
   refused(bytes_of(std::vector<int64_t>{-1, -1, 7, -1, 5}), "64");
 
   // Zeros alone, few ids, or one id that does not fit, say nothing.
-  CHECK(file.locate(std::string(4096, '\0'), "", 900).type == kU16);
-  CHECK(file.locate(bytes_of(std::vector<uint16_t>{5, 0, 6, 0}), "", 900).type == kU16);
+  CHECK(file.locate(std::string(4096, '\0'), std::nullopt, 900).type == kU16);
+  CHECK(file.locate(bytes_of(std::vector<uint16_t>{5, 0, 6, 0}), std::nullopt, 900).type == kU16);
   auto ids = std::vector<uint16_t>(1000);
   for (size_t i = 0; i < ids.size(); i += 2) ids[i] = 5;
   ids[501] = 1;
-  CHECK(file.locate(bytes_of(ids), "", 900).type == kU16);
+  CHECK(file.locate(bytes_of(ids), std::nullopt, 900).type == kU16);
 }
 
 TEST_CASE("llm.c's header is known: ids are behind it, of its type") {
   const IdFile file;
-  for (const std::string dtype : {"", "u16"}) {
+  for (const std::optional<TokenDtype> dtype : {std::optional<TokenDtype>(), {TokenDtype::u16}}) {
     const auto ids =
         file.locate(llmc_header(20240520, 1, 1000) + some_ids<uint16_t>(900), dtype, 900);
     CHECK(ids.type == kU16);
@@ -105,35 +106,40 @@ TEST_CASE("llm.c's header is known: ids are behind it, of its type") {
     CHECK(ids.bytes == 2000);
   }
   // The type is told, so the vocabulary's size does not matter.
-  CHECK(file.locate(llmc_header(20240520, 1, 4) + some_ids<uint16_t>(9, 4), "", 129280).bytes == 8);
-  const auto wide = file.locate(llmc_header(20240801, 7, 1000) + some_ids<uint32_t>(900), "", 900);
+  CHECK(file.locate(llmc_header(20240520, 1, 4) + some_ids<uint16_t>(9, 4), std::nullopt, 129280)
+            .bytes == 8);
+  const auto wide =
+      file.locate(llmc_header(20240801, 7, 1000) + some_ids<uint32_t>(900), std::nullopt, 900);
   CHECK(wide.type == kU32);
   CHECK(wide.bytes == 4000);
 
-  const auto refused = [&](const std::string& bytes, const std::string& dtype,
+  const auto refused = [&](const std::string& bytes, std::optional<TokenDtype> dtype,
                            const std::string& text) {
     CHECK_THROWS_AS(file.locate(bytes, dtype, 900), InputError);
     CHECK_THROWS_WITH(file.locate(bytes, dtype, 900),
                       ContainsSubstring(file.path()) && ContainsSubstring(text));
   };
   const std::string ids = some_ids<uint16_t>(900);
-  refused(llmc_header(20240520, 1, 999) + ids, "", "tells of 999 ids of u16, 2000 bytes follow it");
-  refused(llmc_header(20240520, 1, -1) + ids, "", "tells of -1 ids");
-  refused(llmc_header(20240520, 2, 1000) + ids, "", "has version 2, known is 1");
-  refused(llmc_header(20240801, 1, 1000) + ids, "", "has version 1, known is 7");
-  refused(llmc_header(20240520, 1, 1000) + ids, "u32", "says u16, --token-dtype says u32");
-  refused(llmc_header(20240520, 1, 1000).substr(0, 100), "", "0 bytes follow it");
+  refused(llmc_header(20240520, 1, 999) + ids, std::nullopt,
+          "tells of 999 ids of u16, 2000 bytes follow it");
+  refused(llmc_header(20240520, 1, -1) + ids, std::nullopt, "tells of -1 ids");
+  refused(llmc_header(20240520, 2, 1000) + ids, std::nullopt, "has version 2, known is 1");
+  refused(llmc_header(20240801, 1, 1000) + ids, std::nullopt, "has version 1, known is 7");
+  refused(llmc_header(20240520, 1, 1000) + ids, TokenDtype::u32, "says u16, token_dtype says u32");
+  refused(llmc_header(20240520, 1, 1000).substr(0, 100), std::nullopt, "0 bytes follow it");
 }
 
 TEST_CASE("files of other kinds are named as what they are") {
   const IdFile file;
   const std::string pointer =
       "version https://git-lfs.github.com/spec/v1\noid sha256:4d4d\nsize 4567890123\n";
-  CHECK_THROWS_WITH(file.locate(pointer, "u16", 65536), ContainsSubstring("git-lfs pointer"));
-  CHECK_THROWS_WITH(file.locate("PK\x03\x04 and so on", "", 65536), ContainsSubstring("zip"));
-  CHECK_THROWS_WITH(file.locate(std::string(200, 'x'), "", 65536),
+  CHECK_THROWS_WITH(file.locate(pointer, TokenDtype::u16, 65536),
+                    ContainsSubstring("git-lfs pointer"));
+  CHECK_THROWS_WITH(file.locate("PK\x03\x04 and so on", std::nullopt, 65536),
+                    ContainsSubstring("zip"));
+  CHECK_THROWS_WITH(file.locate(std::string(200, 'x'), std::nullopt, 65536),
                     file.path() + ": this is text, not binary token ids");
-  CHECK(file.locate(std::string(200, 'x'), "u16", 65536).type == kU16);
+  CHECK(file.locate(std::string(200, 'x'), TokenDtype::u16, 65536).type == kU16);
 }
 
 }  // namespace

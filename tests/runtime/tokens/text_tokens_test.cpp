@@ -30,7 +30,7 @@ void train_character_model(const TempDir& dir, const std::string& model) {
 }
 
 std::vector<int32_t> tokenize(const std::string& text, const std::string& model) {
-  return tokenize_text_file({text, "", model}, 7);
+  return tokenize_text_file({text, {}, model}, 7);
 }
 
 TEST_CASE("text is encoded line by line, each line as if alone") {
@@ -50,13 +50,13 @@ TEST_CASE("text is encoded line by line, each line as if alone") {
   const std::vector<int32_t> expected = {space, a, b, c, space, c, a, b, space, a, space, b};
   CHECK(tokenize(text, model) == expected);
 
-  const auto stream = open_token_file({text, "u16", model}, 7);
+  const auto stream = open_token_file({text, TokenDtype::u16, model}, 7);
   CHECK(stream->size() == 12);
   std::vector<int32_t> ids(4);
   stream->read(10, ids);
   CHECK(ids == std::vector<int32_t>{space, b, space, a});
 
-  const std::vector<TokenFile> files = {{text, "u16", model}};
+  const std::vector<TokenFile> files = {{text, TokenDtype::u16, model}};
   const TokenCounts counts = count_tokens(files, 7);
   CHECK(counts.total == 12);
   CHECK(counts.counts[static_cast<size_t>(b)] == 3);
@@ -65,10 +65,10 @@ TEST_CASE("text is encoded line by line, each line as if alone") {
   // An id may be padding; others have to be in the vocabulary.
   std::vector<int32_t> padded = expected;
   std::replace(padded.begin(), padded.end(), space, kPaddingId);
-  CHECK(tokenize_text_file({text, "", model, space}, 7) == padded);
+  CHECK(tokenize_text_file({text, {}, model, space}, 7) == padded);
   const int32_t largest = *std::max_element(expected.begin(), expected.end());
   const auto place = std::find(expected.begin(), expected.end(), largest) - expected.begin();
-  CHECK_THROWS_WITH(tokenize_text_file({text, "", model}, largest),
+  CHECK_THROWS_WITH(tokenize_text_file({text, {}, model}, largest),
                     ContainsSubstring(text + ": token " + std::to_string(place) + " has id " +
                                       std::to_string(largest)));
 
@@ -113,7 +113,7 @@ TEST_CASE("what is no text in UTF-8 is refused, with the byte and a way to read 
   CHECK(error_of("ab\ncd\n").empty());
   CHECK_THAT(error_of(std::string("ab\nc\0d\n", 7)),
              ContainsSubstring(path + ": this is no text in UTF-8: byte 4 is NUL; binary token ids "
-                                      "are read from .npy or .bin files, or with --token-dtype"));
+                                      "are read from .npy or .bin files, or with token_dtype"));
   for (const std::string bad : {"\xff", "\xc3", "\xc3 ", "\xa4", "\xc0\x80", "\xed\xa0\x80",
                                 "\xe2\x82", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80"}) {
     CAPTURE(bad);
@@ -142,7 +142,7 @@ TEST_CASE("text without a usable tokenizer is refused") {
   const TempDir dir;
   const std::string text = dir.file("text.txt");
   write_bytes(text, "abc\n");
-  CHECK_THROWS_WITH(open_token_file({text, "", ""}, 7), ContainsSubstring("--tokenizer MODEL"));
+  CHECK_THROWS_WITH(open_token_file({text}, 7), ContainsSubstring("(tokenizer MODEL)"));
   CHECK_THROWS_AS(tokenize(text, dir.file("missing.model")), InputError);
 }
 

@@ -70,7 +70,8 @@ TEST_CASE("files of several types are counted as one corpus, with one digest") {
   write_bytes(
       dir.file("b.npy"),
       npy_bytes("<i8", "(17,)", bytes_of(std::vector<int64_t>(second.begin(), second.end()))));
-  const std::vector<TokenFile> two = {{dir.file("a.bin"), "i32", ""}, {dir.file("b.npy"), "", ""}};
+  const std::vector<TokenFile> two = {{dir.file("a.bin"), TokenDtype::i32, ""},
+                                      {dir.file("b.npy"), {}, ""}};
   std::vector<int64_t> told;
   const TokenCounts counts =
       count_tokens(two, kVocab, [&](int64_t bytes) { told.push_back(bytes); });
@@ -84,7 +85,7 @@ TEST_CASE("files of several types are counted as one corpus, with one digest") {
   CHECK(told.back() == token_file_bytes(two));
 
   write_bytes(dir.file("all.bin"), bytes_of(all));
-  const std::vector<TokenFile> one = {{dir.file("all.bin"), "i32", ""}};
+  const std::vector<TokenFile> one = {{dir.file("all.bin"), TokenDtype::i32, ""}};
   TokenCounts joined = count_tokens(one, kVocab);
   CHECK(joined.files == 1);
   joined.files = 2;
@@ -98,7 +99,7 @@ TEST_CASE("an id outside the vocabulary is told with its file and place") {
   ids[18001] = 9;
   const std::string path = dir.file("a.bin");
   write_bytes(path, bytes_of(ids));
-  const std::vector<TokenFile> files = {{path, "u16", ""}};
+  const std::vector<TokenFile> files = {{path, TokenDtype::u16, ""}};
   CHECK_THROWS_WITH(count_tokens(files, 7),
                     ContainsSubstring(path + ": token 18000 has id 7, outside [0, 7)"));
   CHECK_THROWS_AS(count_tokens(files, 7), InputError);
@@ -118,7 +119,7 @@ TEST_CASE("an id outside the vocabulary is told with its file and place") {
   CHECK(counts.counts[3] == 1);
 
   CHECK_THROWS_AS(count_tokens(files, 0), InputError);
-  const std::vector<TokenFile> missing = {{dir.file("no.bin"), "u16", ""}};
+  const std::vector<TokenFile> missing = {{dir.file("no.bin"), TokenDtype::u16, ""}};
   CHECK_THROWS_AS(count_tokens(missing, 7), InputError);
   CHECK_THROWS_AS(token_file_bytes(missing), InputError);
 }

@@ -23,14 +23,10 @@ struct RankProgram {
 };
 
 /// Runs the program on the ranks of MPI_COMM_WORLD, from MPI_Init to MPI_Finalize, and returns its
-/// exit code, the same on all ranks (core/exit_code): an error makes one line on stderr from one
+/// exit code, the same on all ranks (exit_code.hpp): an error makes one line on stderr from one
 /// rank, and no rank waits for one that has left. The deadline holds from the call on, in MPI_Init
 /// and MPI_Finalize too. Where launcher and MPI disagree on the number of ranks, that is bad input
 /// (launcher_count.hpp). To be called first in main, with its arguments. Collective.
 int run_on_ranks(int* argc, char*** argv, const RankProgram& program);
-
-/// Runs `work`; where it throws, settles which rank reports before the error leaves, since other
-/// ranks may fail alike, and exchanges may still write to what `work` refers to.
-void settle_reporter(Watch& watch, const std::function<void()>& work);
 
 }  // namespace hashep

@@ -11,9 +11,6 @@
 
 namespace hashep {
 
-/// The version of the project, and the git commit it was configured at ("unknown" outside git).
-std::string_view version();
-std::string_view commit();
 /// What `hashep --version` prints.
 std::string version_text();
 

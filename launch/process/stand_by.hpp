@@ -8,19 +8,21 @@
 #include <thread>
 #include <vector>
 
-#include "core/phase.hpp"
+#include "hashep/failure_policy.hpp"
 
 namespace hashep {
 
-/// Stands by a program of several ranks from the first line of its main to its end: a thread that
-/// calls nothing of MPI, and speaks where the rank itself cannot, as it sits inside of MPI:
+/// What a program of several ranks does about ranks that are lost or stuck. It stands by the
+/// program from the first line of its main to its end: a thread that calls nothing of MPI, and
+/// speaks where the rank itself cannot, as it sits inside of MPI:
 /// - in a stage without deadlines of its own (MPI_Init, MPI_Finalize) that takes too long, or in
 ///   which a stop signal comes: one line, and the end of the process, which ends the job;
 /// - while the rank gives up, or should see a stop signal, and MPI does not return: a launcher may
-///   kill the rank in a second.
+///   kill the rank in a second;
+/// - while a call that cannot be polled does not return (BlockingCall).
 /// What the line says is what the rank knew before. Of several ranks one is to speak, without a
 /// word between them: see the .cpp. Used by one thread, but where it says otherwise.
-class StandBy {
+class StandBy final : public FailurePolicy {
  public:
   /// Which rank this is, and which of its node, as far as it is known before MPI is up; -1:
   /// unknown.
@@ -32,7 +34,7 @@ class StandBy {
   /// `program`: what its line begins with. `stop_signal`: see Watch; may be null. The stage "start"
   /// begins.
   StandBy(std::string program, const volatile int* stop_signal, Place place);
-  ~StandBy() = default;
+  ~StandBy() override = default;
   StandBy(const StandBy&) = delete;
   StandBy& operator=(const StandBy&) = delete;
 
@@ -50,18 +52,15 @@ class StandBy {
   /// Whether the caller is to print the job's error: true once in the life of a process.
   bool takes_the_word() { return !spoken_.exchange(true); }
 
-  // By Watch. Cheap.
-  void at(const Position& position) noexcept;
-  void makes_progress() noexcept { progress_.fetch_add(1, std::memory_order_relaxed); }
-  /// A message to `peer` is being sent; -1: it is sent.
-  void sends_to(int peer) noexcept { peer_.store(peer, std::memory_order_relaxed); }
-  /// A note of `peer` has come.
-  void hears_of(int peer);
-  /// The rank asks the others, of `size` in all, for `grace` seconds and then throws, for this
-  /// reason.
-  void gives_up(const std::string& reason, double grace, int size);
-  /// It is known who reports. The rank has the deadline, and some seconds, to end by itself.
-  void is_settled();
+  void at(const Position& position) noexcept override;
+  void makes_progress() noexcept override { progress_.fetch_add(1, std::memory_order_relaxed); }
+  void sends_to(int peer) noexcept override { peer_.store(peer, std::memory_order_relaxed); }
+  void hears_of(int peer) noexcept override;
+  void gives_up(const std::string& reason, double grace, int size) noexcept override;
+  /// The rank has the deadline, and some seconds, to end by itself.
+  void reporter_is_known() noexcept override;
+  void call_begins(const BlockingCall& call) noexcept override;
+  void call_ends() noexcept override;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -69,6 +68,7 @@ class StandBy {
   void stand(const std::stop_token& done);
   void look(Clock::time_point now);
   void look_at_stage(Clock::time_point now);
+  void look_at_calls(Clock::time_point now);
   void look_at_rank(Clock::time_point now);
   void speak(const std::string& where, const std::string& text);
   /// Whether this rank, stuck in MPI, is to speak, so long after its patience ended.
@@ -91,6 +91,11 @@ class StandBy {
   double deadline_;
   std::string stage_ = "start";  // empty: none
   Clock::time_point stage_begin_ = Clock::now();
+  struct Call {
+    BlockingCall call;
+    Clock::time_point begin;
+  };
+  std::vector<Call> calls_;  // the outermost first
   std::string reason_;       // empty: it does not give up
   std::vector<bool> heard_;  // [size], since then
   Clock::time_point give_up_limit_;

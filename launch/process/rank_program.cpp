@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/rank_program.hpp"
+#include "launch/process/rank_program.hpp"
 
 #include <unistd.h>
 
@@ -13,11 +13,12 @@
 #include <utility>
 
 #include "comm/agreement.hpp"
-#include "comm/launcher_count.hpp"
-#include "comm/launcher_rank.hpp"
-#include "comm/stand_by.hpp"
-#include "core/exit_code.hpp"
-#include "core/standard_streams.hpp"
+#include "launch/process/exit_code.hpp"
+#include "launch/process/launcher_count.hpp"
+#include "launch/process/launcher_rank.hpp"
+#include "launch/process/option_text.hpp"
+#include "launch/process/stand_by.hpp"
+#include "launch/process/standard_streams.hpp"
 
 namespace hashep {
 namespace {
@@ -70,14 +71,16 @@ class Runner {
     } catch (const ReportedByPeer&) {
       return abort_job(comm, kExitFailure);
     } catch (const std::exception& error) {
-      print(error.what());
+      print(error);
       return abort_job(comm, kExitFailure);
     }
   }
 
+  /// Where this rank is to speak; settings are said as the options of the program.
   void print(const std::string& text) {
     if (stand_by_.takes_the_word()) print_error(program_.name, text);
   }
+  void print(const std::exception& error) { print(option_text(error)); }
 
  private:
   double first_deadline() const { return deadline_.value_or(kParseDeadline); }
@@ -86,7 +89,7 @@ class Runner {
   /// whatever happens to it in MPI_Finalize (mpirun ends the others once the first one has left).
   int end_alike(const std::exception& error, bool is_reporter, int code) {
     if (is_reporter) {
-      print(error.what());
+      print(error);
     } else {
       stand_by_.takes_the_word();
     }
@@ -108,7 +111,7 @@ class Runner {
   int run_to_end(const Communicator& comm) {
     Watch watch(comm, first_deadline(), program_.stop_signal);
     stand_by_.leave();
-    watch.set_stand_by(&stand_by_);
+    watch.set_policy(&stand_by_);
     agree(comm, watch, [&] {
       if (parse_error_) std::rethrow_exception(parse_error_);
       if (!deadline_) program_.parse(comm.rank() == 0);
@@ -140,10 +143,10 @@ class Runner {
             ": out of memory");
       return abort_job(comm, kExitFailure);
     } catch (const InputError& error) {
-      print(error.what());
+      print(error);
       return abort_job(comm, kExitBadInput);
     } catch (const std::exception& error) {
-      const std::string text = error.what();
+      const std::string text = option_text(error);
       const std::string rank = "rank " + std::to_string(comm.rank());
       const bool names_rank = text.starts_with(rank);
       print(names_rank ? text : rank + " in " + to_string(watch.position()) + ": " + text);
@@ -187,17 +190,8 @@ int run_on_ranks(int* argc, char*** argv, const RankProgram& program) {
     stand_by.enter("MPI_Finalize");
     return code;
   } catch (const std::exception& error) {
-    runner.print(error.what());
+    runner.print(error);
     return kExitFailure;
-  }
-}
-
-void settle_reporter(Watch& watch, const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const std::exception& error) {
-    if (dynamic_cast<const ReporterKnown*>(&error) == nullptr) watch.claim_report();
-    throw;
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/result_json.hpp"
+#include "launch/process/result_json.hpp"
 
 #include <sys/utsname.h>
 
@@ -14,6 +14,7 @@
 
 #include "core/atomic_file.hpp"
 #include "hashep/error.hpp"
+#include "hashep/version.hpp"
 
 namespace hashep {
 namespace {
@@ -57,13 +58,6 @@ std::string utc_now() {
 }
 
 }  // namespace
-
-std::string_view version() {
-  return HASHEP_VERSION;
-}
-std::string_view commit() {
-  return HASHEP_COMMIT;
-}
 
 std::string version_text() {
   return "hashep " + std::string(version()) + " (" + std::string(commit()) + ")";

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "comm/launcher_count.hpp"
+#include "launch/process/launcher_count.hpp"
 
 namespace hashep {
 

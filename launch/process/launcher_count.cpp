@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/launcher_count.hpp"
+#include "launch/process/launcher_count.hpp"
 
 #include <array>
 #include <charconv>

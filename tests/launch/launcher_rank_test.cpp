@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/launcher_rank.hpp"
+#include "launch/process/launcher_rank.hpp"
 
 #include <map>
 

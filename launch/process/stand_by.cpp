@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/stand_by.hpp"
+#include "launch/process/stand_by.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@
 #include <cstring>
 #include <functional>
 
-#include "core/exit_code.hpp"
+#include "launch/process/exit_code.hpp"
 
 namespace hashep {
 namespace {
@@ -22,6 +22,7 @@ constexpr auto kLook = milliseconds(50);
 constexpr auto kEndLimit = std::chrono::seconds(5);
 // Launchers kill about a second after SIGTERM; a rank that is not stuck has spoken by then.
 constexpr auto kStageSignalPatience = milliseconds(300);
+constexpr auto kCallSignalPatience = milliseconds(300);
 constexpr auto kSignalPatience = milliseconds(300);  // more than the Watch's grace
 constexpr auto kStuckSignalPatience = milliseconds(600);
 constexpr auto kSecondPatience = milliseconds(200);
@@ -37,6 +38,10 @@ constexpr double kLongestPause = 3.0;  // seconds between looks; after more the 
 bool exchanges(Phase phase) {
   return phase == Phase::plan || phase == Phase::dispatch || phase == Phase::combine ||
          phase == Phase::finish;
+}
+
+std::string no_progress_for(double seconds) {
+  return "no progress for " + std::to_string(std::llround(seconds)) + " s";
 }
 
 /// Starts a thread that takes no signal from the one that called.
@@ -93,12 +98,12 @@ void StandBy::at(const Position& position) noexcept {
   makes_progress();
 }
 
-void StandBy::hears_of(int peer) {
+void StandBy::hears_of(int peer) noexcept {
   const std::lock_guard lock(mutex_);
   if (peer < std::ssize(heard_)) heard_[static_cast<size_t>(peer)] = true;
 }
 
-void StandBy::gives_up(const std::string& reason, double grace, int size) {
+void StandBy::gives_up(const std::string& reason, double grace, int size) noexcept {
   const std::lock_guard lock(mutex_);
   reason_ = reason;
   heard_.assign(static_cast<size_t>(size), false);
@@ -108,12 +113,22 @@ void StandBy::gives_up(const std::string& reason, double grace, int size) {
       std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(grace));
 }
 
-void StandBy::is_settled() {
+void StandBy::reporter_is_known() noexcept {
   const std::lock_guard lock(mutex_);
   settled_ = true;
   const std::chrono::duration<double> limit(std::min(deadline_, kLongestLimit));
   end_limit_ = Clock::now() + kEndLimit + std::chrono::duration_cast<Clock::duration>(limit);
   end_code_ = kExitFailure;
+}
+
+void StandBy::call_begins(const BlockingCall& call) noexcept {
+  const std::lock_guard lock(mutex_);
+  calls_.push_back({call, Clock::now()});
+}
+
+void StandBy::call_ends() noexcept {
+  const std::lock_guard lock(mutex_);
+  calls_.pop_back();
 }
 
 Position StandBy::position() const {
@@ -152,6 +167,7 @@ void StandBy::look(Clock::time_point now) {
   if (!stage_.empty()) {
     look_at_stage(now);
   } else {
+    look_at_calls(now);
     look_at_rank(now);
   }
 }
@@ -170,10 +186,29 @@ void StandBy::look_at_stage(Clock::time_point now) {
       now - stage_begin_ - kTurn * std::clamp(place_.rank, 0, kMostTurns);
   if (spent.count() < deadline_) return;
   if (!was_stopped_) {
-    speak(stage_, "no progress for " + std::to_string(std::llround(deadline_)) +
-                      " s; another rank is stopped or dead, or was never started");
+    speak(stage_,
+          no_progress_for(deadline_) + "; another rank is stopped or dead, or was never started");
   }
   std::_Exit(kExitFailure);
+}
+
+// Where all ranks may be stuck alike each speaks in its turn, as in a stage.
+void StandBy::look_at_calls(Clock::time_point now) {
+  for (const auto& [call, begin] : calls_) {
+    const auto turn =
+        call.on_all ? kTurn * std::clamp(place_.rank, 0, kMostTurns) : milliseconds(0);
+    const bool has_signal = signal_seen_ != Clock::time_point::max();
+    if (has_signal && now >= std::max(signal_seen_, begin) + kCallSignalPatience + turn) {
+      speak(to_string(position()),
+            std::string("stopped by signal ") + strsignal(*stop_signal_) + " while " + call.what);
+      std::_Exit(kExitFailure);
+    }
+    const std::chrono::duration<double> spent = now - begin - turn;
+    if (spent.count() >= call.deadline) {
+      speak(to_string(position()), no_progress_for(call.deadline) + " while " + call.what);
+      std::_Exit(kExitFailure);
+    }
+  }
 }
 
 // A rank that sends to a dead one, or hears that its connection is gone, may not come back from

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/result_json.hpp"
+#include "launch/process/result_json.hpp"
 
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "hashep/error.hpp"
+#include "hashep/version.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 

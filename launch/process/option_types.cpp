@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launch/option_checks.hpp"
+#include "launch/process/option_types.hpp"
 
 #include "core/units.hpp"
 #include "hashep/error.hpp"
@@ -17,15 +17,6 @@ int64_t parse_limited(const std::string& text, const std::string& name, const Co
 }
 
 }  // namespace
-
-void add_count(CLI::App& app, const std::string& name, int64_t& value,
-               const std::string& description) {
-  app.add_option_function<std::string>(
-         name, [&value, name](const std::string& text) { value = parse_count(text, name); },
-         description)
-      ->type_name("N")
-      ->default_str(std::to_string(value));
-}
 
 CLI::Option* add_count(CLI::App& app, const std::string& name, int64_t& value,
                        const CountLimits& limits, const std::string& help) {

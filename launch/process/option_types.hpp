@@ -4,24 +4,39 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "launch/process/words.hpp"
+
 namespace hashep {
 
-/// An option for a number, with the suffixes of parse_count. `name`: "--steps".
-void add_count(CLI::App& app, const std::string& name, int64_t& value,
-               const std::string& description);
-
-/// An option that takes a number, or a list of them, in [least, most].
+/// Bounds of a number.
 struct CountLimits {
   int64_t least = 1;
   int64_t most = INT64_MAX;
 };
+
+/// An option for a number, or for a list of them, within the bounds and with the suffixes of
+/// parse_count. `name`: "--steps". The help shows the value that the option has without being
+/// given.
 CLI::Option* add_count(CLI::App& app, const std::string& name, int64_t& value,
                        const CountLimits& limits, const std::string& help);
 CLI::Option* add_counts(CLI::App& app, const std::string& name, std::vector<int64_t>& values,
                         const CountLimits& limits, const std::string& help);
+
+/// An option for one of some words. `what`: see parse_word.
+template <typename Value>
+CLI::Option* add_word(CLI::App& app, const std::string& name, Value& value,
+                      std::span<const Word<Value>> words, const std::string& help,
+                      const std::string& what = "") {
+  const auto parse = [&value, name, words, what](const std::string& text) {
+    value = parse_word(name, text, words, what);
+  };
+  return app.add_option_function<std::string>(name, parse, help)
+      ->default_str(std::string(word_of(value, words)));
+}
 
 /// Throws InputError, naming the option and what is known, where `value` is not among these.
 void require_one_of(const std::string& option, const std::string& value,

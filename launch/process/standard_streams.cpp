@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/standard_streams.hpp"
+#include "launch/process/standard_streams.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>

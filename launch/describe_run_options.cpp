@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/describe_run_options.hpp"
+
+#include "launch/process/backend_words.hpp"
+#include "launch/process/source_words.hpp"
+#include "launch/token_options.hpp"
+
+namespace hashep {
+namespace {
+
+// Bounds that keep every product of sizes within int64.
+constexpr int64_t kMaxBatchTokens = int64_t{1} << 36;
+constexpr int64_t kMaxSteps = int64_t{1} << 32;
+constexpr int64_t kMaxThreads = 4096;
+constexpr int64_t kMaxPlanDepth = 64;
+
+constexpr Word<Planning> kPlannings[] = {{"exchange", Planning::exchange},
+                                         {"replicated", Planning::replicated}};
+
+void describe_model(OptionTable& table, RunOptions& options) {
+  const CountLimits sizes{.least = 1, .most = kMaxModelSize};
+  ModelConfig& model = options.synthetic;
+  table.begin_group("Model");
+  table.text("--model", options.model, "DIR", "Folder with config.json and *.safetensors");
+  table.flag("--accept-unused", options.accept_unused,
+             "Run though config.json has no use for some tensors of the hash-routed layers, "
+             "which are named; without it that is an error");
+  table.begin_group(kSyntheticModel);
+  table.count("--num-layers", model.num_layers, sizes, "Layers of a synthetic model");
+  table.count("--hidden-size", model.hidden_size, sizes, "Elements of a token's hidden state");
+  table.count("--ffn-size", model.ffn_size, sizes, "Elements of an expert's hidden activation");
+  table.count("--num-experts", model.num_experts, sizes, "Routed experts of a layer");
+  table.count("--top-k", options.top_k, sizes, "Experts of a token");
+  table.count("--num-shared-experts", model.num_shared_experts, {.least = 0, .most = kMaxModelSize},
+              "Experts that every token passes, on every rank");
+  table.parsed(
+      "--activation",
+      [&model](const std::string& text) { model.activation = parse_activation(text); },
+      [&model] { return std::string(activation_name(model.activation)); },
+      "relu, gelu or silu (SwiGLU)");
+  table.number("--swiglu-limit", model.swiglu_limit, "Clamp of SwiGLU; 0: none");
+  table.parsed(
+      "--score", [&model](const std::string& text) { model.score = parse_score(text); },
+      [&model] { return std::string(score_name(model.score)); },
+      "Weight of a choice: none (1/k) or sqrtsoftplus");
+  table.number("--routed-scaling-factor", model.routed_scaling_factor,
+               "Factor of sqrtsoftplus weights");
+  table.count("--vocab-size", model.vocab_size, {.least = 1, .most = kMaxVocabSize},
+              "Token ids are in [0, this)");
+}
+
+void describe_routing(OptionTable& table, RunOptions& options) {
+  table.begin_group("Routing");
+  table.parsed(
+      "--router", [&options](const std::string& text) { options.router = parse_router(text); },
+      [&options] { return options.router ? std::string(router_name(*options.router)) : ""; },
+      "token, position, previous, bigram (hashes), table, or balanced (a greedy table "
+      "from the tokens); default: the model's, or token");
+  table.text(
+      "--table", options.table, "FILE",
+      "tid2eid table (.safetensors, .npy) for --router table: one for all layers, or tensors "
+      "layers.N.ffn.gate.tid2eid");
+  table.count("--seed", options.seed, {.least = 0},
+              "Seed of router, synthetic weights, tokens and states");
+  table.compare_if_given();
+  table.parsed(
+      "--placement",
+      [&options](const std::string& text) { options.placement = parse_placement(text); },
+      [&options] { return placement_word(options.placement); },
+      "Experts on ranks: contiguous, balanced, or a file of `hashep placement` (*.json)");
+  table.word<Planning>(
+      "--planning", options.planning, kPlannings,
+      "exchange (each rank routes its tokens) or replicated (each rank routes all; "
+      "no exchange)");
+  table.count("--plan-depth", options.plan_depth, {.least = 0, .most = kMaxPlanDepth},
+              "Batches planned ahead while one computes; 0: plan each when it is needed");
+}
+
+void describe_tokens(OptionTable& table, RunOptions& options) {
+  table.begin_group("Tokens");
+  table.text("--tokens", options.tokens.path, "FILE",
+             "Token ids (.npy, .bin) or text (with --tokenizer); default: seeded Zipf");
+  describe_token_format(table, options.tokens);
+  table.number("--zipf", options.zipf, "Exponent of the seeded tokens; 0: uniform");
+  table.count("--seq-len", options.seq_len, {.least = 0},
+              "Tokens of a sequence; 0: rows of a 2-D token file, else 1024");
+  table.count("--batch-tokens", options.batch_tokens, {.least = 1, .most = kMaxBatchTokens},
+              "Tokens of a step, over all ranks");
+  table.count("--steps", options.steps, {.least = 1, .most = kMaxSteps}, "Steps to run");
+  table.text("--hidden", options.hidden, "FILE",
+             "Input: tensor hidden_states [batch_tokens, d]; default: seeded normal");
+}
+
+void describe_execution(OptionTable& table, RunOptions& options) {
+  table.begin_group("Execution");
+  table.word("--dtype", options.dtype, dtype_words(), "fp32 or bf16");
+  table.word("--device", options.device, device_words(),
+             "auto (a GPU where one can be used), cpu or cuda", "devices");
+  table.word("--transport", options.transport, transport_words(),
+             "auto, mpi, shm, hier, nccl or ipc", "transports");
+  table.flag("--node-reduce", options.node_reduce,
+             "hier: sum a node's contributions to a token before they return (fewer bytes; not "
+             "the same bits: within 1e-5 in fp32, 1e-2 in bf16 for each layer)");
+  table.word("--overlap", options.overlap, switch_words(),
+             "on: experts compute while further rows travel (hier, and between GPUs); off: one "
+             "after the other");
+  table.word("--residual", options.residual, switch_words(),
+             "on: x <- x + layer(x); off: x <- layer(x)");
+  table.count(
+      "--threads", options.threads, {.least = 0, .most = kMaxThreads},
+      "Threads of a rank; 0: OMP_NUM_THREADS, else its share of the cores that the ranks of "
+      "its node were granted");
+  table.may_differ();
+  table.word("--gemm-library", options.gemm_library, gemm_library_words(),
+             "GEMMs on CPUs: onednn, xsmm (LIBXSMM), or auto (xsmm where there is AVX2 and no "
+             "AVX-512)");
+  table
+      .number("--deadline", options.deadline,
+              "Seconds that a wait for other ranks may take, MPI_Init included")
+      ->type_name("SECONDS");
+  table
+      .number("--setup-deadline", options.setup_deadline,
+              "Seconds that set-up may take, as long as ranks that read a model show signs of "
+              "life within the deadline")
+      ->type_name("SECONDS");
+}
+
+void describe_gpu(OptionTable& table, RunOptions& options) {
+  table.begin_group("GPU");
+  table.flag("--share-gpu", options.share_gpu,
+             "Let ranks share a GPU where a node has more ranks than GPUs");
+  table.word("--bind-cpu", options.bind_cpu, automatic_words(),
+             "auto: a rank that the launcher has not bound runs on the cores near its GPU; off: "
+             "where the system puts it");
+  table.word("--landing", options.landing, landing_words(),
+             "nccl: direct (a message for each expert, into its rows), unpack (one for each "
+             "rank, then a kernel), or auto (direct where messages are large)");
+  table.word("--graph", options.graph, graph_words(),
+             "Replay steps as CUDA graphs: on, off, or auto (from the second step of a "
+             "shape on)");
+  table.word("--expert-gemm", options.expert_gemm, expert_gemm_words(),
+             "per-expert, grouped (one cuBLAS call for all experts of a layer), or fused (one "
+             "launch for all, activation included: bf16 on H100 and H200)");
+}
+
+void describe_results(OptionTable& table, RunOptions& options) {
+  table.begin_group("Results");
+  table.flag("--check", options.check, "Check the first step against the naive oracle");
+  table.count("--check-tokens", options.check_tokens, {.least = 0},
+              "Tokens of a rank to check; 0: what takes a few seconds");
+  table.text("--output", options.output, "FILE",
+             "Run one step and write hidden_states (.safetensors), in global token order; all "
+             "ranks write to the one file, which has to be where all of them see it");
+  table.text("--json", options.json, "FILE", "Write the result as JSON");
+  table.text("--trace", options.trace, "FILE", "Write a Chrome trace (chrome://tracing, Perfetto)");
+  table.word("--progress", options.progress, progress_words(), "auto, bar, lines or off");
+  table.may_differ();
+}
+
+}  // namespace
+
+void describe_run_options(OptionTable& table, RunOptions& options) {
+  describe_model(table, options);
+  describe_routing(table, options);
+  describe_tokens(table, options);
+  describe_execution(table, options);
+  describe_gpu(table, options);
+  describe_results(table, options);
+}
+
+}  // namespace hashep
