@@ -12,6 +12,9 @@ file(GLOB_RECURSE HASHEP_HEADERS CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR
      ${HASHEP_HEADER_GLOBS})
 list(TRANSFORM HASHEP_HEADERS REPLACE "^include/" "")  # as sources name them
 
+if(NOT TARGET HashEP::hashep)
+  list(FILTER HASHEP_HEADERS EXCLUDE REGEX "hashep/(context|stack|hashep).hpp")  # they are not installed
+endif()
 if(NOT TARGET HashEP::cuda)
   list(FILTER HASHEP_HEADERS EXCLUDE REGEX "check_cuda|cublas")  # they read CUDA's own headers
 endif()

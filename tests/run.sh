@@ -11,10 +11,11 @@ Usage: ./tests/run.sh [--all] [--preset NAME]... [--bare] [--yes] [-- OPTIONS OF
   --preset NAME  build a preset and run its tests (default: cpu-release; may be repeated)
   --all          what continuous integration runs: lint, all presets but cpu-debug (slow and cluster
                  tests in cpu-release alone), the proof that the lower layers need no MPI and no
-                 oneDNN, each header that no source includes first compiled alone, the fuzzers for a
-                 bounded time, the installed package, and where there is a CUDA toolkit the GPU build
-                 for all its architectures and the GPU path on a stand-in. What cpu-debug would find
-                 cpu-asan does: it has the same tests and assertions, and tests that are not optimised
+                 oneDNN, each header that no source includes first compiled alone, the reference without
+                 a warning, the fuzzers for a bounded time, the installed package and the examples on it,
+                 and where there is a CUDA toolkit the GPU build for all its architectures and the GPU
+                 path on a stand-in. What cpu-debug would find cpu-asan does: it has the same tests and
+                 assertions, and tests that are not optimised
   --bare         prove both README commands on a bare Debian 12 (root; see tests/bare_debian.sh)
   --yes          install missing packages without asking
   --             what follows goes to ctest, `-- -R plan` for example
@@ -128,6 +129,7 @@ all_suites() {
   step "no MPI, no oneDNN below kernels" no_mpi_no_dnnl
   suite cpu-release
   step "each header alone" build cpu-release check_headers
+  step "the reference" build cpu-release docs
   suite cpu-asan --label-exclude 'slow|cluster'
   if command -v nvcc >/dev/null; then
     suite cuda-standin --label-exclude slow

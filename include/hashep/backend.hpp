@@ -8,17 +8,21 @@ namespace hashep {
 // What a stack runs on. `automatic` is never wrong: it stands for what is best in this build, on
 // these nodes and GPUs.
 
-/// Where hidden states are and experts compute. Automatic: a GPU where each rank can have one.
-enum class Device { automatic, cpu, cuda };
+/// Where hidden states are and experts compute.
+enum class Device {
+  automatic,  ///< a GPU where each rank can have one
+  cpu,        ///< host memory, this machine's cores
+  cuda        ///< an NVIDIA GPU's memory, and that GPU
+};
 
 /// How rows move between ranks.
 enum class TransportKind {
-  automatic,
-  mpi,   // CPUs: messages of MPI
-  shm,   // CPUs of one node: shared memory
-  hier,  // between nodes a message for each pair, inside of a node its memory; CPUs or GPUs
-  nccl,  // GPUs: messages of NCCL
-  ipc    // GPUs of one node: the memory of their peers
+  automatic,  ///< the best one here
+  mpi,        ///< CPUs: messages of MPI
+  shm,        ///< CPUs of one node: shared memory
+  hier,       ///< between nodes a message for each pair, inside of a node its memory; CPUs or GPUs
+  nccl,       ///< GPUs: messages of NCCL
+  ipc         ///< GPUs of one node: the memory of their peers
 };
 
 /// The word for it in messages and results: "hier". That of automatic is "auto".
@@ -27,25 +31,30 @@ std::string_view transport_name(TransportKind kind);
 /// The library of the experts' GEMMs on a CPU. `automatic` is LIBXSMM on x86 machines with AVX2 and
 /// no AVX-512, in builds that have it, else oneDNN: with AVX2 alone oneDNN 2.6 reaches 0.72 of the
 /// peak at 512 rows and LIBXSMM 0.9, with AVX-512 oneDNN itself reaches 0.95.
-enum class GemmLibrary { automatic, onednn, xsmm };
+enum class GemmLibrary {
+  automatic,  ///< by rule
+  onednn,     ///< oneDNN
+  xsmm        ///< LIBXSMM
+};
 
 /// How the GEMMs of routed experts are asked for on a GPU.
 enum class GemmGrouping {
-  per_expert,  // one GEMM a tile, tiles dealt to lanes; sums stay fp32 up to the activation
-  grouped,     // one call for all experts; the first GEMM's result is rounded to the dtype
-  fused        // one launch for all experts, the activation in it, rows read on the GPU
+  per_expert,  ///< one GEMM a tile, tiles dealt to lanes; sums stay fp32 up to the activation
+  grouped,     ///< one call for all experts; the first GEMM's result is rounded to the dtype
+  fused        ///< one launch for all experts, the activation in it, rows read on the GPU
 };
 
 /// When steps on a GPU are captured as CUDA graphs and replayed.
 enum class GraphMode {
-  off,
-  on,        // every step
-  automatic  // steps whose shape was met before: a graph pays from its second launch on
+  off,       ///< none
+  on,        ///< every step
+  automatic  ///< steps whose shape was met before: a graph pays from its second launch on
 };
 
 /// How rows of transport nccl come to their expert-major places at the owner.
-/// - direct: a message for each (source, expert), received straight into its place.
-/// - unpack: a message for each source, received rank-major, and copied to its places afterwards.
-enum class Landing { direct, unpack };
+enum class Landing {
+  direct,  ///< a message for each (source, expert), received straight into its place
+  unpack   ///< a message for each source, received rank-major, and copied to its places afterwards
+};
 
 }  // namespace hashep

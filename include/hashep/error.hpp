@@ -23,7 +23,7 @@ class Error : public std::runtime_error {
   const char* marked() const noexcept { return marked_.what(); }
 
  private:
-  std::runtime_error marked_;  // a text that is copied without a chance to fail
+  std::runtime_error marked_;  ///< a text that is copied without a chance to fail
 };
 
 /// Input a user can mend: a bad option, file, table or setting. Programs end with exit code 2.

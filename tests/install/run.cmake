@@ -30,8 +30,8 @@ function(build_project source name)
 endfunction()
 
 # What no program that links the installed package needs, and what one that only plans needs less.
-set(only_for_building nlohmann_json CLI11 Hwloc)
-set(not_for_planning ${only_for_building} MPI dnnl OpenCL OpenMP LIBXSMM SentencePiece CUDAToolkit NCCL)
+set(only_for_building nlohmann_json CLI11 Hwloc SentencePiece)
+set(not_for_planning ${only_for_building} MPI dnnl OpenCL OpenMP LIBXSMM CUDAToolkit NCCL)
 build_project(${CMAKE_CURRENT_LIST_DIR}/consumer consumer ${not_for_planning})
 run(${root}/consumer/consumer)
 build_project(${CMAKE_CURRENT_LIST_DIR}/headers headers ${only_for_building})

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "hashep/backend.hpp"
+#include "hashep/exchange_plan.hpp"
+#include "hashep/matrix_view.hpp"
+#include "hashep/model.hpp"
+#include "hashep/placement.hpp"
+#include "hashep/router.hpp"
+#include "hashep/stack_shape.hpp"
+#include "hashep/token_batch.hpp"
+#include "hashep/weight_source.hpp"
+
+namespace hashep {
+
+class Context;
+
+/// How a Stack computes. Alike on all ranks.
+struct StackOptions {
+  DType dtype = DType::f32;  ///< of x and y, and of the experts' products: f32 or bf16
+  bool residual = true;      ///< a layer does x <- x + layer(x); else x <- layer(x)
+
+  /// Which rank owns which experts: one for all layers, or one per layer. Empty:
+  /// contiguous_placement.
+  std::vector<Placement> placements = {};
+
+  /// Tokens of the largest batch over all ranks that is expected: kernels for it are made with the
+  /// Stack. 0: they are made when they are first needed, in `forward`.
+  int64_t expected_tokens = 0;
+
+  /// Batches whose planning exchange may be under way at once, at least 1: each takes a
+  /// communicator and room for all ranks' counts. To submit more first completes the oldest.
+  /// Batches that are planned and not yet run are not counted.
+  int planning_depth = 2;
+
+  bool overlap = true;       ///< experts compute while rows of other nodes travel
+  bool node_reduce = false;  ///< several nodes: a node's contributions to a token return as one
+                             ///< sum; fewer bytes, and not the same bits
+  GemmLibrary gemm_library = GemmLibrary::automatic;  ///< of the experts' products
+
+  bool check_finite = true;  ///< refuse weights that are NaN or infinite
+};
+
+/// Memory of a Stack on this rank, in bytes.
+struct StackBytes {
+  int64_t weights = 0;      ///< packed, held once
+  int64_t row_buffers = 0;  ///< of rows for this rank's experts: as the largest plan says
+  int64_t shared_rows = 0;  ///< other ranks' row buffers that this rank uses in place
+  int64_t workspace = 0;    ///< layer output, shared experts' output, weights per choice
+  int64_t scratch = 0;      ///< between the products of the experts
+
+  bool operator==(const StackBytes&) const = default;
+};
+
+/// A batch that was submitted to a Stack. It holds the batch's plans, which are given back when the
+/// last copy of it goes. May outlive its Stack, and is then of no use. All of it is local.
+class Batch {
+ public:
+  Batch() = default;  ///< holds nothing
+
+  /// This rank's tokens, as they were submitted.
+  int64_t tokens() const { return tokens_; }
+
+ private:
+  friend class Stack;
+  std::shared_ptr<const int64_t> ticket_;
+  const void* stack_ = nullptr;
+  int64_t tokens_ = 0;
+};
+
+/// A stack of expert-parallel mixture-of-experts layers with static routing: each rank owns some of
+/// the experts, and all of them run it together. Routing needs token ids alone, so a batch is
+/// planned, for all layers at once, when its ids are submitted: best before the batch that is being
+/// computed is done. Used by one thread at a time, the one that may call MPI.
+///
+/// Outputs are equal to the bit at any number of ranks and with any transport and placement (but
+/// node_reduce), for any split of the same global batch: the tokens of all ranks, in rank order.
+///
+/// All calls are collective unless they say they are local: all ranks make the same calls in the
+/// same order. Where input is bad on one rank, all of them throw InputError and may go on.
+class Stack {
+ public:
+  /// Routes by `router`, which must be the same on all ranks (Router::digest is compared), and
+  /// reads this rank's weights, which are packed: `weights` may go afterwards. Throws InputError
+  /// where the shape, an option, the placement or weights are not valid, and where ranks disagree
+  /// on them; RunError where a rank is missing.
+  Stack(const Context& context, const StackShape& shape, std::shared_ptr<const Router> router,
+        const WeightSource& weights, StackOptions options = {});
+
+  /// The same with a router by value.
+  template <typename AnyRouter>
+  requires std::derived_from<AnyRouter, Router> Stack(const Context& context,
+                                                      const StackShape& shape, AnyRouter router,
+                                                      const WeightSource& weights,
+                                                      StackOptions options = {})
+      : Stack(context, shape, std::make_shared<const AnyRouter>(std::move(router)), weights,
+              std::move(options)) {}
+
+  /// All of it from a published model: Stack(context, open_model("FOLDER")). Where open_model fails
+  /// on some ranks only, the others wait for them until their deadline: see from_folder.
+  Stack(const Context& context, const Model& model, StackOptions options = {});
+
+  /// The same from its folder, which each rank opens; what goes wrong on one is thrown on all.
+  static Stack from_folder(const Context& context, const std::string& folder,
+                           StackOptions options = {}, const ModelOptions& model = {});
+
+  /// Collective.
+  ~Stack();
+  /// The other one is then of no use. Local.
+  Stack(Stack&& other) noexcept;
+  Stack& operator=(Stack&&) = delete;
+
+  /// Begins to plan a batch, and returns at once: ids are routed, and the ranks' counts set out on
+  /// their way. Ranks may submit different numbers of tokens, also none. Any number of batches may
+  /// be under way. What the views point to is copied. Ids that the router refuses are told by the
+  /// first `forward` or `plan` of the batch, on all ranks.
+  [[nodiscard]] Batch submit(const TokenBatch& tokens);
+
+  /// The same where every rank knows the tokens of all: nothing is exchanged. by_rank: [size], the
+  /// same on all ranks.
+  [[nodiscard]] Batch submit_all(std::span<const TokenBatch> by_rank);
+
+  /// y <- the stack's output for x: [batch.tokens(), hidden_size] each, in host memory, of the
+  /// options' dtype; y may be x, and else must not overlap it. Waits for the plan where it is not
+  /// there yet. A batch may be run any number of times; batches may be run in any order. When it
+  /// returns, y is written and x is no longer read. Throws InputError where ids were refused, on
+  /// all ranks; InputError where x or y is not of this shape, before anything moves, on this rank
+  /// alone; RunError where a rank does not come in time, after which the Stack is of no more use.
+  void forward(const Batch& batch, ConstMatrixView x, MatrixView y);
+
+  /// What moves in one layer of a batch, as this rank sees it: valid as long as the batch. Waits
+  /// for the plan where it is not there yet. layer: [0, num_layers).
+  const ExchangePlan& plan(const Batch& batch, int64_t layer);
+
+  /// Its shape. Local.
+  const StackShape& shape() const;
+  /// Its options, with the placement of each layer. Local.
+  const StackOptions& options() const;
+  /// How rows move: "shm", "hier" or "mpi". Local.
+  std::string_view transport() const;
+  /// What the experts' products run on, one line. Local.
+  std::string_view implementation() const;
+
+  /// Memory that it holds now. Local.
+  StackBytes memory() const;
+
+ private:
+  class Impl;
+  Batch hold(int64_t step, int64_t tokens);
+  int64_t step_of(const Batch& batch) const;
+
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace hashep

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include "comm/met_by_all.hpp"
+#include "comm/topology.hpp"
+#include "comm/watch.hpp"
+#include "hashep/context.hpp"
+
+namespace hashep {
+
+/// What a Context holds, and what the Stacks that were made with it keep. Collective to make and to
+/// drop.
+class Context::Impl {
+ public:
+  Impl(MPI_Comm comm, ContextOptions options);
+  ~Impl();
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  const Communicator& comm() const { return parts_->comm; }
+  Watch& watch() { return parts_->watch; }
+  const Topology& topology() const { return *parts_->topology; }
+  const ContextOptions& options() const { return options_; }
+
+  /// From now on ranks may be in different places: an exchange was given up.
+  void lose_step() noexcept { in_step_ = false; }
+  bool is_in_step() const noexcept { return in_step_; }
+
+  /// For who drops what ranks share: false where other ranks may never come to drop it too. Where
+  /// an error unwinds this rank that others may not have met, waits for them for a moment. Local,
+  /// but for that.
+  bool all_drop() noexcept;
+
+ private:
+  void agree_on_options();
+
+  /// Objects that are made one on the other.
+  struct Parts {
+    Parts(MPI_Comm parent, double deadline, const volatile int* stop_signal)
+        : comm(parent), parting(comm.get()), watch(comm, deadline, stop_signal) {}
+    Communicator comm;
+    Communicator parting;  // for all_drop alone, as ranks may be in other calls meanwhile
+    Watch watch;
+    std::optional<Topology> topology;
+  };
+
+  ContextOptions options_;
+  std::optional<Parts> parts_;
+  bool in_step_ = true;
+  bool apart_ = false;  // others did not come to drop what they share
+};
+
+}  // namespace hashep

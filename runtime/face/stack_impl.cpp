@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/face/stack_impl.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string>
+#include <utility>
+
+#include "comm/agreement.hpp"
+#include "comm/plan/placement_digest.hpp"
+#include "hashep/error.hpp"
+#include "runtime/layer/backend_factory.hpp"
+#include "runtime/layer/weight_agreement.hpp"
+
+namespace hashep {
+namespace {
+
+constexpr int kMaxPlanningDepth = 1024;
+
+/// A number with all its digits, so that any difference between ranks shows.
+std::string exact(float value) {
+  std::array<char, 32> text{};
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
+}
+
+std::string shape_text(const StackShape& shape) {
+  return std::to_string(shape.num_layers) + " layers, d " + std::to_string(shape.hidden_size) +
+         ", f " + std::to_string(shape.ffn_size) + ", " + std::to_string(shape.num_experts) +
+         " experts, top " + std::to_string(shape.top_k) + ", " +
+         std::to_string(shape.num_shared_experts) + " shared, " +
+         std::string(activation_name(shape.activation)) + ", limit " + exact(shape.swiglu_limit) +
+         ", " + std::string(score_name(shape.score)) + " times " +
+         exact(shape.routed_scaling_factor);
+}
+
+std::string options_text(const StackOptions& options) {
+  const auto word = [](bool value) { return value ? " on" : " off"; };
+  return std::string(dtype_name(options.dtype)) + ", residual" + word(options.residual) +
+         ", node_reduce" + word(options.node_reduce) + ", overlap" + word(options.overlap) +
+         ", check_finite" + word(options.check_finite) + ", planning_depth " +
+         std::to_string(options.planning_depth) + ", expected_tokens " +
+         std::to_string(options.expected_tokens);
+}
+
+std::string digest_text(uint64_t digest) {
+  return "digest " + std::to_string(digest);
+}
+
+/// One placement for each layer.
+std::vector<Placement> placements_of(const std::vector<Placement>& given, const StackShape& shape,
+                                     int ep_size) {
+  const auto num_layers = static_cast<size_t>(shape.num_layers);
+  if (given.size() > 1 && given.size() != num_layers) {
+    throw InputError("placements: " + std::to_string(given.size()) + " were given for " +
+                     std::to_string(num_layers) + " layers");
+  }
+  for (const Placement& placement : given) {
+    if (placement.num_experts() == shape.num_experts && placement.ep_size() == ep_size) continue;
+    throw InputError("placements: one is of " + std::to_string(placement.num_experts()) +
+                     " experts on " + std::to_string(placement.ep_size()) +
+                     " ranks, the stack has " + std::to_string(shape.num_experts) + " experts on " +
+                     std::to_string(ep_size) + " ranks");
+  }
+  if (given.size() == num_layers) return given;
+  return std::vector<Placement>(
+      num_layers, given.empty() ? contiguous_placement(shape.num_experts, ep_size) : given.front());
+}
+
+}  // namespace
+
+Stack::Impl::Impl(std::shared_ptr<Context::Impl> context, const StackShape& shape,
+                  std::shared_ptr<const Router> router, const WeightSource& weights,
+                  StackOptions options)
+    : context_(std::move(context)),
+      shape_(shape),
+      options_(std::move(options)),
+      router_(std::move(router)),
+      log_(&context_->watch(), 1, false) {
+  Watch& watch = context_->watch();
+  watch.at({Phase::setup, -1, -1});
+  watch.allow_setup(context_->options().setup_deadline.count());
+  require_valid_input(weights);
+  transport_ = make_transport(context_->options().transport, context_->comm(), context_->topology(),
+                              watch, context_->options().threads);
+  const bool knows_nodes = transport_->name() == "hier";
+  geometry_.emplace(options_.placements, shape_.top_k,
+                    knows_nodes ? std::optional(context_->topology().nodes) : std::nullopt,
+                    knows_nodes && options_.node_reduce);
+  read_weights(weights);
+  planner_.emplace(*geometry_, *router_, context_->comm(), watch, options_.planning_depth);
+}
+
+void Stack::Impl::require_valid_input(const WeightSource& weights) {
+  const Communicator& comm = context_->comm();
+  agree(comm, context_->watch(), [&] {
+    validate_shape(shape_, "stack");
+    if (options_.dtype != DType::f32 && options_.dtype != DType::bf16) {
+      throw InputError("dtype: " + std::string(dtype_name(options_.dtype)) +
+                       " is neither fp32 nor bf16");
+    }
+    if (options_.planning_depth < 1 || options_.planning_depth > kMaxPlanningDepth) {
+      throw InputError("planning_depth: " + std::to_string(options_.planning_depth) +
+                       " is not in [1, " + std::to_string(kMaxPlanningDepth) + "]");
+    }
+    if (options_.expected_tokens < 0) throw InputError("expected_tokens: is negative");
+    options_.placements = placements_of(options_.placements, shape_, comm.size());
+    if (router_ == nullptr) throw InputError("a Stack without a router");
+    for (int64_t layer = 0; layer < shape_.num_layers; ++layer) {
+      router_->route({}, {layer, shape_.num_experts, shape_.top_k}, {});
+    }
+  });
+  require_same_settings(comm, context_->watch(),
+                        {{"the stack's shape", shape_text(shape_)},
+                         {"the stack's options", options_text(options_)},
+                         {"the placements", digest_text(placement_digest(options_.placements))},
+                         {"the router", digest_text(router_->digest())},
+                         {"the weights' shapes", digest_text(weights.shape_digest())}});
+}
+
+void Stack::Impl::read_weights(const WeightSource& weights) {
+  const Communicator& comm = context_->comm();
+  Watch& watch = context_->watch();
+  const ModelConfig config = config_of_shape(shape_);
+  WeightDigests digests;
+  digests.layers.resize(static_cast<size_t>(shape_.num_layers));
+  agree(comm, watch, [&] {
+    layers_.emplace(config, weights, options_.placements, comm.rank(), options_.residual,
+                    ExecOptions{.dtype = options_.dtype,
+                                .threads = context_->options().threads,
+                                .overlap = options_.overlap,
+                                .check_finite = options_.check_finite,
+                                .digests = &digests,
+                                .watch = &watch,
+                                .gemm_library = options_.gemm_library},
+                    *transport_);
+    if (options_.expected_tokens > 0) layers_->prepare_kernels(options_.expected_tokens);
+  });
+  require_same_settings(comm, watch, weight_settings(config, digests));
+  require_same_experts(comm, watch, weights, options_.placements, context_->topology().nodes,
+                       digests);
+}
+
+Stack::Impl::~Impl() {
+  const KnowsWhoLeaves leaving(!context_->all_drop());
+  planner_.reset();
+  layers_.reset();
+  // MPI may still write to rows of an exchange that was given up.
+  if (!context_->is_in_step()) static_cast<void>(transport_.release());
+  transport_.reset();
+}
+
+template <typename Work>
+decltype(auto) Stack::Impl::in_step(const Work& work) {
+  if (!context_->is_in_step()) {
+    throw RunError(
+        "an earlier call failed while ranks were in it: neither the Context nor its "
+        "Stacks can be used");
+  }
+  try {
+    return work();
+  } catch (const MetByAll&) {
+    throw;
+  } catch (...) {
+    context_->lose_step();
+    throw;
+  }
+}
+
+Ticket Stack::Impl::submit(const TokenBatch& tokens) {
+  return in_step([&] {
+    const PhaseLog::Scope scope(log_, Phase::route);
+    return planner_->submit(tokens);
+  });
+}
+
+Ticket Stack::Impl::submit_all(std::span<const TokenBatch> by_rank) {
+  if (std::ssize(by_rank) != context_->comm().size()) {
+    throw InputError("tokens of " + std::to_string(by_rank.size()) + " ranks for " +
+                     std::to_string(context_->comm().size()));
+  }
+  return in_step([&] {
+    const PhaseLog::Scope scope(log_, Phase::route);
+    return planner_->submit_all(by_rank);
+  });
+}
+
+const BatchPlan& Stack::Impl::wait(Ticket ticket) {
+  const PhaseLog::Scope scope(log_, Phase::plan);
+  return planner_->wait(ticket);
+}
+
+const ExchangePlan& Stack::Impl::plan(Ticket ticket, int64_t layer) {
+  if (layer < 0 || layer >= shape_.num_layers) {
+    throw InputError("layer " + std::to_string(layer) + " is not in [0, " +
+                     std::to_string(shape_.num_layers) + ")");
+  }
+  return in_step(
+      [&]() -> const ExchangePlan& { return wait(ticket).layers[static_cast<size_t>(layer)]; });
+}
+
+void Stack::Impl::require_matrix(const char* name, ConstMatrixView matrix, int64_t tokens) const {
+  if (matrix.rows == tokens && matrix.cols == shape_.hidden_size &&
+      matrix.dtype == options_.dtype && (matrix.data != nullptr || tokens == 0)) {
+    return;
+  }
+  throw InputError(std::string(name) + " is [" + std::to_string(matrix.rows) + ", " +
+                   std::to_string(matrix.cols) + "] in " + std::string(dtype_name(matrix.dtype)) +
+                   (matrix.data == nullptr ? ", null" : "") + ", the batch needs [" +
+                   std::to_string(tokens) + ", " + std::to_string(shape_.hidden_size) + "] in " +
+                   std::string(dtype_name(options_.dtype)));
+}
+
+void Stack::Impl::forward(Ticket ticket, int64_t tokens, ConstMatrixView x, MatrixView y) {
+  require_matrix("x", x, tokens);
+  require_matrix("y", y, tokens);
+  in_step([&] {
+    log_.set_step(ticket.step);
+    const BatchPlan& plan = wait(ticket);
+    layers_->prepare(plan);
+    if (x.data != y.data) std::copy_n(x.data, x.bytes(), y.data);
+    layers_->run(plan, y, log_);
+  });
+}
+
+StackBytes Stack::Impl::memory() const {
+  const StackMemory layers = layers_->memory();
+  return {.weights = layers.weights,
+          .row_buffers = transport_->buffer_bytes(),
+          .shared_rows = transport_->shared_bytes(),
+          .workspace = layers.workspace,
+          .scratch = layers.scratch};
+}
+
+}  // namespace hashep

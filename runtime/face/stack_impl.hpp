@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "hashep/stack.hpp"
+#include "runtime/face/context_impl.hpp"
+#include "runtime/layer/layer_stack.hpp"
+#include "runtime/layer/planner.hpp"
+
+namespace hashep {
+
+/// What a Stack is made of. Calls are as in Stack.
+class Stack::Impl {
+ public:
+  Impl(std::shared_ptr<Context::Impl> context, const StackShape& shape,
+       std::shared_ptr<const Router> router, const WeightSource& weights, StackOptions options);
+  Impl(std::shared_ptr<Context::Impl> context, const Model& model, StackOptions options)
+      : Impl(std::move(context), model.shape, model.router, *model.weights, std::move(options)) {}
+  ~Impl();
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  Ticket submit(const TokenBatch& tokens);
+  Ticket submit_all(std::span<const TokenBatch> by_rank);
+  void release(Ticket ticket) { planner_->release(ticket); }
+  void forward(Ticket ticket, int64_t tokens, ConstMatrixView x, MatrixView y);
+  const ExchangePlan& plan(Ticket ticket, int64_t layer);
+
+  int rank() const { return context_->comm().rank(); }
+  const StackShape& shape() const { return shape_; }
+  const StackOptions& options() const { return options_; }
+  std::string_view transport() const { return transport_->name(); }
+  std::string_view implementation() const { return layers_->implementation(); }
+  StackBytes memory() const;
+
+ private:
+  void require_valid_input(const WeightSource& weights);
+  void read_weights(const WeightSource& weights);
+  const BatchPlan& wait(Ticket ticket);
+  void require_matrix(const char* name, ConstMatrixView matrix, int64_t tokens) const;
+  /// Does `work`. Where it throws what other ranks may not have met, ranks are in different places
+  /// from then on, and the Stack can be used no more.
+  template <typename Work>
+  decltype(auto) in_step(const Work& work);
+
+  std::shared_ptr<Context::Impl> context_;
+  StackShape shape_;
+  StackOptions options_;
+  std::shared_ptr<const Router> router_;
+  PhaseLog log_;
+  std::unique_ptr<Transport> transport_;
+  std::optional<StackGeometry> geometry_;
+  std::optional<LayerStack> layers_;
+  std::optional<Planner> planner_;
+};
+
+}  // namespace hashep
