@@ -10,6 +10,7 @@
 #include "comm/count_exchange.hpp"
 #include "comm/gather.hpp"
 #include "core/result_json.hpp"
+#include "hashep/stack_geometry.hpp"
 #include "runtime/layer/planning_options.hpp"
 
 namespace hashep::bench {
