@@ -9,6 +9,7 @@
 #include "comm/agreement.hpp"
 #include "comm/count_exchange.hpp"
 #include "comm/gather.hpp"
+#include "hashep/stack_geometry.hpp"
 #include "hashep/version.hpp"
 #include "launch/process/result_json.hpp"
 #include "runtime/layer/planning_options.hpp"

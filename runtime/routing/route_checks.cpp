@@ -16,8 +16,9 @@ bool fits(std::span<const T> values, const TokenBatch& batch) {
 }
 
 bool has_good_sizes(const TokenBatch& batch) {
-  return batch.seq_len >= 0 && batch.first_position >= 0 && fits(batch.positions, batch) &&
-         fits(batch.previous_ids, batch);
+  const int64_t most = std::numeric_limits<int64_t>::max() - std::ssize(batch.ids);
+  return batch.seq_len >= 0 && batch.first_position >= 0 && batch.first_position <= most &&
+         fits(batch.positions, batch) && fits(batch.previous_ids, batch);
 }
 
 /// What is wrong with the experts of a token; empty where nothing is.

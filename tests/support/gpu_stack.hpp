@@ -34,7 +34,7 @@ class StackSteps {
  private:
   StackCase case_;
   Range rows_;  // of the global batch
-  StackRouting routing_;
+  CaseRouting routing_;
   std::unique_ptr<WeightSource> weights_;
   std::vector<BatchPlan> plans_;
   std::vector<std::byte> input_;

@@ -25,7 +25,7 @@ std::vector<std::byte> run_plan(const StackCase& c, const StackGeometry& geometr
 std::vector<std::byte> run_stack(const StackCase& c, Transport& transport, const StackNodes& nodes,
                                  int ep_rank) {
   const auto stream = stack_stream(c);
-  const StackRouting routing = stack_routing(c, *stream, nodes);
+  const CaseRouting routing = stack_routing(c, *stream, nodes);
   PhaseLog log(nullptr, 16, false);
   StreamPlanner planner(routing.geometry, *routing.router, *stream,
                         {.batch_tokens = c.batch_tokens,

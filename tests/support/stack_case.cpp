@@ -78,7 +78,7 @@ std::unique_ptr<TokenStream> stack_stream(const StackCase& c) {
   return std::make_unique<PaddedStream>(c.config.vocab_size);
 }
 
-StackRouting stack_routing(const StackCase& c, const TokenStream& stream, const StackNodes& nodes) {
+CaseRouting stack_routing(const StackCase& c, const TokenStream& stream, const StackNodes& nodes) {
   auto router = make_router(
       c.config,
       {.kind = c.config.router, .seed = c.config.router_seed, .table_path = "", .folder = nullptr},

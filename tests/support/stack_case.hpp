@@ -45,11 +45,11 @@ struct StackNodes {
 };
 
 /// Where a case's assignments come from and where they go.
-struct StackRouting {
+struct CaseRouting {
   std::unique_ptr<Router> router;
   StackGeometry geometry;
 };
-StackRouting stack_routing(const StackCase& c, const TokenStream& stream, const StackNodes& nodes);
+CaseRouting stack_routing(const StackCase& c, const TokenStream& stream, const StackNodes& nodes);
 
 /// Rows of the case's input, by global token index.
 std::vector<std::byte> stack_rows(const StackCase& c, const Range& rows);

@@ -35,7 +35,7 @@ std::unique_ptr<TokenStream> repeating_stream(int64_t vocab_size, int64_t period
 void run_step_loop(const StackCase& c, const TokenStream& stream, const LoopSettings& settings,
                    const Communicator& comm, const Topology& topology, Watch& watch, int64_t steps,
                    const StepLooks& looks) {
-  const StackRouting routing = stack_routing(c, stream, {topology.nodes});
+  const CaseRouting routing = stack_routing(c, stream, {topology.nodes});
   const auto weights = make_synthetic_weights(c.config, c.dtype, 1);
   const auto transport = make_transport(settings.transport, comm, topology, watch, c.threads);
   LayerStack stack(c.config, *weights, routing.geometry.placements(), comm.rank(), c.residual,

@@ -118,7 +118,7 @@ TEST_CASE("planning's buffers are said to be as large as what is allocated for t
   c.config.num_experts = 4096;  // counts beside which all else is small
   const auto stream = test::stack_stream(c);
   const NodeMap nodes = nodes_of_equal_size(comm.size(), 2);
-  const test::StackRouting routing = test::stack_routing(c, *stream, {nodes});
+  const test::CaseRouting routing = test::stack_routing(c, *stream, {nodes});
   for (const Planning planning : {Planning::exchange, Planning::replicated}) {
     for (const int depth : {0, 2}) {
       INFO("replicated " << (planning == Planning::replicated) << ", depth " << depth);

@@ -14,7 +14,7 @@ TEST_CASE("plans are a pure function of (ids by rank, placement, rank)") {
   const test::StackCase c = test::stack_cases().back();
   const int ep_size = 4;
   const auto stream = test::stack_stream(c);
-  const test::StackRouting routing = test::stack_routing(c, *stream, {one_node(ep_size)});
+  const test::CaseRouting routing = test::stack_routing(c, *stream, {one_node(ep_size)});
   std::vector<StreamBatch> batches(ep_size);
   std::vector<TokenBatch> views;
   for (int rank = 0; rank < ep_size; ++rank) {
@@ -42,7 +42,7 @@ TEST_CASE("an id out of range ends planning with its place in the stream") {
   test::StackCase c = test::stack_cases().front();
   const auto stream = test::stack_stream(c);
   c.config.vocab_size = 2;  // the stream draws from 300
-  const test::StackRouting routing = test::stack_routing(c, *stream, {one_node(1)});
+  const test::CaseRouting routing = test::stack_routing(c, *stream, {one_node(1)});
   PhaseLog log(nullptr, 4, false);
   StreamPlanner planner(routing.geometry, *routing.router, *stream,
                         {.batch_tokens = 50, .seq_len = 17}, {.planning = Planning::replicated},

@@ -40,7 +40,7 @@ void add_plans(const std::vector<ExchangePlan>& layers, const NodeMap& nodes, Pl
   planned.plan_bytes_max = std::max(planned.plan_bytes_max, (kPlanDepth + 1) * bytes);
 }
 
-Planned plan_all_ranks(const test::StackRouting& routing, const TokenStream& stream,
+Planned plan_all_ranks(const test::CaseRouting& routing, const TokenStream& stream,
                        const test::StackCase& c, const NodeMap& nodes, int64_t steps) {
   const int ep_size = nodes.ep_size();
   Planned planned;
@@ -75,7 +75,7 @@ TEST_CASE("a dry run says what the plans of all ranks say, for any number of thr
       INFO(c.name() << ", " << ep_size << " ranks, " << ranks_per_node << " a node");
       const NodeMap nodes = nodes_of_equal_size(ep_size, ranks_per_node);
       const auto stream = test::stack_stream(c);
-      const test::StackRouting routing = test::stack_routing(c, *stream, {nodes});
+      const test::CaseRouting routing = test::stack_routing(c, *stream, {nodes});
       const Planned planned = plan_all_ranks(routing, *stream, c, nodes, steps);
       DryRunOptions options{.batch_tokens = c.batch_tokens,
                             .seq_len = c.seq_len,
@@ -111,7 +111,7 @@ TEST_CASE("a dry run names the first id out of range, for any number of threads"
   test::StackCase c = test::stack_cases().front();
   const auto stream = test::stack_stream(c);
   c.config.vocab_size = 2;  // the stream draws from 300
-  const test::StackRouting routing = test::stack_routing(c, *stream, {nodes_of_equal_size(6, 2)});
+  const test::CaseRouting routing = test::stack_routing(c, *stream, {nodes_of_equal_size(6, 2)});
   std::string first;
   for (const int threads : {1, 4}) {
     try {

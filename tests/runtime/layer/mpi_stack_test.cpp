@@ -81,7 +81,7 @@ namespace {
 std::pair<int, int> near_and_far_tiles(const test::StackCase& c, const Topology& topology,
                                        const Communicator& comm) {
   const auto stream = test::stack_stream(c);
-  const test::StackRouting routing = test::stack_routing(c, *stream, {topology.nodes});
+  const test::CaseRouting routing = test::stack_routing(c, *stream, {topology.nodes});
   PhaseLog log(nullptr, 1, false);
   StreamPlanner planner(routing.geometry, *routing.router, *stream,
                         {.batch_tokens = c.batch_tokens,
@@ -134,7 +134,7 @@ TEST_CASE("plans from the exchange equal plans that every rank makes by itself, 
   for (const test::StackCase& c : test::stack_cases()) {
     INFO(c.name());
     const auto stream = test::stack_stream(c);
-    const test::StackRouting routing =
+    const test::CaseRouting routing =
         test::stack_routing(c, *stream, {one_node(ranks.comm.size())});
     const BatchSplit split{.batch_tokens = c.batch_tokens,
                            .seq_len = c.seq_len,

@@ -22,7 +22,7 @@ std::vector<float> as_floats(const std::vector<std::byte>& bytes, DType dtype) {
 /// What the oracle makes of all tokens of a case.
 std::vector<Bounded> oracle_of(const test::StackCase& c) {
   const auto stream = test::stack_stream(c);
-  const test::StackRouting routing = test::stack_routing(c, *stream, {one_node(1)});
+  const test::CaseRouting routing = test::stack_routing(c, *stream, {one_node(1)});
   PhaseLog log(nullptr, 4, false);
   StreamPlanner planner(routing.geometry, *routing.router, *stream,
                         {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len},

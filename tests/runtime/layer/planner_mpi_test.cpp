@@ -95,7 +95,7 @@ TEST_CASE("ranks that hold other parts of the same batch find its place, its pla
     const test::StackCase& c = cases[i];
     const auto alone = test::run_stack_locally(c, 1);
     const auto stream = test::stack_stream(c);
-    const test::StackRouting routing = test::stack_routing(c, *stream, {one_node(ep_size)});
+    const test::CaseRouting routing = test::stack_routing(c, *stream, {one_node(ep_size)});
     StreamBatch whole;
     read_batch(*stream, {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len}, 0, whole);
     const auto transport = make_transport("mpi", ranks.comm, topology, ranks.watch, c.threads);
@@ -175,17 +175,15 @@ TEST_CASE("a bad id on one rank is met by all, and the batches around it are as 
   const std::vector<int32_t> bad_ids = {1, 2, 77};
   const int64_t before = gathers();
   const Ticket first = planner.submit(job.tokens(5));
-  const Ticket bad =
-      planner.submit(rank == bad_rank ? TokenBatch{.ids = bad_ids} : job.tokens(7));
+  const Ticket bad = planner.submit(rank == bad_rank ? TokenBatch{.ids = bad_ids} : job.tokens(7));
   const Ticket last = planner.submit(job.tokens(9));
   try {
     planner.wait(bad);
     FAIL("not refused");
   } catch (const CollectiveInputError& error) {
-    const std::string text = rank == bad_rank
-                                 ? "token 2 has id 77, outside [0, 50)"
-                                 : "rank " + std::to_string(bad_rank) +
-                                       " could not give its tokens their experts";
+    const std::string text = rank == bad_rank ? "token 2 has id 77, outside [0, 50)"
+                                              : "rank " + std::to_string(bad_rank) +
+                                                    " could not give its tokens their experts";
     CHECK(error.what() == text);
     CHECK(error.is_reporter() == (rank == bad_rank));
   }
@@ -197,8 +195,8 @@ TEST_CASE("a bad id on one rank is met by all, and the batches around it are as 
   CHECK(gathers() - before == 4);
 
   // A batch that one rank could not make at all, and a router that fails on one rank.
-  const Ticket none = rank == bad_rank ? planner.submit_error("the file ended") :
-                                         planner.submit(job.tokens(1));
+  const Ticket none =
+      rank == bad_rank ? planner.submit_error("the file ended") : planner.submit(job.tokens(1));
   CHECK_THROWS_AS(planner.wait(none), CollectiveInputError);
   const test::OddRouter odd(rank == bad_rank ? test::OddRouter::Oddity::throws
                                              : test::OddRouter::Oddity::none);

@@ -20,7 +20,7 @@ namespace {
 std::vector<std::byte> run_parts(const test::StackCase& c, const std::vector<int64_t>& tokens) {
   const auto ep_size = static_cast<int>(tokens.size());
   const auto stream = test::stack_stream(c);
-  const test::StackRouting routing = test::stack_routing(c, *stream, {one_node(ep_size)});
+  const test::CaseRouting routing = test::stack_routing(c, *stream, {one_node(ep_size)});
   StreamBatch whole;
   read_batch(*stream, {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len}, 0, whole);
   const std::vector<TokenBatch> parts = test::cut_batch(whole, tokens);
@@ -58,9 +58,8 @@ std::vector<int32_t> ids_with_padding(int64_t count) {
 
 TEST_CASE("the same global batch gives the same bits however ranks hold it") {
   const std::vector<std::vector<int64_t>> splits = {
-      {0, 61},       {61, 0},         {1, 60},         {17, 44},       {0, 0, 61},  {61, 0, 0},
-      {30, 0, 31},   {5, 50, 6},      {0, 61, 0, 0},   {1, 1, 1, 58},  {20, 0, 0, 41},
-      {16, 2, 40, 3}};
+      {0, 61},     {61, 0},    {1, 60},       {17, 44},      {0, 0, 61},     {61, 0, 0},
+      {30, 0, 31}, {5, 50, 6}, {0, 61, 0, 0}, {1, 1, 1, 58}, {20, 0, 0, 41}, {16, 2, 40, 3}};
   for (const test::StackCase& c : test::stack_cases()) {
     const auto alone = run_parts(c, {61});
     REQUIRE(alone == test::run_stack_locally(c, 1));

@@ -9,6 +9,7 @@
 #include "runtime/routing/spread_tensors.hpp"
 #include "runtime/routing/table_builder.hpp"
 #include "runtime/routing/table_writer.hpp"
+#include "runtime/tokens/token_stream.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/tensor_files.hpp"
