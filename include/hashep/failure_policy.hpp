@@ -15,11 +15,12 @@ struct BlockingCall {
 };
 
 /// What a program does about ranks that are lost or stuck, beside the errors that the library
-/// throws: the library itself never ends the process, prints nothing about them, and where a call of
-/// MPI or CUDA does not return it has nothing to throw. A policy is told what the rank is at, on the
-/// rank's own thread, and may act from a thread of its own: see launch/process/stand_by.hpp, which
-/// ends the process. Functions that are not overridden do nothing. They are called often, inside of
-/// steps too: they must be quick, throw nothing and call nothing of MPI. All of them are local.
+/// throws: the library itself never ends the process, prints nothing about them, and where a call
+/// of MPI or CUDA does not return it has nothing to throw. A policy is told what the rank is at, on
+/// the rank's own thread, and may act from a thread of its own: see launch/process/stand_by.hpp,
+/// which ends the process. Functions that are not overridden do nothing. They are called often,
+/// inside of steps too: they must be quick, throw nothing and call nothing of MPI. All of them are
+/// local.
 class FailurePolicy {
  public:
   virtual ~FailurePolicy() = default;
@@ -28,8 +29,8 @@ class FailurePolicy {
   virtual void at(const Position& /*position*/) noexcept {}
   /// A wait goes on: MPI has returned.
   virtual void makes_progress() noexcept {}
-  /// The rank is about to send a word to `peer`, which may not return where the peer is dead; -1: it
-  /// has returned.
+  /// The rank is about to send a word to `peer`, which may not return where the peer is dead; -1:
+  /// it has returned.
   virtual void sends_to(int /*peer*/) noexcept {}
   /// A word of `peer` has come.
   virtual void hears_of(int /*peer*/) noexcept {}
