@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Checks what a compiler does not: format, licence lines, stray paths, shell syntax.
+# Checks what a compiler does not: format, what layers speak of, licence lines, stray paths, shell syntax.
 # `tests/lint.sh --fix` formats the C++ files in place.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -47,6 +47,15 @@ while read -r line; do
   complain "$line: allocate with new, a container or hashep/buffer.hpp"
 done < <(git grep -nE '\b(malloc|calloc|realloc|aligned_alloc|posix_memalign) *\(' -- \
   'core/*.[ch]pp' 'kernels/*.[ch]pp' 'comm/*.[ch]pp' 'runtime/*.[ch]pp')
+
+# Layers below launch/ speak of settings, not of options: core/setting.hpp marks their names.
+while read -r line; do
+  complain "$line: an option of a command line; name the setting, with setting() where a user sees it"
+done < <(git grep -nE '"[^"]*--[a-z]' -- core kernels comm runtime include)
+# What ends the process, or prints on a program's behalf, is the programs'.
+while read -r line; do
+  complain "$line: a library does not end the process"
+done < <(git grep -nE '\b(_Exit|std::exit|quick_exit|std::abort|std::terminate) *\(' -- core kernels comm runtime include)
 
 # Paths of one machine: home folders and the like, and this checkout's own.
 stray=$(git grep -nIE '(^|[^A-Za-z0-9_.$}/-])/(home|root|Users|work|mnt)/' -- . ':!tests/lint.sh')

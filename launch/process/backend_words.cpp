@@ -8,13 +8,11 @@ constexpr Word<Device> kDevices[] = {
     {"auto", Device::automatic}, {"cpu", Device::cpu}, {"cuda", Device::cuda}};
 
 constexpr Word<TransportKind> kTransports[] = {
-    {"auto", TransportKind::automatic}, {"mpi", TransportKind::mpi},
-    {"shm", TransportKind::shm},        {"hier", TransportKind::hier},
-    {"nccl", TransportKind::nccl},      {"ipc", TransportKind::ipc}};
+    {"auto", TransportKind::automatic}, {"mpi", TransportKind::mpi},   {"shm", TransportKind::shm},
+    {"hier", TransportKind::hier},      {"nccl", TransportKind::nccl}, {"ipc", TransportKind::ipc}};
 
-constexpr Word<GemmLibrary> kGemmLibraries[] = {{"auto", GemmLibrary::automatic},
-                                                {"onednn", GemmLibrary::onednn},
-                                                {"xsmm", GemmLibrary::xsmm}};
+constexpr Word<GemmLibrary> kGemmLibraries[] = {
+    {"auto", GemmLibrary::automatic}, {"onednn", GemmLibrary::onednn}, {"xsmm", GemmLibrary::xsmm}};
 
 constexpr Word<GemmGrouping> kExpertGemms[] = {{"per-expert", GemmGrouping::per_expert},
                                                {"grouped", GemmGrouping::grouped},

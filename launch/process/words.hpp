@@ -26,8 +26,8 @@ Value parse_word(const std::string& option, std::string_view text,
     if (known.word == text) return known.value;
     list += (list.empty() ? "" : ", ") + std::string(known.word);
   }
-  throw InputError(option + " " + std::string(text) + ": known " + (what.empty() ? "" : what + " ") +
-                   "are " + list);
+  throw InputError(option + " " + std::string(text) + ": known " +
+                   (what.empty() ? "" : what + " ") + "are " + list);
 }
 
 /// The word for `value`, which has one.
