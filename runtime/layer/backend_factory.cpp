@@ -149,9 +149,9 @@ std::vector<VisibleGpu> visible_gpus() {
   return gpus;
 }
 
-std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions& options,
-                                                       const Communicator& comm,
-                                                       const Topology& topology, Watch& watch) {
+std::unique_ptr<Transport> make_device_transport(const GpuRunOptions& options,
+                                                 const Communicator& comm, const Topology& topology,
+                                                 Watch& watch) {
   use_gpu(options.gpu);
   const bool node_reaches = peers_reach_each_other(topology.node, watch, options.gpu);
   const auto reaches = gather_word(comm, watch, node_reaches ? 1 : 0);
@@ -172,8 +172,7 @@ std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions& opti
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const WeightSource& weights,
                                              std::span<const Placement> placements,
                                              const GpuRunOptions& options,
-                                             std::unique_ptr<DeviceTransport> transport,
-                                             Watch& watch) {
+                                             std::unique_ptr<Transport> transport, Watch& watch) {
   CudaExecOptions exec{
       .dtype = options.dtype, .residual = options.residual, .overlap = options.overlap};
   if (options.expert_gemm == "grouped") exec.grouping = GemmGrouping::grouped;
@@ -193,14 +192,14 @@ std::vector<VisibleGpu> visible_gpus() {
   return {};
 }
 
-std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions&, const Communicator&,
-                                                       const Topology&, Watch&) {
+std::unique_ptr<Transport> make_device_transport(const GpuRunOptions&, const Communicator&,
+                                                 const Topology&, Watch&) {
   throw InputError("--device cuda: this build has no CUDA; use cpu or auto");
 }
 
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig&, const WeightSource&,
                                              std::span<const Placement>, const GpuRunOptions&,
-                                             std::unique_ptr<DeviceTransport>, Watch&) {
+                                             std::unique_ptr<Transport>, Watch&) {
   throw InputError("--device cuda: this build has no CUDA; use cpu or auto");
 }
 #endif

@@ -72,7 +72,7 @@ class DryRun {
           row_buffer_bytes(rows, options_.exchange, routing_.node_reduce, options_.row_bytes));
     }
     // Transport mpi knows no nodes, and counts none.
-    const int64_t count_words = options_.exchange == Exchange::messages
+    const int64_t count_words = options_.exchange == RowBuffers::messages
                                     ? routing_.num_layers() * routing_.num_experts()
                                     : routing_.count_words();
     result_.plan_bytes_max =
@@ -107,7 +107,7 @@ class DryRun {
 
   void size_plans() {
     // Transport mpi knows no nodes.
-    const NodeMap planned = options_.exchange == Exchange::messages ? one_node(ep_size_) : nodes_;
+    const NodeMap planned = options_.exchange == RowBuffers::messages ? one_node(ep_size_) : nodes_;
     parallel_parts(ep_size_, options_.threads, [&](int64_t begin, int64_t end) {
       for (int64_t rank = begin; rank < end; ++rank) {
         const int64_t tokens = split_range(options_.batch_tokens, ep_size_, rank).size();

@@ -92,7 +92,7 @@ TEST_CASE("transport hier refuses a plan that was made for other nodes") {
       test::random_routing(random, ranks.comm.size(), 4, 1, tokens, test::Skew::uniform);
   const ExchangePlan plan =
       routing.plan(contiguous_placement(4, ranks.comm.size()), ranks.comm.rank());
-  CHECK_THROWS_WITH(transport.reserve({&plan, 1}, DType::f32, 4),
+  CHECK_THROWS_WITH(transport.reserve({&plan, 1}, DType::f32, 4, {}),
                     ContainsSubstring("not made for these nodes"));
 }
 

@@ -48,7 +48,7 @@ TEST_CASE("the buffers of transport shm are the rows that land, and an exchange 
       test::random_routing(random, ranks.comm.size(), 6, 2, tokens, test::Skew::uniform);
   const Placement placement = contiguous_placement(6, ranks.comm.size());
   const ExchangePlan plan = routing.plan(placement, ranks.comm.rank());
-  transport.reserve({&plan, 1}, DType::f32, 16);
+  transport.reserve({&plan, 1}, DType::f32, 16, {});
   CHECK(transport.buffer_bytes() == plan.total_recv() * 16 * 4);
   const int64_t before = ranks.watch.collectives();
   test::check_exchange(transport, routing, plan, DType::f32, 16);

@@ -183,7 +183,7 @@ TEST_CASE("messages of one part wait for no kernel of the part before") {
   transport.wait_for(stream);
   CHECK(standin::calls("kernel") - kernels == 5);  // two to pack, two to unpack, and that one
 
-  for (const int part : {0, 1}) exchange->give_back(part, stream);
+  for (const int part : {0, 1}) exchange->give_back(part, {}, stream);
   meet(4);
   transport.wait_for(stream);
   CHECK(standin::calls("kernel") - kernels == 7);

@@ -46,7 +46,7 @@ std::vector<std::byte> random_values(DType dtype, int64_t rows, int64_t cols, ui
 }
 
 /// Dispatches and combines random rows with random weights; what experts would do is left out.
-std::vector<std::byte> exchange_once(Transport& transport, const ExchangePlan& plan, DType dtype,
+std::vector<std::byte> exchange_once(ExchangeDriver& driver, const ExchangePlan& plan, DType dtype,
                                      int64_t hidden_size) {
   const auto key = static_cast<uint64_t>(plan.ep_rank);
   const auto x = random_values(dtype, plan.tokens, hidden_size, key);
@@ -54,10 +54,10 @@ std::vector<std::byte> exchange_once(Transport& transport, const ExchangePlan& p
   std::vector<float> weights(plan.experts.size());
   fill_normal(key + 200, 0, weights);
   std::vector<std::byte> y(x.size(), std::byte{0xff});
-  transport.reserve({&plan, 1}, dtype, hidden_size);
-  transport.dispatch(plan, {x.data(), dtype, plan.tokens, hidden_size});
-  transport.combine(plan, weights, {shared.data(), dtype, plan.tokens, hidden_size},
-                    {y.data(), dtype, plan.tokens, hidden_size});
+  driver.begin(plan, dtype, hidden_size);
+  driver.dispatch({x.data(), dtype, plan.tokens, hidden_size});
+  driver.combine(weights, {shared.data(), dtype, plan.tokens, hidden_size},
+                 {y.data(), dtype, plan.tokens, hidden_size});
   return y;
 }
 
@@ -77,9 +77,9 @@ std::vector<DeviceWay> device_ways(bool peers_reach) {
 void check_rows_in_place(Ranks& ranks, const DeviceWay& way, bool graph, int rounds) {
   const Topology topology = topology_of(ranks, way);
   const bool across = topology.nodes.num_nodes() > 1;
-  HostDrivenTransport transport(way.make(ranks, topology), ranks.watch, graph);
+  DeviceDriver driver(way.make(ranks, topology), ranks.watch, graph);
   const NodeMap* const nodes = across ? &topology.nodes : nullptr;
-  const Moved moved = check_random_exchanges(ranks, transport, {.nodes = nodes, .rounds = rounds});
+  const Moved moved = check_random_exchanges(ranks, driver, {.nodes = nodes, .rounds = rounds});
   CHECK(moved.rows > 0);
   CHECK((moved.rows_off_rank > 0) == (ranks.comm.size() > 1));
   CHECK((moved.rows_off_node > 0) == across);
@@ -87,8 +87,9 @@ void check_rows_in_place(Ranks& ranks, const DeviceWay& way, bool graph, int rou
 
 void check_bits_of_cpus(Ranks& ranks, const DeviceWay& way, std::mt19937& random) {
   const Topology topology = topology_of(ranks, way);
-  HostDrivenTransport on_gpu(way.make(ranks, topology), ranks.watch, true);
-  MpiTransport on_cpu(ranks.comm, ranks.watch, 1);
+  DeviceDriver on_gpu(way.make(ranks, topology), ranks.watch, true);
+  MpiTransport transport(ranks.comm, ranks.watch, 1);
+  HostDriver on_cpu(transport);
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const int64_t hidden_size : {24, 7}) {
       std::vector<int64_t> tokens;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "comm/exchange/device_transport.hpp"
+#include "comm/exchange/transport.hpp"
 #include "comm/topology.hpp"
 #include "tests/support/ranks.hpp"
 
@@ -16,7 +16,7 @@ namespace hashep::test {
 /// A transport between GPUs, and how it is driven.
 struct DeviceWay {
   std::string name;
-  std::function<std::unique_ptr<DeviceTransport>(Ranks&, const Topology&)> make;
+  std::function<std::unique_ptr<Transport>(Ranks&, const Topology&)> make;
   int ranks_per_node = 64;  // labels, not machines
 };
 

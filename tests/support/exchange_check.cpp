@@ -85,7 +85,7 @@ float address_element(int rank, int64_t token, int64_t column) {
   return static_cast<float>((digits[static_cast<size_t>(column % 4)] + column / 4 * 5) % kBase);
 }
 
-ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing,
+ExchangeErrors check_exchange(ExchangeDriver& driver, const RandomRouting& routing,
                               const ExchangePlan& plan, DType dtype, int64_t hidden_size) {
   const Typed typed{dtype};
   Buffer x_buffer(plan.tokens * hidden_size * dtype_size(dtype));
@@ -104,12 +104,12 @@ ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing
 
   ExchangeErrors errors;
   errors.rows_received = plan.total_recv();
-  transport.reserve({&plan, 1}, dtype, hidden_size);
+  driver.begin(plan, dtype, hidden_size);
   for (int repeat = 0; repeat < 2; ++repeat) {
-    const MatrixView rows = transport.dispatch(plan, x);
+    const MatrixView rows = driver.dispatch(x);
     errors.dispatch += wrong_in_dispatch(rows, routing, plan);
     run_experts(rows, plan);
-    transport.combine(plan, weights, {}, y);
+    driver.combine(weights, {}, y);
     errors.combine += wrong_in_combine(y, plan, weights);
   }
   return errors;

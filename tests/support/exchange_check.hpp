@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "comm/exchange/transport.hpp"
+#include "tests/support/exchange_driver.hpp"
 #include "tests/support/random_routing.hpp"
 
 namespace hashep::test {
@@ -25,7 +25,14 @@ struct ExchangeErrors {
 /// Sends made-up rows through dispatch and combine of one plan, twice, and checks every element:
 /// dispatch against the canonical order (expert, global token index), combine against
 /// sum_j w_j * (row * 2 + expert). Collective over the transport's ranks.
-ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing,
+ExchangeErrors check_exchange(ExchangeDriver& driver, const RandomRouting& routing,
                               const ExchangePlan& plan, DType dtype, int64_t hidden_size);
+
+/// The same on a CPU.
+inline ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing,
+                                     const ExchangePlan& plan, DType dtype, int64_t hidden_size) {
+  HostDriver driver(transport);
+  return check_exchange(driver, routing, plan, dtype, hidden_size);
+}
 
 }  // namespace hashep::test

@@ -12,7 +12,7 @@ constexpr int kGaveUpTag = 77;  // of a message that says that its rank waits no
 
 }  // namespace
 
-Moved check_random_exchanges(Ranks& ranks, Transport& transport, const RandomExchanges& of) {
+Moved check_random_exchanges(Ranks& ranks, ExchangeDriver& driver, const RandomExchanges& of) {
   std::mt19937 random(17);  // the same cases on all ranks
   Moved moved;
   for (int round = 0; round < of.rounds; ++round) {
@@ -32,7 +32,7 @@ Moved check_random_exchanges(Ranks& ranks, Transport& transport, const RandomExc
     const ExchangePlan plan = of.nodes == nullptr
                                   ? routing.plan(placement, rank)
                                   : routing.plan(placement, rank, *of.nodes, of.reduces);
-    const auto errors = check_exchange(transport, routing, plan, dtype, hidden_size);
+    const auto errors = check_exchange(driver, routing, plan, dtype, hidden_size);
     CHECK(errors.dispatch == 0);
     CHECK(errors.combine == 0);
     moved.rows += plan.total_recv();
@@ -48,7 +48,7 @@ Moved check_random_exchanges(Ranks& ranks, Transport& transport, const RandomExc
 void check_late_rank_is_named(const Communicator& comm, Transport& transport,
                               const RandomRouting& routing, const ExchangePlan& plan) {
   const int late = comm.size() - 1;
-  transport.reserve({&plan, 1}, DType::f32, 4);
+  transport.reserve({&plan, 1}, DType::f32, 4, {});
   int word = 0;
   if (comm.rank() == late) {
     for (int other = 0; other < late; ++other) {

@@ -3,8 +3,8 @@
 
 #include <functional>
 
-#include "comm/exchange/transport.hpp"
 #include "hashep/node_map.hpp"
+#include "tests/support/exchange_driver.hpp"
 #include "tests/support/random_routing.hpp"
 #include "tests/support/ranks.hpp"
 
@@ -28,7 +28,14 @@ struct RandomExchanges {
 /// Sends made-up rows through many plans of all kinds (uneven tokens and experts, ranks without
 /// any, padding, one expert taking all; fp32 and bf16; odd and even rows) and CHECKs every element.
 /// Where nodes reduce, all is fp32, in which the made-up rows sum exactly in any order. Collective.
-Moved check_random_exchanges(Ranks& ranks, Transport& transport, const RandomExchanges& of = {});
+Moved check_random_exchanges(Ranks& ranks, ExchangeDriver& driver, const RandomExchanges& of = {});
+
+/// The same on CPUs.
+inline Moved check_random_exchanges(Ranks& ranks, Transport& transport,
+                                    const RandomExchanges& of = {}) {
+  HostDriver driver(transport);
+  return check_random_exchanges(ranks, driver, of);
+}
 
 /// One exchange to which the last rank comes after the others have given up, on a transport that
 /// waits under a deadline of 1 s: CHECKs that those that report name it. `transport` and
