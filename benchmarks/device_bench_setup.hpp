@@ -7,7 +7,7 @@
 
 #include "benchmarks/rank_options.hpp"
 #include "comm/communicator.hpp"
-#include "comm/exchange/device_transport.hpp"
+#include "comm/exchange/transport.hpp"
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
 #include "core/cuda/device.hpp"
@@ -32,7 +32,7 @@ std::string gpu_head(const BenchGpu& gpu);
 
 /// The transports between GPUs that were asked for, and a line for each that `all` left out.
 struct DeviceTransports {
-  std::vector<std::unique_ptr<DeviceTransport>> transports;
+  std::vector<std::unique_ptr<Transport>> transports;
   std::vector<std::string> left_out;
 };
 

@@ -9,9 +9,9 @@
 
 namespace hashep::bench {
 
-class PackedNccl::Exchange final : public DeviceExchange {
+class PackedNccl::LayerExchange final : public Exchange {
  public:
-  explicit Exchange(PackedNccl& baseline) : baseline_(baseline) {}
+  explicit LayerExchange(PackedNccl& baseline) : baseline_(baseline) {}
 
   void begin(const ExchangePlan& plan) override {
     plan_ = &plan;
@@ -45,7 +45,7 @@ class PackedNccl::Exchange final : public DeviceExchange {
     scatter_rows(received(), {no_experts_, landing_rows_, 1, landing_place_}, stream);
   }
 
-  void give_back(int, DeviceStream stream) override {
+  void give_back(int, std::span<const float>, DeviceStream stream) override {
     combine_rows({.places = landing_place_,
                   .experts = no_experts_,
                   .row_of = landing_rows_,
@@ -101,8 +101,8 @@ bool PackedNccl::reserve(std::span<const ExchangePlan> plans, DType dtype, int64
   return moved;
 }
 
-std::unique_ptr<DeviceExchange> PackedNccl::make_exchange() {
-  return std::make_unique<Exchange>(*this);
+std::unique_ptr<Exchange> PackedNccl::make_exchange() {
+  return std::make_unique<LayerExchange>(*this);
 }
 
 }  // namespace hashep::bench

@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-#include "comm/exchange/device_transport.hpp"
+#include "comm/exchange/transport.hpp"
 #include "comm/nccl_buffer.hpp"
 #include "core/cuda/device_buffer.hpp"
 
@@ -14,7 +14,7 @@ namespace hashep::bench {
 
 /// What a plain program does, as a transport: permute by owner, one group of messages, take the
 /// rows to their experts; and all that backwards with combine_rows at its end. One plan at a time.
-class PackedNccl final : public DeviceTransport {
+class PackedNccl final : public Transport {
  public:
   /// `nccl` must outlive it.
   explicit PackedNccl(NcclCommunicator& nccl) : nccl_(nccl), sent_(nccl), received_(nccl) {}
@@ -22,10 +22,10 @@ class PackedNccl final : public DeviceTransport {
   std::string_view name() const override { return "pack_alltoallv_unpack"; }
   bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
                const BeforeFree& before_free) override;
-  MatrixView expert_rows(const ExchangePlan& plan) const override {
+  MatrixView expert_rows(const ExchangePlan& plan) override {
     return expert_rows_.matrix(dtype_, plan.total_recv(), hidden_size_);
   }
-  std::unique_ptr<DeviceExchange> make_exchange() override;
+  std::unique_ptr<Exchange> make_exchange() override;
   void check() override { nccl_.check(); }
   void begin_abort() noexcept override { nccl_.begin_abort(); }
   bool end_abort() noexcept override { return nccl_.end_abort(); }
@@ -34,7 +34,7 @@ class PackedNccl final : public DeviceTransport {
   }
 
  private:
-  class Exchange;
+  class LayerExchange;
 
   NcclCommunicator& nccl_;
   DType dtype_ = DType::f32;

@@ -23,16 +23,11 @@ void DeviceExchangeDriver::describe(std::span<const ExchangePlan> plans, DType d
 }
 
 void DeviceExchangeDriver::dispatch(ConstMatrixView x) {
-  for (int part = 0; part < exchange_->num_parts(); ++part) {
-    exchange_->dispatch(part, x, queue_.stream());
-  }
+  exchange_->dispatch_all(x, queue_.stream());
 }
 
 void DeviceExchangeDriver::combine(std::span<const float> weights) {
-  for (int part = 0; part < exchange_->num_parts(); ++part) {
-    exchange_->give_back(part, queue_.stream());
-  }
-  exchange_->combine(weights, {}, output(), queue_.stream());
+  exchange_->return_all(weights, {}, output(), queue_.stream());
 }
 
 }  // namespace hashep::bench

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "benchmarks/device_queue.hpp"
-#include "comm/exchange/device_transport.hpp"
+#include "comm/exchange/transport.hpp"
 #include "core/cuda/device_buffer.hpp"
 
 namespace hashep::bench {
@@ -16,11 +16,11 @@ namespace hashep::bench {
 class DeviceExchangeDriver {
  public:
   /// `queue` must outlive it, and so must what a borrowed `transport` points to.
-  DeviceExchangeDriver(DeviceTransport& transport, DeviceQueue& queue)
+  DeviceExchangeDriver(Transport& transport, DeviceQueue& queue)
       : transport_(transport), queue_(queue), exchange_(transport.make_exchange()) {}
 
   std::string_view name() const { return transport_.name(); }
-  DeviceTransport& transport() { return transport_; }
+  Transport& transport() { return transport_; }
 
   /// Makes room for the first of `plans`, and takes its arrays to the GPU. Waits. Collective.
   void describe(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size);
@@ -36,9 +36,9 @@ class DeviceExchangeDriver {
   MatrixView output() const { return output_.matrix(dtype_, plan_->tokens, hidden_size_); }
 
  private:
-  DeviceTransport& transport_;
+  Transport& transport_;
   DeviceQueue& queue_;
-  std::unique_ptr<DeviceExchange> exchange_;
+  std::unique_ptr<Exchange> exchange_;
   const ExchangePlan* plan_ = nullptr;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;

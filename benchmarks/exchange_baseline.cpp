@@ -6,6 +6,7 @@
 #include "benchmarks/exchange_check.hpp"
 #include "core/narrow.hpp"
 #include "kernels/rows/combine.hpp"
+#include "kernels/rows/expert_place.hpp"
 #include "kernels/rows/permute.hpp"
 #include "kernels/rows/stream_copy.hpp"
 #include "kernels/threads.hpp"
@@ -48,44 +49,69 @@ void RowsAlltoallv::backward(const std::byte* received, std::byte* returned) con
   exchange(owner_, received, source_, returned);
 }
 
-void PackedAlltoallv::reserve(std::span<const ExchangePlan> plans, DType dtype,
-                              int64_t hidden_size) {
+class PackedAlltoallv::LayerExchange final : public Exchange {
+ public:
+  explicit LayerExchange(PackedAlltoallv& transport) : transport_(transport) {}
+
+  void begin(const ExchangePlan& plan) override {
+    plan_ = &plan;
+    sent_ = transport_.send_buffer_.matrix(transport_.dtype_, plan.total_send(),
+                                           transport_.hidden_size_);
+    received_ = transport_.recv_buffer_.matrix(transport_.dtype_, plan.total_recv(),
+                                               transport_.hidden_size_);
+    places_.assign(static_cast<size_t>(plan.num_experts), ExpertPlace{sent_.data, 0});
+  }
+
+  std::span<const int32_t> experts() const override { return plan_->experts; }
+
+  void dispatch(int, ConstMatrixView x, DeviceStream) override {
+    permute_rows(x, plan_->send_rows, plan_->top_k, sent_, transport_.threads_);
+    transport_.alltoallv_.forward(sent_.data, received_.data);
+    copy_blocks_to_experts(received_, plan_->landing_blocks, transport_.expert_rows(*plan_),
+                           transport_.threads_);
+  }
+
+  void give_back(int, std::span<const float>, DeviceStream) override {
+    copy_blocks_from_experts(transport_.expert_rows(*plan_), plan_->landing_blocks, received_,
+                             transport_.threads_);
+    transport_.alltoallv_.backward(received_.data, sent_.data);
+  }
+
+  void combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y,
+               DeviceStream) override {
+    combine_rows({.places = places_,
+                  .experts = plan_->experts,
+                  .row_of = plan_->send_rows,
+                  .top_k = plan_->top_k,
+                  .weights = weights,
+                  .shared = shared},
+                 y, transport_.threads_);
+  }
+
+ private:
+  PackedAlltoallv& transport_;
+  const ExchangePlan* plan_ = nullptr;
+  MatrixView sent_;                  // then returned
+  MatrixView received_;              // then packed to be returned
+  std::vector<ExpertPlace> places_;  // all in send_buffer_. [num_experts]
+};
+
+bool PackedAlltoallv::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
+                              const BeforeFree&) {
   const ExchangePlan& plan = plans.front();
   dtype_ = dtype;
   hidden_size_ = hidden_size;
   alltoallv_.set(plan, dtype, hidden_size);
+  const int64_t before = buffer_bytes();
   const int64_t row_bytes = hidden_size * dtype_size(dtype);
   send_buffer_.reserve(plan.total_send() * row_bytes);
   recv_buffer_.reserve(plan.total_recv() * row_bytes);
   expert_buffer_.reserve(plan.total_recv() * row_bytes);
-  places_.reserve(static_cast<size_t>(plan.num_experts));
+  return buffer_bytes() != before;
 }
 
-MatrixView PackedAlltoallv::dispatch(const ExchangePlan& plan, ConstMatrixView x) {
-  const MatrixView sent = send_buffer_.matrix(dtype_, plan.total_send(), hidden_size_);
-  const MatrixView received = recv_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
-  const MatrixView expert_rows = expert_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
-  permute_rows(x, plan.send_rows, plan.top_k, sent, threads_);
-  alltoallv_.forward(sent.data, received.data);
-  copy_blocks_to_experts(received, plan.landing_blocks, expert_rows, threads_);
-  return expert_rows;
-}
-
-void PackedAlltoallv::combine(const ExchangePlan& plan, std::span<const float> weights,
-                              ConstMatrixView shared, MatrixView y) {
-  const MatrixView expert_rows = expert_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
-  const MatrixView packed = recv_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
-  const MatrixView returned = send_buffer_.matrix(dtype_, plan.total_send(), hidden_size_);
-  copy_blocks_from_experts(expert_rows, plan.landing_blocks, packed, threads_);
-  alltoallv_.backward(packed.data, returned.data);
-  places_.assign(static_cast<size_t>(plan.num_experts), ExpertPlace{returned.data, 0});
-  combine_rows({.places = places_,
-                .experts = plan.experts,
-                .row_of = plan.send_rows,
-                .top_k = plan.top_k,
-                .weights = weights,
-                .shared = shared},
-               y, threads_);
+std::unique_ptr<Exchange> PackedAlltoallv::make_exchange() {
+  return std::make_unique<LayerExchange>(*this);
 }
 
 int64_t PackedAlltoallv::buffer_bytes() const {

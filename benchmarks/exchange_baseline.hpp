@@ -7,7 +7,6 @@
 #include "comm/communicator.hpp"
 #include "comm/exchange/transport.hpp"
 #include "hashep/buffer.hpp"
-#include "kernels/rows/expert_place.hpp"
 
 namespace hashep::bench {
 
@@ -50,13 +49,17 @@ class PackedAlltoallv final : public Transport {
   PackedAlltoallv(const Communicator& comm, int threads) : alltoallv_(comm), threads_(threads) {}
 
   std::string_view name() const override { return "pack_alltoallv_unpack"; }
-  void reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) override;
-  MatrixView dispatch(const ExchangePlan& plan, ConstMatrixView x) override;
-  void combine(const ExchangePlan& plan, std::span<const float> weights, ConstMatrixView shared,
-               MatrixView y) override;
+  bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
+               const BeforeFree& before_free) override;
+  MatrixView expert_rows(const ExchangePlan& plan) override {
+    return expert_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
+  }
+  std::unique_ptr<Exchange> make_exchange() override;
   int64_t buffer_bytes() const override;
 
  private:
+  class LayerExchange;
+
   RowsAlltoallv alltoallv_;
   int threads_;
   DType dtype_ = DType::f32;
@@ -64,7 +67,6 @@ class PackedAlltoallv final : public Transport {
   Buffer send_buffer_;
   Buffer recv_buffer_;
   Buffer expert_buffer_;
-  std::vector<ExpertPlace> places_;  // all in send_buffer_. [num_experts]
 };
 
 /// The two yardsticks that know no experts: rows that lie in the order of messages already,

@@ -41,6 +41,7 @@ class ExchangeBench {
         raw_(comm, threads()) {
     for (const auto& transport : made_.transports) transports_.push_back(transport.get());
     transports_.push_back(&packed_);
+    for (Transport* transport : transports_) exchanges_.push_back(transport->make_exchange());
     outputs_.resize(transports_.size());
   }
 
@@ -68,7 +69,8 @@ class ExchangeBench {
     make_weights(plan, own);
     for (size_t i = 0; i < transports_.size(); ++i) {
       outputs_[i].reserve(bytes);
-      transports_[i]->reserve(batch.layers, dtype, shape.hidden_size);
+      transports_[i]->reserve(batch.layers, dtype, shape.hidden_size, {});
+      exchanges_[i]->begin(batch.layers.front());
     }
     raw_.reserve(plan, dtype, shape.hidden_size);
 
@@ -106,16 +108,16 @@ class ExchangeBench {
   std::vector<RankTimed> things(const ExchangePlan& plan, DType dtype) {
     std::vector<RankTimed> things;
     for (size_t i = 0; i < transports_.size(); ++i) {
-      Transport& transport = *transports_[i];
+      Exchange& exchange = *exchanges_[i];
       const ConstMatrixView from = x(plan, dtype);
       const MatrixView to = output(i, plan, dtype);
-      const auto dispatch = [this, &transport, &plan, from] {
+      const auto dispatch = [this, &exchange, from] {
         watch_.at({Phase::dispatch, -1, -1});
-        transport.dispatch(plan, from);
+        exchange.dispatch_all(from);
       };
-      const auto combine = [this, &transport, &plan, to] {
+      const auto combine = [this, &exchange, &plan, to] {
         watch_.at({Phase::combine, -1, -1});
-        transport.combine(plan, timed_weights(plan), {}, to);
+        exchange.return_all(timed_weights(plan), {}, to);
       };
       things.push_back({.prepare = nullptr, .steps = {dispatch, combine}});
     }
@@ -132,11 +134,12 @@ class ExchangeBench {
     for (size_t i = 0; i < transports_.size(); ++i) {
       const MatrixView y = output(i, plan, dtype);
       for (const std::span<const float> weights : {std::span<const float>(weights_), {}}) {
-        const MatrixView expert_rows = transports_[i]->dispatch(plan, x(plan, dtype));
+        exchanges_[i]->dispatch_all(x(plan, dtype));
+        const MatrixView expert_rows = transports_[i]->expert_rows(plan);
         wrong[i].dispatch += check.wrong_in_dispatch(expert_rows);
         check.run_experts(expert_rows);
         poison(y);
-        transports_[i]->combine(plan, weights, {}, y);
+        exchanges_[i]->return_all(weights, {}, y);
         wrong[i].combine += check.wrong_in_combine(y, weights, true);
       }
     }
@@ -214,10 +217,11 @@ class ExchangeBench {
   BenchTransports made_;
   PackedAlltoallv packed_;
   RawExchange raw_;
-  std::vector<Transport*> transports_;  // those made, then packed_
-  Buffer x_;                            // [tokens, hidden_size]
-  std::vector<Buffer> outputs_;         // by transport, [tokens, hidden_size]
-  std::vector<float> weights_;          // [tokens, top_k]
+  std::vector<Transport*> transports_;                // those made, then packed_
+  std::vector<std::unique_ptr<Exchange>> exchanges_;  // of each
+  Buffer x_;                                          // [tokens, hidden_size]
+  std::vector<Buffer> outputs_;                       // by transport, [tokens, hidden_size]
+  std::vector<float> weights_;                        // [tokens, top_k]
   CacheScrubber scrubber_;
 };
 

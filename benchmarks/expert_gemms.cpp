@@ -16,14 +16,6 @@ constexpr int64_t kDistinctRows =
 constexpr uint64_t kRowsTag = 4;
 constexpr size_t kRowsToCheck = 4;  // each takes the oracle milliseconds
 
-int64_t count_local_experts(std::span<const Placement> placements, int ep_rank) {
-  int64_t count = 0;
-  for (const Placement& placement : placements) {
-    count += std::ssize(placement.local_experts(ep_rank));
-  }
-  return count;
-}
-
 }  // namespace
 
 ExpertGemms::ExpertGemms(const ModelConfig& config, const WeightSource& weights,

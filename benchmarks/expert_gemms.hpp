@@ -10,7 +10,7 @@
 #include "hashep/placement.hpp"
 #include "hashep/weight_source.hpp"
 #include "kernels/ffn/expert_ffn.hpp"
-#include "runtime/layer/moe_layer.hpp"
+#include "runtime/layer/host_moe_layer.hpp"
 #include "runtime/model/model_config.hpp"
 
 namespace hashep::bench {

@@ -72,7 +72,7 @@ class JobPlanner {
                           .seq_len = source_.seq_len,
                           .steps = options_.steps,
                           .row_bytes = job.row_bytes,
-                          .exchange = messages ? Exchange::messages : Exchange::shared_memory,
+                          .exchange = messages ? RowBuffers::messages : RowBuffers::shared_memory,
                           .plan_depth = narrow<int>(options_.plan_depth, "--plan-depth"),
                           .traffic = job.traffic_unit,
                           .threads = threads_.threads});

@@ -51,25 +51,28 @@ class SimBench {
   Outcome run(const std::string& name) {
     const ExchangePlan& plan = case_.plan;
     const std::unique_ptr<Transport> transport = make(name);
-    transport->reserve({&plan, 1}, options_.dtype, options_.hidden_size);
+    transport->reserve({&plan, 1}, options_.dtype, options_.hidden_size, {});
+    const std::unique_ptr<Exchange> exchange = transport->make_exchange();
+    exchange->begin(plan);
+    const MatrixView rows = transport->expert_rows(plan);
     Outcome outcome;
     poison(y());
 
     begin();
-    const MatrixView rows = transport->dispatch(plan, x());
+    exchange->dispatch_all(x());
     outcome.dispatch_us = end();
     outcome.dispatched = sent_messages();
     outcome.wrong_in_dispatch = sum(check_.wrong_in_dispatch(rows));
     check_.run_experts(rows);
 
     begin();
-    transport->combine(plan, {}, {}, y());
+    exchange->return_all({}, {}, y());
     outcome.combine_us = end();
     outcome.combined = sent_messages();
     outcome.wrong_in_combine = sum(check_.wrong_in_combine(y(), {}, true));
 
     begin();
-    run_layer(*transport);
+    run_layer(*exchange);
     outcome.layer_us = end();
     return outcome;
   }
@@ -134,25 +137,20 @@ class SimBench {
     return all;
   }
 
-  /// As MoeLayer does it: rows of the own node compute while others travel, where the transport
-  /// overlaps.
-  void run_layer(Transport& transport) {
-    const ExchangePlan& plan = case_.plan;
-    if (!transport.overlaps(plan)) {
-      transport.dispatch(plan, x());
-      compute(all_rows());
-      transport.combine(plan, {}, {}, y());
-      return;
-    }
-    const std::vector<int64_t> far = far_rows();
+  /// As a layer does it: rows of the own node compute while others travel, where the exchange comes
+  /// in parts (of hier: near rows, far rows, none).
+  void run_layer(Exchange& exchange) {
+    const int parts = exchange.num_parts();
     std::vector<int64_t> near = all_rows();
-    for (size_t i = 0; i < near.size(); ++i) near[i] -= far[i];
-    transport.begin_dispatch(plan, x());
-    compute(near);
-    transport.finish_dispatch(plan);
-    compute(far);
-    transport.begin_combine(plan, {});
-    transport.combine(plan, {}, {}, y());
+    const std::vector<int64_t> far = far_rows();
+    for (size_t i = 0; i < near.size() && parts > 1; ++i) near[i] -= far[i];
+    for (int part = 0; part < parts; ++part) {
+      exchange.dispatch(part, x(), {});
+      if (part == 0) compute(near);
+      if (part == 1) compute(far);
+      exchange.give_back(part, {}, {});
+    }
+    exchange.combine({}, {}, y(), {});
   }
   void compute(const std::vector<int64_t>& expert_rows) const {
     simgrid::s4u::this_actor::sleep_for(

@@ -23,9 +23,9 @@ int64_t padded(int64_t bytes) {
 
 }  // namespace
 
-class HierDeviceTransport::Exchange final : public DeviceExchange {
+class HierDeviceTransport::LayerExchange final : public Exchange {
  public:
-  explicit Exchange(HierDeviceTransport& transport) : transport_(transport) {}
+  explicit LayerExchange(HierDeviceTransport& transport) : transport_(transport) {}
 
   void begin(const ExchangePlan& plan) override {
     const auto num_nodes = static_cast<size_t>(transport_.topology_.nodes.num_nodes());
@@ -73,24 +73,24 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
     if (part == kNear) {
       transport_.signals_.begin(stream);
       scatter_rows(x, {experts_, send_rows_, top_k_, near_places_}, stream);
-      transport_.signals_.meet(Mark::near_landed, stream);
+      transport_.signals_.meet(ExchangeStage::near_landed, stream);
     } else if (part == kFar) {
       if (outbox_rows_ > 0) {
         scatter_rows(x, {leaving_.boxes, leaving_.rows, 1, box_places_, leaving_.tokens}, stream);
       }
       exchange_rows(stream);
       for (const Messages& in : incoming_) land(in, stream);
-      transport_.signals_.meet(Mark::landed, stream);
+      transport_.signals_.meet(ExchangeStage::landed, stream);
     }
   }
 
-  void give_back(int part, DeviceStream stream) override {
+  void give_back(int part, std::span<const float>, DeviceStream stream) override {
     if (part == kFar) {
-      transport_.signals_.meet(Mark::far_computed, stream);
+      transport_.signals_.meet(ExchangeStage::far_computed, stream);
       for (const Messages& in : incoming_) collect(in, stream);
       exchange_results(stream);
     } else if (part == kRest) {
-      transport_.signals_.meet(Mark::computed, stream);
+      transport_.signals_.meet(ExchangeStage::computed, stream);
     }
   }
 
@@ -103,7 +103,7 @@ class HierDeviceTransport::Exchange final : public DeviceExchange {
                   .weights = weights,
                   .shared = shared},
                  y, stream);
-    transport_.signals_.set(Mark::fetched, stream);
+    transport_.signals_.set(ExchangeStage::fetched, stream);
   }
 
  private:
@@ -326,8 +326,8 @@ void HierDeviceTransport::begin_abort() noexcept {
   nccl_.begin_abort();
 }
 
-std::unique_ptr<DeviceExchange> HierDeviceTransport::make_exchange() {
-  return std::make_unique<Exchange>(*this);
+std::unique_ptr<Exchange> HierDeviceTransport::make_exchange() {
+  return std::make_unique<LayerExchange>(*this);
 }
 
 }  // namespace hashep

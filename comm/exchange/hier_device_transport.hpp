@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "comm/exchange/device_transport.hpp"
 #include "comm/exchange/peer_rows.hpp"
 #include "comm/exchange/peer_signals.hpp"
+#include "comm/exchange/transport.hpp"
 #include "comm/nccl_buffer.hpp"
 
 namespace hashep {
@@ -15,7 +15,7 @@ namespace hashep {
 /// return. Experts compute the first half of the tiles without far rows in the first part, the
 /// tiles with far rows in the second, the rest in the third. Where to put a row travels with it: 12
 /// bytes a choice, and 12 a result.
-class HierDeviceTransport final : public DeviceTransport {
+class HierDeviceTransport final : public Transport {
  public:
   /// Collective. `topology` and `watch` must outlive the transport.
   HierDeviceTransport(const Communicator& comm, const Topology& topology, Watch& watch);
@@ -23,8 +23,8 @@ class HierDeviceTransport final : public DeviceTransport {
   std::string_view name() const override { return "hier"; }
   bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
                const BeforeFree& before_free) override;
-  MatrixView expert_rows(const ExchangePlan& plan) const override { return rows_.own(plan); }
-  std::unique_ptr<DeviceExchange> make_exchange() override;
+  MatrixView expert_rows(const ExchangePlan& plan) override { return rows_.own(plan); }
+  std::unique_ptr<Exchange> make_exchange() override;
   bool overlaps() const override { return true; }
   void wait_for(DeviceStream stream) override;
   void check() override;
@@ -37,7 +37,7 @@ class HierDeviceTransport final : public DeviceTransport {
   int64_t shared_bytes() const override { return rows_.others_bytes(); }
 
  private:
-  class Exchange;
+  class LayerExchange;
 
   MatrixView rows_in(const NcclBuffer& buffer, int64_t rows) const {
     return buffer.matrix(dtype_, rows, hidden_size_);

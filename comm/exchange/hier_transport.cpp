@@ -2,6 +2,7 @@
 #include "comm/exchange/hier_transport.hpp"
 
 #include <algorithm>
+#include <vector>
 
 #include "comm/exchange/local_work.hpp"
 #include "kernels/rows/combine.hpp"
@@ -9,6 +10,8 @@
 
 namespace hashep {
 namespace {
+
+enum Part : int { kNear, kFar, kRest, kParts };
 
 constexpr int kSpins = 1000;                       // polls of MPI before yielding: some 100 us
 constexpr int64_t kSliceBytes = int64_t{1} << 20;  // of local work between looks at messages
@@ -19,42 +22,12 @@ int64_t slice_tokens(const ConstMatrixView& x) {
 
 }  // namespace
 
-HierTransport::HierTransport(const Communicator& comm, const Topology& topology, Watch& watch,
-                             int threads)
-    : comm_(comm.get()),
-      topology_(topology),
-      watch_(watch),
-      threads_(threads),
-      flags_(topology.node, topology.nodes.ranks_of(topology.nodes.node_of(comm.rank())), watch),
-      rows_(topology.node, topology.nodes, comm.rank(), watch),
-      outbound_(comm_),
-      inbound_(comm_, rows_) {}
-
-void HierTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) {
-  if (!row_type_ || dtype != dtype_ || hidden_size != hidden_size_) {
-    dtype_ = dtype;
-    hidden_size_ = hidden_size;
-    row_type_.emplace(dtype, hidden_size);
-  }
-  const auto other_nodes = static_cast<size_t>(topology_.nodes.num_nodes() - 1);
-  for (const ExchangePlan& plan : plans) {
-    if (plan.across.outgoing.size() != other_nodes) {
-      throw RunError("transport hier: the plan was not made for these nodes");
-    }
-    places_.reserve(static_cast<size_t>(plan.num_experts));
-    if (plan.across.reduces) weights_.reserve(plan.experts.size());
-  }
-  rows_.reserve(plans, dtype, hidden_size);
-  outbound_.reserve(plans, dtype, hidden_size);
-  inbound_.reserve(plans, dtype, hidden_size);
-}
-
 template <typename Step>
 void HierTransport::work_until(const Step& step) {
   const auto missing = [this] {
     std::string peer = inbound_.missing();
     if (peer.empty()) peer = outbound_.missing();
-    return peer.empty() ? flags_.missing(Mark::landed, exchange_)
+    return peer.empty() ? flags_.missing(ExchangeStage::landed, exchange_)
                         : ", waiting for messages with " + peer;
   };
   int64_t progress = 0;
@@ -68,127 +41,220 @@ void HierTransport::work_until(const Step& step) {
   while (!all_done) watch_.wait_until(kSpins, anything_new, missing);
 }
 
-void HierTransport::scatter_locally(const ExchangePlan& plan, ConstMatrixView x, bool stream) {
-  pass_node_rows(plan, topology_.nodes, x.row_bytes());
-  const int64_t slice = slice_tokens(x);
-  for (int64_t first = 0; first < x.rows; first += slice) {
-    const int64_t count = std::min(slice, x.rows - first);
-    const auto begin = static_cast<size_t>(first * plan.top_k);
-    const auto size = static_cast<size_t>(count * plan.top_k);
-    scatter_rows(x.slice(first, count),
-                 {std::span(plan.experts).subspan(begin, size),
-                  std::span(plan.send_rows).subspan(begin, size), plan.top_k, places_},
-                 stream, threads_);
-    inbound_.land_rows(plan, stream);
+class HierTransport::LayerExchange final : public Exchange {
+ public:
+  explicit LayerExchange(HierTransport& transport) : transport_(transport) {}
+
+  void begin(const ExchangePlan& plan) override {
+    plan_ = &plan;
+    const NodePlan& across = plan.across;
+    near_places_.resize(static_cast<size_t>(plan.num_experts));
+    transport_.rows_.find_places(plan, near_places_);
+    result_places_.assign(near_places_.begin(), near_places_.end());
+    for (size_t expert = 0; expert < across.expert_outgoing.size(); ++expert) {
+      if (across.expert_outgoing[expert] < 0) continue;
+      result_places_[expert] = {transport_.outbound_.results(), 0};
+    }
+    is_streamed_ = transport_.rows_.are_streamed(plan);
+    if (across.reduces) weights_.reserve(plan.experts.size());
   }
-}
 
-MatrixView HierTransport::begin_dispatch(const ExchangePlan& plan, ConstMatrixView x) {
-  rows_.find_places(plan, places_);
-  ++exchange_;
-  combine_begun_ = false;
-  results_begun_ = false;
-  inbound_.begin_rows(plan, row_type_->get());
-  outbound_.begin_rows(plan, row_type_->get());
-  while (outbound_.send_next(plan, x)) {
+  std::span<const int32_t> experts() const override { return plan_->experts; }
+  int num_parts() const override { return plan_->across.outgoing.empty() ? 1 : kParts; }
+
+  int part_of(Range rows) const override {
+    const std::vector<Range>& far = plan_->across.far_rows;
+    const auto first_after =
+        std::upper_bound(far.begin(), far.end(), rows.begin,
+                         [](int64_t row, const Range& others) { return row < others.end; });
+    return first_after == far.end() || first_after->begin >= rows.end ? kNear : kFar;
   }
-  // The buffers are free again; messages go on meanwhile.
-  flags_.wait(Mark::fetched, exchange_ - 1, [this] { outbound_.is_settled(); });
-  scatter_locally(plan, x, rows_.are_streamed(plan));
-  flags_.set(Mark::near_landed, exchange_);
-  flags_.wait(Mark::near_landed, exchange_, [&] { poll_dispatch(plan); });
-  return rows_.own(plan);
-}
 
-bool HierTransport::poll_dispatch(const ExchangePlan& plan) {
-  const bool sent = outbound_.is_settled();
-  if (!inbound_.land_rows(plan, rows_.are_streamed(plan)) || !sent) return false;
-  flags_.set(Mark::landed, exchange_);
-  return flags_.holds(Mark::landed, exchange_);
-}
+  bool lands(int part) const override { return part != kRest; }
+  bool gives_back(int part) const override { return part != kNear || num_parts() == 1; }
 
-void HierTransport::finish_dispatch(const ExchangePlan& plan) {
-  work_until([&] { return poll_dispatch(plan); });
-}
-
-MatrixView HierTransport::dispatch(const ExchangePlan& plan, ConstMatrixView x) {
-  const MatrixView rows = begin_dispatch(plan, x);
-  finish_dispatch(plan);
-  return rows;
-}
-
-std::span<const float> HierTransport::find_weights_at_source(const ExchangePlan& plan,
-                                                             std::span<const float> weights) {
-  if (!plan.across.reduces) return weights;
-  const float equal_weight = 1.0f / static_cast<float>(plan.top_k);
-  weights_.clear();
-  for (size_t a = 0; a < plan.experts.size(); ++a) {
-    const int32_t expert = plan.experts[a];
-    const bool is_sum =
-        expert >= 0 && plan.across.expert_outgoing[static_cast<size_t>(expert)] >= 0;
-    weights_.push_back(is_sum ? 1.0f : weights.empty() ? equal_weight : weights[a]);
+  void dispatch(int part, ConstMatrixView x, DeviceStream) override {
+    if (part == kNear) land_near_rows(x);
+    if (part == kFar) transport_.work_until([this] { return land_far_rows(); });
   }
-  return weights_;
-}
 
-void HierTransport::begin_combine(const ExchangePlan& plan, std::span<const float> weights) {
-  combine_begun_ = true;
-  given_weights_ = weights;
-  weights_at_source_ = find_weights_at_source(plan, weights);
-  combined_ = 0;
-  flags_.set(Mark::far_computed, exchange_);
-  poll_combine(plan);
-}
+  bool progress() override {
+    if (!returns_) return land_far_rows();
+    move_results();
+    return true;
+  }
 
-void HierTransport::poll_combine(const ExchangePlan& plan) {
-  if (!results_begun_) {
-    if (!flags_.holds(Mark::far_computed, exchange_)) return;
-    results_begun_ = true;
-    outbound_.begin_results(plan, given_weights_, row_type_->get());
-    inbound_.begin_results(plan, row_type_->get());
-    for (size_t expert = 0; expert < plan.across.expert_outgoing.size(); ++expert) {
-      if (plan.across.expert_outgoing[expert] >= 0) places_[expert] = {outbound_.results(), 0};
+  void give_back(int part, std::span<const float> weights, DeviceStream) override {
+    if (part == kFar || num_parts() == 1) return_far_rows(weights);
+    if (part + 1 == num_parts()) flags().set(ExchangeStage::computed, number_);
+  }
+
+  void combine(std::span<const float>, ConstMatrixView shared, MatrixView y,
+               DeviceStream) override {
+    flags().wait(ExchangeStage::computed, number_, [this] { move_results(); });
+    move_results();  // all have computed: results are on their way now
+    pass_node_rows(*plan_, transport_.topology_.nodes, y.row_bytes());
+    transport_.work_until([&] {
+      const bool sent = transport_.inbound_.send_results(*plan_);
+      combine_some(transport_.outbound_.take_results(*plan_), shared, y);
+      return sent && combined_ == plan_->tokens && transport_.outbound_.is_settled();
+    });
+    flags().set(ExchangeStage::fetched, number_);
+  }
+
+ private:
+  NodeFlags& flags() { return transport_.flags_; }
+  MPI_Datatype row_type() const { return transport_.row_type_->get(); }
+
+  /// All rows for other nodes are sent, and those of this node put in their places.
+  void land_near_rows(ConstMatrixView x) {
+    Outbound& outbound = transport_.outbound_;
+    number_ = ++transport_.exchange_;
+    returns_ = false;
+    are_results_begun_ = false;
+    transport_.inbound_.begin_rows(*plan_, row_type());
+    outbound.begin_rows(*plan_, row_type());
+    while (outbound.send_next(*plan_, x)) {
+    }
+    // The buffers are free again; messages go on meanwhile.
+    flags().wait(ExchangeStage::fetched, number_ - 1, [&] { outbound.is_settled(); });
+    scatter_locally(x);
+    flags().set(ExchangeStage::near_landed, number_);
+    flags().wait(ExchangeStage::near_landed, number_, [this] { land_far_rows(); });
+    if (num_parts() == 1) transport_.work_until([this] { return land_far_rows(); });
+  }
+
+  /// Writes this rank's rows for its own node, taking in what arrives meanwhile.
+  void scatter_locally(ConstMatrixView x) {
+    pass_node_rows(*plan_, transport_.topology_.nodes, x.row_bytes());
+    const int64_t slice = slice_tokens(x);
+    for (int64_t first = 0; first < x.rows; first += slice) {
+      const int64_t count = std::min(slice, x.rows - first);
+      const auto begin = static_cast<size_t>(first * plan_->top_k);
+      const auto size = static_cast<size_t>(count * plan_->top_k);
+      scatter_rows(x.slice(first, count),
+                   {std::span(plan_->experts).subspan(begin, size),
+                    std::span(plan_->send_rows).subspan(begin, size), plan_->top_k, near_places_},
+                   is_streamed_, transport_.threads_);
+      transport_.inbound_.land_rows(*plan_, is_streamed_);
     }
   }
-  inbound_.send_results(plan);
-  outbound_.take_results(plan);
+
+  /// Moves messages on. True once all rows are there, on all ranks of the node.
+  bool land_far_rows() {
+    const bool sent = transport_.outbound_.is_settled();
+    if (!transport_.inbound_.land_rows(*plan_, is_streamed_) || !sent) return false;
+    flags().set(ExchangeStage::landed, number_);
+    return flags().is_reached(ExchangeStage::landed, number_);
+  }
+
+  void return_far_rows(std::span<const float> weights) {
+    returns_ = true;
+    given_weights_ = weights;
+    weights_at_source_ = find_weights_at_source();
+    combined_ = 0;
+    flags().set(ExchangeStage::far_computed, number_);
+    move_results();
+  }
+
+  /// Moves messages on, once all ranks of the node have outputs for other nodes.
+  void move_results() {
+    if (!are_results_begun_) {
+      if (!flags().is_reached(ExchangeStage::far_computed, number_)) return;
+      are_results_begun_ = true;
+      transport_.outbound_.begin_results(*plan_, given_weights_, row_type());
+      transport_.inbound_.begin_results(*plan_, row_type());
+    }
+    transport_.inbound_.send_results(*plan_);
+    transport_.outbound_.take_results(*plan_);
+  }
+
+  /// The weights that the source applies: those given, but 1 for what was summed with weights.
+  std::span<const float> find_weights_at_source() {
+    if (!plan_->across.reduces) return given_weights_;
+    const float equal_weight = 1.0f / static_cast<float>(plan_->top_k);
+    weights_.clear();
+    for (size_t a = 0; a < plan_->experts.size(); ++a) {
+      const int32_t expert = plan_->experts[a];
+      const bool is_sum =
+          expert >= 0 && plan_->across.expert_outgoing[static_cast<size_t>(expert)] >= 0;
+      weights_.push_back(is_sum ? 1.0f : given_weights_.empty() ? equal_weight : given_weights_[a]);
+    }
+    return weights_;
+  }
+
+  /// Combines tokens whose results are all there: some, so that messages are looked after between.
+  void combine_some(int64_t ready, ConstMatrixView shared, MatrixView y) {
+    const int64_t slice = slice_tokens(y);
+    if (ready - combined_ < slice && ready < plan_->tokens) return;
+    const int64_t count = std::min(slice, ready - combined_);
+    const auto begin = static_cast<size_t>(combined_ * plan_->top_k);
+    const auto size = static_cast<size_t>(count * plan_->top_k);
+    const auto part = [&](auto values) { return values.subspan(begin, size); };
+    const NodePlan& across = plan_->across;
+    const auto& row_of = across.outgoing.empty() ? plan_->send_rows : across.return_rows;
+    combine_rows(
+        {.places = result_places_,
+         .experts = part(std::span(plan_->experts)),
+         .row_of = part(std::span(row_of)),
+         .top_k = plan_->top_k,
+         .weights = weights_at_source_.empty() ? weights_at_source_ : part(weights_at_source_),
+         .shared = shared.rows == 0 ? shared : shared.slice(combined_, count),
+         .stream = is_streamed_},
+        y.slice(combined_, count), transport_.threads_);
+    pass_copy(across.total_returns() * count / std::max<int64_t>(1, plan_->tokens), y.row_bytes());
+    combined_ += count;
+  }
+
+  HierTransport& transport_;
+  const ExchangePlan* plan_ = nullptr;
+  std::vector<ExpertPlace> near_places_;    // [num_experts]: where send_rows lead to
+  std::vector<ExpertPlace> result_places_;  // [num_experts]: where return_rows lead to
+  bool is_streamed_ = false;                // past the caches
+
+  // Of the exchange that is under way.
+  int64_t number_ = 0;
+  bool returns_ = false;                      // outputs for other nodes are there
+  bool are_results_begun_ = false;            // and on their way
+  std::span<const float> given_weights_;      // as the caller gave them
+  std::vector<float> weights_;                // [tokens * top_k], where results return summed
+  std::span<const float> weights_at_source_;  // [tokens * top_k] or empty
+  int64_t combined_ = 0;                      // tokens
+};
+
+HierTransport::HierTransport(const Communicator& comm, const Topology& topology, Watch& watch,
+                             int threads)
+    : comm_(comm.get()),
+      topology_(topology),
+      watch_(watch),
+      threads_(threads),
+      flags_(topology.node, topology.nodes.ranks_of(topology.nodes.node_of(comm.rank())), watch),
+      rows_(topology.node, topology.nodes, comm.rank(), watch),
+      outbound_(comm_),
+      inbound_(comm_, rows_) {}
+
+bool HierTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
+                            const BeforeFree&) {
+  if (!row_type_ || dtype != dtype_ || hidden_size != hidden_size_) {
+    dtype_ = dtype;
+    hidden_size_ = hidden_size;
+    row_type_.emplace(dtype, hidden_size);
+  }
+  const auto other_nodes = static_cast<size_t>(topology_.nodes.num_nodes() - 1);
+  for (const ExchangePlan& plan : plans) {
+    if (plan.across.outgoing.size() != other_nodes) {
+      throw RunError("transport hier: the plan was not made for these nodes");
+    }
+  }
+  const std::byte* const results = outbound_.results();
+  const bool moved = rows_.reserve(plans, dtype, hidden_size);
+  outbound_.reserve(plans, dtype, hidden_size);
+  inbound_.reserve(plans, dtype, hidden_size);
+  return moved || outbound_.results() != results;
 }
 
-void HierTransport::combine_some(const ExchangePlan& plan, int64_t ready, ConstMatrixView shared,
-                                 MatrixView y) {
-  const int64_t slice = slice_tokens(y);
-  if (ready - combined_ < slice && ready < plan.tokens) return;
-  const int64_t count = std::min(slice, ready - combined_);
-  const auto begin = static_cast<size_t>(combined_ * plan.top_k);
-  const auto size = static_cast<size_t>(count * plan.top_k);
-  const auto part = [&](auto values) { return values.subspan(begin, size); };
-  const auto& row_of = plan.across.outgoing.empty() ? plan.send_rows : plan.across.return_rows;
-  combine_rows(
-      {.places = places_,
-       .experts = part(std::span(plan.experts)),
-       .row_of = part(std::span(row_of)),
-       .top_k = plan.top_k,
-       .weights = weights_at_source_.empty() ? weights_at_source_ : part(weights_at_source_),
-       .shared = shared.rows == 0 ? shared : shared.slice(combined_, count),
-       .stream = rows_.are_streamed(plan)},
-      y.slice(combined_, count), threads_);
-  pass_copy(plan.across.total_returns() * count / std::max<int64_t>(1, plan.tokens), y.row_bytes());
-  combined_ += count;
-}
-
-void HierTransport::combine(const ExchangePlan& plan, std::span<const float> weights,
-                            ConstMatrixView shared, MatrixView y) {
-  if (!combine_begun_) begin_combine(plan, weights);
-  flags_.set(Mark::computed, exchange_);
-  flags_.wait(Mark::computed, exchange_, [&] { poll_combine(plan); });
-  poll_combine(plan);  // all have computed: results are on their way now
-  pass_node_rows(plan, topology_.nodes, y.row_bytes());
-  work_until([&] {
-    const bool sent = inbound_.send_results(plan);
-    combine_some(plan, outbound_.take_results(plan), shared, y);
-    return sent && combined_ == plan.tokens && outbound_.is_settled();
-  });
-  flags_.set(Mark::fetched, exchange_);
+std::unique_ptr<Exchange> HierTransport::make_exchange() {
+  return std::make_unique<LayerExchange>(*this);
 }
 
 }  // namespace hashep

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <optional>
-#include <vector>
 
 #include "comm/exchange/inbound.hpp"
 #include "comm/exchange/node_flags.hpp"
@@ -17,11 +16,12 @@ namespace hashep {
 /// goes to a node once, however many of its experts are there; ranks of equal local index talk to
 /// each other. Rows for other nodes leave first; a rank's rows for its own node are written, and
 /// experts may compute them, while those travel; results return, and tokens whose results are there
-/// are combined, while others travel. On the wire:
-/// dispatch (token, node) pairs * row bytes and 2 bytes an assignment, combine assignments * row
-/// bytes; with plans that reduce (NodePlan::reduces), combine (token, node) pairs * row bytes and 4
-/// bytes an assignment. A reduced sum is made in fp32 and rounded to the rows' dtype once more than
-/// else: not the same bits, within a relative error of 1e-5 (fp32) or 1e-2 (bf16) of a token's row.
+/// are combined, while others travel. In three parts, as on GPUs: rows of this node; rows of
+/// others; nothing, while results for others return. On the wire: dispatch (token, node) pairs *
+/// row bytes and 2 bytes an assignment, combine assignments * row bytes; with plans that reduce
+/// (NodePlan::reduces), combine (token, node) pairs * row bytes and 4 bytes an assignment. A
+/// reduced sum is made in fp32 and rounded to the rows' dtype once more than else: not the same
+/// bits, within a relative error of 1e-5 (fp32) or 1e-2 (bf16) of a token's row.
 class HierTransport final : public Transport {
  public:
   /// Collective (duplicates `comm`). `topology` and `watch` must outlive the transport. Plans must
@@ -29,32 +29,21 @@ class HierTransport final : public Transport {
   HierTransport(const Communicator& comm, const Topology& topology, Watch& watch, int threads);
 
   std::string_view name() const override { return "hier"; }
-  void reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) override;
-  MatrixView dispatch(const ExchangePlan& plan, ConstMatrixView x) override;
-  void combine(const ExchangePlan& plan, std::span<const float> weights, ConstMatrixView shared,
-               MatrixView y) override;
-  bool overlaps(const ExchangePlan& plan) const override { return !plan.across.outgoing.empty(); }
-  MatrixView begin_dispatch(const ExchangePlan& plan, ConstMatrixView x) override;
-  bool poll_dispatch(const ExchangePlan& plan) override;
-  void finish_dispatch(const ExchangePlan& plan) override;
-  void begin_combine(const ExchangePlan& plan, std::span<const float> weights) override;
-  void poll_combine(const ExchangePlan& plan) override;
+  bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
+               const BeforeFree& before_free) override;
+  MatrixView expert_rows(const ExchangePlan& plan) override { return rows_.own(plan); }
+  std::unique_ptr<Exchange> make_exchange() override;
   int64_t buffer_bytes() const override {
     return rows_.own_bytes() + outbound_.buffer_bytes() + inbound_.buffer_bytes();
   }
   int64_t shared_bytes() const override { return rows_.others_bytes(); }
 
  private:
-  /// Writes this rank's rows for its own node, taking in what arrives meanwhile.
-  void scatter_locally(const ExchangePlan& plan, ConstMatrixView x, bool stream);
+  class LayerExchange;
+
   /// Calls `step` until it says that all is done; the deadline is for progress, of any message.
   template <typename Step>
   void work_until(const Step& step);
-  /// Combines tokens whose results are all there: some, so that messages are looked after between.
-  void combine_some(const ExchangePlan& plan, int64_t ready, ConstMatrixView shared, MatrixView y);
-  /// The weights that the source applies: those given, but 1 for what was summed with weights.
-  std::span<const float> find_weights_at_source(const ExchangePlan& plan,
-                                                std::span<const float> weights);
 
   Communicator comm_;
   const Topology& topology_;
@@ -67,16 +56,7 @@ class HierTransport final : public Transport {
   std::optional<RowDatatype> row_type_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
-  std::vector<ExpertPlace> places_;  // [num_experts]
-  std::vector<float> weights_;       // [tokens * top_k], where results return summed
-  int64_t exchange_ = 0;             // number of the exchange that is under way
-
-  // Of the combine that is under way.
-  bool combine_begun_ = false;                // begin_combine has been called
-  bool results_begun_ = false;                // and results are on their way
-  std::span<const float> given_weights_;      // as the caller gave them
-  std::span<const float> weights_at_source_;  // [tokens * top_k] or empty
-  int64_t combined_ = 0;                      // tokens
+  int64_t exchange_ = 0;  // number of the exchange that is under way
 };
 
 }  // namespace hashep

@@ -18,7 +18,7 @@ void Inbound::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t 
   const int64_t row_bytes = hidden_size * dtype_size(dtype);
   for (const ExchangePlan& plan : plans) {
     const auto& incoming = plan.across.incoming;
-    takings_.resize(incoming.size());
+    sources_.resize(incoming.size());
     summed_rows_.reserve(static_cast<size_t>(plan.top_k));
     int64_t rows = 0;
     int64_t results = 0;
@@ -26,10 +26,10 @@ void Inbound::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t 
       const NodePlan::Incoming& in = incoming[i];
       rows += in.num_rows;
       results += in.num_returns;
-      takings_[i].stream.reserve(std::max(in.num_rows, in.num_returns), row_bytes);
-      takings_[i].routes.reserve(static_cast<size_t>(in.num_routes));
-      takings_[i].next_rows.reserve(in.landing_rows.size());
-      if (plan.across.reduces) takings_[i].weights.reserve(static_cast<size_t>(in.num_routes));
+      sources_[i].stream.reserve(std::max(in.num_rows, in.num_returns), row_bytes);
+      sources_[i].routes.reserve(static_cast<size_t>(in.num_routes));
+      sources_[i].next_rows.reserve(in.landing_rows.size());
+      if (plan.across.reduces) sources_[i].weights.reserve(static_cast<size_t>(in.num_routes));
     }
     buffer_.reserve(std::max(rows, results) * row_bytes);
   }
@@ -37,46 +37,46 @@ void Inbound::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t 
 
 void Inbound::open_streams(const ExchangePlan& plan, int tag, MPI_Datatype row_type) {
   int64_t first = 0;
-  for (size_t i = 0; i < takings_.size(); ++i) {
+  for (size_t i = 0; i < sources_.size(); ++i) {
     const NodePlan::Incoming& in = plan.across.incoming[i];
     const int64_t count = tag == kRowsTag ? in.num_rows : in.num_returns;
     const MatrixView rows = buffer_.matrix(dtype_, first + count, hidden_size_);
-    takings_[i].stream.open({comm_.get(), in.source, tag}, row_type, rows.slice(first, count));
-    takings_[i].next_rows = in.landing_rows;
-    takings_[i].next_route = 0;
-    takings_[i].extra = MPI_REQUEST_NULL;
+    sources_[i].stream.open({comm_.get(), in.source, tag}, row_type, rows.slice(first, count));
+    sources_[i].next_rows = in.landing_rows;
+    sources_[i].next_route = 0;
+    sources_[i].extra = MPI_REQUEST_NULL;
     first += count;
   }
 }
 
 void Inbound::begin_rows(const ExchangePlan& plan, MPI_Datatype row_type) {
   open_streams(plan, kRowsTag, row_type);
-  for (size_t i = 0; i < takings_.size(); ++i) {
+  for (size_t i = 0; i < sources_.size(); ++i) {
     const NodePlan::Incoming& in = plan.across.incoming[i];
-    takings_[i].routes.resize(static_cast<size_t>(in.num_routes));
+    sources_[i].routes.resize(static_cast<size_t>(in.num_routes));
     if (in.num_routes == 0) continue;
     check_mpi(
-        MPI_Irecv(takings_[i].routes.data(), narrow<int>(in.num_routes, "routes of a message"),
-                  MPI_UINT16_T, in.source, kRoutesTag, comm_.get(), &takings_[i].extra),
+        MPI_Irecv(sources_[i].routes.data(), narrow<int>(in.num_routes, "routes of a message"),
+                  MPI_UINT16_T, in.source, kRoutesTag, comm_.get(), &sources_[i].extra),
         "MPI_Irecv");
-    takings_[i].stream.receive_all();
+    sources_[i].stream.receive_all();
   }
 }
 
-std::byte* Inbound::next_place(const ExchangePlan& plan, Taking& taking) {
-  const NodePlan::Route route = taking.routes[taking.next_route++];
+std::byte* Inbound::next_place(const ExchangePlan& plan, Source& source) {
+  const NodePlan::Route route = source.routes[source.next_route++];
   const auto slot = static_cast<size_t>(route & ~NodePlan::kLastRoute);
   // Routes come over the wire: a wrong one must not reach memory.
-  if (slot >= taking.next_rows.size()) {
-    throw RunError("rank " + std::to_string(taking.stream.peer()) + " sent a row for expert " +
+  if (slot >= source.next_rows.size()) {
+    throw RunError("rank " + std::to_string(source.stream.peer()) + " sent a row for expert " +
                    std::to_string(slot) + " of a node that has " +
-                   std::to_string(taking.next_rows.size()));
+                   std::to_string(source.next_rows.size()));
   }
   const int32_t expert = plan.across.node_experts[slot];
   const int32_t owner = plan.expert_ranks[static_cast<size_t>(expert)];
-  const int64_t row = taking.next_rows[slot]++;
+  const int64_t row = source.next_rows[slot]++;
   if (row >= plan.rank_rows[static_cast<size_t>(owner)]) {
-    throw RunError("rank " + std::to_string(taking.stream.peer()) + " sent more rows for expert " +
+    throw RunError("rank " + std::to_string(source.stream.peer()) + " sent more rows for expert " +
                    std::to_string(expert) + " than it announced");
   }
   return node_rows_.rows_of(owner) + row * hidden_size_ * dtype_size(dtype_);
@@ -85,24 +85,24 @@ std::byte* Inbound::next_place(const ExchangePlan& plan, Taking& taking) {
 bool Inbound::land_rows(const ExchangePlan& plan, bool stream) {
   const int64_t row_bytes = hidden_size_ * dtype_size(dtype_);
   bool all = true;
-  for (Taking& taking : takings_) {
-    if (taking.stream.was_complete()) continue;
-    if (!is_done(taking.extra)) {
+  for (Source& source : sources_) {
+    if (source.stream.was_complete()) continue;
+    if (!is_done(source.extra)) {
       all = false;
       continue;
     }
-    while (const auto message = taking.stream.take_arrived()) {
-      const size_t first_route = taking.next_route;
+    while (const auto message = source.stream.take_arrived()) {
+      const size_t first_route = source.next_route;
       for (int64_t row = message->begin; row < message->end; ++row) {
-        const std::byte* const from = taking.stream.rows().row(row);
+        const std::byte* const from = source.stream.rows().row(row);
         for (bool is_last = false; !is_last;) {
-          is_last = (taking.routes.at(taking.next_route) & NodePlan::kLastRoute) != 0;
-          copy_row(next_place(plan, taking), from, row_bytes, stream);
+          is_last = (source.routes.at(source.next_route) & NodePlan::kLastRoute) != 0;
+          copy_row(next_place(plan, source), from, row_bytes, stream);
         }
       }
-      pass_spread_rows(static_cast<int64_t>(taking.next_route - first_route), row_bytes);
+      pass_spread_rows(static_cast<int64_t>(source.next_route - first_route), row_bytes);
     }
-    all = all && taking.stream.was_complete();
+    all = all && source.stream.was_complete();
   }
   if (stream) stream_fence();
   return all;
@@ -111,66 +111,66 @@ bool Inbound::land_rows(const ExchangePlan& plan, bool stream) {
 void Inbound::begin_results(const ExchangePlan& plan, MPI_Datatype row_type) {
   open_streams(plan, kResultsTag, row_type);
   if (!plan.across.reduces) return;
-  for (size_t i = 0; i < takings_.size(); ++i) {
+  for (size_t i = 0; i < sources_.size(); ++i) {
     const NodePlan::Incoming& in = plan.across.incoming[i];
-    takings_[i].weights.resize(static_cast<size_t>(in.num_routes));
+    sources_[i].weights.resize(static_cast<size_t>(in.num_routes));
     if (in.num_routes == 0) continue;
     check_mpi(
-        MPI_Irecv(takings_[i].weights.data(), narrow<int>(in.num_routes, "weights of a message"),
-                  MPI_FLOAT, in.source, kWeightsTag, comm_.get(), &takings_[i].extra),
+        MPI_Irecv(sources_[i].weights.data(), narrow<int>(in.num_routes, "weights of a message"),
+                  MPI_FLOAT, in.source, kWeightsTag, comm_.get(), &sources_[i].extra),
         "MPI_Irecv");
   }
 }
 
-void Inbound::pack_results(const ExchangePlan& plan, Taking& taking, MatrixView rows) {
+void Inbound::pack_results(const ExchangePlan& plan, Source& source, MatrixView rows) {
   for (int64_t row = 0; row < rows.rows; ++row) {
-    std::memcpy(rows.row(row), next_place(plan, taking), static_cast<size_t>(rows.row_bytes()));
+    std::memcpy(rows.row(row), next_place(plan, source), static_cast<size_t>(rows.row_bytes()));
   }
 }
 
-void Inbound::pack_sums(const ExchangePlan& plan, Taking& taking, MatrixView rows) {
+void Inbound::pack_sums(const ExchangePlan& plan, Source& source, MatrixView rows) {
   for (int64_t row = 0; row < rows.rows; ++row) {
-    const size_t first = taking.next_route;
+    const size_t first = source.next_route;
     summed_rows_.clear();
     for (bool is_last = false; !is_last;) {
-      is_last = (taking.routes.at(taking.next_route) & NodePlan::kLastRoute) != 0;
-      summed_rows_.push_back(next_place(plan, taking));
+      is_last = (source.routes.at(source.next_route) & NodePlan::kLastRoute) != 0;
+      summed_rows_.push_back(next_place(plan, source));
     }
-    sum_rows(summed_rows_, std::span(taking.weights).subspan(first, summed_rows_.size()), dtype_,
+    sum_rows(summed_rows_, std::span(source.weights).subspan(first, summed_rows_.size()), dtype_,
              hidden_size_, rows.row(row));
   }
 }
 
 bool Inbound::send_results(const ExchangePlan& plan) {
   bool all = true;
-  for (Taking& taking : takings_) {
-    const bool can_sum = is_done(taking.extra);
-    const auto message = taking.stream.unsent();
+  for (Source& source : sources_) {
+    const bool can_sum = is_done(source.extra);
+    const auto message = source.stream.unsent();
     if (message && can_sum) {
-      const MatrixView rows = taking.stream.rows().slice(message->begin, message->size());
-      const size_t first_route = taking.next_route;
+      const MatrixView rows = source.stream.rows().slice(message->begin, message->size());
+      const size_t first_route = source.next_route;
       if (plan.across.reduces) {
-        pack_sums(plan, taking, rows);
+        pack_sums(plan, source, rows);
       } else {
-        pack_results(plan, taking, rows);
+        pack_results(plan, source, rows);
       }
-      pass_spread_rows(static_cast<int64_t>(taking.next_route - first_route), rows.row_bytes());
-      taking.stream.send_next();
+      pass_spread_rows(static_cast<int64_t>(source.next_route - first_route), rows.row_bytes());
+      source.stream.send_next();
     }
-    all = taking.stream.is_complete() && all;
+    all = source.stream.is_complete() && all;
   }
   return all;
 }
 
 int64_t Inbound::complete_rows() const {
   int64_t rows = 0;
-  for (const Taking& taking : takings_) rows += taking.stream.complete_rows();
+  for (const Source& source : sources_) rows += source.stream.complete_rows();
   return rows;
 }
 
 std::string Inbound::missing() const {
-  for (const Taking& taking : takings_) {
-    if (!taking.stream.was_complete()) return "rank " + std::to_string(taking.stream.peer());
+  for (const Source& source : sources_) {
+    if (!source.stream.was_complete()) return "rank " + std::to_string(source.stream.peer());
   }
   return "";
 }

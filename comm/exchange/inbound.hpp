@@ -46,7 +46,7 @@ class Inbound {
 
  private:
   /// What comes from and goes back to one source.
-  struct Taking {
+  struct Source {
     RowStream stream;
     MPI_Request extra = MPI_REQUEST_NULL;  // routes, or weights
     std::vector<NodePlan::Route> routes;   // [routes]
@@ -57,15 +57,15 @@ class Inbound {
 
   void open_streams(const ExchangePlan& plan, int tag, MPI_Datatype row_type);
   /// The place of the next route, which is used up, in the node's buffers.
-  std::byte* next_place(const ExchangePlan& plan, Taking& taking);
-  void pack_results(const ExchangePlan& plan, Taking& taking, MatrixView rows);
-  void pack_sums(const ExchangePlan& plan, Taking& taking, MatrixView rows);
+  std::byte* next_place(const ExchangePlan& plan, Source& source);
+  void pack_results(const ExchangePlan& plan, Source& source, MatrixView rows);
+  void pack_sums(const ExchangePlan& plan, Source& source, MatrixView rows);
 
   const Communicator& comm_;
   const NodeRows& node_rows_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
-  std::vector<Taking> takings_;                // as NodePlan::incoming
+  std::vector<Source> sources_;                // as NodePlan::incoming
   Buffer buffer_;                              // rows that arrive, later results on their way back
   std::vector<const std::byte*> summed_rows_;  // of one token. [<= top_k]
 };

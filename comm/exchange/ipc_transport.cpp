@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "comm/exchange/part_places.hpp"
+#include "comm/exchange/landing_places.hpp"
 #include "comm/exchange/wait_for_stream.hpp"
 #include "comm/plan/message_schedule.hpp"
 #include "kernels/rows/combine.hpp"
@@ -11,9 +11,9 @@
 
 namespace hashep {
 
-class IpcTransport::Exchange final : public DeviceExchange {
+class IpcTransport::LayerExchange final : public Exchange {
  public:
-  explicit Exchange(const IpcTransport& transport) : transport_(transport) {}
+  explicit LayerExchange(const IpcTransport& transport) : transport_(transport) {}
 
   void begin(const ExchangePlan& plan) override {
     plan_ = &plan;
@@ -54,11 +54,12 @@ class IpcTransport::Exchange final : public DeviceExchange {
   void dispatch(int part, ConstMatrixView x, DeviceStream stream) override {
     if (part == 0) transport_.signals_.begin(stream);
     scatter_rows(x, {experts_, send_rows_, top_k_, part_places_[at(part)]}, stream);
-    transport_.signals_.meet(part + 1 == num_parts_ ? Mark::landed : Mark::near_landed, stream);
+    transport_.signals_.meet(
+        part + 1 == num_parts_ ? ExchangeStage::landed : ExchangeStage::near_landed, stream);
   }
 
-  void give_back(int part, DeviceStream stream) override {
-    if (part + 1 == num_parts_) transport_.signals_.meet(Mark::computed, stream);
+  void give_back(int part, std::span<const float>, DeviceStream stream) override {
+    if (part + 1 == num_parts_) transport_.signals_.meet(ExchangeStage::computed, stream);
   }
 
   void combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y,
@@ -70,7 +71,7 @@ class IpcTransport::Exchange final : public DeviceExchange {
                   .weights = weights,
                   .shared = shared},
                  y, stream);
-    transport_.signals_.set(Mark::fetched, stream);
+    transport_.signals_.set(ExchangeStage::fetched, stream);
   }
 
  private:
@@ -110,8 +111,8 @@ void IpcTransport::wait_for(DeviceStream stream) {
   wait_for_stream(stream, watch_, [this] { check(); });
 }
 
-std::unique_ptr<DeviceExchange> IpcTransport::make_exchange() {
-  return std::make_unique<Exchange>(*this);
+std::unique_ptr<Exchange> IpcTransport::make_exchange() {
+  return std::make_unique<LayerExchange>(*this);
 }
 
 }  // namespace hashep

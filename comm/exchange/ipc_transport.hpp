@@ -3,9 +3,9 @@
 
 #include <optional>
 
-#include "comm/exchange/device_transport.hpp"
 #include "comm/exchange/peer_rows.hpp"
 #include "comm/exchange/peer_signals.hpp"
+#include "comm/exchange/transport.hpp"
 
 namespace hashep {
 
@@ -14,7 +14,7 @@ namespace hashep {
 /// outputs where the experts left them and writes each token once: transport `shm` for GPUs. Flags
 /// in GPU memory keep the order, so that a step is asked for as a whole. Buffers: the rows
 /// received, and nothing else.
-class IpcTransport final : public DeviceTransport {
+class IpcTransport final : public Transport {
  public:
   /// Collective over the ranks of `topology`, which are all of one node. `parts`: of an exchange,
   /// 1 or 2, where not by rule (choose_parts). `topology` and `watch` must outlive the transport.
@@ -23,8 +23,8 @@ class IpcTransport final : public DeviceTransport {
   std::string_view name() const override { return "ipc"; }
   bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
                const BeforeFree& before_free) override;
-  MatrixView expert_rows(const ExchangePlan& plan) const override { return rows_.own(plan); }
-  std::unique_ptr<DeviceExchange> make_exchange() override;
+  MatrixView expert_rows(const ExchangePlan& plan) override { return rows_.own(plan); }
+  std::unique_ptr<Exchange> make_exchange() override;
   bool overlaps() const override { return true; }
   bool reads_counts_on_gpu() const override { return true; }
   void wait_for(DeviceStream stream) override;
@@ -34,7 +34,7 @@ class IpcTransport final : public DeviceTransport {
   int64_t shared_bytes() const override { return rows_.others_bytes(); }
 
  private:
-  class Exchange;
+  class LayerExchange;
 
   Watch& watch_;
   int64_t row_bytes_ = 0;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "comm/exchange/landing_places.hpp"
 #include "hashep/error.hpp"
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/scatter.hpp"
@@ -11,9 +12,9 @@
 namespace hashep {
 namespace {
 
-class LocalExchange final : public DeviceExchange {
+class LocalExchange final : public Exchange {
  public:
-  explicit LocalExchange(const LocalDeviceTransport& transport) : transport_(transport) {}
+  explicit LocalExchange(LocalDeviceTransport& transport) : transport_(transport) {}
 
   void begin(const ExchangePlan& plan) override {
     if (plan.ep_size != 1) {
@@ -33,7 +34,7 @@ class LocalExchange final : public DeviceExchange {
     if (!arrays.is_real()) return;
     std::byte* const rows = transport_.expert_rows(*plan_).data;
     for (size_t expert = 0; expert < places.size(); ++expert) {
-      places[expert] = {rows, plan_->landing_rows[expert] - plan_->expert_send_rows[expert]};
+      places[expert] = landing_place(*plan_, expert, rows);
     }
   }
 
@@ -43,8 +44,8 @@ class LocalExchange final : public DeviceExchange {
     scatter_rows(x, {experts_, send_rows_, top_k_, places_}, stream);
   }
 
-  void give_back(int, DeviceStream) override {}
-  bool gives_back() const override { return false; }
+  void give_back(int, std::span<const float>, DeviceStream) override {}
+  bool gives_back(int) const override { return false; }
 
   void combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y,
                DeviceStream stream) override {
@@ -58,7 +59,7 @@ class LocalExchange final : public DeviceExchange {
   }
 
  private:
-  const LocalDeviceTransport& transport_;
+  LocalDeviceTransport& transport_;
   const ExchangePlan* plan_ = nullptr;
   int top_k_ = 1;
   int64_t rows_ = 0;
@@ -78,7 +79,7 @@ bool LocalDeviceTransport::reserve(std::span<const ExchangePlan> plans, DType dt
   return rows_.reserve(rows * hidden_size * dtype_size(dtype), before_free);
 }
 
-std::unique_ptr<DeviceExchange> LocalDeviceTransport::make_exchange() {
+std::unique_ptr<Exchange> LocalDeviceTransport::make_exchange() {
   return std::make_unique<LocalExchange>(*this);
 }
 

@@ -6,7 +6,6 @@
 
 #include "comm/exchange/transport.hpp"
 #include "hashep/buffer.hpp"
-#include "kernels/rows/expert_place.hpp"
 
 namespace hashep {
 
@@ -21,7 +20,7 @@ class LocalGroup {
   friend class LocalTransport;
 
   std::barrier<> barrier_;
-  std::vector<MatrixView> expert_rows_;  // [ep_size]: each rank's expert-major rows
+  std::vector<std::byte*> expert_rows_;  // [ep_size]: each rank's expert-major rows
 };
 
 /// Transport `local`, for tests: a source writes each row once, straight to its final place in the
@@ -33,21 +32,22 @@ class LocalTransport final : public Transport {
   LocalTransport(LocalGroup& group, int ep_rank);
 
   std::string_view name() const override { return "local"; }
-  void reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) override;
-  MatrixView dispatch(const ExchangePlan& plan, ConstMatrixView x) override;
-  void combine(const ExchangePlan& plan, std::span<const float> weights, ConstMatrixView shared,
-               MatrixView y) override;
+  bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
+               const BeforeFree& before_free) override;
+  MatrixView expert_rows(const ExchangePlan& plan) override {
+    return expert_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
+  }
+  std::unique_ptr<Exchange> make_exchange() override;
   int64_t buffer_bytes() const override { return expert_buffer_.capacity(); }
 
  private:
-  void find_places(const ExchangePlan& plan);
+  class LayerExchange;
 
   LocalGroup& group_;
   int ep_rank_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
-  Buffer expert_buffer_;             // expert-major, at the owner
-  std::vector<ExpertPlace> places_;  // [num_experts]
+  Buffer expert_buffer_;  // expert-major, at the owner
 };
 
 }  // namespace hashep

@@ -2,23 +2,15 @@
 #include "comm/exchange/mpi_transport.hpp"
 
 #include <algorithm>
+#include <vector>
 
+#include "comm/exchange/all_to_all.hpp"
 #include "comm/exchange/local_work.hpp"
 #include "core/narrow.hpp"
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/permute.hpp"
 
 namespace hashep {
-
-MpiBufferRows mpi_buffer_rows(std::span<const ExchangePlan> plans) {
-  MpiBufferRows rows;
-  for (const ExchangePlan& plan : plans) {
-    rows.send = std::max(rows.send, plan.total_send());
-    rows.recv = std::max(rows.recv, plan.total_recv());
-  }
-  return rows;
-}
-
 namespace {
 
 void set_side(std::span<const int64_t> counts, std::span<const int64_t> displs, RowsByRank& side) {
@@ -32,56 +24,96 @@ void set_side(std::span<const int64_t> counts, std::span<const int64_t> displs, 
 
 }  // namespace
 
+class MpiTransport::LayerExchange final : public Exchange {
+ public:
+  explicit LayerExchange(MpiTransport& transport) : transport_(transport) {}
+
+  void begin(const ExchangePlan& plan) override {
+    plan_ = &plan;
+    set_side(plan.send_counts, plan.send_displs, source_);
+    set_side(plan.recv_counts, plan.recv_displs, owner_);
+    places_.assign(static_cast<size_t>(plan.num_experts),
+                   ExpertPlace{transport_.send_buffer_.data(), 0});
+  }
+
+  std::span<const int32_t> experts() const override { return plan_->experts; }
+  bool gives_back(int) const override { return false; }
+
+  void dispatch(int, ConstMatrixView x, DeviceStream) override {
+    const int threads = transport_.threads_;
+    permute_rows(x, plan_->send_rows, plan_->top_k, at_source(), threads);
+    pass_copy(at_source().rows, at_source().row_bytes());
+    all_to_all(transport_.comm_, transport_.watch_, transport_.row_type_->get(), source_,
+               at_source().data, owner_, at_owner().data);
+    copy_blocks_to_experts(at_owner(), plan_->landing_blocks, transport_.expert_rows(*plan_),
+                           threads);
+    pass_copy(at_owner().rows, at_owner().row_bytes());
+  }
+
+  void give_back(int, std::span<const float>, DeviceStream) override {}
+
+  void combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y,
+               DeviceStream) override {
+    const int threads = transport_.threads_;
+    copy_blocks_from_experts(transport_.expert_rows(*plan_), plan_->landing_blocks, at_owner(),
+                             threads);
+    pass_copy(at_owner().rows, at_owner().row_bytes());
+    all_to_all(transport_.comm_, transport_.watch_, transport_.row_type_->get(), owner_,
+               at_owner().data, source_, at_source().data);
+    combine_rows({.places = places_,
+                  .experts = plan_->experts,
+                  .row_of = plan_->send_rows,
+                  .top_k = plan_->top_k,
+                  .weights = weights,
+                  .shared = shared},
+                 y, threads);
+    pass_copy(at_source().rows, at_source().row_bytes());
+  }
+
+ private:
+  // Rows in the order of messages: sent and returned, received and sent back.
+  MatrixView at_source() const {
+    return transport_.send_buffer_.matrix(transport_.dtype_, plan_->total_send(),
+                                          transport_.hidden_size_);
+  }
+  MatrixView at_owner() const {
+    return transport_.recv_buffer_.matrix(transport_.dtype_, plan_->total_recv(),
+                                          transport_.hidden_size_);
+  }
+
+  MpiTransport& transport_;
+  const ExchangePlan* plan_ = nullptr;
+  std::vector<ExpertPlace> places_;  // all in send_buffer_. [num_experts]
+  RowsByRank source_;                // narrowed at the MPI boundary
+  RowsByRank owner_;
+};
+
 MpiTransport::MpiTransport(const Communicator& comm, Watch& watch, int threads)
     : comm_(comm.get()), watch_(watch), threads_(threads) {}
 
-void MpiTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) {
+bool MpiTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
+                           const BeforeFree&) {
   if (!row_type_ || dtype != dtype_ || hidden_size != hidden_size_) {
     dtype_ = dtype;
     hidden_size_ = hidden_size;
     row_type_.emplace(dtype, hidden_size);
   }
-  const MpiBufferRows rows = mpi_buffer_rows(plans);
+  const int64_t before = buffer_bytes();
   const int64_t row_bytes = hidden_size * dtype_size(dtype);
-  send_buffer_.reserve(rows.send * row_bytes);
-  recv_buffer_.reserve(rows.recv * row_bytes);
-  expert_buffer_.reserve(rows.recv * row_bytes);
-  for (const ExchangePlan& plan : plans) places_.reserve(static_cast<size_t>(plan.num_experts));
+  int64_t send = 0;
+  int64_t recv = 0;
+  for (const ExchangePlan& plan : plans) {
+    send = std::max(send, plan.total_send());
+    recv = std::max(recv, plan.total_recv());
+  }
+  send_buffer_.reserve(send * row_bytes);
+  recv_buffer_.reserve(recv * row_bytes);
+  expert_buffer_.reserve(recv * row_bytes);
+  return buffer_bytes() != before;
 }
 
-MatrixView MpiTransport::dispatch(const ExchangePlan& plan, ConstMatrixView x) {
-  const MatrixView expert_rows = expert_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
-  const MatrixView sent = send_buffer_.matrix(dtype_, plan.total_send(), hidden_size_);
-  const MatrixView received = recv_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
-  permute_rows(x, plan.send_rows, plan.top_k, sent, threads_);
-  pass_copy(sent.rows, sent.row_bytes());
-  set_side(plan.send_counts, plan.send_displs, source_);
-  set_side(plan.recv_counts, plan.recv_displs, owner_);
-  all_to_all(comm_, watch_, row_type_->get(), source_, sent.data, owner_, received.data);
-  copy_blocks_to_experts(received, plan.landing_blocks, expert_rows, threads_);
-  pass_copy(received.rows, received.row_bytes());
-  return expert_rows;
-}
-
-void MpiTransport::combine(const ExchangePlan& plan, std::span<const float> weights,
-                           ConstMatrixView shared, MatrixView y) {
-  const MatrixView expert_rows = expert_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
-  const MatrixView returned = recv_buffer_.matrix(dtype_, plan.total_recv(), hidden_size_);
-  const MatrixView received = send_buffer_.matrix(dtype_, plan.total_send(), hidden_size_);
-  copy_blocks_from_experts(expert_rows, plan.landing_blocks, returned, threads_);
-  pass_copy(returned.rows, returned.row_bytes());
-  set_side(plan.send_counts, plan.send_displs, source_);
-  set_side(plan.recv_counts, plan.recv_displs, owner_);
-  all_to_all(comm_, watch_, row_type_->get(), owner_, returned.data, source_, received.data);
-  places_.assign(static_cast<size_t>(plan.num_experts), ExpertPlace{received.data, 0});
-  combine_rows({.places = places_,
-                .experts = plan.experts,
-                .row_of = plan.send_rows,
-                .top_k = plan.top_k,
-                .weights = weights,
-                .shared = shared},
-               y, threads_);
-  pass_copy(received.rows, received.row_bytes());
+std::unique_ptr<Exchange> MpiTransport::make_exchange() {
+  return std::make_unique<LayerExchange>(*this);
 }
 
 int64_t MpiTransport::buffer_bytes() const {

@@ -5,7 +5,7 @@
 #include <array>
 #include <numeric>
 
-#include "comm/exchange/part_places.hpp"
+#include "comm/exchange/landing_places.hpp"
 #include "comm/exchange/wait_for_stream.hpp"
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/scatter.hpp"
@@ -18,9 +18,9 @@ enum Source : int32_t { kReceived, kOwn, kNumSources };
 
 }  // namespace
 
-class NcclTransport::Exchange final : public DeviceExchange {
+class NcclTransport::LayerExchange final : public Exchange {
  public:
-  explicit Exchange(NcclTransport& transport) : transport_(transport) {}
+  explicit LayerExchange(NcclTransport& transport) : transport_(transport) {}
 
   void begin(const ExchangePlan& plan) override {
     plan_ = &plan;
@@ -89,7 +89,7 @@ class NcclTransport::Exchange final : public DeviceExchange {
                  all_rows().slice(rows.begin, rows.size()), stream);
   }
 
-  void give_back(int part, DeviceStream stream) override {
+  void give_back(int part, std::span<const float>, DeviceStream stream) override {
     const MessageSchedule& schedule = parts_[at(part)].schedule;
     if (landing_ == Landing::unpack) {
       const Range rows = parts_[at(part)].rows;
@@ -143,10 +143,8 @@ class NcclTransport::Exchange final : public DeviceExchange {
     for (size_t expert = 0; expert < places.size(); ++expert) {
       const bool stays =
           landing_ == Landing::direct && plan_->expert_ranks[expert] == plan_->ep_rank;
-      places[expert] =
-          stays ? ExpertPlace{transport_.expert_rows_.data(),
-                              plan_->landing_rows[expert] - plan_->expert_send_rows[expert]}
-                : ExpertPlace{transport_.send_buffer_.data(), 0};
+      places[expert] = stays ? landing_place(*plan_, expert, transport_.expert_rows_.data())
+                             : ExpertPlace{transport_.send_buffer_.data(), 0};
     }
   }
 
@@ -252,8 +250,8 @@ void NcclTransport::wait_for(DeviceStream stream) {
   wait_for_stream(stream, watch_, [this] { check(); });
 }
 
-std::unique_ptr<DeviceExchange> NcclTransport::make_exchange() {
-  return std::make_unique<Exchange>(*this);
+std::unique_ptr<Exchange> NcclTransport::make_exchange() {
+  return std::make_unique<LayerExchange>(*this);
 }
 
 }  // namespace hashep

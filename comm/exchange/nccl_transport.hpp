@@ -4,7 +4,7 @@
 #include <array>
 #include <optional>
 
-#include "comm/exchange/device_transport.hpp"
+#include "comm/exchange/transport.hpp"
 #include "comm/nccl_buffer.hpp"
 #include "comm/plan/message_schedule.hpp"
 #include "core/cuda/stream.hpp"
@@ -23,7 +23,7 @@ struct ExchangeChoices {
 /// they land straight in their expert-major places, or in a buffer from which a kernel takes them
 /// there (see Landing). Results return the same way. Buffers, NCCL's own and registered with it:
 /// rows of the largest plan: expert rows, send buffer, and with Landing::unpack a receive buffer.
-class NcclTransport final : public DeviceTransport {
+class NcclTransport final : public Transport {
  public:
   /// Collective. `watch` must outlive the transport.
   NcclTransport(const Communicator& comm, Watch& watch, const ExchangeChoices& choices);
@@ -31,10 +31,10 @@ class NcclTransport final : public DeviceTransport {
   std::string_view name() const override { return "nccl"; }
   bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
                const BeforeFree& before_free) override;
-  MatrixView expert_rows(const ExchangePlan& plan) const override {
+  MatrixView expert_rows(const ExchangePlan& plan) override {
     return expert_rows_.matrix(dtype_, plan.total_recv(), hidden_size_);
   }
-  std::unique_ptr<DeviceExchange> make_exchange() override;
+  std::unique_ptr<Exchange> make_exchange() override;
   bool overlaps() const override { return true; }
   void wait_for(DeviceStream stream) override;
   void check() override { nccl_.check(); }
@@ -45,7 +45,7 @@ class NcclTransport final : public DeviceTransport {
   }
 
  private:
-  class Exchange;
+  class LayerExchange;
 
   Landing landing_of(const ExchangePlan& plan) const;
   int parts_of(const ExchangePlan& plan) const;
@@ -62,8 +62,8 @@ class NcclTransport final : public DeviceTransport {
   // Of exchanges in several parts, so that kernels and messages of different parts run side by
   // side.
   CudaStream messages_{CudaStream::Priority::highest};
-  std::array<CudaEvent, DeviceExchange::kMaxParts> packed_;
-  std::array<CudaEvent, DeviceExchange::kMaxParts> arrived_;
+  std::array<CudaEvent, Exchange::kMaxParts> packed_;
+  std::array<CudaEvent, Exchange::kMaxParts> arrived_;
 };
 
 }  // namespace hashep

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/exchange/node_rows.hpp"
 
-#include <algorithm>
-
+#include "comm/exchange/landing_places.hpp"
 #include "kernels/rows/stream_copy.hpp"
 
 namespace hashep {
@@ -18,26 +17,20 @@ NodeRows::NodeRows(const Communicator& node, const NodeMap& nodes, int ep_rank, 
       ranks_(nodes.ranks_of(nodes.node_of(ep_rank))),
       watch_(watch),
       used_(ranks_.size(), 0),
+      needed_(ranks_.size(), 0),
       capacity_(ranks_.size(), 0),
       begin_(ranks_.size(), 0) {}
 
-void NodeRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) {
+bool NodeRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) {
   dtype_ = dtype;
   hidden_size_ = hidden_size;
-  bool grows = false;     // some rank's rows
+  needed_ = used_;
+  raise_to_received(plans, ranks_, hidden_size * dtype_size(dtype), needed_);
+  for (int64_t& bytes : needed_) bytes = (bytes + kLine - 1) / kLine * kLine;
+  if (needed_ == used_) return false;
   bool outgrows = false;  // what there is room for
-  for (const ExchangePlan& plan : plans) {
-    for (size_t i = 0; i < ranks_.size(); ++i) {
-      const int64_t rows = plan.rank_rows[static_cast<size_t>(ranks_[i])];
-      const int64_t bytes = rows * hidden_size * dtype_size(dtype);
-      const int64_t needed = (bytes + kLine - 1) / kLine * kLine;
-      if (needed <= used_[i]) continue;
-      used_[i] = needed;
-      grows = true;
-      outgrows = outgrows || needed > capacity_[i];
-    }
-  }
-  if (!grows) return;
+  for (size_t i = 0; i < ranks_.size(); ++i) outgrows = outgrows || needed_[i] > capacity_[i];
+  used_ = needed_;
   try {
     if (outgrows) make_window();
     const auto own = static_cast<size_t>(node_.rank());
@@ -47,6 +40,7 @@ void NodeRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t
     capacity_.assign(capacity_.size(), 0);
     throw;
   }
+  return outgrows;
 }
 
 void NodeRows::make_window() {
@@ -69,16 +63,10 @@ MatrixView NodeRows::own(const ExchangePlan& plan) const {
   return {rows_of(plan.ep_rank), dtype_, plan.total_recv(), hidden_size_};
 }
 
-void NodeRows::find_places(const ExchangePlan& plan, std::vector<ExpertPlace>& places) const {
-  const int32_t node = nodes_.node_of(plan.ep_rank);
-  places.resize(static_cast<size_t>(plan.num_experts));
-  for (size_t expert = 0; expert < places.size(); ++expert) {
-    const int32_t owner = plan.expert_ranks[expert];
-    places[expert] =
-        nodes_.node_of(owner) == node
-            ? ExpertPlace{rows_of(owner), plan.landing_rows[expert] - plan.expert_send_rows[expert]}
-            : ExpertPlace{};
-  }
+void NodeRows::find_places(const ExchangePlan& plan, std::span<ExpertPlace> places) const {
+  find_node_places(
+      plan, nodes_,
+      [this](int32_t rank) { return window_.data() + begin_[static_cast<size_t>(rank)]; }, places);
 }
 
 bool NodeRows::are_streamed(const ExchangePlan& plan) const {

@@ -27,15 +27,16 @@ class NodeRows {
   /// most of any plan yet. Collective over the node; waits for others only where some rank receives
   /// more than ever. Each rank reserves the pages of its own rows, which so are near its cores, as
   /// its experts read and write them. Address space is taken for kHeadroom times as much, so that
-  /// the window is rarely made anew. Throws as SharedWindow does.
-  void reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size);
+  /// the window is rarely made anew: true where it was, and addresses have changed. Throws as
+  /// SharedWindow does.
+  bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size);
 
   /// This rank's expert-major rows under a plan.
   MatrixView own(const ExchangePlan& plan) const;
 
-  /// Where this rank's rows for each expert of the node stand under `plan`: row send_rows[a] of
-  /// ExpertPlace is the final place of assignment a. Experts of other nodes: null. [num_experts]
-  void find_places(const ExchangePlan& plan, std::vector<ExpertPlace>& places) const;
+  /// Where this rank's rows for each expert of the node stand under `plan` (find_node_places).
+  /// places: [num_experts]
+  void find_places(const ExchangePlan& plan, std::span<ExpertPlace> places) const;
 
   /// The expert-major rows of a rank of the node.
   std::byte* rows_of(int rank) const;
@@ -63,6 +64,7 @@ class NodeRows {
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
   std::vector<int64_t> used_;      // bytes of each rank's rows at most, whole lines. [node ranks]
+  std::vector<int64_t> needed_;    // the same, while it is found out. [node ranks]
   std::vector<int64_t> capacity_;  // bytes there is room for. [node ranks]
   std::vector<int64_t> begin_;     // where they begin in the window. [node ranks]
   SharedWindow window_;

@@ -52,7 +52,7 @@ class Outbound {
 
  private:
   /// What goes to and comes from one node.
-  struct Crossing {
+  struct Node {
     RowStream stream;
     MPI_Request extra = MPI_REQUEST_NULL;  // routes, or weights
     std::vector<float> weights;            // [routes]
@@ -65,8 +65,8 @@ class Outbound {
   const Communicator& comm_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
-  std::vector<Crossing> crossings_;  // as NodePlan::outgoing
-  Buffer buffer_;                    // rows on their way out, later the results
+  std::vector<Node> nodes_;  // as NodePlan::outgoing
+  Buffer buffer_;            // rows on their way out, later the results
 };
 
 }  // namespace hashep

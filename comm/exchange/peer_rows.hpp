@@ -32,7 +32,7 @@ class PeerRows {
   /// This rank's expert-major rows under a plan.
   MatrixView own(const ExchangePlan& plan) const;
 
-  /// Where this rank's rows for each expert of the node stand under `plan`, as NodeRows tells it.
+  /// Where this rank's rows for each expert of the node stand under `plan`, (find_node_places).
   /// places: [num_experts]
   void find_places(const ExchangePlan& plan, std::span<ExpertPlace> places) const;
 
@@ -48,7 +48,7 @@ class PeerRows {
   int32_t node_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;
-  int64_t own_bytes_ = 0;  // of this rank's rows, at most
+  std::vector<int64_t> used_;  // bytes of each rank's rows at most. [node ranks]
   PeerMemory memory_;
 };
 

@@ -10,24 +10,6 @@
 #include "core/cuda/stream.hpp"
 
 namespace hashep {
-namespace {
-
-const char* awaited(Mark mark) {
-  switch (mark) {
-    case Mark::near_landed:
-    case Mark::landed:
-      return "rows";
-    case Mark::far_computed:
-    case Mark::computed:
-      return "expert outputs";
-    case Mark::fetched:
-      return "fetching of results";
-  }
-  return "";
-}
-
-}  // namespace
-
 PeerSignals::PeerSignals(const Topology& topology, int ep_rank, Watch& watch)
     : topology_(topology),
       node_(topology.nodes.node_of(ep_rank)),
@@ -35,7 +17,7 @@ PeerSignals::PeerSignals(const Topology& topology, int ep_rank, Watch& watch)
       status_(sizeof(PeerWaitStatus)),
       memory_(topology.node, watch) {
   const int peers = topology.node.size();
-  const int64_t flag_words = int64_t{kNumMarks} * peers;
+  const int64_t flag_words = int64_t{kNumExchangeStages} * peers;
   const int64_t words = flag_words + 1 + peers;  // one word: the number of the exchange
   memory_.resize(words * static_cast<int64_t>(sizeof(int64_t)));
   new (status_.data()) PeerWaitStatus();
@@ -55,7 +37,7 @@ PeerSignals::PeerSignals(const Topology& topology, int ep_rank, Watch& watch)
   auto* const own = memory_.own().as<int64_t>();
   flags_ = {.num_peers = peers,
             .rank = topology.node.rank(),
-            .num_marks = kNumMarks,
+            .num_marks = kNumExchangeStages,
             .own = own,
             .peers = reinterpret_cast<int64_t* const*>(own + flag_words + 1),
             .exchange = own + flag_words,
@@ -64,15 +46,16 @@ PeerSignals::PeerSignals(const Topology& topology, int ep_rank, Watch& watch)
 }
 
 void PeerSignals::begin(DeviceStream stream) const {
-  step_flags(flags_, {.begins = true, .wait = static_cast<int>(Mark::fetched), .lag = 1}, stream);
+  step_flags(flags_, {.begins = true, .wait = static_cast<int>(ExchangeStage::fetched), .lag = 1},
+             stream);
 }
 
-void PeerSignals::set(Mark mark, DeviceStream stream) const {
-  step_flags(flags_, {.signal = static_cast<int>(mark)}, stream);
+void PeerSignals::set(ExchangeStage stage, DeviceStream stream) const {
+  step_flags(flags_, {.signal = static_cast<int>(stage)}, stream);
 }
 
-void PeerSignals::meet(Mark mark, DeviceStream stream) const {
-  step_flags(flags_, {.signal = static_cast<int>(mark), .wait = static_cast<int>(mark)}, stream);
+void PeerSignals::meet(ExchangeStage stage, DeviceStream stream) const {
+  step_flags(flags_, {.signal = static_cast<int>(stage), .wait = static_cast<int>(stage)}, stream);
 }
 
 void PeerSignals::check() const {
@@ -83,7 +66,7 @@ void PeerSignals::check() const {
   throw RunError("rank " + std::to_string(watch_.rank()) + " in " + to_string(watch_.position()) +
                  ": no progress for " + std::to_string(std::llround(watch_.deadline())) +
                  " s, waiting for rank " + std::to_string(ranks[static_cast<size_t>(found.peer)]) +
-                 "'s " + awaited(static_cast<Mark>(found.mark)) + " (exchange " +
+                 what_is_missing(static_cast<ExchangeStage>(found.mark)) + " (exchange " +
                  std::to_string(found.exchange) + ")");
 }
 

@@ -5,16 +5,16 @@
 #include <optional>
 #include <vector>
 
-#include "comm/exchange/mark.hpp"
+#include "comm/exchange/exchange_stage.hpp"
 #include "comm/exchange/peer_memory.hpp"
 #include "comm/topology.hpp"
 #include "kernels/rows/peer_flags.hpp"
 
 namespace hashep {
 
-/// Marks that the GPUs of a node's ranks tell each other in stream order, in flags that stand in
-/// each other's memory: NodeFlags for GPUs. A wait that takes longer than the Watch's deadline
-/// ends, and with it all later ones; `check` then tells who was waited for.
+/// How far the GPUs of a node's ranks are with an exchange, told in stream order by flags that
+/// stand in each other's memory: NodeFlags for GPUs. A wait that takes longer than the Watch's
+/// deadline ends, and with it all later ones; `check` then tells who was waited for.
 class PeerSignals {
  public:
   /// Collective over the node. `topology` and `watch` must outlive this.
@@ -24,10 +24,10 @@ class PeerSignals {
 
   /// A new exchange; waits until all ranks have fetched what they need of the one before.
   void begin(DeviceStream stream) const;
-  /// States that `mark` holds on this rank; what the stream wrote before is seen by who waits.
-  void set(Mark mark, DeviceStream stream) const;
-  /// The same, and waits until it holds on all ranks of the node.
-  void meet(Mark mark, DeviceStream stream) const;
+  /// States that this rank has come to `stage`; what the stream wrote before is seen by who waits.
+  void set(ExchangeStage stage, DeviceStream stream) const;
+  /// The same, and waits until all ranks of the node have.
+  void meet(ExchangeStage stage, DeviceStream stream) const;
 
   /// Throws RunError where a wait has taken longer than it may. Never waits.
   void check() const;

@@ -1,45 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/exchange/shm_transport.hpp"
 
+#include <vector>
+
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/scatter.hpp"
 
 namespace hashep {
+
+class ShmTransport::LayerExchange final : public Exchange {
+ public:
+  explicit LayerExchange(ShmTransport& transport) : transport_(transport) {}
+
+  void begin(const ExchangePlan& plan) override {
+    plan_ = &plan;
+    places_.resize(static_cast<size_t>(plan.num_experts));
+    transport_.rows_.find_places(plan, places_);
+    is_streamed_ = transport_.rows_.are_streamed(plan);
+  }
+
+  std::span<const int32_t> experts() const override { return plan_->experts; }
+
+  void dispatch(int, ConstMatrixView x, DeviceStream) override {
+    NodeFlags& flags = transport_.flags_;
+    const int64_t number = ++transport_.exchange_;
+    flags.wait(ExchangeStage::fetched, number - 1);  // the buffers are free again
+    scatter_rows(x, {plan_->experts, plan_->send_rows, plan_->top_k, places_}, is_streamed_,
+                 transport_.threads_);
+    flags.set(ExchangeStage::landed, number);
+    flags.wait(ExchangeStage::landed, number);
+  }
+
+  void give_back(int, std::span<const float>, DeviceStream) override {
+    transport_.flags_.set(ExchangeStage::computed, transport_.exchange_);
+  }
+
+  void combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y,
+               DeviceStream) override {
+    transport_.flags_.wait(ExchangeStage::computed, transport_.exchange_);
+    combine_rows({.places = places_,
+                  .experts = plan_->experts,
+                  .row_of = plan_->send_rows,
+                  .top_k = plan_->top_k,
+                  .weights = weights,
+                  .shared = shared,
+                  .stream = is_streamed_},
+                 y, transport_.threads_);
+    transport_.flags_.set(ExchangeStage::fetched, transport_.exchange_);
+  }
+
+ private:
+  ShmTransport& transport_;
+  const ExchangePlan* plan_ = nullptr;
+  std::vector<ExpertPlace> places_;  // [num_experts]
+  bool is_streamed_ = false;         // past the caches
+};
 
 ShmTransport::ShmTransport(const Topology& topology, int ep_rank, Watch& watch, int threads)
     : threads_(threads),
       flags_(topology.node, topology.nodes.ranks_of(0), watch),
       rows_(topology.node, topology.nodes, ep_rank, watch) {}
 
-void ShmTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) {
-  rows_.reserve(plans, dtype, hidden_size);
-  for (const ExchangePlan& plan : plans) places_.reserve(static_cast<size_t>(plan.num_experts));
-}
-
-MatrixView ShmTransport::dispatch(const ExchangePlan& plan, ConstMatrixView x) {
-  rows_.find_places(plan, places_);
-  ++exchange_;
-  flags_.wait(Mark::fetched, exchange_ - 1);  // the buffers are free again
-  scatter_rows(x, {plan.experts, plan.send_rows, plan.top_k, places_}, rows_.are_streamed(plan),
-               threads_);
-  flags_.set(Mark::landed, exchange_);
-  flags_.wait(Mark::landed, exchange_);
-  return rows_.own(plan);
-}
-
-void ShmTransport::combine(const ExchangePlan& plan, std::span<const float> weights,
-                           ConstMatrixView shared, MatrixView y) {
-  flags_.set(Mark::computed, exchange_);
-  flags_.wait(Mark::computed, exchange_);
-  combine_rows({.places = places_,
-                .experts = plan.experts,
-                .row_of = plan.send_rows,
-                .top_k = plan.top_k,
-                .weights = weights,
-                .shared = shared,
-                .stream = rows_.are_streamed(plan)},
-               y, threads_);
-  flags_.set(Mark::fetched, exchange_);
+std::unique_ptr<Exchange> ShmTransport::make_exchange() {
+  return std::make_unique<LayerExchange>(*this);
 }
 
 }  // namespace hashep

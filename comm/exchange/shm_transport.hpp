@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <vector>
-
 #include "comm/exchange/node_flags.hpp"
 #include "comm/exchange/node_rows.hpp"
 #include "comm/exchange/transport.hpp"
@@ -22,19 +20,22 @@ class ShmTransport final : public Transport {
   ShmTransport(const Topology& topology, int ep_rank, Watch& watch, int threads);
 
   std::string_view name() const override { return "shm"; }
-  void reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) override;
-  MatrixView dispatch(const ExchangePlan& plan, ConstMatrixView x) override;
-  void combine(const ExchangePlan& plan, std::span<const float> weights, ConstMatrixView shared,
-               MatrixView y) override;
+  bool reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
+               const BeforeFree&) override {
+    return rows_.reserve(plans, dtype, hidden_size);
+  }
+  MatrixView expert_rows(const ExchangePlan& plan) override { return rows_.own(plan); }
+  std::unique_ptr<Exchange> make_exchange() override;
   int64_t buffer_bytes() const override { return rows_.own_bytes(); }
   int64_t shared_bytes() const override { return rows_.others_bytes(); }
 
  private:
+  class LayerExchange;
+
   int threads_;
   NodeFlags flags_;
   NodeRows rows_;
-  std::vector<ExpertPlace> places_;  // [num_experts]
-  int64_t exchange_ = 0;             // number of the exchange that is under way
+  int64_t exchange_ = 0;  // number of the exchange that is under way
 };
 
 }  // namespace hashep

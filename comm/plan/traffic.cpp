@@ -23,9 +23,9 @@ void keep_largest(const BufferRows& rows, BufferRows& largest) {
              .in_routes = std::max(largest.in_routes, rows.in_routes)};
 }
 
-int64_t row_buffer_bytes(const BufferRows& rows, Exchange exchange, bool reduces,
+int64_t row_buffer_bytes(const BufferRows& rows, RowBuffers exchange, bool reduces,
                          int64_t row_bytes) {
-  if (exchange == Exchange::messages) return (rows.sent + 2 * rows.landing) * row_bytes;
+  if (exchange == RowBuffers::messages) return (rows.sent + 2 * rows.landing) * row_bytes;
   // Rows of two ranks never share a cache line (NodeRows); what goes out and comes in has the room
   // that its results need (Outbound, Inbound).
   constexpr int64_t kLine = Buffer::kAlignment;

@@ -24,14 +24,14 @@ struct BufferRows {
 void keep_largest(const BufferRows& rows, BufferRows& largest);
 
 /// How rows move, as far as buffers depend on it.
-enum class Exchange {
+enum class RowBuffers {
   shared_memory,  // transports shm (one node) and hier
   messages,       // transport mpi
 };
 
 /// Bytes of row buffers that a rank on a CPU holds for layers that need `rows` at most; what its
 /// transport's buffer_bytes says. `reduces`: see NodePlan.
-int64_t row_buffer_bytes(const BufferRows& rows, Exchange exchange, bool reduces,
+int64_t row_buffer_bytes(const BufferRows& rows, RowBuffers exchange, bool reduces,
                          int64_t row_bytes);
 
 /// What the dispatch of one layer of one batch moves, over all ranks, in rows. Combine moves

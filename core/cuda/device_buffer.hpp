@@ -3,8 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 
+#include "core/before_free.hpp"
 #include "hashep/tensor_view.hpp"
 
 namespace hashep {
@@ -22,10 +22,6 @@ constexpr int64_t whole_gpu_pages(int64_t bytes) {
 constexpr int64_t grown_bytes(int64_t bytes) {
   return whole_gpu_pages(bytes + bytes / 8);
 }
-
-/// Called before memory that was held is freed: freeing waits for the GPU, which has no deadline.
-/// Where what the GPU was asked for may never end, this waits under one, or throws. May be empty.
-using BeforeFree = std::function<void()>;
 
 enum class CudaMemory {
   gpu,    // of the GPU that is current

@@ -138,9 +138,9 @@ std::vector<VisibleGpu> visible_gpus() {
   return gpus;
 }
 
-std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions& options,
-                                                       const Communicator& comm,
-                                                       const Topology& topology, Watch& watch) {
+std::unique_ptr<Transport> make_device_transport(const GpuRunOptions& options,
+                                                 const Communicator& comm, const Topology& topology,
+                                                 Watch& watch) {
   use_gpu(options.gpu);
   const bool node_reaches = peers_reach_each_other(topology.node, watch, options.gpu);
   const auto reaches = gather_word(comm, watch, node_reaches ? 1 : 0);
@@ -163,8 +163,7 @@ std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions& opti
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const WeightSource& weights,
                                              std::span<const Placement> placements,
                                              const GpuRunOptions& options,
-                                             std::unique_ptr<DeviceTransport> transport,
-                                             Watch& watch) {
+                                             std::unique_ptr<Transport> transport, Watch& watch) {
   CudaExecOptions exec{
       .dtype = options.dtype, .residual = options.residual, .overlap = options.overlap};
   exec.grouping = options.expert_gemm;
@@ -182,14 +181,14 @@ std::vector<VisibleGpu> visible_gpus() {
   return {};
 }
 
-std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions&, const Communicator&,
+std::unique_ptr<Transport> make_device_transport(const GpuRunOptions&, const Communicator&,
                                                        const Topology&, Watch&) {
   refuse_cuda(kNoCuda);
 }
 
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig&, const WeightSource&,
                                              std::span<const Placement>, const GpuRunOptions&,
-                                             std::unique_ptr<DeviceTransport>, Watch&) {
+                                             std::unique_ptr<Transport>, Watch&) {
   refuse_cuda(kNoCuda);
 }
 #endif

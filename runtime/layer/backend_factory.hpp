@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
-#include "comm/exchange/device_transport.hpp"
 #include "comm/exchange/transport.hpp"
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
@@ -59,7 +58,7 @@ struct GpuRunOptions {
 /// share a node, else hier; nccl where the GPUs of some node do not reach each other's memory.
 /// Throws InputError where the transport cannot work there, or this build has no CUDA; RunError
 /// where the GPUs or NCCL refuse. Collective. `topology` and `watch` must outlive the transport.
-std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions& options,
+std::unique_ptr<Transport> make_device_transport(const GpuRunOptions& options,
                                                        const Communicator& comm,
                                                        const Topology& topology, Watch& watch);
 
@@ -68,8 +67,7 @@ std::unique_ptr<DeviceTransport> make_device_transport(const GpuRunOptions& opti
 std::unique_ptr<StackRunner> make_gpu_runner(const ModelConfig& config, const WeightSource& weights,
                                              std::span<const Placement> placements,
                                              const GpuRunOptions& options,
-                                             std::unique_ptr<DeviceTransport> transport,
-                                             Watch& watch);
+                                             std::unique_ptr<Transport> transport, Watch& watch);
 
 /// Throws InputError where no device of this build has such a transport; local, and before any rank
 /// waits.

@@ -17,7 +17,7 @@ constexpr size_t kAhead = 2;  // steps that may be asked for and not settled
 CudaStackRunner::CudaStackRunner(const ModelConfig& config, const WeightSource& weights,
                                  std::span<const Placement> placements,
                                  const CudaExecOptions& options, const GpuInfo& gpu,
-                                 std::unique_ptr<DeviceTransport> transport, Watch& watch)
+                                 std::unique_ptr<Transport> transport, Watch& watch)
     : watch_(watch),
       gpu_(gpu),
       stack_(config, weights, placements, watch.rank(), options, std::move(transport)) {}

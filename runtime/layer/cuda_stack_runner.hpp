@@ -20,7 +20,7 @@ class CudaStackRunner final : public StackRunner {
   /// outlive the runner. `transport`: null where there is one rank.
   CudaStackRunner(const ModelConfig& config, const WeightSource& weights,
                   std::span<const Placement> placements, const CudaExecOptions& options,
-                  const GpuInfo& gpu, std::unique_ptr<DeviceTransport> transport, Watch& watch);
+                  const GpuInfo& gpu, std::unique_ptr<Transport> transport, Watch& watch);
   /// While an error unwinds, the GPU may not come back from what it was asked for: the policy of
   /// `watch` hears of the wait.
   ~CudaStackRunner() override;

@@ -75,7 +75,7 @@ class DryRun {
     }
     // Transport mpi knows no nodes, and counts none.
     const int64_t node_words = geometry_.num_layers() * geometry_.counted_nodes();
-    const int64_t words = options_.exchange == Exchange::messages ? words_ - node_words : words_;
+    const int64_t words = options_.exchange == RowBuffers::messages ? words_ - node_words : words_;
     result_.plan_bytes_max =
         (options_.plan_depth + 1) * *std::max_element(plan_bytes_.begin(), plan_bytes_.end()) +
         planning_buffer_bytes(words, ep_size_, {.depth = options_.plan_depth});
@@ -109,7 +109,7 @@ class DryRun {
 
   void size_plans() {
     // Transport mpi knows no nodes.
-    const NodeMap planned = options_.exchange == Exchange::messages ? one_node(ep_size_) : nodes_;
+    const NodeMap planned = options_.exchange == RowBuffers::messages ? one_node(ep_size_) : nodes_;
     parallel_parts(ep_size_, options_.threads, [&](int64_t begin, int64_t end) {
       for (int64_t rank = begin; rank < end; ++rank) {
         const int64_t tokens = split_range(options_.batch_tokens, ep_size_, rank).size();

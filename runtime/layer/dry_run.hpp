@@ -17,7 +17,7 @@ struct DryRunOptions {
   int64_t seq_len = 1;
   int64_t steps = 1;
   int64_t row_bytes = 0;
-  Exchange exchange = Exchange::shared_memory;
+  RowBuffers exchange = RowBuffers::shared_memory;
   int plan_depth = 0;  // batches planned ahead, by exchange: see PlanningOptions
   std::optional<TrafficUnit> traffic;
   int threads = 1;

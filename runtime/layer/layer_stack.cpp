@@ -13,15 +13,13 @@ BatchPlace place_of(const BatchPlan& plan) {
   return {plan.first_token, plan.global_tokens};
 }
 
-StackExperts make_experts(const ModelConfig& config, std::span<const Placement> placements,
-                          int ep_rank, const ExecOptions& options) {
-  int64_t num_routed = 0;
-  for (const Placement& placement : placements) {
-    num_routed += static_cast<int64_t>(placement.local_experts(ep_rank).size());
-  }
-  StackExperts experts{ExpertFfn(config.routed_shape(), options.dtype, num_routed, options.threads,
-                                 options.gemm_library),
-                       std::nullopt};
+StackExperts<ExpertFfn> make_experts(const ModelConfig& config,
+                                     std::span<const Placement> placements, int ep_rank,
+                                     const ExecOptions& options) {
+  StackExperts<ExpertFfn> experts{
+      ExpertFfn(config.routed_shape(), options.dtype, count_local_experts(placements, ep_rank),
+                options.threads, options.gemm_library),
+      std::nullopt};
   if (config.num_shared_experts > 0) {
     experts.shared.emplace(config.shared_shape(), options.dtype,
                            static_cast<int64_t>(placements.size()), options.threads,
@@ -41,13 +39,11 @@ LayerStack::LayerStack(const ModelConfig& config, const WeightSource& weights,
       transport_(transport),
       experts_(make_experts(config, placements, ep_rank, options)) {
   layers_.reserve(placements.size());
-  int64_t first_expert = 0;
-  for (size_t layer = 0; layer < placements.size(); ++layer) {
-    const auto local_experts = placements[layer].local_experts(ep_rank);
-    layers_.emplace_back(config, static_cast<int64_t>(layer), local_experts, first_expert, weights,
-                         options, experts_);
-    first_expert += static_cast<int64_t>(local_experts.size());
-  }
+  for_each_layer(placements, ep_rank,
+                 [&](int64_t layer, std::span<const int32_t> local_experts, int64_t first_expert) {
+                   layers_.emplace_back(config, layer, local_experts, first_expert, weights,
+                                        options, experts_, transport);
+                 });
 }
 
 void LayerStack::prepare_kernels(int64_t global_tokens) {
@@ -56,6 +52,7 @@ void LayerStack::prepare_kernels(int64_t global_tokens) {
 }
 
 void LayerStack::prepare(const BatchPlan& plan) {
+  transport_.reserve(plan.layers, options_.dtype, hidden_size_, {});
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     layers_[layer].prepare(plan.layers[layer], place_of(plan), workspace_);
   }
@@ -63,7 +60,6 @@ void LayerStack::prepare(const BatchPlan& plan) {
     const auto tokens = plan.tokens;
     output_.reserve(tokens * hidden_size_ * dtype_size(options_.dtype));
   }
-  transport_.reserve(plan.layers, options_.dtype, hidden_size_);
 }
 
 void LayerStack::run(const BatchPlan& plan, MatrixView x, PhaseLog& log, LayerStates* states) {
@@ -78,14 +74,14 @@ void LayerStack::run(const BatchPlan& plan, MatrixView x, PhaseLog& log, LayerSt
 
 void LayerStack::prepare_layer(const BatchPlan& plan, int64_t layer) {
   const auto index = static_cast<size_t>(layer);
+  transport_.reserve(std::span(plan.layers).subspan(index, 1), options_.dtype, hidden_size_, {});
   layers_[index].prepare(plan.layers[index], place_of(plan), workspace_);
-  transport_.reserve(std::span(plan.layers).subspan(index, 1), options_.dtype, hidden_size_);
 }
 
 void LayerStack::run_layer(const BatchPlan& plan, int64_t layer, ConstMatrixView x, MatrixView y,
                            PhaseLog& log) {
   const auto index = static_cast<size_t>(layer);
-  layers_[index].forward(plan.layers[index], place_of(plan), x, y, workspace_, transport_, log);
+  layers_[index].forward(plan.layers[index], {x, y}, workspace_, log);
 }
 
 StackMemory LayerStack::memory() const {
@@ -96,7 +92,7 @@ StackMemory LayerStack::memory() const {
     memory.weights += experts_.shared->weight_bytes();
     memory.scratch += experts_.shared->scratch_bytes();
   }
-  for (const MoeLayer& layer : layers_) memory.weights += layer.gate_bytes();
+  for (const HostMoeLayer& layer : layers_) memory.weights += layer.gate_bytes();
   memory.workspace = output_.capacity() + workspace_.shared.capacity() +
                      static_cast<int64_t>(workspace_.weights.capacity() * sizeof(float));
   return memory;

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "hashep/batch_plan.hpp"
+#include "runtime/layer/host_moe_layer.hpp"
 #include "runtime/layer/layer_states.hpp"
-#include "runtime/layer/moe_layer.hpp"
 
 namespace hashep {
 
@@ -56,8 +56,8 @@ class LayerStack {
   bool residual_;
   ExecOptions options_;
   Transport& transport_;
-  StackExperts experts_;
-  std::vector<MoeLayer> layers_;
+  StackExperts<ExpertFfn> experts_;
+  std::vector<HostMoeLayer> layers_;
   LayerWorkspace workspace_;
   Buffer output_;  // [tokens, hidden_size], with residual
 };

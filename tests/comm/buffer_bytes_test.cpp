@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kHiddenSize = 5;
 
 /// Reserves for the plans of some layers, and returns what row_buffer_bytes says of them.
-int64_t reserve_layers(Transport& transport, const NodeMap& nodes, int ep_rank, Exchange exchange,
+int64_t reserve_layers(Transport& transport, const NodeMap& nodes, int ep_rank, RowBuffers exchange,
                        bool reduces) {
   std::mt19937 random(31);
   std::vector<ExchangePlan> plans;
@@ -35,7 +35,7 @@ int64_t reserve_layers(Transport& transport, const NodeMap& nodes, int ep_rank, 
     keep_largest(traffic.buffers[static_cast<size_t>(ep_rank)], largest);
     plans.push_back(routing.plan(placement, ep_rank, nodes, reduces));
   }
-  transport.reserve(plans, DType::f32, kHiddenSize);
+  transport.reserve(plans, DType::f32, kHiddenSize, {});
   return row_buffer_bytes(largest, exchange, reduces, kHiddenSize * dtype_size(DType::f32));
 }
 
@@ -49,7 +49,7 @@ TEST_CASE("the buffers of each transport are as large as is told without it") {
   {
     MpiTransport transport(ranks.comm, ranks.watch, 1);
     const int64_t expected =
-        reserve_layers(transport, one_node(size), rank, Exchange::messages, false);
+        reserve_layers(transport, one_node(size), rank, RowBuffers::messages, false);
     CHECK(expected > 0);
     CHECK(transport.buffer_bytes() == expected);
   }
@@ -57,7 +57,7 @@ TEST_CASE("the buffers of each transport are as large as is told without it") {
   {
     ShmTransport transport(found, rank, ranks.watch, 1);
     const int64_t expected =
-        reserve_layers(transport, one_node(size), rank, Exchange::shared_memory, false);
+        reserve_layers(transport, one_node(size), rank, RowBuffers::shared_memory, false);
     CHECK(expected > 0);
     CHECK(transport.buffer_bytes() == expected);
   }
@@ -66,7 +66,7 @@ TEST_CASE("the buffers of each transport are as large as is told without it") {
     for (const bool reduces : {false, true}) {
       HierTransport transport(ranks.comm, topology, ranks.watch, 1);
       const int64_t expected =
-          reserve_layers(transport, topology.nodes, rank, Exchange::shared_memory, reduces);
+          reserve_layers(transport, topology.nodes, rank, RowBuffers::shared_memory, reduces);
       CHECK(expected > 0);
       CHECK(transport.buffer_bytes() == expected);
     }

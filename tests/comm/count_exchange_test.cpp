@@ -56,8 +56,8 @@ TEST_CASE("an exchange that is pending gets done in waits for other things, long
     const int64_t at_start = tests_of_pending;
     const std::vector<int64_t> mine = {10 * batch + ranks.comm.rank()};
     exchange.start(mine, ranks.watch);
-    flags.set(Mark::landed, batch);
-    flags.wait(Mark::landed, batch);  // all ranks have begun the exchange
+    flags.set(ExchangeStage::landed, batch);
+    flags.wait(ExchangeStage::landed, batch);  // all ranks have begun the exchange
     if (long_waits) {
       wait_until_none_is_pending(ranks.watch, 0, 50);
     } else {

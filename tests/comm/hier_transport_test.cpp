@@ -3,23 +3,11 @@
 
 #include "tests/support/catch.hpp"
 #include "tests/support/exchange_check.hpp"
-#include "tests/support/transport_cases.hpp"
+#include "tests/support/exchange_suite.hpp"
 
 using namespace hashep;
 
 namespace {
-
-/// Nodes made up from the ranks of this machine: in blocks of 1 and 2 ranks, dealt around, uneven.
-std::vector<std::vector<int>> made_up_labels(int ep_size) {
-  std::vector<std::vector<int>> all(4);
-  for (int rank = 0; rank < ep_size; ++rank) {
-    all[0].push_back(rank);                 // one rank a node
-    all[1].push_back(rank / 2);             // two
-    all[2].push_back(rank % 2);             // around
-    all[3].push_back(rank < 3 ? 0 : rank);  // three on the first, else one
-  }
-  return all;
-}
 
 /// Nodes by label where all ranks share memory; on a real cluster its own.
 Topology made_up(test::Ranks& ranks, int label) {
@@ -29,33 +17,6 @@ Topology made_up(test::Ranks& ranks, int label) {
 }
 
 }  // namespace
-
-TEST_CASE("transport hier puts every row in its place, on nodes of all kinds") {
-  test::Ranks ranks;
-  for (const std::vector<int>& labels : made_up_labels(ranks.comm.size())) {
-    const Topology topology = made_up(ranks, labels[static_cast<size_t>(ranks.comm.rank())]);
-    for (const bool reduces : {false, true}) {
-      HierTransport transport(ranks.comm, topology, ranks.watch, 1);
-      const test::Moved moved =
-          test::check_random_exchanges(ranks, transport, {&topology.nodes, reduces});
-      if (topology.nodes.num_nodes() == 1) {
-        CHECK(moved.rows_off_node == 0);
-        continue;
-      }
-      CHECK(moved.rows_off_node > 0);
-      CHECK(moved.routes_off_node >= moved.rows_off_node);
-    }
-  }
-}
-
-TEST_CASE("on the nodes that MPI tells of, transport hier puts every row in its place") {
-  test::Ranks ranks;
-  const Topology topology = find_topology(ranks.comm, ranks.watch);
-  HierTransport transport(ranks.comm, topology, ranks.watch, 2);
-  const test::Moved moved = test::check_random_exchanges(ranks, transport, {&topology.nodes});
-  CHECK((moved.rows_off_node > 0) == (topology.nodes.num_nodes() > 1));
-  CHECK((moved.rows_off_rank > 0) == (ranks.comm.size() > 1));
-}
 
 TEST_CASE("long streams of many messages between nodes arrive in order") {
   test::Ranks ranks;
@@ -92,7 +53,7 @@ TEST_CASE("transport hier refuses a plan that was made for other nodes") {
       test::random_routing(random, ranks.comm.size(), 4, 1, tokens, test::Skew::uniform);
   const ExchangePlan plan =
       routing.plan(contiguous_placement(4, ranks.comm.size()), ranks.comm.rank());
-  CHECK_THROWS_WITH(transport.reserve({&plan, 1}, DType::f32, 4),
+  CHECK_THROWS_WITH(transport.reserve({&plan, 1}, DType::f32, 4, {}),
                     ContainsSubstring("not made for these nodes"));
 }
 

@@ -60,8 +60,11 @@ TEST_CASE("a payload of over 2^31 elements and over 2^32 bytes arrives whole") {
     }
   }
   MpiTransport transport(comm, watch, 1);
-  transport.reserve({&plan, 1}, DType::bf16, kHidden);
-  const MatrixView rows = transport.dispatch(plan, x);
+  transport.reserve({&plan, 1}, DType::bf16, kHidden, {});
+  const auto exchange = transport.make_exchange();
+  exchange->begin(plan);
+  exchange->dispatch_all(x);
+  const MatrixView rows = transport.expert_rows(plan);
   CHECK(rows.rows == (comm.rank() == 1 ? kTokens * kTopK : 0));
   int64_t wrong = 0;
   for (int64_t row = 0; row < rows.rows; ++row) {

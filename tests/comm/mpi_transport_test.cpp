@@ -4,17 +4,9 @@
 #include "tests/support/catch.hpp"
 #include "tests/support/exchange_check.hpp"
 #include "tests/support/ranks.hpp"
-#include "tests/support/transport_cases.hpp"
+#include "tests/support/random_routing.hpp"
 
 using namespace hashep;
-
-TEST_CASE("transport mpi puts every row in its place") {
-  test::Ranks ranks;
-  MpiTransport transport(ranks.comm, ranks.watch, 1);
-  const test::Moved moved = test::check_random_exchanges(ranks, transport);
-  // With more than one rank something crosses between them.
-  CHECK((moved.rows_off_rank > 0) == (ranks.comm.size() > 1));
-}
 
 TEST_CASE("an exchange is one collective each way and its buffers are exactly the plan's") {
   test::Ranks ranks;

@@ -29,7 +29,7 @@ TEST_CASE("every exchange between GPUs puts every row in its place") {
   for (const DeviceWay& way : device_ways(peers_reach(ranks))) {
     for (const bool graph : {false, true}) {
       INFO(way.name << (graph ? ", graph" : ""));
-      check_rows_in_place(ranks, way, graph, kRounds);
+      check_rows_in_place(ranks, exchange_way(way, graph), kRounds);
     }
   }
 }
@@ -39,7 +39,7 @@ TEST_CASE("exchanges between GPUs give the bits of those between CPUs") {
   std::mt19937 random(23);
   for (const DeviceWay& way : device_ways(peers_reach(ranks))) {
     INFO(way.name);
-    check_bits_of_cpus(ranks, way, random);
+    check_bits(ranks, exchange_way(way, true), random);
   }
 }
 

@@ -27,7 +27,7 @@ TEST_CASE("every exchange between GPUs puts every row in its place") {
     for (const auto order : {standin::Order::eager, standin::Order::lazy}) {
       INFO(way.name << (order == standin::Order::lazy ? ", lazy" : ", eager"));
       standin::reset(order);
-      check_rows_in_place(ranks, way, order == standin::Order::lazy, kRounds);
+      check_rows_in_place(ranks, exchange_way(way, order == standin::Order::lazy), kRounds);
     }
   }
 }
@@ -38,10 +38,10 @@ TEST_CASE("no exchange between GPUs waits for what is asked for later") {
   for (const DeviceWay& way : device_ways()) {
     INFO(way.name);
     standin::reset(standin::Order::blocking);
-    check_bits_of_cpus(ranks, way, random);
+    check_bits(ranks, exchange_way(way, true), random);
     for (const int queues : {1, 2, 8}) {
       standin::reset(standin::Order::queues, queues);
-      check_bits_of_cpus(ranks, way, random);
+      check_bits(ranks, exchange_way(way, true), random);
     }
   }
 }
@@ -52,7 +52,7 @@ TEST_CASE("exchanges between GPUs give the bits of those between CPUs") {
   std::mt19937 random(23);
   for (const DeviceWay& way : device_ways()) {
     INFO(way.name);
-    check_bits_of_cpus(ranks, way, random);
+    check_bits(ranks, exchange_way(way, true), random);
   }
 }
 
@@ -183,7 +183,7 @@ TEST_CASE("messages of one part wait for no kernel of the part before") {
   transport.wait_for(stream);
   CHECK(standin::calls("kernel") - kernels == 5);  // two to pack, two to unpack, and that one
 
-  for (const int part : {0, 1}) exchange->give_back(part, stream);
+  for (const int part : {0, 1}) exchange->give_back(part, {}, stream);
   meet(4);
   transport.wait_for(stream);
   CHECK(standin::calls("kernel") - kernels == 7);
@@ -232,7 +232,7 @@ TEST_CASE("what needs no memory of peers works where they refuse it") {
   CHECK(ways.size() > 0);
   for (const DeviceWay& way : ways) {
     INFO(way.name);
-    check_rows_in_place(ranks, way, false, 1);
+    check_rows_in_place(ranks, exchange_way(way, false), 1);
   }
   CHECK(standin::calls("cudaIpcGetMemHandle") == 0);
   CHECK(device_ways().size() > ways.size());

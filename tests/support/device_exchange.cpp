@@ -12,30 +12,23 @@ constexpr int kSpins = 100;
 
 }  // namespace
 
-HostDrivenTransport::HostDrivenTransport(std::unique_ptr<DeviceTransport> transport, Watch& watch,
-                                         bool graph)
+DeviceDriver::DeviceDriver(std::unique_ptr<Transport> transport, Watch& watch, bool graph)
     : transport_(std::move(transport)),
       watch_(watch),
       graph_(graph),
       exchange_(transport_->make_exchange()) {}
 
-HostDrivenTransport::~HostDrivenTransport() {
+DeviceDriver::~DeviceDriver() {
   const bool fails = std::uncaught_exceptions() > 0;
   if (fails) transport_->begin_abort();
   captured_.reset();
   if (fails) transport_->end_abort();
 }
 
-void HostDrivenTransport::reserve(std::span<const ExchangePlan> plans, DType dtype,
-                                  int64_t hidden_size) {
-  dtype_ = dtype;
-  hidden_size_ = hidden_size;
+void DeviceDriver::begin(const ExchangePlan& plan, DType dtype, int64_t hidden_size) {
   captured_.reset();
-  transport_->reserve(plans, dtype, hidden_size, [this] { transport_->wait_for(stream_); });
-}
-
-void HostDrivenTransport::prepare(const ExchangePlan& plan) {
-  captured_.reset();
+  transport_->reserve({&plan, 1}, dtype, hidden_size, [this] { transport_->wait_for(stream_); });
+  rows_ = transport_->expert_rows(plan);
   exchange_->begin(plan);
   ArrayLayout measured;
   exchange_->lay_out(measured);
@@ -47,7 +40,7 @@ void HostDrivenTransport::prepare(const ExchangePlan& plan) {
   wait();
 }
 
-void HostDrivenTransport::run(const std::function<void()>& work) {
+void DeviceDriver::run(const std::function<void()>& work) {
   if (!graph_) {
     work();
   } else {
@@ -57,7 +50,7 @@ void HostDrivenTransport::run(const std::function<void()>& work) {
   wait();
 }
 
-void HostDrivenTransport::wait() {
+void DeviceDriver::wait() {
   done_.record(stream_);
   const auto is_done = [&] {
     transport_->check();
@@ -66,7 +59,7 @@ void HostDrivenTransport::wait() {
   watch_.wait_until(kSpins, is_done, [] { return ""; });
 }
 
-void HostDrivenTransport::upload(DeviceBuffer& to, const void* from, int64_t bytes) {
+void DeviceDriver::upload(DeviceBuffer& to, const void* from, int64_t bytes) {
   if (bytes == 0) return;
   to.reserve(bytes);
   PinnedBuffer host(bytes);
@@ -75,7 +68,7 @@ void HostDrivenTransport::upload(DeviceBuffer& to, const void* from, int64_t byt
   wait();
 }
 
-void HostDrivenTransport::download(void* to, const std::byte* from, int64_t bytes) {
+void DeviceDriver::download(void* to, const std::byte* from, int64_t bytes) {
   if (bytes == 0) return;
   PinnedBuffer host(bytes);
   copy_async(host.data(), from, bytes, stream_);
@@ -83,29 +76,22 @@ void HostDrivenTransport::download(void* to, const std::byte* from, int64_t byte
   std::memcpy(to, host.data(), static_cast<size_t>(bytes));
 }
 
-MatrixView HostDrivenTransport::dispatch(const ExchangePlan& plan, ConstMatrixView x) {
-  prepare(plan);
+MatrixView DeviceDriver::dispatch(ConstMatrixView x) {
+  captured_.reset();
   upload(x_, x.data, x.bytes());
-  const MatrixView on_gpu = x_.matrix(dtype_, x.rows, x.cols);
-  const MatrixView rows = transport_->expert_rows(plan);
-  run([&] {
-    for (int part = 0; part < exchange_->num_parts(); ++part) {
-      exchange_->dispatch(part, on_gpu, stream_);
-    }
-  });
-  host_rows_.reserve(rows.bytes());
-  download(host_rows_.data(), rows.data, rows.bytes());
-  return host_rows_.matrix(dtype_, rows.rows, rows.cols);
+  const MatrixView on_gpu = x_.matrix(x.dtype, x.rows, x.cols);
+  run([&] { exchange_->dispatch_all(on_gpu, stream_); });
+  host_rows_.reserve(rows_.bytes());
+  download(host_rows_.data(), rows_.data, rows_.bytes());
+  return host_rows_.matrix(rows_.dtype, rows_.rows, rows_.cols);
 }
 
-void HostDrivenTransport::combine(const ExchangePlan& plan, std::span<const float> weights,
-                                  ConstMatrixView shared, MatrixView y) {
+void DeviceDriver::combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y) {
   captured_.reset();
-  const MatrixView rows = transport_->expert_rows(plan);
-  if (rows.bytes() > 0) {
-    PinnedBuffer host(rows.bytes());
-    std::memcpy(host.data(), host_rows_.data(), static_cast<size_t>(rows.bytes()));
-    copy_async(rows.data, host.data(), rows.bytes(), stream_);
+  if (rows_.bytes() > 0) {
+    PinnedBuffer host(rows_.bytes());
+    std::memcpy(host.data(), host_rows_.data(), static_cast<size_t>(rows_.bytes()));
+    copy_async(rows_.data, host.data(), rows_.bytes(), stream_);
     wait();
   }
   upload(weights_, weights.data(), static_cast<int64_t>(weights.size_bytes()));
@@ -113,13 +99,10 @@ void HostDrivenTransport::combine(const ExchangePlan& plan, std::span<const floa
   upload(y_, y.data, y.bytes());
   const std::span<const float> on_gpu(weights.empty() ? nullptr : weights_.as<const float>(),
                                       weights.size());
-  const ConstMatrixView shared_on_gpu = shared_.matrix(dtype_, shared.rows, shared.cols);
+  const ConstMatrixView shared_on_gpu = shared_.matrix(y.dtype, shared.rows, shared.cols);
   run([&] {
-    for (int part = 0; part < exchange_->num_parts(); ++part) {
-      exchange_->give_back(part, stream_);
-    }
-    exchange_->combine(on_gpu, shared.rows > 0 ? shared_on_gpu : ConstMatrixView{},
-                       y_.matrix(dtype_, y.rows, y.cols), stream_);
+    exchange_->return_all(on_gpu, shared.rows > 0 ? shared_on_gpu : ConstMatrixView{},
+                          y_.matrix(y.dtype, y.rows, y.cols), stream_);
   });
   download(y.data, y_.data(), y.bytes());
 }

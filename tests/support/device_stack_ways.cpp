@@ -43,8 +43,8 @@ std::vector<StackWay> stack_ways(bool peers_reach) {
   return all;
 }
 
-std::unique_ptr<DeviceTransport> make_transport(const StackWay& way, Ranks& ranks,
-                                                const Topology& topology) {
+std::unique_ptr<Transport> make_transport(const StackWay& way, Ranks& ranks,
+                                          const Topology& topology) {
   if (way.transport == "ipc") {
     return std::make_unique<IpcTransport>(topology, ranks.comm.rank(), ranks.watch,
                                           way.overlap ? 2 : 1);

@@ -25,8 +25,8 @@ struct StackWay {
 /// other's memory, NCCL's alone.
 std::vector<StackWay> stack_ways(bool peers_reach = true);
 
-std::unique_ptr<DeviceTransport> make_transport(const StackWay& way, Ranks& ranks,
-                                                const Topology& topology);
+std::unique_ptr<Transport> make_transport(const StackWay& way, Ranks& ranks,
+                                          const Topology& topology);
 
 /// Hidden states after each of some steps of a case. [steps][rows * hidden_size]
 using StepResults = std::vector<std::vector<float>>;

@@ -3,12 +3,8 @@
 
 #include "comm/exchange/hier_device_transport.hpp"
 #include "comm/exchange/ipc_transport.hpp"
-#include "comm/exchange/mpi_transport.hpp"
 #include "comm/exchange/nccl_transport.hpp"
-#include "core/random.hpp"
-#include "tests/support/catch.hpp"
 #include "tests/support/device_exchange.hpp"
-#include "tests/support/transport_cases.hpp"
 
 namespace hashep::test {
 namespace {
@@ -36,35 +32,6 @@ DeviceWay hier(int ranks_per_node) {
           ranks_per_node};
 }
 
-/// Random values that no order of sums or rounding leaves alone.
-std::vector<std::byte> random_values(DType dtype, int64_t rows, int64_t cols, uint64_t key) {
-  std::vector<float> values(static_cast<size_t>(rows * cols));
-  fill_normal(key, 0, values);
-  std::vector<std::byte> bytes(values.size() * static_cast<size_t>(dtype_size(dtype)));
-  convert_from_float(values.data(), std::ssize(values), dtype, bytes.data());
-  return bytes;
-}
-
-/// Dispatches and combines random rows with random weights; what experts would do is left out.
-std::vector<std::byte> exchange_once(Transport& transport, const ExchangePlan& plan, DType dtype,
-                                     int64_t hidden_size) {
-  const auto key = static_cast<uint64_t>(plan.ep_rank);
-  const auto x = random_values(dtype, plan.tokens, hidden_size, key);
-  const auto shared = random_values(dtype, plan.tokens, hidden_size, key + 100);
-  std::vector<float> weights(plan.experts.size());
-  fill_normal(key + 200, 0, weights);
-  std::vector<std::byte> y(x.size(), std::byte{0xff});
-  transport.reserve({&plan, 1}, dtype, hidden_size);
-  transport.dispatch(plan, {x.data(), dtype, plan.tokens, hidden_size});
-  transport.combine(plan, weights, {shared.data(), dtype, plan.tokens, hidden_size},
-                    {y.data(), dtype, plan.tokens, hidden_size});
-  return y;
-}
-
-Topology topology_of(Ranks& ranks, const DeviceWay& way) {
-  return topology_by_label(ranks.comm, ranks.watch, ranks.comm.rank() / way.ranks_per_node);
-}
-
 }  // namespace
 
 std::vector<DeviceWay> device_ways(bool peers_reach) {
@@ -74,35 +41,12 @@ std::vector<DeviceWay> device_ways(bool peers_reach) {
   return ways;
 }
 
-void check_rows_in_place(Ranks& ranks, const DeviceWay& way, bool graph, int rounds) {
-  const Topology topology = topology_of(ranks, way);
-  const bool across = topology.nodes.num_nodes() > 1;
-  HostDrivenTransport transport(way.make(ranks, topology), ranks.watch, graph);
-  const NodeMap* const nodes = across ? &topology.nodes : nullptr;
-  const Moved moved = check_random_exchanges(ranks, transport, {.nodes = nodes, .rounds = rounds});
-  CHECK(moved.rows > 0);
-  CHECK((moved.rows_off_rank > 0) == (ranks.comm.size() > 1));
-  CHECK((moved.rows_off_node > 0) == across);
-}
-
-void check_bits_of_cpus(Ranks& ranks, const DeviceWay& way, std::mt19937& random) {
-  const Topology topology = topology_of(ranks, way);
-  HostDrivenTransport on_gpu(way.make(ranks, topology), ranks.watch, true);
-  MpiTransport on_cpu(ranks.comm, ranks.watch, 1);
-  for (const DType dtype : {DType::f32, DType::bf16}) {
-    for (const int64_t hidden_size : {24, 7}) {
-      std::vector<int64_t> tokens;
-      for (int rank = 0; rank < ranks.comm.size(); ++rank) tokens.push_back(20 + 9 * rank);
-      const auto routing = random_routing(random, ranks.comm.size(), 10, 6, tokens, Skew::uniform);
-      const Placement placement = contiguous_placement(10, ranks.comm.size());
-      const ExchangePlan plan = topology.nodes.num_nodes() > 1
-                                    ? routing.plan(placement, ranks.comm.rank(), topology.nodes)
-                                    : routing.plan(placement, ranks.comm.rank());
-      const auto got = exchange_once(on_gpu, plan, dtype, hidden_size);
-      CHECK(got == exchange_once(on_cpu, plan, dtype, hidden_size));
-      CHECK(!got.empty());
-    }
-  }
+ExchangeWay exchange_way(const DeviceWay& way, bool graph) {
+  return {way.name,
+          [make = way.make, graph](Ranks& ranks, const Topology& topology) {
+            return std::make_unique<DeviceDriver>(make(ranks, topology), ranks.watch, graph);
+          },
+          [size = way.ranks_per_node](int rank) { return rank / size; }};
 }
 
 }  // namespace hashep::test

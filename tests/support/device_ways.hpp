@@ -3,20 +3,17 @@
 
 #include <functional>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
-#include "comm/exchange/device_transport.hpp"
-#include "comm/topology.hpp"
-#include "tests/support/ranks.hpp"
+#include "tests/support/exchange_suite.hpp"
 
 namespace hashep::test {
 
-/// A transport between GPUs, and how it is driven.
+/// A transport between GPUs.
 struct DeviceWay {
   std::string name;
-  std::function<std::unique_ptr<DeviceTransport>(Ranks&, const Topology&)> make;
+  std::function<std::unique_ptr<Transport>(Ranks&, const Topology&)> make;
   int ranks_per_node = 64;  // labels, not machines
 };
 
@@ -24,11 +21,7 @@ struct DeviceWay {
 /// alone.
 std::vector<DeviceWay> device_ways(bool peers_reach = true);
 
-/// Random exchanges: every row in its place. `graph`: captured and replayed. Collective.
-void check_rows_in_place(Ranks& ranks, const DeviceWay& way, bool graph, int rounds);
-
-/// A random exchange gives the bits of that between CPUs by MPI. Collective; `random` is alike on
-/// all ranks.
-void check_bits_of_cpus(Ranks& ranks, const DeviceWay& way, std::mt19937& random);
+/// The same for the suite. `graph`: each dispatch and each combine is captured and replayed.
+ExchangeWay exchange_way(const DeviceWay& way, bool graph);
 
 }  // namespace hashep::test

@@ -22,8 +22,10 @@ struct Typed {
   }
 };
 
+/// Of rows for which `counts(row)`.
+template <typename Counts>
 int64_t wrong_in_dispatch(const MatrixView& rows, const RandomRouting& routing,
-                          const ExchangePlan& plan) {
+                          const ExchangePlan& plan, Counts&& counts) {
   const Typed typed{rows.dtype};
   int64_t wrong = 0;
   int64_t row = 0;
@@ -32,7 +34,7 @@ int64_t wrong_in_dispatch(const MatrixView& rows, const RandomRouting& routing,
       const auto& experts = routing.experts[static_cast<size_t>(source)];
       for (size_t a = 0; a < experts.size(); ++a) {
         if (experts[a] != expert) continue;
-        for (int64_t c = 0; c < rows.cols; ++c) {
+        for (int64_t c = 0; c < rows.cols && counts(row); ++c) {
           const auto token = static_cast<int64_t>(a) / routing.top_k;
           wrong += typed.get(rows.row(row), c) != address_element(source, token, c) ? 1 : 0;
         }
@@ -85,7 +87,7 @@ float address_element(int rank, int64_t token, int64_t column) {
   return static_cast<float>((digits[static_cast<size_t>(column % 4)] + column / 4 * 5) % kBase);
 }
 
-ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing,
+ExchangeErrors check_exchange(ExchangeDriver& driver, const RandomRouting& routing,
                               const ExchangePlan& plan, DType dtype, int64_t hidden_size) {
   const Typed typed{dtype};
   Buffer x_buffer(plan.tokens * hidden_size * dtype_size(dtype));
@@ -104,14 +106,20 @@ ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing
 
   ExchangeErrors errors;
   errors.rows_received = plan.total_recv();
-  transport.reserve({&plan, 1}, dtype, hidden_size);
+  driver.begin(plan, dtype, hidden_size);
+  driver.set_on_part([&](const Exchange& exchange, int part, MatrixView rows) {
+    errors.early += wrong_in_dispatch(rows, routing, plan, [&](int64_t row) {
+      return exchange.part_of({row, row + 1}) <= part;
+    });
+  });
   for (int repeat = 0; repeat < 2; ++repeat) {
-    const MatrixView rows = transport.dispatch(plan, x);
-    errors.dispatch += wrong_in_dispatch(rows, routing, plan);
+    const MatrixView rows = driver.dispatch(x);
+    errors.dispatch += wrong_in_dispatch(rows, routing, plan, [](int64_t) { return true; });
     run_experts(rows, plan);
-    transport.combine(plan, weights, {}, y);
+    driver.combine(weights, {}, y);
     errors.combine += wrong_in_combine(y, plan, weights);
   }
+  driver.set_on_part(nullptr);
   return errors;
 }
 

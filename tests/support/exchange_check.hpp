@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "comm/exchange/transport.hpp"
+#include "tests/support/exchange_driver.hpp"
 #include "tests/support/random_routing.hpp"
 
 namespace hashep::test {
@@ -18,14 +18,23 @@ float address_element(int rank, int64_t token, int64_t column);
 /// misplaced row shows.
 struct ExchangeErrors {
   int64_t dispatch = 0;
+  int64_t early = 0;  // not there when their part had landed, on CPUs
   int64_t combine = 0;
   int64_t rows_received = 0;
 };
 
 /// Sends made-up rows through dispatch and combine of one plan, twice, and checks every element:
-/// dispatch against the canonical order (expert, global token index), combine against
+/// dispatch against the canonical order (expert, global token index), and each part of it
+/// when it has landed, combine against
 /// sum_j w_j * (row * 2 + expert). Collective over the transport's ranks.
-ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing,
+ExchangeErrors check_exchange(ExchangeDriver& driver, const RandomRouting& routing,
                               const ExchangePlan& plan, DType dtype, int64_t hidden_size);
+
+/// The same on a CPU.
+inline ExchangeErrors check_exchange(Transport& transport, const RandomRouting& routing,
+                                     const ExchangePlan& plan, DType dtype, int64_t hidden_size) {
+  HostDriver driver(transport);
+  return check_exchange(driver, routing, plan, dtype, hidden_size);
+}
 
 }  // namespace hashep::test

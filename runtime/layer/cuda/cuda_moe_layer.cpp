@@ -5,6 +5,7 @@
 
 #include "kernels/gate/gate_scores.hpp"
 #include "kernels/rows/combine.hpp"
+#include "runtime/layer/layer_forward.hpp"
 
 namespace hashep {
 namespace {
@@ -21,24 +22,111 @@ void upload_matrix(ConstMatrixView matrix, DeviceBuffer& to) {
 
 }  // namespace
 
+class CudaMoeLayer::Work final : public LayerWork {
+ public:
+  Work(const CudaMoeLayer& layer, const DeviceLayerPlan& plan, const DeviceState& x,
+       const DeviceWorkspace& workspace, PhaseMarks& marks, const LayerStreams& streams)
+      : layer_(layer),
+        plan_(plan),
+        exchange_(*plan.exchange),
+        x_(x),
+        workspace_(workspace),
+        marks_(marks),
+        streams_(streams) {}
+
+  int num_parts() const override { return exchange_.num_parts(); }
+  bool runs_beside_dispatch() const override { return true; }
+
+  void dispatch(int part) override {
+    const bool apart = streams_.are_apart();
+    if (apart && part == 0) {
+      streams_.events->ready.record(streams_.experts);
+      wait_for(streams_.exchange, streams_.events->ready);
+    }
+    {
+      const PhaseMarks::Scope scope(marks_, Phase::dispatch, layer_.layer_, streams_.exchange,
+                                    apart ? 1 : 0);
+      exchange_.dispatch(part, x_.rows, streams_.exchange);
+    }
+    if (apart) streams_.events->landed[static_cast<size_t>(part)].record(streams_.exchange);
+  }
+
+  std::span<const float> gate() override {
+    const ModelConfig& config = layer_.config_;
+    if (config.score != Score::sqrtsoftplus) return {};
+    const PhaseMarks::Scope scope(marks_, Phase::gate, layer_.layer_, streams_.experts);
+    const std::span<const int32_t> experts = exchange_.experts();
+    const std::span<float> weights(workspace_.weights.as<float>(), experts.size());
+    const ConstMatrixView gate =
+        layer_.gate_.matrix(DType::f32, config.num_experts, config.hidden_size);
+    gate_weights(x_.rows, gate, experts, plan_.top_k, config.routed_scaling_factor, weights,
+                 streams_.experts);
+    return weights;
+  }
+
+  ConstMatrixView shared_experts() override {
+    if (!layer_.experts_.shared) return {};
+    const PhaseMarks::Scope scope(marks_, Phase::shared_experts, layer_.layer_, streams_.experts);
+    const MatrixView out = workspace_.shared.matrix(x_.tiles.dtype, x_.tiles.rows, x_.tiles.cols);
+    layer_.experts_.shared->run(plan_.shared, 0, x_.tiles, out, streams_.experts);
+    return {out.data + (x_.rows.data - x_.tiles.data), out.dtype, plan_.rows, out.cols};
+  }
+
+  void routed_experts(int part) override {
+    if (streams_.are_apart()) {
+      wait_for(streams_.experts, streams_.events->landed[static_cast<size_t>(part)]);
+    }
+    const PhaseMarks::Scope scope(marks_, Phase::experts, layer_.layer_, streams_.experts);
+    layer_.experts_.routed.run(plan_.routed, part, plan_.expert_rows, plan_.expert_rows,
+                               streams_.experts);
+  }
+
+  void give_back(int part, std::span<const float> weights) override {
+    if (!exchange_.gives_back(part)) return;
+    const bool apart = streams_.are_apart();
+    if (apart) {
+      const CudaEvent& computed = streams_.events->computed[static_cast<size_t>(part)];
+      computed.record(streams_.experts);
+      wait_for(streams_.exchange, computed);
+    }
+    exchange_.give_back(part, weights, streams_.exchange);
+    if (!apart || part + 1 < num_parts()) return;
+    streams_.events->given_back.record(streams_.exchange);
+    wait_for(streams_.experts, streams_.events->given_back);
+  }
+
+  void combine(std::span<const float> weights, ConstMatrixView shared) override {
+    const PhaseMarks::Scope scope(marks_, Phase::combine, layer_.layer_, streams_.experts);
+    const bool residual = workspace_.output.capacity() > 0;
+    const MatrixView y =
+        residual ? workspace_.output.matrix(x_.rows.dtype, plan_.rows, x_.rows.cols) : x_.rows;
+    exchange_.combine(weights, shared, y, streams_.experts);
+    if (residual) add_rows(y, x_.rows, streams_.experts);
+  }
+
+ private:
+  const CudaMoeLayer& layer_;
+  const DeviceLayerPlan& plan_;
+  Exchange& exchange_;
+  const DeviceState& x_;
+  const DeviceWorkspace& workspace_;
+  PhaseMarks& marks_;
+  const LayerStreams& streams_;
+};
+
 CudaMoeLayer::CudaMoeLayer(const ModelConfig& config, int64_t layer,
                            std::span<const int32_t> local_experts, int64_t first_expert,
                            const WeightSource& weights, const WeightReading& reading,
-                           DeviceStackExperts& experts)
+                           StackExperts<DeviceExpertFfn>& experts)
     : config_(config), layer_(layer), first_expert_(first_expert), experts_(experts) {
-  read_layer_weights(
-      config, layer, local_experts, weights, reading,
-      {.routed =
-           [&](int64_t expert, const FfnWeights& ffn) {
-             experts.routed.set_expert(first_expert + expert, ffn);
-           },
-       .shared = [&](const FfnWeights& ffn) { experts.shared->set_expert(layer, ffn); },
-       .gate = [&](LoadedMatrix gate) { upload_matrix(gate.view, gate_); }});
+  read_layer_weights(config, layer, local_experts, weights, reading,
+                     experts.sink(layer, first_expert,
+                                  [&](LoadedMatrix gate) { upload_matrix(gate.view, gate_); }));
 }
 
 bool CudaMoeLayer::prepare(std::span<const int64_t> expert_offsets, const SharedTiles& tiles,
                            DeviceLayerPlan& plan) {
-  const DeviceExchange& exchange = *plan.exchange;
+  const Exchange& exchange = *plan.exchange;
   const WorkParts parts{exchange.num_parts(), [&](Range rows) { return exchange.part_of(rows); }};
   bool moved =
       experts_.routed.prepare(expert_offsets, first_expert_, plan.expert_rows, parts, plan.routed);
@@ -46,82 +134,11 @@ bool CudaMoeLayer::prepare(std::span<const int64_t> expert_offsets, const Shared
   return moved;
 }
 
-void CudaMoeLayer::dispatch(const DeviceLayerPlan& plan, const DeviceState& x, PhaseMarks& marks,
-                            const LayerStreams& streams) const {
-  if (streams.are_apart()) {
-    streams.events->ready.record(streams.experts);
-    wait_for(streams.exchange, streams.events->ready);
-  }
-  for (int part = 0; part < plan.exchange->num_parts(); ++part) {
-    {
-      const PhaseMarks::Scope scope(marks, Phase::dispatch, layer_, streams.exchange,
-                                    streams.are_apart() ? 1 : 0);
-      plan.exchange->dispatch(part, x.rows, streams.exchange);
-    }
-    if (streams.are_apart()) {
-      streams.events->landed[static_cast<size_t>(part)].record(streams.exchange);
-    }
-  }
-}
-
-std::span<const float> CudaMoeLayer::weigh(const DeviceLayerPlan& plan, const DeviceState& x,
-                                           const DeviceWorkspace& workspace, PhaseMarks& marks,
-                                           DeviceStream stream) const {
-  if (config_.score != Score::sqrtsoftplus) return {};  // 1 / top_k each
-  const PhaseMarks::Scope scope(marks, Phase::gate, layer_, stream);
-  const std::span<const int32_t> experts = plan.exchange->experts();
-  const std::span<float> weights(workspace.weights.as<float>(), experts.size());
-  const ConstMatrixView gate = gate_.matrix(DType::f32, config_.num_experts, config_.hidden_size);
-  gate_weights(x.rows, gate, experts, plan.top_k, config_.routed_scaling_factor, weights, stream);
-  return weights;
-}
-
-ConstMatrixView CudaMoeLayer::run_shared(const DeviceLayerPlan& plan, const DeviceState& x,
-                                         const DeviceWorkspace& workspace, PhaseMarks& marks,
-                                         DeviceStream stream) const {
-  if (!experts_.shared) return {};
-  const PhaseMarks::Scope scope(marks, Phase::shared_experts, layer_, stream);
-  const MatrixView out = workspace.shared.matrix(x.tiles.dtype, x.tiles.rows, config_.hidden_size);
-  experts_.shared->run(plan.shared, 0, x.tiles, out, stream);
-  return {out.data + (x.rows.data - x.tiles.data), out.dtype, plan.rows, out.cols};
-}
-
-void CudaMoeLayer::run_routed(const DeviceLayerPlan& plan, PhaseMarks& marks,
-                              const LayerStreams& streams) const {
-  for (int part = 0; part < plan.exchange->num_parts(); ++part) {
-    const auto at = static_cast<size_t>(part);
-    if (streams.are_apart()) wait_for(streams.experts, streams.events->landed[at]);
-    {
-      const PhaseMarks::Scope scope(marks, Phase::experts, layer_, streams.experts);
-      experts_.routed.run(plan.routed, part, plan.expert_rows, plan.expert_rows, streams.experts);
-    }
-    if (!plan.exchange->gives_back()) continue;
-    if (streams.are_apart()) {
-      streams.events->computed[at].record(streams.experts);
-      wait_for(streams.exchange, streams.events->computed[at]);
-    }
-    plan.exchange->give_back(part, streams.exchange);
-  }
-  if (streams.are_apart() && plan.exchange->gives_back()) {
-    streams.events->given_back.record(streams.exchange);
-    wait_for(streams.experts, streams.events->given_back);
-  }
-}
-
 void CudaMoeLayer::enqueue(const DeviceLayerPlan& plan, const DeviceState& x,
                            const DeviceWorkspace& workspace, PhaseMarks& marks,
                            const LayerStreams& streams) const {
-  const DeviceStream stream = streams.experts;
-  dispatch(plan, x, marks, streams);
-  const std::span<const float> weights = weigh(plan, x, workspace, marks, stream);
-  const ConstMatrixView shared = run_shared(plan, x, workspace, marks, stream);
-  run_routed(plan, marks, streams);
-  const PhaseMarks::Scope scope(marks, Phase::combine, layer_, stream);
-  const bool residual = workspace.output.capacity() > 0;
-  const MatrixView y =
-      residual ? workspace.output.matrix(x.rows.dtype, plan.rows, x.rows.cols) : x.rows;
-  plan.exchange->combine(weights, shared, y, stream);
-  if (residual) add_rows(y, x.rows, stream);
+  Work work(*this, plan, x, workspace, marks, streams);
+  run_forward(work);
 }
 
 }  // namespace hashep

@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <span>
 
 #include "core/cuda/device_buffer.hpp"
@@ -11,15 +10,9 @@
 #include "runtime/layer/cuda/device_plan.hpp"
 #include "runtime/layer/cuda/phase_marks.hpp"
 #include "runtime/layer/layer_weights.hpp"
+#include "runtime/layer/stack_experts.hpp"
 
 namespace hashep {
-
-/// The experts of a whole stack on one GPU, so that layers share scratch. Layer l's local experts
-/// are consecutive in `routed`; expert l of `shared` is its shared experts.
-struct DeviceStackExperts {
-  DeviceExpertFfn routed;
-  std::optional<DeviceExpertFfn> shared;
-};
 
 /// GPU memory that layers use one after the other.
 struct DeviceWorkspace {
@@ -34,9 +27,9 @@ struct LayerStreams {
   DeviceStream experts;   // of the gate, the experts and combine
   DeviceStream exchange;  // of dispatch and of results on their way back
   struct Events {
-    CudaEvent ready;                                            // x may be read
-    std::array<CudaEvent, DeviceExchange::kMaxParts> landed;    // a part's rows
-    std::array<CudaEvent, DeviceExchange::kMaxParts> computed;  // their outputs
+    CudaEvent ready;                                      // x may be read
+    std::array<CudaEvent, Exchange::kMaxParts> landed;    // a part's rows
+    std::array<CudaEvent, Exchange::kMaxParts> computed;  // their outputs
     CudaEvent given_back;
   };
   const Events* events = nullptr;
@@ -51,16 +44,17 @@ struct DeviceState {
   MatrixView rows;   // [DeviceLayerPlan::rows, d], of `tiles`: the tokens, then padding
 };
 
-/// One MoE layer on one rank's GPU. Dispatch runs on a stream of its own where the exchange gains
-/// from that, the gate and the shared experts meanwhile, then the routed experts part by part as
-/// rows land, each part's results on their way back while the next is computed; at last combine.
+/// One MoE layer on one rank's GPU (run_forward). Dispatch runs on a stream of its own where the
+/// exchange gains from that, the gate and the shared experts meanwhile, then the routed experts
+/// part by part as rows land, each part's results on their way back while the next is computed; at
+/// last combine.
 class CudaMoeLayer {
  public:
   /// Reads the weights of `local_experts` into experts.routed from `first_expert` on, the shared
   /// experts and the gate, and copies them to the GPU. Throws InputError as read_layer_weights.
   CudaMoeLayer(const ModelConfig& config, int64_t layer, std::span<const int32_t> local_experts,
                int64_t first_expert, const WeightSource& weights, const WeightReading& reading,
-               DeviceStackExperts& experts);
+               StackExperts<DeviceExpertFfn>& experts);
 
   /// Plans this layer's work with experts: tiles, algorithms, scratch. Host work, ahead of the
   /// step. The plan's exchange has begun. True where addresses have changed.
@@ -76,21 +70,12 @@ class CudaMoeLayer {
   int64_t gate_bytes() const { return gate_.capacity(); }
 
  private:
-  void dispatch(const DeviceLayerPlan& plan, const DeviceState& x, PhaseMarks& marks,
-                const LayerStreams& streams) const;
-  std::span<const float> weigh(const DeviceLayerPlan& plan, const DeviceState& x,
-                               const DeviceWorkspace& workspace, PhaseMarks& marks,
-                               DeviceStream stream) const;
-  ConstMatrixView run_shared(const DeviceLayerPlan& plan, const DeviceState& x,
-                             const DeviceWorkspace& workspace, PhaseMarks& marks,
-                             DeviceStream stream) const;
-  void run_routed(const DeviceLayerPlan& plan, PhaseMarks& marks,
-                  const LayerStreams& streams) const;
+  class Work;
 
   const ModelConfig config_;
   int64_t layer_;
   int64_t first_expert_;
-  DeviceStackExperts& experts_;
+  StackExperts<DeviceExpertFfn>& experts_;
   DeviceBuffer gate_;  // [num_experts, d], fp32
 };
 

@@ -13,7 +13,7 @@ namespace hashep {
 namespace {
 
 // Gate, shared experts, combine; dispatch and experts of each part.
-constexpr int64_t kPhasesPerLayer = 3 + 2 * DeviceExchange::kMaxParts;
+constexpr int64_t kPhasesPerLayer = 3 + 2 * Exchange::kMaxParts;
 
 /// Rows that a step of so many tokens covers where one graph is to serve steps of about as many: up
 /// to an eighth more.
@@ -22,16 +22,14 @@ int64_t in_buckets(int64_t tokens) {
   return step == 0 ? tokens : (tokens + step - 1) / step * step;
 }
 
-DeviceStackExperts make_experts(const ModelConfig& config, std::span<const Placement> placements,
-                                int ep_rank, const CudaExecOptions& options,
-                                const CublasLtHandle& lt, GemmLanes& lanes) {
-  int64_t num_routed = 0;
-  for (const Placement& placement : placements) {
-    num_routed += static_cast<int64_t>(placement.local_experts(ep_rank).size());
-  }
-  DeviceStackExperts experts{DeviceExpertFfn(config.routed_shape(), options.dtype, num_routed,
-                                             options.grouping, lt, lanes),
-                             std::nullopt};
+StackExperts<DeviceExpertFfn> make_experts(const ModelConfig& config,
+                                           std::span<const Placement> placements, int ep_rank,
+                                           const CudaExecOptions& options, const CublasLtHandle& lt,
+                                           GemmLanes& lanes) {
+  StackExperts<DeviceExpertFfn> experts{
+      DeviceExpertFfn(config.routed_shape(), options.dtype,
+                      count_local_experts(placements, ep_rank), options.grouping, lt, lanes),
+      std::nullopt};
   if (config.num_shared_experts > 0) {
     experts.shared.emplace(config.shared_shape(), options.dtype, std::ssize(placements),
                            GemmGrouping::per_expert, lt, lanes);
@@ -60,7 +58,7 @@ std::string describe_gemms(const CudaExecOptions& options) {
 
 CudaStack::CudaStack(const ModelConfig& config, const WeightSource& weights,
                      std::span<const Placement> placements, int ep_rank,
-                     const CudaExecOptions& options, std::unique_ptr<DeviceTransport> transport)
+                     const CudaExecOptions& options, std::unique_ptr<Transport> transport)
     : config_(config),
       options_(options),
       implementation_(describe_gemms(options)),
@@ -74,13 +72,11 @@ CudaStack::CudaStack(const ModelConfig& config, const WeightSource& weights,
       experts_(make_experts(config, placements, ep_rank, options, lt_, lanes_)),
       graphs_(options.graph) {
   layers_.reserve(placements.size());
-  int64_t first_expert = 0;
-  for (size_t layer = 0; layer < placements.size(); ++layer) {
-    const auto local_experts = placements[layer].local_experts(ep_rank);
-    layers_.emplace_back(config, static_cast<int64_t>(layer), local_experts, first_expert, weights,
-                         options.reading, experts_);
-    first_expert += std::ssize(local_experts);
-  }
+  for_each_layer(placements, ep_rank,
+                 [&](int64_t layer, std::span<const int32_t> local_experts, int64_t first_expert) {
+                   layers_.emplace_back(config, layer, local_experts, first_expert, weights,
+                                        options.reading, experts_);
+                 });
   const int64_t phases = kPhasesPerLayer * std::ssize(placements);
   for (int i = 0; i < options.plans; ++i) {
     slots_.emplace_back(DevicePlan(*transport_, std::ssize(placements)),

@@ -50,7 +50,7 @@ class CudaStack {
   /// `transport`: null where there is one rank.
   CudaStack(const ModelConfig& config, const WeightSource& weights,
             std::span<const Placement> placements, int ep_rank, const CudaExecOptions& options,
-            std::unique_ptr<DeviceTransport> transport = nullptr);
+            std::unique_ptr<Transport> transport = nullptr);
   ~CudaStack();
   CudaStack(const CudaStack&) = delete;  // its layers refer to its experts
   CudaStack& operator=(const CudaStack&) = delete;
@@ -83,7 +83,7 @@ class CudaStack {
   bool has_fetched() const { return fetched_.is_done(); }
   ConstMatrixView fetched() const;
 
-  const DeviceTransport& transport() const { return *transport_; }
+  const Transport& transport() const { return *transport_; }
   CudaStackMemory memory() const;
   int64_t graphs_captured() const { return graphs_.num_captured(); }
   /// What the experts' GEMMs run on, one line.
@@ -124,7 +124,7 @@ class CudaStack {
   ModelConfig config_;
   CudaExecOptions options_;
   std::string implementation_;
-  std::unique_ptr<DeviceTransport> transport_;
+  std::unique_ptr<Transport> transport_;
   CudaStream stream_;    // of the steps
   CudaStream exchange_;  // of dispatch, where it overlaps
   CudaStream uploads_;   // of plans
@@ -134,7 +134,7 @@ class CudaStack {
   BeforeFree before_free_;
   CublasLtHandle lt_;
   GemmLanes lanes_;
-  DeviceStackExperts experts_;
+  StackExperts<DeviceExpertFfn> experts_;
   std::vector<CudaMoeLayer> layers_;
   DeviceWorkspace workspace_;
   DeviceBuffer input_;  // [covered_rows(tokens), d]

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "comm/exchange/device_transport.hpp"
+#include "comm/exchange/transport.hpp"
 #include "core/cuda/device_buffer.hpp"
 #include "core/cuda/stream.hpp"
 #include "hashep/batch_plan.hpp"
@@ -18,7 +18,7 @@ namespace hashep {
 struct DeviceLayerPlan {
   int64_t rows = 0;  // that kernels cover: the tokens, and padding behind them
   int top_k = 1;
-  std::unique_ptr<DeviceExchange> exchange;
+  std::unique_ptr<Exchange> exchange;
   MatrixView expert_rows;  // [total_recv, hidden_size]
   ExpertWork routed;
   ExpertWork shared;
@@ -29,11 +29,11 @@ struct DeviceLayerPlan {
 class DevicePlan {
  public:
   /// `transport` must outlive this.
-  DevicePlan(DeviceTransport& transport, int64_t num_layers);
+  DevicePlan(Transport& transport, int64_t num_layers);
 
   /// A new plan takes the place of the one before, whose step is done or has not been asked for:
   /// begins the exchanges of `layers()`, whose ExpertWork the caller then prepares. The transport
-  /// has room for it. Kernels cover `rows` rows of tokens (see DeviceExchange::pad_to). Ahead of
+  /// has room for it. Kernels cover `rows` rows of tokens (see Exchange::pad_to). Ahead of
   /// the step; the plan must stay until `upload` has returned.
   void begin(const BatchPlan& plan, int64_t rows);
 
@@ -55,7 +55,7 @@ class DevicePlan {
  private:
   void lay_out(ArrayLayout& layout);
 
-  DeviceTransport& transport_;
+  Transport& transport_;
   std::vector<DeviceLayerPlan> layers_;
   PinnedBuffer staging_;
   DeviceBuffer arrays_;

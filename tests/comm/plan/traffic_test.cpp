@@ -167,7 +167,7 @@ TEST_CASE("buffers hold the largest of each layer") {
   CHECK(largest ==
         BufferRows{.landing = 5, .sent = 9, .out = 3, .out_routes = 4, .in = 2, .in_routes = 3});
   // 5 rows of 20 bytes take two lines of 64.
-  CHECK(row_buffer_bytes(largest, Exchange::shared_memory, false, 20) == 128 + 7 * 20);
-  CHECK(row_buffer_bytes(largest, Exchange::shared_memory, true, 20) == 128 + 5 * 20);
-  CHECK(row_buffer_bytes(largest, Exchange::messages, false, 20) == (9 + 2 * 5) * 20);
+  CHECK(row_buffer_bytes(largest, RowBuffers::shared_memory, false, 20) == 128 + 7 * 20);
+  CHECK(row_buffer_bytes(largest, RowBuffers::shared_memory, true, 20) == 128 + 5 * 20);
+  CHECK(row_buffer_bytes(largest, RowBuffers::messages, false, 20) == (9 + 2 * 5) * 20);
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <span>
+#include <vector>
 
 #include "comm/exchange/transport.hpp"
 #include "hashep/buffer.hpp"
@@ -12,6 +14,7 @@
 #include "kernels/ffn/expert_ffn.hpp"
 #include "runtime/layer/layer_weights.hpp"
 #include "runtime/layer/phase_log.hpp"
+#include "runtime/layer/stack_experts.hpp"
 #include "runtime/model/model_config.hpp"
 
 namespace hashep {
@@ -39,51 +42,56 @@ struct BatchPlace {
   int64_t global_tokens = 0;
 };
 
-/// The experts of a whole stack on one rank, so that layers share kernels and scratch. Layer l's
-/// local experts are consecutive in `routed`; expert l of `shared` is its shared experts.
-struct StackExperts {
-  ExpertFfn routed;
-  std::optional<ExpertFfn> shared;
+/// Hidden states that a layer reads and writes, [tokens, hidden_size]; y may be x.
+struct LayerRows {
+  ConstMatrixView x;
+  MatrixView y;
 };
 
-/// One expert-parallel MoE layer on one rank: gate, dispatch, experts, shared experts, combine.
-class MoeLayer {
+/// One expert-parallel MoE layer on a CPU rank (run_forward). Where the exchange comes in parts,
+/// experts compute tiles while rows of other nodes travel.
+class HostMoeLayer {
  public:
   /// Reads the weights of `local_experts` (ascending) and packs them into experts.routed from
   /// `first_expert` on, likewise the shared experts, and reads the gate. Local. Throws InputError
-  /// on missing, misshapen or (check_finite) non-finite weights. `experts` must outlive the layer.
-  MoeLayer(const ModelConfig& config, int64_t layer, std::span<const int32_t> local_experts,
-           int64_t first_expert, const WeightSource& weights, const ExecOptions& options,
-           StackExperts& experts);
+  /// on missing, misshapen or (check_finite) non-finite weights. `experts` and `transport` must
+  /// outlive the layer.
+  HostMoeLayer(const ModelConfig& config, int64_t layer, std::span<const int32_t> local_experts,
+               int64_t first_expert, const WeightSource& weights, const ExecOptions& options,
+               StackExperts<ExpertFfn>& experts, Transport& transport);
 
-  /// Makes ready for `forward` with this plan: kernels, scratch, workspace. Ahead of the step.
-  /// Local.
+  /// Makes ready for `forward` with this plan, which the transport has room for and which must stay
+  /// until then: exchange, kernels, scratch, workspace. Ahead of the step. Local.
   void prepare(const ExchangePlan& plan, const BatchPlace& place, LayerWorkspace& workspace);
 
-  /// y <- layer(x), both [plan.tokens, hidden_size]; y may be x. Collective, through the transport.
-  void forward(const ExchangePlan& plan, const BatchPlace& place, ConstMatrixView x, MatrixView y,
-               LayerWorkspace& workspace, Transport& transport, PhaseLog& log);
+  /// y <- layer(x). Collective, through the exchange. Throws RunError where `plan` is not the one
+  /// that was prepared last.
+  void forward(const ExchangePlan& plan, const LayerRows& rows, LayerWorkspace& workspace,
+               PhaseLog& log);
 
   /// Bytes of the gate's weights.
   int64_t gate_bytes() const { return gate_.view.bytes(); }
 
  private:
-  /// Deals the tiles into near and far ones.
+  class Work;
+
+  /// Sorts the tiles by the part of the exchange that brings their rows.
   void sort_tiles(const ExchangePlan& plan);
-  /// Dispatch's far rows, experts and the beginning of combine, each while the others go on.
-  void run_overlapped(const ExchangePlan& plan, std::span<const float> weights, MatrixView rows,
-                      Transport& transport, PhaseLog& log);
-  /// Runs up to `threads` of the tiles [next, end); returns the next one.
-  int64_t run_some(int64_t next, int64_t end, MatrixView rows);
 
   ModelConfig config_;
   int64_t layer_;
   int64_t first_expert_;
   ExecOptions options_;
-  StackExperts& experts_;
+  StackExperts<ExpertFfn>& experts_;
+  Transport& transport_;
+  std::unique_ptr<Exchange> exchange_;
   LoadedMatrix gate_;
-  std::vector<ExpertTile> tiles_;  // of the plan prepared last: near ones, then the others
-  int64_t num_near_tiles_ = 0;
+
+  // Of the plan prepared last.
+  const ExchangePlan* plan_ = nullptr;
+  BatchPlace place_;
+  std::vector<ExpertTile> tiles_;                         // by part
+  std::array<Range, Exchange::kMaxParts> tiles_of_part_;  // of tiles_
 };
 
 }  // namespace hashep

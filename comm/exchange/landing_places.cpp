@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/exchange/part_places.hpp"
+#include "comm/exchange/landing_places.hpp"
 
 #include <cstddef>
 #include <cstdint>
