@@ -70,7 +70,7 @@ class PlotTest(unittest.TestCase):
             one, two = self.folder / "samples.svg", self.folder / "quantiles.svg"
             for files, output in ((self.files[kind], one), (short, two)):
                 done = fixtures.run_plot(kind, *files, "--output", output)
-                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertEqual(one.read_bytes(), two.read_bytes(), kind)
 
     def test_whose_efficiency_is_100_percent(self):
