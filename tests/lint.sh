@@ -76,6 +76,10 @@ for page in "${pages[@]}"; do
     < <(grep -oE '\]\([^) ]+\)' "$page" | sed -E 's/^\]\(//; s/\)$//' | grep -vE '^[a-z]+:' | sort -u)
 done
 if [ "$(wc -l <README.md)" -ge 200 ]; then complain "README.md: 200 lines or more: move something to docs/"; fi
+if [ -f examples/forward.cpp ] &&
+  ! diff <(awk '/^```/ { code = $0 == "```cpp"; next } code' README.md) <(tail -n +2 examples/forward.cpp); then
+  complain "README.md: its C++ example is not examples/forward.cpp"
+fi
 while IFS=: read -r file page; do
   if [ ! -f "$page" ]; then complain "$file: names $page, which is not there"; fi
 done < <(git grep -oE '\bdocs/[a-z0-9-]+\.md\b' -- '*.[ch]pp' '*.sh' '*.py' '*.md' ':!CHANGELOG.md' | sort -u)
