@@ -44,7 +44,7 @@ mkdir -p docs/plots
 {
   draw exchange exchange --where dtype=fp32 -- $(newest "$results"/exchange-sweep-2-ranks-*.json)
   draw layer phases --where dtype=fp32 -- $(newest "$results"/layer-2-ranks-*.json)
-  draw planning phases --where dtype=fp32 -- $(newest "$results"/layer-planning-*.json)
+  draw planning phases --where dtype=fp32 -- $(newest "$results"/layer-planning-[0-9]*.json)
   tables=("$results"/table-kjv-64-{random,expert,both,spread}.json)
   draw table-balance load --labels "random;balanced: expert;balanced: both;balanced: both, --spread 0.5" \
     --title "64 experts, top-1, King James Bible: counted on one half, measured on the other" -- "${tables[@]}"

@@ -33,4 +33,5 @@ measure expert --method balanced --target expert
 measure both --method balanced --ranks 8
 measure spread --method balanced --ranks 8 --spread 0.5
 
+benchmarks/summarise.py "$results"/table-kjv-64-{random,expert,both,spread}.json
 benchmarks/readme_plots.sh table-balance

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Checks what a compiler does not: format, what layers speak of, licence lines, stray paths, shell syntax.
+# Checks what a compiler does not: format, what layers speak of, licence lines, stray paths, shell syntax,
+# links of the docs.
 # `tests/lint.sh --fix` formats the C++ files in place.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -62,6 +63,49 @@ stray=$(git grep -nIE '(^|[^A-Za-z0-9_.$}/-])/(home|root|Users|work|mnt)/' -- . 
 stray+=$(git grep -nIF "$PWD/" -- .)
 if [ -n "$stray" ]; then complain "paths of one machine:" "$stray"; fi
 
+# anchors FILE: the anchors that GitHub gives a page's headings.
+anchors() {
+  sed -nE 's/^#{1,6} +//p' "$1" | tr '[:upper:]' '[:lower:]' | sed -E 's/[^a-z0-9 _-]//g; s/ /-/g'
+}
+
+# check_link FILE LINK: what a page links to must be in the checkout, and have that heading.
+check_link() {
+  local path=${2%%#*} anchor=''
+  if [[ $2 == *#* ]]; then anchor=${2#*#}; fi
+  if [ -z "$path" ]; then path=$1; else path=$(dirname "$1")/$path; fi
+  if [ ! -e "$path" ]; then
+    complain "$1: links to $2, which is not there"
+  elif [ -n "$anchor" ] && ! anchors "$path" | grep -qxF -- "$anchor"; then
+    complain "$1: links to $2, and there is no such heading"
+  fi
+}
+
+mapfile -t pages < <(git ls-files -- '*.md')
+for page in "${pages[@]}"; do
+  while read -r link; do check_link "$page" "$link"; done \
+    < <(grep -oE '\]\([^) ]+\)' "$page" | sed -E 's/^\]\(//; s/\)$//' | grep -vE '^[a-z]+:' | sort -u)
+done
+if [ "$(wc -l <README.md)" -ge 200 ]; then complain "README.md: 200 lines or more: move something to docs/"; fi
+if [ -f examples/forward.cpp ] &&
+  ! diff <(awk '/^```/ { code = $0 == "```cpp"; next } code' README.md) <(tail -n +2 examples/forward.cpp); then
+  complain "README.md: its C++ example is not examples/forward.cpp"
+fi
+while IFS=: read -r file page; do
+  if [ ! -f "$page" ]; then complain "$file: names $page, which is not there"; fi
+done < <(git grep -oE '\bdocs/[a-z0-9-]+\.md\b' -- '*.[ch]pp' '*.sh' '*.py' '*.md' ':!CHANGELOG.md' | sort -u)
+
+# The docs cite no test that is gone, and every recorded result, by its name without the machine's.
+while IFS=: read -r page name; do
+  git grep -qwF "$name" -- '*CMakeLists.txt' || compgen -G "tests/*/$name.*" >/dev/null ||
+    complain "$page: cites the test $name, which is not there"
+done < <(git grep -oE '\b[a-z_]+(_test|_on_standin)\b' -- 'docs/*.md' README.md CONTRIBUTING.md |
+  grep -vE ':(my_test|hashep_)' | sort -u)
+for result in benchmarks/results/*; do
+  name=${result##*/}
+  name=${name%-amd-epyc-milan.json}
+  if ! grep -qF -- "$name" README.md docs/*.md; then complain "$result: no page cites it"; fi
+done
+
 for file in "${shell[@]}"; do
   bash -n "$file" || complain "$file: bash cannot read it"
   if [ ! -x "$file" ]; then complain "$file: not executable"; fi
@@ -71,4 +115,4 @@ if command -v shellcheck >/dev/null; then
 fi
 
 if [ -n "$failed" ]; then exit 1; fi
-echo "lint: ${#cpp[@]} C++ files, ${#licensed[@]} licence lines, ${#shell[@]} scripts: all well"
+echo "lint: ${#cpp[@]} C++ files, ${#licensed[@]} licence lines, ${#shell[@]} scripts, ${#pages[@]} pages: all well"

@@ -16,5 +16,7 @@ HASHEP_MPI_TIMEOUT=600 tests/cluster/virtual_cluster.sh --rate 1gbit -- "$BENCH"
   -e 4K -f 2 --hidden-size 1024 --num-experts 64 --top-k 6 --transport mpi,hier -n 7 -w 1 \
   -J $results/exchange-sweep-2-hosts-1gbit-amd-epyc-milan.json
 "$BENCH" experts --rows 16,32,64,128,256,512,1024 -n 5 -J $results/experts-amd-epyc-milan.json
+benchmarks/summarise.py $results/{exchange-sweep-2-hosts-1gbit,experts}-amd-epyc-milan.json
+benchmarks/summarise.py --keep-samples $results/exchange-sweep-2-ranks-amd-epyc-milan.json
 
 exec benchmarks/model/check.sh

@@ -64,7 +64,8 @@ def check_name(path):
 
 
 def save(figure, path):
-    """Writes the figure, whole or not at all."""
+    """Writes the figure, whole or not at all, and closes it."""
+    from matplotlib import pyplot
     kind = path[-3:]
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     temporary = f"{path}.tmp"
@@ -74,5 +75,6 @@ def save(figure, path):
     except OSError as error:
         raise BadInput(f"{path}: cannot be written: {error}") from error
     finally:
+        pyplot.close(figure)
         if os.path.exists(temporary):
             os.remove(temporary)

@@ -2,7 +2,7 @@
 """Where the time of a layer or a step goes: rows of `hashep-bench layer` and of `hashep run`."""
 
 from . import figure as fig
-from .results import BadInput, distinct, numbers, varying, with_plain_workload
+from .results import BadInput, distinct, numbers, sample_count, varying, with_plain_workload
 from .text import describe, microseconds
 
 # In the order of a batch. The sums are of `layer` or `step`; the bounds are measured beside them.
@@ -76,7 +76,7 @@ def draw_times(axis, cases, labels, names):
 def share_of(phases, name):
     """How many percent of the whole a phase is; a step has phases of several layers."""
     whole = next(phases[each] for each in WHOLE if each in phases)
-    times = (len(phases[name]["samples_us"]) / len(whole["samples_us"])
+    times = (sample_count(phases[name]) / sample_count(whole)
              if whole["name"] == "step" else 1)
     return 100.0 * times * phases[name]["median_us"] / whole["median_us"]
 
@@ -114,8 +114,8 @@ def draw(rows, options):
             if row.get("name") in known and row.get("median_us") is not None]
     for row in rows:
         numbers(row, "median_us", "min_us", "p90_us")
-        if not row.get("samples_us"):
-            raise BadInput(f"row '{row['name']}': no samples_us")
+        if not sample_count(row):
+            raise BadInput(f"row '{row['name']}': no samples")
     cases = cases_of(rows)
     if not any(set(phases) & set(PART_COLOURS) for _, phases in cases):
         raise BadInput("no row 'layer' or 'step' with phases (hashep-bench layer, hashep run)")

@@ -4,6 +4,9 @@
 import csv
 import json
 
+# What benchmarks/summarise.py leaves of a row's samples: the least, the median, the most, ...
+QUANTILES = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]
+
 
 class BadInput(Exception):
     """Something that a user can mend; its text is one line."""
@@ -67,6 +70,19 @@ def numbers(row, *keys):
             raise BadInput(f"row '{row.get('name')}': {key} has to be a number, "
                            f"not {row.get(key)!r}")
     return [row[key] for key in keys]
+
+
+def sample_count(row):
+    """How many samples the row is of; 0 where it does not tell."""
+    return len(row.get("samples_us") or ()) or row.get("samples", 0)
+
+
+def least_and_most(row):
+    """The extremes of the row's samples, or of the quantiles that are left of them."""
+    values = row.get("samples_us") or row.get("quantiles_us")
+    if not isinstance(values, list) or not values:
+        raise BadInput(f"row '{row.get('name')}': no samples_us and no quantiles_us")
+    return min(values), max(values)
 
 
 def distinct(rows, fields):

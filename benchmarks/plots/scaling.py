@@ -2,7 +2,7 @@
 """Time and efficiency over ranks: `hashep-bench scale`, with predictions as a band."""
 
 from . import figure as fig
-from .results import BadInput, numbers, one_setting
+from .results import BadInput, least_and_most, numbers, one_setting
 from .text import describe, microseconds
 
 SETTING = ["device", "dtype", "workload", "hidden_size", "ffn_size", "num_experts", "top_k"]
@@ -21,8 +21,7 @@ def measured_of(rows, mode, say):
     found = [row for row in rows if row.get("name") == mode]
     for row in found:
         numbers(row, "ranks", "median_us", "efficiency", "efficiency_min", "efficiency_max")
-        if not isinstance(row.get("samples_us"), list) or not row["samples_us"]:
-            raise BadInput(f"row '{mode}': no samples_us")
+        least_and_most(row)
     return sorted(one_setting(found, [*SETTING, "transport"], say), key=lambda row: row["ranks"])
 
 
@@ -77,8 +76,9 @@ def draw_times(axis, measured, predicted):
                   linestyle="--", marker="s", markersize=4, label="predicted")
     if measured:
         medians = [row["median_us"] for row in measured]
-        spread = [[row["median_us"] - min(row["samples_us"]) for row in measured],
-                  [max(row["samples_us"]) - row["median_us"] for row in measured]]
+        extremes = [least_and_most(row) for row in measured]
+        spread = [[median - least for median, (least, _) in zip(medians, extremes)],
+                  [most - median for median, (_, most) in zip(medians, extremes)]]
         axis.errorbar([row["ranks"] for row in measured], medians, yerr=spread, color=fig.BLUE,
                       marker="o", markersize=5, capsize=3, label="measured, least to most")
         mark_shared_cores(axis, measured, medians)

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """benchmarks/plot.py --compare, and the test behind it, on data whose differences are known."""
 
+import contextlib
+import io
 import itertools
 import json
 import math
@@ -11,6 +13,7 @@ import tempfile
 import unittest
 
 import result_fixtures as fixtures
+from plots import results
 from plots.rank_test import critical_value, ratio_interval
 
 
@@ -155,6 +158,50 @@ class CompareTest(unittest.TestCase):
                 (good, good, ["--threshold", "x"], "--threshold"),
                 (good, good, ["more.json"], "takes two files")):
             fixtures.check_refused(self, self.compare(a, b, *options), text)
+
+
+class SummariseTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name) / "result.json"
+
+    def summarised(self, document, *options):
+        self.path.write_text(json.dumps(document))
+        self.assertEqual(fixtures.summarise.main([str(self.path), *options]), 0)
+        self.assertEqual(list(self.path.parent.iterdir()), [self.path])
+        return json.loads(self.path.read_text())
+
+    def test_samples_become_quantiles_and_all_else_stays(self):
+        values = [30.0, 10.0, 20.0, 50.0, 40.0]
+        before = fixtures.document([measured("layer", values), {"name": "told", "samples_us": []}])
+        after = self.summarised(before)
+        row = dict(before["results"][0], samples=5,
+                   quantiles_us=[10.0, 14.0, 20.0, 30.0, 40.0, 46.0, 50.0])
+        del row["samples_us"]
+        self.assertEqual(after, dict(before, results=[row, {"name": "told"}]))
+        self.assertEqual(self.summarised(after), after)  # again: nothing more to do
+
+    def test_a_row_a_line_with_the_samples_where_they_are_needed(self):
+        before = fixtures.exchange()
+        self.assertEqual(self.summarised(before, "--keep-samples"), before)
+        self.assertEqual(self.path.read_text().count('\n  {"name"'), len(before["results"]))
+
+    def test_bad_input_is_one_line_and_the_file_stays(self):
+        self.path.write_text("no JSON")
+        told = io.StringIO()
+        with contextlib.redirect_stderr(told):
+            self.assertEqual(fixtures.summarise.main([str(self.path)]), 2)
+        self.assertRegex(told.getvalue(), r"\Asummarise.py: error: [^\n]*\n\Z")
+        self.assertEqual(self.path.read_text(), "no JSON")
+
+    def test_plots_say_least_and_most_of_quantiles(self):
+        row = measured("layer", [2.0, 9.0, 1.0])
+        for each in (row, fixtures.summarise.summarised(row)):
+            self.assertEqual(results.least_and_most(each), (1.0, 9.0))
+            self.assertEqual(results.sample_count(each), 3)
+        with self.assertRaises(results.BadInput):
+            results.least_and_most({"name": "layer"})
 
 
 if __name__ == "__main__":

@@ -60,6 +60,19 @@ class PlotTest(unittest.TestCase):
                 self.assertLess(output.stat().st_size, 150_000)
                 self.assertFalse(re.search("dc:date|Matplotlib v", output.read_text()))
 
+    def test_results_with_quantiles_are_drawn_alike(self):
+        for kind in ("exchange", "phases", "scaling", "peers"):
+            short = []
+            for path in self.files[kind]:
+                short.append(self.folder / f"short-{path.name}")
+                short[-1].write_bytes(path.read_bytes())
+            self.assertEqual(fixtures.summarise.main([str(path) for path in short]), 0)
+            one, two = self.folder / "samples.svg", self.folder / "quantiles.svg"
+            for files, output in ((self.files[kind], one), (short, two)):
+                done = fixtures.run_plot(kind, *files, "--output", output)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(one.read_bytes(), two.read_bytes(), kind)
+
     def test_whose_efficiency_is_100_percent(self):
         predicted = fixtures.predicted()
         for row in predicted["results"]:

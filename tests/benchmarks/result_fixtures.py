@@ -12,6 +12,7 @@ import types
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "benchmarks"))
 sys.dont_write_bytecode = True
 import plot  # noqa: E402, the path has to be set first
+import summarise  # noqa: E402
 
 PHASES = {"route": 20, "plan": 30, "gate": 15, "dispatch": 200, "experts": 5000,
           "shared_experts": 900, "combine": 180, "layer": 6400, "gemm_alone": 5700,
