@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from peers.result import commit, now, sample_fields, write_json
 from peers.torch_tensors import read_safetensors
 
-TOLERANCE = 1e-2  # relative, in the norm: what DESIGN.md allows bf16
+TOLERANCE = 1e-2  # relative, in the norm: what docs/design.md allows bf16
 WARM_UPS = 5
 GROUPED_MM = getattr(F, "grouped_mm", None) or getattr(torch, "_grouped_mm", None)
 

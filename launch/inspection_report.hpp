@@ -63,7 +63,7 @@ std::string histogram_text(const std::vector<int64_t>& loads, int num_bins);
 /// For people, at most 80 characters a line but for names in the metadata.
 std::string inspection_text(const Inspection& inspection);
 
-/// DESIGN.md, "Result JSON": a row per layer, and one per token.
+/// docs/design.md, "Result JSON": a row per layer, and one per token.
 nlohmann::ordered_json inspection_rows(const Inspection& inspection);
 nlohmann::ordered_json heaviest_rows(const Inspection& inspection);
 

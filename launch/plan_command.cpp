@@ -55,9 +55,10 @@ class JobPlanner {
   PlannedJob plan(int64_t ranks, int64_t ranks_per_node) {
     const auto begin = std::chrono::steady_clock::now();
     const NodeMap nodes = nodes_of_equal_size(narrow<int>(ranks, "--ranks"), ranks_per_node);
-    const StackGeometry geometry(make_placements(options_.placement, *source_.router, source_.layers,
-                                                 *source_.stream, source_.seq_len, nodes),
-                                 config().top_k, nodes, options_.node_reduce);
+    const StackGeometry geometry(
+        make_placements(options_.placement, *source_.router, source_.layers, *source_.stream,
+                        source_.seq_len, nodes),
+        config().top_k, nodes, options_.node_reduce);
     const DType dtype = options_.dtype == "bf16" ? DType::bf16 : DType::f32;
     const bool messages = options_.transport == "mpi";
     PlannedJob job;

@@ -29,7 +29,7 @@ std::string plan_table_line(const PlannedJob& job);
 /// The traffic of a job as a matrix in text.
 std::string traffic_text(const PlannedJob& job, int64_t steps);
 
-/// A job as a row of the result (DESIGN.md, "Result JSON").
+/// A job as a row of the result (docs/design.md, "Result JSON").
 nlohmann::ordered_json plan_row(const PlannedJob& job, const PlanCommandOptions& options,
                                 const ModelConfig& config);
 

@@ -79,7 +79,7 @@ RunResult gather_result(const Communicator& comm, Watch& watch, const PhaseLog& 
 /// The closing table.
 std::string result_table(const RunResult& result);
 
-/// The same as a result document (DESIGN.md, "Result JSON").
+/// The same as a result document (docs/design.md, "Result JSON").
 std::string result_json(const RunResult& result, const RunDescription& description);
 
 }  // namespace hashep

@@ -15,7 +15,7 @@ namespace hashep {
 
 /// Feed-forward experts with packed weights: grouped GEMM -> activation -> grouped GEMM, run by
 /// `threads` threads over row tiles, each tile by one thread, so that the thread count changes no
-/// bit. Numbers (DESIGN.md): fp32 is all fp32; bf16 has bf16 operands, fp32 sums, the hidden
+/// bit. Numbers (docs/design.md): fp32 is all fp32; bf16 has bf16 operands, fp32 sums, the hidden
 /// activation and the result rounded to bf16. Not thread-safe: one caller at a time. Local, not
 /// collective.
 class ExpertFfn {

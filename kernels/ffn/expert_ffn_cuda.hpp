@@ -43,7 +43,7 @@ struct ExpertWork {
 };
 
 /// Feed-forward experts of one shape on a GPU: GEMM -> activation -> GEMM by cuBLAS. Numbers
-/// (DESIGN.md): fp32 is all fp32, TF32 off; bf16 has bf16 operands, fp32 sums, the hidden
+/// (docs/design.md): fp32 is all fp32, TF32 off; bf16 has bf16 operands, fp32 sums, the hidden
 /// activation and the result rounded to bf16. A row's bits depend on its place among its expert's
 /// rows and on their number alone, never on ep_size (`grouped`: as far as cuBLAS chooses alike for
 /// any group). Local. `fused`: a row's bits depend on the row and its expert alone.

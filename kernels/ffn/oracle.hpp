@@ -11,9 +11,9 @@
 namespace hashep {
 
 /// The naive oracle: one token at a time, plain loops, sums in double, no library. It states what
-/// the fast kernels mean and shares no code with them. With dtype bf16 it rounds where DESIGN.md
-/// rounds (operands, hidden activation, expert output); x is taken as already rounded. Each value
-/// comes with a bound of how far correct kernels may be from it.
+/// the fast kernels mean and shares no code with them. With dtype bf16 it rounds where
+/// docs/design.md rounds (operands, hidden activation, expert output); x is taken as already
+/// rounded. Each value comes with a bound of how far correct kernels may be from it.
 
 /// How the kernels that are compared with the oracle compute.
 struct OracleNumbers {

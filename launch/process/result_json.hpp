@@ -48,8 +48,8 @@ struct ResultHead {
   std::optional<std::string> mpi;  // library and version
 };
 
-/// A result in the one shape of every program (DESIGN.md): program, version, commit, date (UTC),
-/// args, machine (of the caller's host), ranks, results.
+/// A result in the one shape of every program (docs/design.md): program, version, commit, date
+/// (UTC), args, machine (of the caller's host), ranks, results.
 nlohmann::ordered_json result_document(const ResultHead& head, nlohmann::ordered_json results);
 
 /// Writes a result to `path`, whole or not at all.

@@ -182,7 +182,7 @@ std::vector<VisibleGpu> visible_gpus() {
 }
 
 std::unique_ptr<Transport> make_device_transport(const GpuRunOptions&, const Communicator&,
-                                                       const Topology&, Watch&) {
+                                                 const Topology&, Watch&) {
   refuse_cuda(kNoCuda);
 }
 

@@ -59,8 +59,8 @@ struct GpuRunOptions {
 /// Throws InputError where the transport cannot work there, or this build has no CUDA; RunError
 /// where the GPUs or NCCL refuse. Collective. `topology` and `watch` must outlive the transport.
 std::unique_ptr<Transport> make_device_transport(const GpuRunOptions& options,
-                                                       const Communicator& comm,
-                                                       const Topology& topology, Watch& watch);
+                                                 const Communicator& comm, const Topology& topology,
+                                                 Watch& watch);
 
 /// The stack on GPU `options.gpu`, the current one. Local. Throws InputError on bad weights, and
 /// where this build has no CUDA. `watch` must outlive it.

@@ -22,7 +22,8 @@ std::shared_ptr<const Router> router_of(const ModelFolder& folder, const std::st
       return std::make_shared<TableRouter>(std::move(tables), config.num_experts);
     }
     case RouterKind::balanced:
-      throw InputError(path + ": its router follows from counts of a corpus; a table of its own "
+      throw InputError(path +
+                       ": its router follows from counts of a corpus; a table of its own "
                        "says which");
     default:
       return std::make_shared<HashRouter>(HashRouterConfig{.vocab_size = config.vocab_size,

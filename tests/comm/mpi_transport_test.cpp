@@ -3,8 +3,8 @@
 
 #include "tests/support/catch.hpp"
 #include "tests/support/exchange_check.hpp"
-#include "tests/support/ranks.hpp"
 #include "tests/support/random_routing.hpp"
+#include "tests/support/ranks.hpp"
 
 using namespace hashep;
 

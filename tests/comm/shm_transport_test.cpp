@@ -11,11 +11,11 @@ using namespace hashep;
 TEST_CASE("growing buffers is all that ranks on transport shm gather for, and that is seldom") {
   test::Ranks ranks;
   const int64_t before = ranks.watch.collectives();
-  test::check_rows_in_place(ranks, {"shm", [](test::Ranks& on, const Topology& topology) {
-                                      return std::make_unique<test::HostDriver>(
-                                          std::make_unique<ShmTransport>(topology, on.comm.rank(),
-                                                                         on.watch, 1));
-                                    }});
+  test::check_rows_in_place(
+      ranks, {"shm", [](test::Ranks& on, const Topology& topology) {
+                return std::make_unique<test::HostDriver>(
+                    std::make_unique<ShmTransport>(topology, on.comm.rank(), on.watch, 1));
+              }});
   CHECK(ranks.watch.collectives() - before < 40);  // with those of making all
 }
 

@@ -9,6 +9,7 @@
 
 #include "hashep/error.hpp"
 #include "kernels/ffn/oracle.hpp"
+#include "kernels/gemm/gemm_library.hpp"
 #include "kernels/gemm/packed_linear_xsmm.hpp"
 #include "tests/kernels/kernel_inputs.hpp"
 #include "tests/support/catch.hpp"

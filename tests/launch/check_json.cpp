@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// check_json result FILE RANKS: FILE is a result of `hashep run` as DESIGN.md has it ("Result
+// check_json result FILE RANKS: FILE is a result of `hashep run` as docs/design.md has it ("Result
 // JSON"). check_json trace FILE RANKS: FILE is a Chrome trace with one thread per rank. check_json
 // exchange|layer|scale|plan FILE RANKS: FILE is a result of that hashep-bench, in which nothing is
 // wrong.

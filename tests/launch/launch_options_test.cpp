@@ -76,12 +76,39 @@ void check_refused(const std::vector<Bad>& cases) {
 
 TEST_CASE("good command lines are taken, to the value") {
   CHECK(complaint({}).empty());
-  const auto line =
-      parse(with({"--top-k", "2", "--transport", "hier", "--node-reduce", "--dtype", "bf16",
-                  "--token-dtype", "u32", "--placement", "p.json", "--router", "bigram",
-                  "--activation", "gelu", "--overlap", "off", "--landing", "unpack", "--graph", "on",
-                  "--expert-gemm", "fused", "--bind-cpu", "off", "--gemm-library", "onednn",
-                  "--planning", "replicated", "--steps", "2K", "--progress", "off"}));
+  const auto line = parse(with({"--top-k",
+                                "2",
+                                "--transport",
+                                "hier",
+                                "--node-reduce",
+                                "--dtype",
+                                "bf16",
+                                "--token-dtype",
+                                "u32",
+                                "--placement",
+                                "p.json",
+                                "--router",
+                                "bigram",
+                                "--activation",
+                                "gelu",
+                                "--overlap",
+                                "off",
+                                "--landing",
+                                "unpack",
+                                "--graph",
+                                "on",
+                                "--expert-gemm",
+                                "fused",
+                                "--bind-cpu",
+                                "off",
+                                "--gemm-library",
+                                "onednn",
+                                "--planning",
+                                "replicated",
+                                "--steps",
+                                "2K",
+                                "--progress",
+                                "off"}));
   REQUIRE(line.options.has_value());
   const RunOptions& options = *line.options;
   CHECK(options.top_k == 2);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // refuse_cases FOLDER CASES: runs `hashep run` for one bad input after the other in one process, on
-// the ranks at hand. CASES is a file of them, a case a line: a text, then the words of the command line, all separated by
-// tabs. Each must be refused as bad input, on all ranks alike, with a message that holds the text,
-// and must leave nothing in FOLDER. Words of rank 0 and, behind "--", of all others run in folders a
-// and b of their own.
+// the ranks at hand. CASES is a file of them, a case a line: a text, then the words of the command
+// line, all separated by tabs. Each must be refused as bad input, on all ranks alike, with a
+// message that holds the text, and must leave nothing in FOLDER. Words of rank 0 and, behind "--",
+// of all others run in folders a and b of their own.
 #include <algorithm>
 #include <cstdio>
 #include <exception>

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hash routing from the texts alone, for the known answers of the C++ tests.
 
-XXH64 is written from its specification (xxHash, doc/xxhash_spec.md) and routing from DESIGN.md;
+XXH64 is written from its specification (xxHash, doc/xxhash_spec.md) and routing from docs/design.md;
 nothing here is shared with the C++ code or with the xxHash library. Prints the C++ initialisers
 that tests/runtime/routing/hash_router_known_answers.hpp holds (then formatted by clang-format):
 

@@ -35,7 +35,8 @@ class ExchangeDriver {
 /// How a caller on a CPU goes from part to part.
 enum class BetweenParts {
   waits,  // dispatch of the next waits
-  polls,  // `progress` is called until it would not, and after each part is given back, as by layers
+  polls,  // `progress` is called until it would not, and after each part is given back, as by
+          // layers
 };
 
 /// Of a transport on CPUs.

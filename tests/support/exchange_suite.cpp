@@ -98,9 +98,8 @@ void check_bits(Ranks& ranks, const ExchangeWay& way, std::mt19937& random) {
       std::vector<int64_t> tokens;
       for (int rank = 0; rank < ranks.comm.size(); ++rank) tokens.push_back(20 + 9 * rank);
       const auto routing = random_routing(random, ranks.comm.size(), 10, 6, tokens, Skew::uniform);
-      const ExchangePlan plan =
-          make_plan_of(routing, contiguous_placement(10, ranks.comm.size()), ranks.comm.rank(),
-                       topology.nodes, false);
+      const ExchangePlan plan = make_plan_of(routing, contiguous_placement(10, ranks.comm.size()),
+                                             ranks.comm.rank(), topology.nodes, false);
       const auto got = exchange_once(*driver, plan, dtype, hidden_size);
       CHECK(got == exchange_once(by_mpi, plan, dtype, hidden_size));
       CHECK(!got.empty());

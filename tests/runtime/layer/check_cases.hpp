@@ -43,7 +43,7 @@ struct CheckedCase {
   BatchPlan plan;
 
   std::string name() const;
-  int64_t tokens() const { return std::ssize(plan.batch.ids); }
+  int64_t tokens() const { return plan.tokens; }
   /// What the layers make of the inputs, with these weights and this plan, of all tokens.
   LayerStates run(const WeightSource& weights, const BatchPlan& with_plan) const;
   /// Of these results, against the oracle with the case's own weights and plan.

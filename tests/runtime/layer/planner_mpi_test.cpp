@@ -98,7 +98,8 @@ TEST_CASE("ranks that hold other parts of the same batch find its place, its pla
     const test::CaseRouting routing = test::stack_routing(c, *stream, {one_node(ep_size)});
     StreamBatch whole;
     read_batch(*stream, {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len}, 0, whole);
-    const auto transport = make_transport("mpi", ranks.comm, topology, ranks.watch, c.threads);
+    const auto transport =
+        make_transport(TransportKind::mpi, ranks.comm, topology, ranks.watch, c.threads);
     Planner planner(routing.geometry, *routing.router, ranks.comm, ranks.watch);
     for (const std::vector<int64_t>& split : splits_of(c.batch_tokens, ep_size)) {
       INFO(c.name() << ", rank 0 has " << split.front());
