@@ -16,7 +16,7 @@
 namespace hashep::bench {
 namespace {
 
-constexpr int64_t kMaxCounts = int64_t{1} << 27;  // gathered for a layer, or for all: 1 GiB
+constexpr int64_t kMaxCounts = int64_t{1} << 27;  // gathered for a layer, or for all: 512 MiB
 
 void require_at_most(const char* option, int64_t value, int64_t most) {
   if (value > most) {

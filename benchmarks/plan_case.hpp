@@ -48,8 +48,8 @@ class PlanCase {
   CountMatrix counts() const { return {counts_, geometry_.num_experts()}; }
 
   std::unique_ptr<Router> router_;
-  StackGeometry geometry_;       // one layer
-  std::vector<int64_t> counts_;  // [ep_size, num_experts]
+  StackGeometry geometry_;         // one layer
+  std::vector<CountWord> counts_;  // [ep_size, num_experts]
   StreamBatch batch_;
   ExchangePlan plan_;
 };

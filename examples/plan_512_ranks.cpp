@@ -18,7 +18,7 @@ int main() {
 
   // Each rank's tokens, the experts they go to, and how many go to each.
   std::vector<std::vector<int32_t>> experts(kRanks);
-  std::vector<int64_t> counts(kRanks * kExperts);
+  std::vector<hashep::CountWord> counts(kRanks * kExperts);
   uint64_t state = 1;
   for (int rank = 0; rank < kRanks; ++rank) {
     std::vector<int32_t> ids(kTokens);

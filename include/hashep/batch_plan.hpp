@@ -40,18 +40,18 @@ void route_layer(const StackGeometry& geometry, const Router& router, const Toke
 /// Counts a layer's assignments: to each expert, then rows for each node. words: [layer_words].
 /// Local.
 void count_layer(const StackGeometry& geometry, int64_t layer, const BatchPlan& plan,
-                 std::span<int64_t> words);
+                 std::span<CountWord> words);
 
 /// Routes and counts all layers. words: [batch_words]. Throws as route_layer. Local.
 void route_batch(const StackGeometry& geometry, const Router& router, const TokenBatch& batch,
-                 BatchPlan& plan, std::span<int64_t> words);
+                 BatchPlan& plan, std::span<CountWord> words);
 
 /// All ranks' words for a batch as they are gathered: rank s's begin at words[s * row_stride +
 /// first].
 struct GatheredCounts {
-  std::span<const int64_t> words;  ///< from the first rank's first word to the last one's last
-  int64_t row_stride = 0;          ///< words from a rank's to the next one's
-  int64_t first = 0;               ///< where a rank's words begin in its row
+  std::span<const CountWord> words;  ///< from the first rank's first word to the last one's last
+  int64_t row_stride = 0;            ///< words from a rank's to the next one's
+  int64_t first = 0;                 ///< where a rank's words begin in its row
 };
 
 /// Where this rank's tokens stand in the global batch: ranks' parts follow one another in rank

@@ -28,15 +28,15 @@ void LayerPlanner::plan_layer(int64_t layer, AssignmentSource& source, PhaseLog&
   std::string text;
   {
     const PhaseLog::Scope scope(log, Phase::route, layer);
-    fill_words(words_, text, [&](std::span<int64_t> words) {
+    fill_words(words_, text, [&](std::span<CountWord> words) {
       source.assign(geometry_.layer(layer), assignments(geometry_, layer, plan_.tokens, plan_));
-      words.front() = plan_.tokens;
+      words.front() = count_word(plan_.tokens, "tokens of a rank");
       count_layer(geometry_, layer, plan_, words.subspan(kTokenWords));
     });
   }
   const PhaseLog::Scope scope(log, Phase::plan, layer);
   exchange_.start(words_, watch_);
-  const std::span<const int64_t> words = exchange_.finish(watch_);
+  const std::span<const CountWord> words = exchange_.finish(watch_);
   const FoundFault found = find_fault(words, row_words_, geometry_.ep_size());
   if (found.fault != PlanningFault::none) throw_fault(found, text, ep_rank_ == found.rank);
   place_batch({.words = words, .row_stride = row_words_, .first = kStatusWords},

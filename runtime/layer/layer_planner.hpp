@@ -46,7 +46,7 @@ class LayerPlanner {
   Watch& watch_;
   int64_t row_words_;  // a rank's: status, tokens, counts of the layer
   CountExchange exchange_;
-  std::vector<int64_t> words_;  // [row_words_]
+  std::vector<CountWord> words_;  // [row_words_]
   BatchPlan plan_;
 };
 

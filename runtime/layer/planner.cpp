@@ -34,7 +34,7 @@ Ticket Planner::submit(const TokenBatch& batch) {
 Ticket Planner::submit_error(const std::string& text) {
   make_room_for_exchange();
   Slot& slot = free_slot();
-  fill_words(words_, slot.text, [&](std::span<int64_t>) { throw InputError(text); });
+  fill_words(words_, slot.text, [&](std::span<CountWord>) { throw InputError(text); });
   return begin_exchange(slot);
 }
 
@@ -105,9 +105,9 @@ Planner::Slot& Planner::slot_of(Ticket ticket) {
   return **found;
 }
 
-void Planner::route(const TokenBatch& batch, BatchPlan& plan, std::span<int64_t> words,
+void Planner::route(const TokenBatch& batch, BatchPlan& plan, std::span<CountWord> words,
                     std::string& text) {
-  fill_words(words, text, [&](std::span<int64_t> of_batch) {
+  fill_words(words, text, [&](std::span<CountWord> of_batch) {
     route_batch(geometry_, router_, batch, plan, of_batch);
   });
 }
@@ -143,7 +143,7 @@ void Planner::settle_through(int64_t exchange) {
   }
 }
 
-void Planner::settle(Slot& slot, std::span<const int64_t> words) {
+void Planner::settle(Slot& slot, std::span<const CountWord> words) {
   slot.found = find_fault(words, row_words_, geometry_.ep_size());
   slot.is_settled = true;
   if (slot.is_given_up) slot.step = -1;

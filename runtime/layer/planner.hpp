@@ -67,27 +67,28 @@ class Planner {
     int64_t step = -1;      // -1: the slot is free
     int64_t exchange = -1;  // which one, counted from 0; -1: none
     bool is_settled = false;
-    bool is_given_up = false;    // released before it was settled
-    FoundFault found;            // once it is settled
-    std::string text;            // of this rank's own fault
-    std::vector<int64_t> words;  // with submit_all all ranks': [ep_size, row_words_]
+    bool is_given_up = false;      // released before it was settled
+    FoundFault found;              // once it is settled
+    std::string text;              // of this rank's own fault
+    std::vector<CountWord> words;  // with submit_all all ranks': [ep_size, row_words_]
   };
 
   Slot& free_slot();
   Slot& slot_of(Ticket ticket);
-  void route(const TokenBatch& batch, BatchPlan& plan, std::span<int64_t> words, std::string& text);
+  void route(const TokenBatch& batch, BatchPlan& plan, std::span<CountWord> words,
+             std::string& text);
   void make_room_for_exchange();
   Ticket begin_exchange(Slot& slot);
   Ticket take(Slot& slot);
   void settle_through(int64_t exchange);
-  void settle(Slot& slot, std::span<const int64_t> words);
+  void settle(Slot& slot, std::span<const CountWord> words);
 
   const StackGeometry& geometry_;
   const Router& router_;
   int ep_rank_;
   Watch* watch_ = nullptr;                            // with exchanges
   int64_t row_words_;                                 // a rank's: status, tokens, counts
-  std::vector<int64_t> words_;                        // this rank's, of the batch submitted last
+  std::vector<CountWord> words_;                      // this rank's, of the batch submitted last
   std::vector<std::unique_ptr<CountExchange>> ring_;  // exchange i is in ring_[i mod size]
   std::vector<std::unique_ptr<Slot>> slots_;
   BatchPlan scratch_;  // other ranks' routing, with submit_all

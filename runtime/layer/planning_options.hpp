@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "hashep/exchange_plan.hpp"
+
 namespace hashep {
 
 /// How ranks learn of each other's counts.
@@ -28,7 +30,7 @@ inline constexpr int64_t kStatusWords = 1;
 /// Bytes of the buffers of a CountExchange that gathers so many words of each of `ep_size` ranks:
 /// this rank's, as MPI reads them, and all ranks'.
 constexpr int64_t count_exchange_bytes(int64_t words, int64_t ep_size) {
-  return (1 + ep_size) * words * static_cast<int64_t>(sizeof(int64_t));
+  return (1 + ep_size) * words * static_cast<int64_t>(sizeof(CountWord));
 }
 
 /// Bytes of the buffers through which ranks learn of `batch_words` words of each of `ep_size`
@@ -36,7 +38,7 @@ constexpr int64_t count_exchange_bytes(int64_t words, int64_t ep_size) {
 constexpr int64_t planning_buffer_bytes(int64_t batch_words, int64_t ep_size,
                                         const PlanningOptions& options) {
   const int64_t words = kStatusWords + batch_words;
-  const auto word_bytes = static_cast<int64_t>(sizeof(int64_t));
+  const auto word_bytes = static_cast<int64_t>(sizeof(CountWord));
   if (options.planning == Planning::replicated) {
     return (options.depth + 1) * ep_size * words * word_bytes;
   }

@@ -55,7 +55,7 @@ void route_layer(const StackGeometry& geometry, const Router& router, const Toke
 }
 
 void count_layer(const StackGeometry& geometry, int64_t layer, const BatchPlan& plan,
-                 std::span<int64_t> words) {
+                 std::span<CountWord> words) {
   const ExchangePlan& layer_plan = plan.layers[static_cast<size_t>(layer)];
   const auto num_experts = static_cast<size_t>(geometry.num_experts());
   count_assignments(layer_plan.experts, words.first(num_experts));
@@ -65,10 +65,10 @@ void count_layer(const StackGeometry& geometry, int64_t layer, const BatchPlan& 
 }
 
 void route_batch(const StackGeometry& geometry, const Router& router, const TokenBatch& batch,
-                 BatchPlan& plan, std::span<int64_t> words) {
+                 BatchPlan& plan, std::span<CountWord> words) {
   require_valid(batch);
   plan.tokens = std::ssize(batch.ids);
-  words[0] = plan.tokens;
+  words[0] = count_word(plan.tokens, "tokens of a rank");
   for (int64_t layer = 0; layer < geometry.num_layers(); ++layer) {
     route_layer(geometry, router, batch, layer, plan);
     count_layer(geometry, layer, plan,
@@ -118,7 +118,7 @@ BatchPlan plan_batch(const StackGeometry& geometry, const Router& router,
     throw InputError("batches of " + std::to_string(batches_by_rank.size()) + " ranks for " +
                      std::to_string(geometry.ep_size()));
   }
-  std::vector<int64_t> counts(batches_by_rank.size() * words);
+  std::vector<CountWord> counts(batches_by_rank.size() * words);
   BatchPlan plan;
   BatchPlan other;
   for (size_t rank = 0; rank < batches_by_rank.size(); ++rank) {

@@ -138,7 +138,7 @@ TEST_CASE("planning's buffers are said to be as large as what is allocated for t
       CHECK(allocated >= said);
       CHECK(allocated <= said + (planner.slots() + comm.size()) * 8192);  // what they stand in
       const int64_t buffers = planning == Planning::replicated ? depth + 1 : std::max(1, depth);
-      CHECK(said >= buffers * comm.size() * c.config.num_experts * 8);
+      CHECK(said >= buffers * comm.size() * c.config.num_experts * 4);
     }
   }
 }
