@@ -46,6 +46,7 @@ class DeviceExchangeBench {
                       const Communicator& comm, Watch& watch)
       : options_(options),
         workload_(job.workload()),
+        topology_(job.topology()),
         comm_(comm),
         watch_(watch),
         made_(make_device_transports(options, gpu.index, comm, job.topology(), watch)),
@@ -84,7 +85,7 @@ class DeviceExchangeBench {
   std::vector<ExchangeRow> measure(DType dtype, int64_t tokens) {
     const int64_t hidden_size = options_.common.hidden_size;
     const BatchSplit split = workload_.split(tokens);
-    const BatchPlan batch = workload_.plan(split, comm_, watch_);
+    const BatchPlan batch = workload_.plan(split, {comm_, topology_, watch_});
     const ExchangePlan& plan = batch.layers.front();
     const Range own = split_range(split.batch_tokens, split.ep_size, split.ep_rank);
     const ExchangeCheck check(
@@ -248,6 +249,7 @@ class DeviceExchangeBench {
 
   const ExchangeOptions& options_;
   const Workload& workload_;
+  const Topology& topology_;
   const Communicator& comm_;
   Watch& watch_;
   DeviceTransports made_;

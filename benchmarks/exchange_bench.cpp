@@ -34,6 +34,7 @@ class ExchangeBench {
                 Watch& watch)
       : options_(options),
         workload_(job.workload()),
+        topology_(job.topology()),
         comm_(comm),
         watch_(watch),
         made_(make_transports(options.transports, comm, job.topology(), watch, threads())),
@@ -57,7 +58,7 @@ class ExchangeBench {
   std::vector<ExchangeRow> measure(DType dtype, int64_t tokens) {
     const RankOptions& shape = options_.common;
     const BatchSplit split = workload_.split(tokens);
-    const BatchPlan batch = workload_.plan(split, comm_, watch_);
+    const BatchPlan batch = workload_.plan(split, {comm_, topology_, watch_});
     const ExchangePlan& plan = batch.layers.front();
     const Range own = split_range(split.batch_tokens, split.ep_size, split.ep_rank);
     const ExchangeCheck check(
@@ -212,6 +213,7 @@ class ExchangeBench {
 
   const ExchangeOptions& options_;
   const Workload& workload_;
+  const Topology& topology_;
   const Communicator& comm_;
   Watch& watch_;
   BenchTransports made_;

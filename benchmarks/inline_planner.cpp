@@ -6,8 +6,8 @@
 namespace hashep::bench {
 
 InlinePlanner::InlinePlanner(const Workload& workload, const BatchSplit& split,
-                             const Communicator& comm, Watch& watch)
-    : workload_(workload), split_(split), planner_(workload.geometry(), comm, watch) {}
+                             const JobRanks& ranks)
+    : workload_(workload), split_(split), planner_(workload.geometry(), ranks) {}
 
 void InlinePlanner::start(PhaseLog& log) {
   const int64_t step = plan().step + 1;

@@ -14,9 +14,8 @@ namespace hashep::bench {
 /// GEMM comes on top.)
 class InlinePlanner : private AssignmentSource {
  public:
-  /// Collective (duplicates `comm`). References must outlive the planner.
-  InlinePlanner(const Workload& workload, const BatchSplit& split, const Communicator& comm,
-                Watch& watch);
+  /// Collective. `workload`, and what `ranks` refers to, must outlive the planner.
+  InlinePlanner(const Workload& workload, const BatchSplit& split, const JobRanks& ranks);
 
   /// Reads this rank's ids of the next batch. Local.
   void start(PhaseLog& log);

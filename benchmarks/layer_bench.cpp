@@ -87,7 +87,8 @@ void measure_layer(const LayerOptions& options, const std::vector<std::string>& 
       for (const int64_t ffn_size : options.ffn_sizes) {
         const ModelConfig config = layer_config(options, ffn_size);
         for (const auto& transport : made.transports) {
-          LayerCase bench(options, config, dtype, job.workload(), *transport, comm, watch);
+          LayerCase bench(options, config, dtype, job.workload(), *transport,
+                          {comm, job.topology(), watch});
           job.print("# ffn size " + std::to_string(ffn_size) + ": " + bench.implementation() +
                     "\n");
           const std::vector<LayerRow> rows = bench.measure();

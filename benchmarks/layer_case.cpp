@@ -53,32 +53,31 @@ ModelConfig layer_config(const LayerOptions& options, int64_t ffn_size) {
 }
 
 LayerCase::LayerCase(const LayerOptions& options, const ModelConfig& config, DType dtype,
-                     const Workload& workload, Transport& transport, const Communicator& comm,
-                     Watch& watch)
+                     const Workload& workload, Transport& transport, const JobRanks& ranks)
     : options_(options),
       config_(config),
       dtype_(dtype),
       workload_(workload),
       transport_(transport),
-      comm_(comm),
-      watch_(watch),
+      comm_(ranks.comm),
+      watch_(ranks.watch),
       weights_(make_synthetic_weights(config, dtype, kSeed)),
-      stack_(config, *weights_, workload.placements(), comm.rank(), false, exec_options(),
+      stack_(config, *weights_, workload.placements(), ranks.comm.rank(), false, exec_options(),
              transport),
-      yardsticks_(config, *weights_, workload.placements(), exec_options(), comm) {
+      yardsticks_(config, *weights_, workload.placements(), exec_options(), ranks.comm) {
   const int64_t bytes = tokens() * config.hidden_size * dtype_size(dtype);
   input_.reserve(bytes);
   state_.reserve(bytes);
   if (residual()) output_.reserve(bytes);
   make_input();
   // Or else the way of planning that meets a batch first pays for all.
-  stack_.prepare_kernels(tokens() * comm.size());
+  stack_.prepare_kernels(tokens() * ranks.comm.size());
   const StepRows rows{view(input_), view(state_), residual() ? view(output_) : MatrixView{}};
   std::vector<PlanWhen> whens = options.planning;
   if (whens.size() > 1) whens.push_back(PlanWhen::at_hand);
   for (const PlanWhen when : whens) {
     ways_.push_back({std::make_unique<LayerSteps>(when, workload, workload.split(tokens()), stack_,
-                                                  rows, threads(), comm, watch)});
+                                                  rows, threads(), ranks)});
   }
 }
 

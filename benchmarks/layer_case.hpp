@@ -32,9 +32,9 @@ ModelConfig layer_config(const LayerOptions& options, int64_t ffn_size);
 /// batches, no tile shape is new: all kernels are made beforehand.
 class LayerCase {
  public:
-  /// References must outlive the case. Reads weights; collective (duplicates `comm`).
+  /// References, and what `ranks` refers to, must outlive the case. Reads weights; collective.
   LayerCase(const LayerOptions& options, const ModelConfig& config, DType dtype,
-            const Workload& workload, Transport& transport, const Communicator& comm, Watch& watch);
+            const Workload& workload, Transport& transport, const JobRanks& ranks);
   LayerCase(const LayerCase&) = delete;  // its stack refers to its weights
   LayerCase& operator=(const LayerCase&) = delete;
 

@@ -12,19 +12,18 @@ constexpr int64_t kMostScopes = 2;    // of one phase, for each layer
 }  // namespace
 
 LayerSteps::LayerSteps(PlanWhen when, const Workload& workload, const BatchSplit& split,
-                       LayerStack& stack, const StepRows& rows, int threads,
-                       const Communicator& comm, Watch& watch)
+                       LayerStack& stack, const StepRows& rows, int threads, const JobRanks& ranks)
     : when_(when),
       stack_(stack),
       rows_(rows),
       threads_(threads),
       num_layers_(workload.num_layers()),
-      phases_(watch, kMostBatches * kMostScopes * (num_layers_ + 1)) {
+      phases_(ranks.watch, kMostBatches * kMostScopes * (num_layers_ + 1)) {
   if (when == PlanWhen::in_layer) {
-    in_layer_.emplace(workload, split, comm, watch);
+    in_layer_.emplace(workload, split, ranks);
     plan_ = &in_layer_->plan();
   } else {
-    ahead_.emplace(workload.planner(split, comm, watch, phases_.log()));
+    ahead_.emplace(workload.planner(split, ranks, phases_.log()));
     ahead_->begin();
   }
 }

@@ -24,9 +24,10 @@ struct StepRows {
 /// input at first.
 class LayerSteps {
  public:
-  /// Collective (duplicates `comm`). References must outlive the steps. `threads`: of this rank.
+  /// Collective. References, and what `ranks` refers to, must outlive the steps. `threads`: of this
+  /// rank.
   LayerSteps(PlanWhen when, const Workload& workload, const BatchSplit& split, LayerStack& stack,
-             const StepRows& rows, int threads, const Communicator& comm, Watch& watch);
+             const StepRows& rows, int threads, const JobRanks& ranks);
   LayerSteps(const LayerSteps&) = delete;  // planners are not copied
   LayerSteps& operator=(const LayerSteps&) = delete;
 

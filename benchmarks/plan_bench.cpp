@@ -65,8 +65,9 @@ void measure_case(const PlanCaseOptions& options, const Sampling& sampling,
     json["plan_bytes"] = planned.bytes();
     json["plan_bytes_per_assignment"] = bytes_per_assignment;
     json["count_bytes"] = planned.count_bytes();
-    json["planning_bytes"] = planned.bytes() + planning_buffer_bytes(planned.batch_words(),
-                                                                     options.ep_size, {.depth = 0});
+    json["planning_bytes"] =
+        planned.bytes() +
+        planning_buffer_bytes(planned.batch_words(), options.ep_size, 1, {.depth = 0});
     results.push_back(std::move(json));
 
     char note[96];

@@ -9,6 +9,7 @@
 #include "comm/agreement.hpp"
 #include "comm/count_exchange.hpp"
 #include "comm/gather.hpp"
+#include "comm/topology.hpp"
 #include "hashep/stack_geometry.hpp"
 #include "hashep/version.hpp"
 #include "launch/process/result_json.hpp"
@@ -20,25 +21,34 @@ namespace {
 /// One size of exchange. Words carry their address, so that one out of place shows.
 class ExchangeCase {
  public:
-  ExchangeCase(const Communicator& comm, Watch& watch, int64_t words)
-      : comm_(comm), watch_(watch), exchange_(comm, words), own_(static_cast<size_t>(words)) {
-    for (int64_t i = 0; i < words; ++i) own_[static_cast<size_t>(i)] = word(comm.rank(), i);
+  ExchangeCase(const JobRanks& ranks, int64_t words)
+      : exchange_(ranks, words), own_(static_cast<size_t>(words)) {
+    for (int64_t i = 0; i < words; ++i) own_[static_cast<size_t>(i)] = word(ranks.comm.rank(), i);
   }
 
   void run() {
-    exchange_.start(own_, watch_);
-    gathered_ = exchange_.finish(watch_);
+    exchange_.start(own_);
+    static_cast<void>(exchange_.finish());
   }
 
-  /// Of the newest exchange, on this rank.
-  int64_t wrong() const {
+  /// Of one more exchange, on this rank. Collective.
+  int64_t count_wrong() {
+    exchange_.start(own_);
+    const CountExchange::Gathered gathered = exchange_.finish();
     int64_t wrong = 0;
-    const auto words = static_cast<int64_t>(own_.size());
-    for (int64_t at = 0; at < comm_.size() * words; ++at) {
-      const bool right = gathered_[static_cast<size_t>(at)] == word(at / words, at % words);
-      wrong += right ? 0 : 1;
+    int64_t at = 0;
+    const auto words = std::ssize(own_);
+    for (const CountWord found : gathered.words()) {
+      wrong += found == word(at / words, at % words) ? 0 : 1;
+      ++at;
     }
     return wrong;
+  }
+
+  /// That the exchange takes on this rank, its own words included.
+  int64_t buffer_bytes() const {
+    return std::ssize(own_) * static_cast<int64_t>(sizeof(CountWord)) +
+           share_of_node(exchange_.bytes(), exchange_.ranks_of_node());
   }
 
  private:
@@ -46,11 +56,8 @@ class ExchangeCase {
     return static_cast<CountWord>(rank * std::ssize(own_) + index);
   }
 
-  const Communicator& comm_;
-  Watch& watch_;
   CountExchange exchange_;
   std::vector<CountWord> own_;
-  std::span<const CountWord> gathered_;
 };
 
 MeasuredRow blank_row(const Communicator& comm, int64_t num_experts, int64_t words) {
@@ -76,19 +83,19 @@ void measure_plan_exchange(const PlanOptions& options, const std::string& json_p
                "\n# times are the slowest rank's, from its own counts to those of all ranks\n");
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   int64_t wrong_in_all = 0;
+  const Topology topology = find_topology(comm, watch);
   for (const int64_t num_experts : options.num_experts) {
     for (const int64_t num_layers : options.num_layers) {
       const StackGeometry geometry(std::vector(static_cast<size_t>(num_layers),
                                                contiguous_placement(num_experts, comm.size())),
                                    1);
       const int64_t words = kStatusWords + geometry.batch_words();
-      ExchangeCase exchanged(comm, watch, words);
-      exchanged.run();
-      int64_t wrong = exchanged.wrong();
+      ExchangeCase exchanged({comm, topology, watch}, words);
+      int64_t wrong = exchanged.count_wrong();
       const std::array<RankTimed, 1> things = {{{nullptr, {[&] { exchanged.run(); }}}}};
       const auto samples = time_in_turn_on_ranks(comm, watch, options.sampling, things);
       const RankSamples& own = samples[0][0];
-      wrong = reduce_sum(comm, watch, wrong + exchanged.wrong());
+      wrong = reduce_sum(comm, watch, wrong + exchanged.count_wrong());
       wrong_in_all += wrong;
       MeasuredRow row = blank_row(comm, num_experts, words);
       row.samples_us = own.max_us;
@@ -97,7 +104,7 @@ void measure_plan_exchange(const PlanOptions& options, const std::string& json_p
       json["ep_size"] = comm.size();
       json["num_layers"] = num_layers;
       json["count_bytes"] = comm.size() * words * static_cast<int64_t>(sizeof(CountWord));
-      json["buffer_bytes"] = count_exchange_bytes(words, comm.size());
+      json["buffer_bytes"] = exchanged.buffer_bytes();
       json["rank_median_min_us"] = own.rank_median_min;
       json["rank_median_max_us"] = own.rank_median_max;
       json["runs_per_sample"] = own.burst;

@@ -57,7 +57,8 @@ ScaleMeasurement measure_point(const ScaleOptions& options, const ScalePoint& po
   std::optional<LayerCase> bench;
   ScaleMeasurement result;
   settle_reporter(watch, [&] {
-    bench.emplace(layer, config, dtype, *workload, *made.transports.front(), comm, watch);
+    bench.emplace(layer, config, dtype, *workload, *made.transports.front(),
+                  JobRanks{comm, group.topology(), watch});
     bench->before_samples([&group] { group.show_life(); });
     for (LayerRow& row : bench->measure()) {
       const bool is_layer = row.name == "layer";

@@ -75,15 +75,14 @@ const TokenStream& Workload::ids(const BatchSplit& split) const {
   return *stream;
 }
 
-StreamPlanner Workload::planner(const BatchSplit& split, const Communicator& comm, Watch& watch,
+StreamPlanner Workload::planner(const BatchSplit& split, const JobRanks& ranks,
                                 PhaseLog& log) const {
-  return {geometry(), router(), ids(split), split, {.planning = Planning::exchange},
-          &comm,      &watch,   log};
+  return {geometry(), router(), ids(split), split, {.planning = Planning::exchange}, ranks, log};
 }
 
-BatchPlan Workload::plan(const BatchSplit& split, const Communicator& comm, Watch& watch) const {
-  PhaseLog log(&watch, 1, false);
-  StreamPlanner planning = planner(split, comm, watch, log);
+BatchPlan Workload::plan(const BatchSplit& split, const JobRanks& ranks) const {
+  PhaseLog log(&ranks.watch, 1, false);
+  StreamPlanner planning = planner(split, ranks, log);
   planning.begin();
   BatchPlan plan = planning.take();
   if (is_dealt_)

@@ -34,11 +34,10 @@ class Workload {
   /// The batches of ep_size * tokens_per_rank tokens. Throws InputError where that is too many.
   BatchSplit split(int64_t tokens_per_rank) const;
   /// Plans these batches. The workload and `log` must outlive it. Collective.
-  StreamPlanner planner(const BatchSplit& split, const Communicator& comm, Watch& watch,
-                        PhaseLog& log) const;
+  StreamPlanner planner(const BatchSplit& split, const JobRanks& ranks, PhaseLog& log) const;
   /// The plan of the batch of step 0. Throws RunError, on all ranks, where a workload that is dealt
   /// out (W0 to W6) does not load experts as its rules foretell. Collective.
-  BatchPlan plan(const BatchSplit& split, const Communicator& comm, Watch& watch) const;
+  BatchPlan plan(const BatchSplit& split, const JobRanks& ranks) const;
   /// The experts in the first layer of the whole batch of step 0, all ranks' tokens, routed here
   /// and without a plan: [batch_tokens, top_k]. Local.
   std::vector<int32_t> all_experts(const BatchSplit& split) const;

@@ -81,8 +81,15 @@ Communicator Communicator::of_node(const Communicator& parent) {
 }
 
 Communicator Communicator::of_label(const Communicator& parent, int label) {
+  return *of_part(parent, label);
+}
+
+std::optional<Communicator> Communicator::of_part(const Communicator& parent,
+                                                  std::optional<int> label) {
   Communicator part;
-  check_mpi(MPI_Comm_split(parent.get(), label, parent.rank(), &part.comm_), "MPI_Comm_split");
+  check_mpi(MPI_Comm_split(parent.get(), label.value_or(MPI_UNDEFINED), parent.rank(), &part.comm_),
+            "MPI_Comm_split");
+  if (part.comm_ == MPI_COMM_NULL) return std::nullopt;
   part.read_place();
   return part;
 }

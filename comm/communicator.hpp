@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "hashep/dtype.hpp"
@@ -39,6 +40,8 @@ class Communicator {
   static Communicator of_node(const Communicator& parent);
   /// The ranks of `parent` that give the same `label`, not negative, in the same order.
   static Communicator of_label(const Communicator& parent, int label);
+  /// The same where some ranks give none, and get none.
+  static std::optional<Communicator> of_part(const Communicator& parent, std::optional<int> label);
   ~Communicator();
   Communicator(Communicator&& other) noexcept;
   Communicator& operator=(Communicator&&) = delete;

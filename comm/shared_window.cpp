@@ -75,16 +75,17 @@ int64_t random_key() {
 
 }  // namespace
 
-SharedWindow::SharedWindow(const Communicator& node, Watch& watch, int64_t bytes) {
+SharedWindow::SharedWindow(const Communicator& node, Watch& watch, int64_t bytes,
+                           const Communicator& all) {
   const bool makes = node.rank() == 0;
   // A killed job leaves a name behind in the moment between making and unlinking alone, and that of
   // an empty file.
   const Name name(gather_word(node, watch, makes ? random_key() : 0).front());
   try {
-    agree(node, watch, [&] {
+    agree(all, watch, [&] {
       if (makes) file_ = name.make();
     });
-    agree(node, watch, [&] {
+    agree(all, watch, [&] {
       if (!makes) file_ = name.find();
       void* const memory =
           mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
@@ -100,12 +101,12 @@ SharedWindow::SharedWindow(const Communicator& node, Watch& watch, int64_t bytes
   }
 }
 
-void SharedWindow::reserve(const Communicator& node, Watch& watch, Range own) {
+void SharedWindow::reserve(const Communicator& ranks, Watch& watch, Range own) {
   const auto refuse = [&own](int code) {
     throw_error("fallocate", code,
                 format_bytes(own.size()) + " of shared memory; is /dev/shm large enough?");
   };
-  agree(node, watch, [&] {
+  agree(ranks, watch, [&] {
     if (!has_room(file_, own.size() - reserved_)) refuse(ENOSPC);
     for (int64_t begin = own.begin; begin < own.end; begin += kStride) {
       const int64_t size = std::min(kStride, own.end - begin);

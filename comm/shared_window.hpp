@@ -20,22 +20,29 @@ class SharedWindow {
   SharedWindow() = default;  // holds nothing
   /// Collective over `node`, whose ranks must see one /dev/shm; `bytes`, more than 0, is the same
   /// on all of them. Throws, on all of them, as agree does where that fails.
-  SharedWindow(const Communicator& node, Watch& watch, int64_t bytes);
+  SharedWindow(const Communicator& node, Watch& watch, int64_t bytes)
+      : SharedWindow(node, watch, bytes, node) {}
+  /// The same where the ranks of `all`, those of several nodes, make their windows at once, or none
+  /// does. Collective over `all`.
+  SharedWindow(const Communicator& node, Watch& watch, int64_t bytes, const Communicator& all);
   /// Local: whatever the other ranks do, they keep what they have mapped.
   ~SharedWindow();
   SharedWindow(SharedWindow&& other) noexcept;
   SharedWindow& operator=(SharedWindow&& other) noexcept;
 
   /// Reserves the pages of `own`, bytes of the window, which may be none and of which a first part
-  /// may be reserved: each rank those that it
-  /// uses most, since Linux takes them from the memory near the core that asks. New ones are zeros.
-  /// Collective over the same node: afterwards the parts of all its ranks may be touched. Throws,
-  /// on all of them, as agree does where the system has not that much shared memory.
-  void reserve(const Communicator& node, Watch& watch, Range own);
+  /// may be reserved: each rank those that it uses most, since Linux takes them from the memory
+  /// near the core that asks. New ones are zeros. Collective over the same node, or over `all`,
+  /// where it was made by all: afterwards the parts of all ranks may be touched. Throws, on all of
+  /// them, as agree does where the system has not that much shared memory.
+  void reserve(const Communicator& ranks, Watch& watch, Range own);
 
   /// The beginning of a page. The same memory on all ranks, perhaps at another address.
   std::byte* data() const { return data_; }
   int64_t bytes() const { return bytes_; }
+
+  /// Leaves it mapped, for MPI, which still works on something there.
+  void abandon() noexcept { data_ = nullptr; }
 
  private:
   void free() noexcept;

@@ -13,6 +13,14 @@ struct Topology {
   Communicator node;  // the ranks of this rank's node, in the same order
 };
 
+/// The ranks of a job, as what they make together needs them: all of them, where they run, and who
+/// watches over the waits between them.
+struct JobRanks {
+  const Communicator& comm;
+  const Topology& topology;
+  Watch& watch;
+};
+
 /// Asks MPI which ranks share memory; so it is right under mpirun and srun alike, whatever the
 /// mapping. Collective.
 Topology find_topology(const Communicator& comm, Watch& watch);

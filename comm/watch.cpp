@@ -82,7 +82,11 @@ Watch::Patience Watch::start_waiting() const {
 }
 
 void Watch::move_on() {
-  std::erase_if(looked_after_, [](MPI_Request* request) { return is_complete(*request); });
+  std::erase_if(looked_after_, [](const LookedAfter& each) {
+    if (!is_complete(*each.request)) return false;
+    if (each.when_done) each.when_done();
+    return true;
+  });
 }
 
 bool Watch::is_patient(Patience& patience) {

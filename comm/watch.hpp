@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "comm/communicator.hpp"
@@ -95,9 +96,13 @@ class Watch {
 
   /// Moves `request`, which is pending, on in all waits until it is complete: MPI may do nothing
   /// for it while a rank computes and waits for others in shared memory or for a GPU. It must stay
-  /// where it is until it is forgotten.
-  void look_after(MPI_Request& request) { looked_after_.push_back(&request); }
-  void forget(MPI_Request& request) noexcept { std::erase(looked_after_, &request); }
+  /// where it is until it is forgotten. `when_done`: called once a wait finds it complete.
+  void look_after(MPI_Request& request, std::function<void()> when_done = {}) {
+    looked_after_.push_back({&request, std::move(when_done)});
+  }
+  void forget(MPI_Request& request) noexcept {
+    std::erase_if(looked_after_, [&](const LookedAfter& each) { return each.request == &request; });
+  }
 
   /// Throws, as a wait would, where a stop signal has come. For loops that do not wait.
   void check_stop();
@@ -141,6 +146,11 @@ class Watch {
   bool is_in_setup() const { return setup_seconds_ > 0.0 && position_.phase == Phase::setup; }
   std::string lost_patience() const;
 
+  struct LookedAfter {
+    MPI_Request* request;
+    std::function<void()> when_done;  // may be empty
+  };
+
   struct Answer {
     bool present = false;
     Position position;
@@ -171,7 +181,7 @@ class Watch {
   FailurePolicy* policy_ = nullptr;
   int reporter_ = -1;  // lowest rank that has said it reports; -1: none
   int64_t collectives_ = 0;
-  std::vector<MPI_Request*> looked_after_;  // not found complete yet
+  std::vector<LookedAfter> looked_after_;  // not found complete yet
 };
 
 /// Stands for a call that cannot be polled, for as long as it lasts: the Watch's policy hears of

@@ -97,6 +97,7 @@ nlohmann::ordered_json plan_row(const PlannedJob& job, const PlanCommandOptions&
                              {"bytes_inter_dedup", r.bytes_inter_dedup},
                              {"buffer_bytes_max", r.buffer_bytes_max},
                              {"plan_bytes_max", r.plan_bytes_max},
+                             {"counts_bytes_node_max", r.counts_bytes_node_max},
                              {"seconds", job.seconds}};
   if (!options.traffic.empty()) {
     row["traffic"] = {{"unit", unit_name(*job.traffic_unit)},

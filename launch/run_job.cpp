@@ -55,8 +55,8 @@ class Job {
              !options.trace.empty()),
         planning_({.planning = options.planning,
                    .depth = narrow<int>(options.plan_depth, "--plan-depth")}),
-        planner_(*setup_.geometry, *setup_.router, *setup_.stream, setup_.split, planning_, &comm,
-                 &watch, log_),
+        planner_(*setup_.geometry, *setup_.router, *setup_.stream, setup_.split, planning_,
+                 JobRanks{comm, *setup_.topology, watch}, log_),
         checked_(options.check ? tokens_to_check(options, setup_) : std::vector<int64_t>{}),
         expert_counts_(
             static_cast<size_t>(setup_.geometry->num_layers() * setup_.geometry->num_experts())) {}
@@ -176,9 +176,7 @@ class Job {
       held += plan_bytes(layer);
     }
     stats_.memory.plans =
-        std::max(stats_.memory.plans,
-                 planner_.slots() * held + planning_buffer_bytes(setup_.geometry->batch_words(),
-                                                                 comm_.size(), planning_));
+        std::max(stats_.memory.plans, planner_.slots() * held + planner_.buffer_bytes());
     for (size_t i = 0; i < expert_counts_.size(); ++i) expert_counts_[i] += plan.expert_counts[i];
   }
 

@@ -19,31 +19,31 @@ bool shares_cores(const Communicator& node, Watch& watch) {
 }  // namespace
 
 NodeFlags::NodeFlags(const Communicator& node, std::span<const int32_t> ranks, Watch& watch)
-    : window_(node, watch, static_cast<int64_t>(sizeof(Slot)) * node.size() * kNumExchangeStages),
+    : NodeFlags(node, ranks, watch, kNumExchangeStages, shares_cores(node, watch) ? 1 : kSpins,
+                node) {}
+
+NodeFlags::NodeFlags(const Communicator& node, std::span<const int32_t> ranks, Watch& watch,
+                     int num_stages, int spins, const Communicator& all)
+    : window_(node, watch, window_bytes(node.size(), num_stages), all),
       ranks_(ranks.begin(), ranks.end()),
       watch_(watch),
       node_rank_(node.rank()),
-      spins_(shares_cores(node, watch) ? 1 : kSpins) {
-  constexpr auto kOwnBytes = static_cast<int64_t>(sizeof(Slot)) * kNumExchangeStages;
-  window_.reserve(node, watch, {node_rank_ * kOwnBytes, (node_rank_ + 1) * kOwnBytes});
-  for (int stage = 0; stage < kNumExchangeStages; ++stage) {
-    new (&slot(node_rank_, static_cast<ExchangeStage>(stage))) std::atomic<int64_t>(0);
+      num_stages_(num_stages),
+      spins_(spins) {
+  const int64_t own_bytes = window_bytes(1, num_stages);
+  window_.reserve(all, watch, {node_rank_ * own_bytes, (node_rank_ + 1) * own_bytes});
+  for (int stage = 0; stage < num_stages; ++stage) {
+    new (&slot(node_rank_, stage)) std::atomic<int64_t>(0);
   }
   watch.barrier(node);
 }
 
-size_t NodeFlags::first_missing(ExchangeStage stage, int64_t number, size_t next) const {
+size_t NodeFlags::first_missing(int stage, int64_t number, size_t next) const {
   while (next < ranks_.size() &&
          slot(static_cast<int>(next), stage).load(std::memory_order_acquire) >= number) {
     ++next;
   }
   return next;
-}
-
-std::string NodeFlags::missing(ExchangeStage stage, int64_t number) const {
-  const size_t first = first_missing(stage, number, 0);
-  if (first == ranks_.size()) return "";
-  return ", waiting for rank " + std::to_string(ranks_[first]) + what_is_missing(stage);
 }
 
 }  // namespace hashep

@@ -88,7 +88,8 @@ Stack::Impl::Impl(std::shared_ptr<Context::Impl> context, const StackShape& shap
                     knows_nodes ? std::optional(context_->topology().nodes) : std::nullopt,
                     knows_nodes && options_.node_reduce);
   read_weights(weights);
-  planner_.emplace(*geometry_, *router_, context_->comm(), watch, options_.planning_depth);
+  planner_.emplace(*geometry_, *router_, JobRanks{context_->comm(), context_->topology(), watch},
+                   options_.planning_depth);
 }
 
 void Stack::Impl::require_valid_input(const WeightSource& weights) {

@@ -76,9 +76,18 @@ class DryRun {
     // Transport mpi knows no nodes, and counts none.
     const int64_t node_words = geometry_.num_layers() * geometry_.counted_nodes();
     const int64_t words = options_.exchange == RowBuffers::messages ? words_ - node_words : words_;
-    result_.plan_bytes_max =
-        (options_.plan_depth + 1) * *std::max_element(plan_bytes_.begin(), plan_bytes_.end()) +
-        planning_buffer_bytes(words, ep_size_, {.depth = options_.plan_depth});
+    const PlanningOptions planning{.depth = options_.plan_depth};
+    for (int rank = 0; rank < ep_size_; ++rank) {
+      const int64_t ranks_of_node = std::ssize(nodes_.ranks_of(nodes_.node_of(rank)));
+      result_.plan_bytes_max =
+          std::max(result_.plan_bytes_max,
+                   (options_.plan_depth + 1) * plan_bytes_[static_cast<size_t>(rank)] +
+                       planning_buffer_bytes(words, ep_size_, ranks_of_node, planning));
+      result_.counts_bytes_node_max =
+          std::max(result_.counts_bytes_node_max,
+                   planning_node_bytes(words, ep_size_, ranks_of_node, planning) +
+                       ranks_of_node * (kStatusWords + words) * int64_t{sizeof(CountWord)});
+    }
     return std::move(result_);
   }
 

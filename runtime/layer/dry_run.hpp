@@ -34,7 +34,9 @@ struct DryRunResult {
   int64_t bytes_inter_dedup = 0;    // to other nodes, a row for each (token, node)
   int64_t buffer_bytes_max = 0;     // row buffers of the rank that holds most
   int64_t plan_bytes_max = 0;       // plans, and buffers of planning, of the rank that holds most
-  TrafficMatrix traffic;            // rows of all layers and steps; empty unless asked for
+  int64_t counts_bytes_node_max =
+      0;                  // of these the buffers of planning of the node that holds most
+  TrafficMatrix traffic;  // rows of all layers and steps; empty unless asked for
 };
 
 /// Routes every batch as each of the geometry's ranks would, one rank after the other, and derives

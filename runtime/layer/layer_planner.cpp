@@ -11,12 +11,11 @@ constexpr int64_t kTokenWords = 1;
 
 }  // namespace
 
-LayerPlanner::LayerPlanner(const StackGeometry& geometry, const Communicator& comm, Watch& watch)
+LayerPlanner::LayerPlanner(const StackGeometry& geometry, const JobRanks& ranks)
     : geometry_(geometry),
-      ep_rank_(comm.rank()),
-      watch_(watch),
+      ep_rank_(ranks.comm.rank()),
       row_words_(kStatusWords + kTokenWords + geometry.layer_words()),
-      exchange_(comm, row_words_),
+      exchange_(ranks, row_words_),
       words_(static_cast<size_t>(row_words_)) {}
 
 void LayerPlanner::begin(int64_t tokens) {
@@ -35,8 +34,9 @@ void LayerPlanner::plan_layer(int64_t layer, AssignmentSource& source, PhaseLog&
     });
   }
   const PhaseLog::Scope scope(log, Phase::plan, layer);
-  exchange_.start(words_, watch_);
-  const std::span<const CountWord> words = exchange_.finish(watch_);
+  exchange_.start(words_);
+  const CountExchange::Gathered gathered = exchange_.finish();
+  const std::span<const CountWord> words = gathered.words();
   const FoundFault found = find_fault(words, row_words_, geometry_.ep_size());
   if (found.fault != PlanningFault::none) throw_fault(found, text, ep_rank_ == found.rank);
   place_batch({.words = words, .row_stride = row_words_, .first = kStatusWords},

@@ -26,8 +26,8 @@ class AssignmentSource {
 /// makes the same plans with one exchange for all layers.
 class LayerPlanner {
  public:
-  /// Collective (duplicates `comm`). References must outlive the planner.
-  LayerPlanner(const StackGeometry& geometry, const Communicator& comm, Watch& watch);
+  /// Collective. `geometry`, and what `ranks` refers to, must outlive the planner.
+  LayerPlanner(const StackGeometry& geometry, const JobRanks& ranks);
 
   /// The next batch, of which this rank has so many tokens. Local.
   void begin(int64_t tokens);
@@ -43,7 +43,6 @@ class LayerPlanner {
  private:
   const StackGeometry& geometry_;
   int ep_rank_;
-  Watch& watch_;
   int64_t row_words_;  // a rank's: status, tokens, counts of the layer
   CountExchange exchange_;
   std::vector<CountWord> words_;  // [row_words_]

@@ -8,13 +8,12 @@
 
 namespace hashep {
 
-Planner::Planner(const StackGeometry& geometry, const Router& router, const Communicator& comm,
-                 Watch& watch, int exchanges)
-    : Planner(geometry, router, comm.rank()) {
-  watch_ = &watch;
+Planner::Planner(const StackGeometry& geometry, const Router& router, const JobRanks& ranks,
+                 int exchanges)
+    : Planner(geometry, router, ranks.comm.rank()) {
   words_.resize(static_cast<size_t>(row_words_));
   for (int i = 0; i < std::max(1, exchanges); ++i) {
-    ring_.push_back(std::make_unique<CountExchange>(comm, row_words_));
+    ring_.push_back(std::make_unique<CountExchange>(ranks, row_words_));
   }
 }
 
@@ -84,6 +83,18 @@ int64_t Planner::in_flight() const {
       slots_, [](const auto& slot) { return slot->step >= 0 && !slot->is_given_up; });
 }
 
+int64_t Planner::buffer_bytes() const {
+  const auto bytes_of = [](int64_t words) {
+    return words * static_cast<int64_t>(sizeof(CountWord));
+  };
+  int64_t bytes = bytes_of(std::ssize(words_));
+  for (const auto& exchange : ring_) {
+    bytes += share_of_node(exchange->bytes(), exchange->ranks_of_node());
+  }
+  for (const auto& slot : slots_) bytes += bytes_of(std::ssize(slot->words));
+  return bytes;
+}
+
 Planner::Slot& Planner::free_slot() {
   const auto found = std::ranges::find_if(slots_, [](const auto& slot) { return slot->step < 0; });
   Slot& slot = found == slots_.end() ? *slots_.emplace_back(std::make_unique<Slot>()) : **found;
@@ -120,7 +131,7 @@ void Planner::make_room_for_exchange() {
 }
 
 Ticket Planner::begin_exchange(Slot& slot) {
-  ring_[static_cast<size_t>(exchanges_begun_ % std::ssize(ring_))]->start(words_, *watch_);
+  ring_[static_cast<size_t>(exchanges_begun_ % std::ssize(ring_))]->start(words_);
   slot.exchange = exchanges_begun_++;
   return take(slot);
 }
@@ -133,13 +144,13 @@ Ticket Planner::take(Slot& slot) {
 
 void Planner::settle_through(int64_t exchange) {
   while (exchanges_completed_ <= exchange) {
-    const auto words =
-        ring_[static_cast<size_t>(exchanges_completed_ % std::ssize(ring_))]->finish(*watch_);
+    const auto gathered =
+        ring_[static_cast<size_t>(exchanges_completed_ % std::ssize(ring_))]->finish();
     const auto slot = std::ranges::find_if(slots_, [this](const auto& each) {
       return each->step >= 0 && each->exchange == exchanges_completed_;
     });
     ++exchanges_completed_;
-    settle(**slot, words);
+    settle(**slot, gathered.words());
   }
 }
 

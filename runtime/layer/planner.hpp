@@ -25,18 +25,19 @@ struct Ticket {
 /// all ranks make them in the same order.
 class Planner {
  public:
-  /// Each rank knows its own tokens. Collective (duplicates `comm`). `exchanges`: how many may be
-  /// under way at once; to submit more completes the oldest first. References must outlive the
-  /// planner.
-  Planner(const StackGeometry& geometry, const Router& router, const Communicator& comm,
-          Watch& watch, int exchanges = 1);
+  /// Each rank knows its own tokens. Collective. `exchanges`: how many may be under way at once; to
+  /// submit more completes the oldest first. References, and what `ranks` refers to, must outlive
+  /// the planner.
+  Planner(const StackGeometry& geometry, const Router& router, const JobRanks& ranks,
+          int exchanges = 1);
   /// Each rank knows all tokens (submit_all): nothing is exchanged, no call waits for other ranks.
   Planner(const StackGeometry& geometry, const Router& router, int ep_rank);
 
   /// This rank's part of a batch, the ranks' parts standing one after the other in rank order. Any
   /// number of tokens, none included; ranks may have different numbers. What is kept is copied:
   /// `batch` may go when this returns. What is wrong with it is met by all ranks, in `wait`. Waits
-  /// for no rank, but where too many exchanges are under way.
+  /// for no rank, but where too many exchanges are under way, or ranks of the node still read what
+  /// an earlier one brought.
   Ticket submit(const TokenBatch& batch);
   /// In place of a batch that this rank could not make: all ranks meet `text`, as InputError, in
   /// `wait`.
@@ -59,6 +60,9 @@ class Planner {
   int64_t slots() const { return std::ssize(slots_); }
   /// Planning exchanges begun so far.
   int64_t exchanges() const { return exchanges_begun_; }
+  /// Bytes through which ranks learn of each other's words, beside the plans; of memory that ranks
+  /// of a node share this rank's part. planning_buffer_bytes foretells them.
+  int64_t buffer_bytes() const;
 
  private:
   /// A batch on its way.
@@ -86,7 +90,6 @@ class Planner {
   const StackGeometry& geometry_;
   const Router& router_;
   int ep_rank_;
-  Watch* watch_ = nullptr;                            // with exchanges
   int64_t row_words_;                                 // a rank's: status, tokens, counts
   std::vector<CountWord> words_;                      // this rank's, of the batch submitted last
   std::vector<std::unique_ptr<CountExchange>> ring_;  // exchange i is in ring_[i mod size]

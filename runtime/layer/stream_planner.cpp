@@ -9,23 +9,23 @@ namespace hashep {
 namespace {
 
 Planner make_planner(const StackGeometry& geometry, const Router& router,
-                     const PlanningOptions& options, int ep_rank, const Communicator* comm,
-                     Watch* watch) {
+                     const PlanningOptions& options, int ep_rank,
+                     const std::optional<JobRanks>& ranks) {
   if (options.planning == Planning::replicated) return {geometry, router, ep_rank};
-  return {geometry, router, *comm, *watch, options.exchanges()};
+  return {geometry, router, *ranks, options.exchanges()};
 }
 
 }  // namespace
 
 StreamPlanner::StreamPlanner(const StackGeometry& geometry, const Router& router,
                              const TokenStream& stream, const BatchSplit& split,
-                             const PlanningOptions& options, const Communicator* comm, Watch* watch,
+                             const PlanningOptions& options, const std::optional<JobRanks>& ranks,
                              PhaseLog& log)
     : stream_(stream),
       split_(split),
       planning_(options.planning),
       log_(log),
-      planner_(make_planner(geometry, router, options, split.ep_rank, comm, watch)),
+      planner_(make_planner(geometry, router, options, split.ep_rank, ranks)),
       batches_(planning_ == Planning::exchange ? 1 : static_cast<size_t>(split.ep_size)),
       views_(batches_.size()),
       tickets_(static_cast<size_t>(options.depth) + 1) {}

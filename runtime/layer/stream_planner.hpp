@@ -17,11 +17,11 @@ namespace hashep {
 /// `depth` steps ahead.
 class StreamPlanner {
  public:
-  /// Collective with Planning::exchange (duplicates `comm`). `comm` and `watch` may be null where
-  /// planning is replicated. References must outlive the planner.
+  /// Collective with Planning::exchange. `ranks` may be none where planning is replicated.
+  /// References, and what `ranks` refers to, must outlive the planner.
   StreamPlanner(const StackGeometry& geometry, const Router& router, const TokenStream& stream,
-                const BatchSplit& split, const PlanningOptions& options, const Communicator* comm,
-                Watch* watch, PhaseLog& log);
+                const BatchSplit& split, const PlanningOptions& options,
+                const std::optional<JobRanks>& ranks, PhaseLog& log);
 
   /// Begins planning the next batch; at most depth + 1 batches are begun and not taken. A stream
   /// that this rank cannot read is met by all ranks, in `take`; but where planning is replicated it
@@ -38,6 +38,8 @@ class StreamPlanner {
   int64_t slots() const { return std::ssize(tickets_); }
   /// Planning exchanges begun so far.
   int64_t exchanges() const { return planner_.exchanges(); }
+  /// See Planner::buffer_bytes.
+  int64_t buffer_bytes() const { return planner_.buffer_bytes(); }
 
  private:
   Ticket submit(int64_t step);

@@ -71,6 +71,13 @@ int MPI_Iallgather(const void* send, int sends, MPI_Datatype send_type, void* re
   return PMPI_Iallgather(send, sends, send_type, recv, recvs, recv_type, comm, request);
 }
 
+int MPI_Iallgatherv(const void* send, int sends, MPI_Datatype send_type, void* recv,
+                    const int* recvs, const int* to, MPI_Datatype recv_type, MPI_Comm comm,
+                    MPI_Request* request) {
+  ++counts()["MPI_Iallgatherv"];
+  return PMPI_Iallgatherv(send, sends, send_type, recv, recvs, to, recv_type, comm, request);
+}
+
 int MPI_Alltoall(const void* send, int sends, MPI_Datatype send_type, void* recv, int recvs,
                  MPI_Datatype recv_type, MPI_Comm comm) {
   ++counts()["MPI_Alltoall"];

@@ -32,7 +32,7 @@ std::vector<std::byte> run_stack(const StackCase& c, Transport& transport, const
                          .seq_len = c.seq_len,
                          .ep_size = nodes.nodes.ep_size(),
                          .ep_rank = ep_rank},
-                        {.planning = Planning::replicated}, nullptr, nullptr, log);
+                        {.planning = Planning::replicated}, std::nullopt, log);
   planner.begin();
   return run_plan(c, routing.geometry, planner.take(), transport, ep_rank);
 }

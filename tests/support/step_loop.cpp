@@ -46,8 +46,8 @@ void run_step_loop(const StackCase& c, const TokenStream& stream, const LoopSett
                          .seq_len = c.seq_len,
                          .ep_size = comm.size(),
                          .ep_rank = comm.rank()},
-                        {.planning = Planning::exchange, .depth = settings.plan_depth}, &comm,
-                        &watch, log);
+                        {.planning = Planning::exchange, .depth = settings.plan_depth},
+                        JobRanks{comm, topology, watch}, log);
   const std::vector<std::byte> input = stack_input(c, comm.size(), comm.rank());
   std::vector<std::byte> x = input;
   const int64_t rows = split_range(c.batch_tokens, comm.size(), comm.rank()).size();

@@ -92,7 +92,8 @@ TEST_CASE("a planner that has met its sizes allocates nothing, in whatever order
   const HashRouter router({.vocab_size = 50, .feature = HashFeature::bigram});
   std::vector<int32_t> ids(16);
   make_zipf_stream(50, 0.0, 1)->read(0, ids);
-  Planner planner(geometry, router, comm, watch, 2);
+  const Topology topology = topology_by_label(comm, watch, comm.rank() / 2);
+  Planner planner(geometry, router, {comm, topology, watch}, 2);
   std::vector<Ticket> under_way(2);
   int64_t before = 0;
   constexpr int64_t kWarmup = 12;  // each of two plans has met each of three sizes
@@ -119,26 +120,39 @@ TEST_CASE("planning's buffers are said to be as large as what is allocated for t
   const auto stream = test::stack_stream(c);
   const NodeMap nodes = nodes_of_equal_size(comm.size(), 2);
   const test::CaseRouting routing = test::stack_routing(c, *stream, {nodes});
-  for (const Planning planning : {Planning::exchange, Planning::replicated}) {
-    for (const int depth : {0, 2}) {
-      INFO("replicated " << (planning == Planning::replicated) << ", depth " << depth);
-      const PlanningOptions options{planning, depth};
-      PhaseLog log(&watch, 1, false);
-      const int64_t said =
-          planning_buffer_bytes(routing.geometry.batch_words(), comm.size(), options);
-      const int64_t before = test::allocated_bytes();
-      StreamPlanner planner(
-          routing.geometry, *routing.router, *stream,
-          {.batch_tokens = c.batch_tokens, .ep_size = comm.size(), .ep_rank = comm.rank()}, options,
-          &comm, &watch, log);
-      if (planning == Planning::replicated) {  // buffers come with batches
-        for (int64_t i = 0; i < planner.slots(); ++i) planner.begin();
+  const int64_t batch_words = routing.geometry.batch_words();
+  for (const bool on_nodes : {false, true}) {
+    // Memory of a node is not the heap's: what is left there are this rank's own words.
+    const Topology topology = topology_by_label(comm, watch, on_nodes ? 0 : comm.rank());
+    const int64_t ranks_of_node = topology.node.size();
+    for (const Planning planning : {Planning::exchange, Planning::replicated}) {
+      for (const int depth : {0, 2}) {
+        INFO("replicated " << (planning == Planning::replicated) << ", depth " << depth << ", "
+                           << ranks_of_node << " ranks a node");
+        const PlanningOptions options{planning, depth};
+        PhaseLog log(&watch, 1, false);
+        const int64_t said =
+            planning_buffer_bytes(batch_words, comm.size(), ranks_of_node, options);
+        const int64_t before = test::allocated_bytes();
+        StreamPlanner planner(
+            routing.geometry, *routing.router, *stream,
+            {.batch_tokens = c.batch_tokens, .ep_size = comm.size(), .ep_rank = comm.rank()},
+            options, JobRanks{comm, topology, watch}, log);
+        if (planning == Planning::replicated) {  // buffers come with batches
+          for (int64_t i = 0; i < planner.slots(); ++i) planner.begin();
+        }
+        const int64_t allocated = test::allocated_bytes() - before;
+        const bool is_shared = planning == Planning::exchange && ranks_of_node > 1;
+        const int64_t on_heap =
+            is_shared ? (kStatusWords + batch_words) * static_cast<int64_t>(sizeof(CountWord))
+                      : said;
+        CHECK(planner.buffer_bytes() == said);
+        CHECK(allocated >= on_heap);
+        CHECK(allocated <= on_heap + (planner.slots() + comm.size()) * 8192);  // they stand in
+        const int64_t buffers = planning == Planning::replicated ? depth + 1 : std::max(1, depth);
+        const int64_t counts = buffers * comm.size() * c.config.num_experts * 4;
+        CHECK(said >= counts / (is_shared ? ranks_of_node : 1));
       }
-      const int64_t allocated = test::allocated_bytes() - before;
-      CHECK(allocated >= said);
-      CHECK(allocated <= said + (planner.slots() + comm.size()) * 8192);  // what they stand in
-      const int64_t buffers = planning == Planning::replicated ? depth + 1 : std::max(1, depth);
-      CHECK(said >= buffers * comm.size() * c.config.num_experts * 4);
     }
   }
 }

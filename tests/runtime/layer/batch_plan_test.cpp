@@ -32,7 +32,7 @@ TEST_CASE("plans are a pure function of (ids by rank, placement, rank)") {
     StreamPlanner planner(
         routing.geometry, *routing.router, *stream,
         {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len, .ep_size = ep_size, .ep_rank = rank},
-        {.planning = Planning::replicated}, nullptr, nullptr, log);
+        {.planning = Planning::replicated}, std::nullopt, log);
     planner.begin();
     CHECK(planner.take().layers == plans);
   }
@@ -46,7 +46,7 @@ TEST_CASE("an id out of range ends planning with its place in the stream") {
   PhaseLog log(nullptr, 4, false);
   StreamPlanner planner(routing.geometry, *routing.router, *stream,
                         {.batch_tokens = 50, .seq_len = 17}, {.planning = Planning::replicated},
-                        nullptr, nullptr, log);
+                        std::nullopt, log);
   planner.begin();
   CHECK_THROWS_WITH(planner.take(), ContainsSubstring("outside [0, 2)"));
 }

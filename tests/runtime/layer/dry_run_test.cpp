@@ -5,6 +5,7 @@
 
 #include "comm/plan/plan_stats.hpp"
 #include "hashep/error.hpp"
+#include "runtime/layer/planning_options.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/stack_case.hpp"
 
@@ -24,7 +25,15 @@ struct Planned {
   std::vector<int64_t> rank_rows;  // of all layers and steps
 };
 
-void add_plans(const std::vector<ExchangePlan>& layers, const NodeMap& nodes, Planned& planned) {
+/// A rank's own words, and its part of the matrix and flags that its node shares.
+int64_t exchange_bytes(const NodeMap& nodes, int rank, int64_t batch_words) {
+  const int64_t row_bytes = (1 + batch_words) * 4;
+  const int64_t sharers = std::ssize(nodes.ranks_of(nodes.node_of(rank)));
+  return row_bytes + (nodes.ep_size() * row_bytes + sharers * 128 + sharers - 1) / sharers;
+}
+
+void add_plans(const std::vector<ExchangePlan>& layers, const NodeMap& nodes, int64_t batch_words,
+               Planned& planned) {
   int64_t bytes = 0;
   for (const ExchangePlan& plan : layers) {
     bytes += plan_bytes(plan);
@@ -37,7 +46,8 @@ void add_plans(const std::vector<ExchangePlan>& layers, const NodeMap& nodes, Pl
     }
     for (const auto& out : plan.across.outgoing) planned.rows_inter_dedup += out.num_rows();
   }
-  planned.plan_bytes_max = std::max(planned.plan_bytes_max, (kPlanDepth + 1) * bytes);
+  const int64_t exchange = exchange_bytes(nodes, layers.front().ep_rank, batch_words);
+  planned.plan_bytes_max = std::max(planned.plan_bytes_max, (kPlanDepth + 1) * bytes + exchange);
 }
 
 Planned plan_all_ranks(const test::CaseRouting& routing, const TokenStream& stream,
@@ -58,7 +68,8 @@ Planned plan_all_ranks(const test::CaseRouting& routing, const TokenStream& stre
       views.push_back(batches[static_cast<size_t>(rank)].view());
     }
     for (int rank = 0; rank < ep_size; ++rank) {
-      add_plans(plan_batch(routing.geometry, *routing.router, views, rank).layers, nodes, planned);
+      add_plans(plan_batch(routing.geometry, *routing.router, views, rank).layers, nodes,
+                routing.geometry.batch_words(), planned);
     }
   }
   return planned;
@@ -87,10 +98,10 @@ TEST_CASE("a dry run says what the plans of all ranks say, for any number of thr
       CHECK(result.bytes_intra == planned.rows_intra * kRowBytes / steps);
       CHECK(result.bytes_inter == planned.rows_inter * kRowBytes / steps);
       CHECK(result.bytes_inter_dedup == planned.rows_inter_dedup * kRowBytes / steps);
-      // Own words twice, as routed and as MPI reads them, and those of all ranks.
-      const int64_t words = 1 + routing.geometry.batch_words();
-      const int64_t exchange_bytes = (2 + ep_size) * words * 4;
-      CHECK(result.plan_bytes_max == planned.plan_bytes_max + exchange_bytes);
+      CHECK(result.plan_bytes_max == planned.plan_bytes_max);
+      const int64_t row_bytes = (1 + routing.geometry.batch_words()) * 4;
+      const int64_t sharers = std::min(ranks_per_node, ep_size);  // of the first node, the largest
+      CHECK(result.counts_bytes_node_max == (ep_size + sharers) * row_bytes + sharers * 128);
       CHECK(result.rank_max_over_mean >= load_factor(planned.rank_rows));
       CHECK(result.expert_max_over_mean >= 1.0);
       CHECK(result.node_max_over_mean <= result.rank_max_over_mean + 1e-12);
@@ -105,6 +116,25 @@ TEST_CASE("a dry run says what the plans of all ranks say, for any number of thr
     }
   }
   CHECK(inter > 10000);
+}
+
+TEST_CASE("a node of 512 holds the counts of 4,096 ranks once, in 40 MB, not 1.2 GB") {
+  const StackGeometry geometry(std::vector(3, contiguous_placement(256, 4096)), 6,
+                               nodes_of_equal_size(4096, 8));
+  const int64_t words = kStatusWords + geometry.batch_words();
+  CHECK(words == 2 + 3 * (256 + 512));
+  constexpr int64_t kRanksOfNode = 8;
+  const PlanningOptions options{.depth = kPlanDepth};
+  const int64_t node_bytes =
+      planning_node_bytes(geometry.batch_words(), 4096, kRanksOfNode, options);
+  CHECK(node_bytes == 4096 * words * 4 + kRanksOfNode * 128);
+  const int64_t of_all =
+      kRanksOfNode * planning_buffer_bytes(geometry.batch_words(), 4096, kRanksOfNode, options);
+  CHECK(of_all >= node_bytes + kRanksOfNode * words * 4);
+  CHECK(of_all <= 40'000'000);
+  // Each batch more that is under way is one matrix more.
+  CHECK(planning_node_bytes(geometry.batch_words(), 4096, kRanksOfNode, {.depth = 3}) ==
+        3 * node_bytes);
 }
 
 TEST_CASE("a dry run names the first id out of range, for any number of threads") {

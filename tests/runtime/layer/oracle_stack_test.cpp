@@ -26,7 +26,7 @@ std::vector<Bounded> oracle_of(const test::StackCase& c) {
   PhaseLog log(nullptr, 4, false);
   StreamPlanner planner(routing.geometry, *routing.router, *stream,
                         {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len},
-                        {.planning = Planning::replicated}, nullptr, nullptr, log);
+                        {.planning = Planning::replicated}, std::nullopt, log);
   planner.begin();
   const BatchPlan& plan = planner.take();
   std::vector<int64_t> tokens(static_cast<size_t>(c.batch_tokens));
