@@ -55,6 +55,16 @@ constexpr MadeUpNodes kMadeUpNodes[] = {
     {"the last alone", [](int rank, int ep_size) { return rank == ep_size - 1 ? 1 : 0; }},
 };
 
+/// Whether ranks of one node are always of one machine, and can share memory.
+bool are_within(const NodeMap& nodes, const NodeMap& machines) {
+  for (int node = 0; node < nodes.num_nodes(); ++node) {
+    for (const int32_t rank : nodes.ranks_of(node)) {
+      if (machines.node_of(rank) != machines.node_of(nodes.ranks_of(node).front())) return false;
+    }
+  }
+  return true;
+}
+
 /// Rails that a rank takes in: as many as its node leaves to it of the largest node's.
 int64_t rails_of(const NodeMap& nodes, int rank) {
   size_t most = 0;
@@ -203,15 +213,20 @@ TEST_CASE("whatever the nodes, all words come to all ranks, in one matrix a node
   const int rank = ranks.comm.rank();
   const int ep_size = ranks.comm.size();
   const int64_t names = names_in_shared_memory();
+  const Topology machines = find_topology(ranks.comm, ranks.watch);
   for (const MadeUpNodes& made_up : kMadeUpNodes) {
     const Topology topology =
         topology_by_label(ranks.comm, ranks.watch, made_up.label(rank, ep_size));
-    const int64_t ranks_of_node = topology.node.size();
+    const bool can_share = are_within(topology.nodes, machines.nodes);
+    const int64_t ranks_of_node = can_share ? topology.node.size() : 1;
+    const int64_t rails =
+        rails_of(can_share ? topology.nodes : nodes_of_equal_size(ep_size, 1), rank);
     for (const int64_t words : {1, 3, 4000}) {
       INFO(made_up.what << ", " << words << " words");
       const int64_t before = shared_bytes();
       CountExchange exchange({ranks.comm, topology, ranks.watch}, words);
-      if (exchange.ranks_of_node() == ranks_of_node && ranks_of_node > 1) {
+      CHECK(exchange.ranks_of_node() == ranks_of_node);
+      if (ranks_of_node > 1) {
         const int64_t matrix = ep_size * words * 4;
         const int64_t flags = ranks_of_node * kCountFlagBytes;
         CHECK(exchange.bytes() == matrix + flags);
@@ -225,9 +240,7 @@ TEST_CASE("whatever the nodes, all words come to all ranks, in one matrix a node
         exchange.start(words_of(number, rank, words));
         const CountExchange::Gathered gathered = exchange.finish();
         CHECK(std::ssize(gathered.words()) == ep_size * words);
-        if (exchange.ranks_of_node() == ranks_of_node) {
-          CHECK(ranks.watch.collectives() - collectives == rails_of(topology.nodes, rank));
-        }
+        CHECK(ranks.watch.collectives() - collectives == rails);
         if (rank == (number + 1) % ep_size) {
           std::this_thread::sleep_for(std::chrono::milliseconds(5));
         }
