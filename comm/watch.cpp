@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <thread>
+
+#include "comm/met_by_all.hpp"
 
 namespace hashep {
 namespace {
@@ -51,7 +54,47 @@ Watch::Watch(const Communicator& comm, double deadline, const volatile int* stop
     : control_(comm.get()),
       deadline_(deadline),
       stop_signal_(stop_signal),
-      answers_(static_cast<size_t>(comm.size())) {}
+      answers_(static_cast<size_t>(comm.size())),
+      sent_(answers_.size()),
+      taken_(answers_.size()) {}
+
+Watch::~Watch() {
+  if (size() == 1 || unwinds_alone() || !mpi_is_up()) return;
+  try {
+    if (settle_notes()) return;
+  } catch (const std::exception&) {
+    // A call of MPI has failed, which the next one will say.
+  }
+  control_.abandon();
+}
+
+bool Watch::settle_notes() {
+  answers_questions_ = false;
+  // MPI may use both for as long as the exchange is under way.
+  auto sent = std::make_unique<std::vector<int>>(sent_);
+  auto coming = std::make_unique<std::vector<int>>(sent_.size());
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(
+      MPI_Ialltoall(sent->data(), 1, MPI_INT, coming->data(), 1, MPI_INT, control_.get(), &request),
+      "MPI_Ialltoall");
+  const auto limit = Clock::now() + seconds(deadline_);
+  int64_t polls = 0;
+  const auto goes_on = [&] {
+    pause_between_polls(polls++);
+    return Clock::now() < limit && (stop_signal_ == nullptr || *stop_signal_ == 0);
+  };
+  while (!is_complete(request)) {
+    if (goes_on()) continue;
+    static_cast<void>(sent.release());
+    static_cast<void>(coming.release());
+    return false;
+  }
+  while (taken_ != *coming) {
+    take_notes();
+    if (!goes_on()) return false;
+  }
+  return true;
+}
 
 void Watch::set_policy(FailurePolicy* policy) {
   policy_ = policy;
@@ -150,6 +193,7 @@ void Watch::send_note(int peer, int tag) {
   if (MPI_Isend(note_.data(), static_cast<int>(note_.size()), MPI_INT64_T, peer, tag,
                 control_.get(), &request) == MPI_SUCCESS) {
     check_mpi(MPI_Request_free(&request), "MPI_Request_free");
+    ++sent_[static_cast<size_t>(peer)];
   }
   if (policy_ != nullptr) policy_->sends_to(-1);
 }
@@ -173,6 +217,7 @@ void Watch::take_notes() {
     check_mpi(MPI_Recv(words.data(), static_cast<int>(words.size()), MPI_INT64_T, status.MPI_SOURCE,
                        status.MPI_TAG, control_.get(), MPI_STATUS_IGNORE),
               "MPI_Recv");
+    ++taken_[static_cast<size_t>(status.MPI_SOURCE)];
     if (policy_ != nullptr) policy_->hears_of(status.MPI_SOURCE);
     if (status.MPI_TAG == kReport) {
       if (reporter_ < 0 || status.MPI_SOURCE < reporter_) reporter_ = status.MPI_SOURCE;
@@ -180,7 +225,7 @@ void Watch::take_notes() {
     }
     answers_[static_cast<size_t>(status.MPI_SOURCE)] = {true, unpack(words), words[3] != 0,
                                                         Clock::now()};
-    if (status.MPI_TAG == kQuestion) {
+    if (status.MPI_TAG == kQuestion && answers_questions_) {
       send_note(status.MPI_SOURCE, kAnswer);
     }
   }

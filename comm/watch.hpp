@@ -54,6 +54,12 @@ class Watch {
   /// Collective (duplicates `comm`). `deadline`: seconds a wait may take in all. `stop_signal` may
   /// be null; it points to a flag that a signal handler sets to the signal's number.
   Watch(const Communicator& comm, double deadline, const volatile int* stop_signal);
+  /// Collective, unless an error unwinds this rank alone: takes in what others have sent, since a
+  /// message on its way when a communicator is freed may be taken for one of the next communicator.
+  /// Waits for them until the deadline at most.
+  ~Watch();
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
 
   /// `policy`, which must outlive it, is told where this rank is and what it meets; null: nobody
   /// is.
@@ -153,6 +159,9 @@ class Watch {
   void send_to_all(int tag);
   /// Takes all notes that have come: answers questions, records answers and reports.
   void take_notes();
+  /// Takes all notes that others have sent to this rank, and sends no more. False where a rank does
+  /// not come to it in time.
+  bool settle_notes();
   void call_roll(double grace);
   /// Leaves in reporter_ the rank that reports; -1: this one.
   void settle_reporter();
@@ -164,8 +173,11 @@ class Watch {
   Position position_;
   std::vector<Answer> answers_;    // [size]
   std::array<int64_t, 4> note_{};  // what send_note sends: phase, step, layer, busy
-  bool busy_ = true;               // not in a wait
-  double setup_seconds_ = 0.0;     // see allow_setup; 0: none
+  std::vector<int> sent_;          // [size] notes to each rank
+  std::vector<int> taken_;         // [size] notes of each rank
+  bool answers_questions_ = true;
+  bool busy_ = true;            // not in a wait
+  double setup_seconds_ = 0.0;  // see allow_setup; 0: none
   Clock::time_point setup_limit_ = {};
   Clock::time_point next_check_in_ = {};
   FailurePolicy* policy_ = nullptr;
