@@ -65,7 +65,7 @@ LayerCase::LayerCase(const LayerOptions& options, const ModelConfig& config, DTy
       weights_(make_synthetic_weights(config, dtype, kSeed)),
       stack_(config, *weights_, workload.placements(), comm.rank(), false, exec_options(),
              transport),
-      yardsticks_(config, *weights_, workload.placements(), exec_options(), comm) {
+      yardsticks_(config, *weights_, workload.placements(), comm.rank(), exec_options()) {
   const int64_t bytes = tokens() * config.hidden_size * dtype_size(dtype);
   input_.reserve(bytes);
   state_.reserve(bytes);
