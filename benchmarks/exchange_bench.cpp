@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/exchange_bench.hpp"
 
-#include <algorithm>
 #include <array>
 #include <exception>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include "benchmarks/exchange_check.hpp"
 #include "benchmarks/exchange_driver.hpp"

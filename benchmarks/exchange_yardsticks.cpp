@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/exchange_yardsticks.hpp"
 
-#include <array>
 #include <cstring>
-#include <utility>
+#include <vector>
 
 #include "benchmarks/exchange_check.hpp"
 #include "comm/plan/plan_stats.hpp"
