@@ -69,7 +69,7 @@ def network_settings(profile):
         f"smpi/os:0:{message:g}:0",
         f"smpi/ois:0:{message:g}:0",
         "smpi/or:0:0:0",
-        "smpi/test:0",  # pauses between polls are ours: comm/pause_smpi.cpp
+        "smpi/test:0",  # pauses between polls are ours: SimulatedRank::wait_until
         "smpi/iprobe:0",
         "smpi/wtime:0",
     ]
