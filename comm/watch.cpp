@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/watch.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -42,7 +44,7 @@ std::string rounded(double value) {
 }
 
 bool is_complete(MPI_Request& request) {
-  if (request == MPI_REQUEST_NULL) return true;  // SMPI 3.32 leaves the flag of MPI_Test alone here
+  if (request == MPI_REQUEST_NULL) return true;
   int done = 0;
   check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
   return done != 0;
@@ -121,7 +123,7 @@ void Watch::wait(MPI_Request& request) {
 Watch::Patience Watch::start_waiting() const {
   const auto now = Clock::now();
   const double grace = std::min(kLongestGrace, deadline_ / 4);
-  return {now + seconds(deadline_ - grace), now + kNoteInterval, grace, 0, now, now};
+  return {now + seconds(deadline_ - grace), now + kNoteInterval, grace, now, now};
 }
 
 void Watch::move_on() {
@@ -130,7 +132,7 @@ void Watch::move_on() {
 
 bool Watch::is_patient(Patience& patience) {
   move_on();
-  pause_between_polls(patience.polls++);
+  sched_yield();
   const auto now = Clock::now();
   if (now < patience.next_notes) return true;
   patience.next_notes = now + kNoteInterval;

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
-#include "comm/pause.hpp"
 #include "hashep/error.hpp"
 #include "hashep/failure_policy.hpp"
 #include "hashep/phase.hpp"
@@ -88,8 +87,7 @@ class Watch {
   /// core between polls. `what()` tells, for the error, what is waited for.
   template <typename Ready, typename What>
   void wait_until(int spins, Ready&& ready, What&& what) {
-    const int before_pause = spins_before_pause(spins);
-    for (int spin = 0; spin < before_pause; ++spin) {
+    for (int spin = 0; spin < spins; ++spin) {
       if (ready()) return;
       if (spin == 0) move_on();
     }
@@ -133,7 +131,6 @@ class Watch {
     std::chrono::time_point<Clock, std::chrono::duration<double>> limit;  // may be far away
     Clock::time_point next_notes;
     double grace = 0.0;  // seconds kept for the roll call
-    int64_t polls = 0;
     Clock::time_point begin;
     Clock::time_point next_question;  // in set-up
   };

@@ -7,6 +7,7 @@
 
 #include "benchmarks/gpu/layer_dump.hpp"
 #include "benchmarks/gpu/layer_gemms.hpp"
+#include "benchmarks/layer_parts.hpp"
 #include "core/narrow.hpp"
 #include "hashep/error.hpp"
 #include "runtime/layer/oracle_check.hpp"
@@ -155,12 +156,7 @@ std::vector<MeasuredRow> measure_layer(const LayerOptions& options, const GpuRun
   const LayerCase c(options.sizes);
   if (c.sizes.num_layers != 1) throw InputError("--num-layers: the layer benchmark takes one");
   GpuRun here = run;
-  here.row.dtype = std::string(dtype_name(c.sizes.dtype));
-  here.row.tokens_per_rank = c.sizes.tokens;
-  here.row.hidden_size = c.sizes.hidden_size;
-  here.row.ffn_size = c.sizes.ffn_size;
-  here.row.num_experts = c.sizes.num_experts;
-  here.row.top_k = c.sizes.top_k;
+  describe_layer(c.config, c.sizes.dtype, c.sizes.tokens, here.row);
   std::vector<MeasuredRow> rows;
   const double dense_us = measure_gemms(c, options, here, rows);
   for (const Variant& variant : variants_of(options)) {

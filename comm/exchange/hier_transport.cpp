@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "comm/exchange/local_work.hpp"
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/scatter.hpp"
 
@@ -93,7 +92,6 @@ class HierTransport::LayerExchange final : public Exchange {
                DeviceStream) override {
     flags().wait(ExchangeStage::computed, number_, [this] { move_results(); });
     move_results();  // all have computed: results are on their way now
-    pass_node_rows(*plan_, transport_.topology_.nodes, y.row_bytes());
     transport_.work_until([&] {
       const bool sent = transport_.inbound_.send_results(*plan_);
       combine_some(transport_.outbound_.take_results(*plan_), shared, y);
@@ -126,7 +124,6 @@ class HierTransport::LayerExchange final : public Exchange {
 
   /// Writes this rank's rows for its own node, taking in what arrives meanwhile.
   void scatter_locally(ConstMatrixView x) {
-    pass_node_rows(*plan_, transport_.topology_.nodes, x.row_bytes());
     const int64_t slice = slice_tokens(x);
     for (int64_t first = 0; first < x.rows; first += slice) {
       const int64_t count = std::min(slice, x.rows - first);
@@ -202,7 +199,6 @@ class HierTransport::LayerExchange final : public Exchange {
          .shared = shared.rows == 0 ? shared : shared.slice(combined_, count),
          .stream = is_streamed_},
         y.slice(combined_, count), transport_.threads_);
-    pass_copy(across.total_returns() * count / std::max<int64_t>(1, plan_->tokens), y.row_bytes());
     combined_ += count;
   }
 

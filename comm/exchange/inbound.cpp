@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "comm/exchange/cross_messages.hpp"
-#include "comm/exchange/local_work.hpp"
 #include "core/narrow.hpp"
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/stream_copy.hpp"
@@ -92,7 +91,6 @@ bool Inbound::land_rows(const ExchangePlan& plan, bool stream) {
       continue;
     }
     while (const auto message = source.stream.take_arrived()) {
-      const size_t first_route = source.next_route;
       for (int64_t row = message->begin; row < message->end; ++row) {
         const std::byte* const from = source.stream.rows().row(row);
         for (bool is_last = false; !is_last;) {
@@ -100,7 +98,6 @@ bool Inbound::land_rows(const ExchangePlan& plan, bool stream) {
           copy_row(next_place(plan, source), from, row_bytes, stream);
         }
       }
-      pass_spread_rows(static_cast<int64_t>(source.next_route - first_route), row_bytes);
     }
     all = all && source.stream.was_complete();
   }
@@ -148,13 +145,11 @@ bool Inbound::send_results(const ExchangePlan& plan) {
     const auto message = source.stream.unsent();
     if (message && can_sum) {
       const MatrixView rows = source.stream.rows().slice(message->begin, message->size());
-      const size_t first_route = source.next_route;
       if (plan.across.reduces) {
         pack_sums(plan, source, rows);
       } else {
         pack_results(plan, source, rows);
       }
-      pass_spread_rows(static_cast<int64_t>(source.next_route - first_route), rows.row_bytes());
       source.stream.send_next();
     }
     all = source.stream.is_complete() && all;

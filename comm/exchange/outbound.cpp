@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "comm/exchange/cross_messages.hpp"
-#include "comm/exchange/local_work.hpp"
 #include "core/narrow.hpp"
 
 namespace hashep {
@@ -54,7 +53,6 @@ bool Outbound::send_next(const ExchangePlan& plan, ConstMatrixView x) {
         std::memcpy(first + static_cast<size_t>(row) * row_bytes,
                     x.row(out.tokens[static_cast<size_t>(row)]), row_bytes);
       }
-      pass_copy(message->size(), x.row_bytes());
       nodes_[i].stream.send_next();
       found = true;
     }

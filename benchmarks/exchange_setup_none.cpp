@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // In builds without CUDA.
-#include "benchmarks/device_exchange_bench.hpp"
+#include "benchmarks/exchange_setup.hpp"
 #include "comm/agreement.hpp"
 
 namespace hashep::bench {
 
-void measure_device_exchange(const ExchangeOptions&, const std::vector<std::string>&,
-                             const Communicator& comm, Watch&) {
+std::unique_ptr<ExchangeSetup> make_cuda_exchange_setup(const ExchangeOptions&, RankJob&,
+                                                        const Communicator& comm, Watch&) {
   throw CollectiveInputError("--device cuda: this build has no CUDA; use cpu", comm.rank() == 0);
 }
 

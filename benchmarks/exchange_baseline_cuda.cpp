@@ -1,13 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "benchmarks/device_exchange_baseline.hpp"
+#include "benchmarks/exchange_baseline_cuda.hpp"
+
+#include <nccl.h>
 
 #include <algorithm>
 
-#include "benchmarks/nccl_rows.hpp"
+#include "core/narrow.hpp"
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/scatter.hpp"
 
 namespace hashep::bench {
+
+void exchange_rows(NcclCommunicator& nccl, const MessageRows& rows, ConstMatrixView from,
+                   MatrixView to, DeviceStream stream) {
+  if (from.rows == 0 && to.rows == 0) return;
+  nccl.exchange([&] {
+    for (int peer = 0; peer < nccl.size(); ++peer) {
+      const auto i = static_cast<size_t>(peer);
+      if (rows.send_counts[i] > 0) {
+        nccl.send(from.row(rows.send_displs[i]), rows.send_counts[i] * from.row_bytes(), peer,
+                  stream);
+      }
+      if (rows.recv_counts[i] > 0) {
+        nccl.receive(to.row(rows.recv_displs[i]), rows.recv_counts[i] * to.row_bytes(), peer,
+                     stream);
+      }
+    }
+  });
+}
+
+std::unique_ptr<BenchMemory> NcclMessages::make_memory() {
+  return std::make_unique<BenchMemoryOf<NcclBuffer>>(nccl_);
+}
+
+void NcclAllToAll::exchange(const MessageRows& rows, ConstMatrixView from, MatrixView to) {
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 28, 0)
+  const int64_t bytes = rows.send_counts.front() * from.row_bytes();  // to each rank
+  if (bytes == 0) return;
+  nccl_.exchange([&] {
+    check_nccl(ncclAlltoAll(from.data, to.data, narrow<size_t>(bytes, "bytes to a rank"), ncclUint8,
+                            nccl_.get(), stream_.handle),
+               "ncclAlltoAll", nccl_.get());
+  });
+#else
+  exchange_rows(nccl_, rows, from, to, stream_);
+#endif
+}
 
 class PackedNccl::LayerExchange final : public Exchange {
  public:
@@ -16,15 +54,16 @@ class PackedNccl::LayerExchange final : public Exchange {
   void begin(const ExchangePlan& plan) override {
     plan_ = &plan;
     top_k_ = plan.top_k;
-    rows_ = MessageRows::of(plan);
+    there_ = MessageRows::of(plan);
+    back_ = there_.reversed();
   }
 
   void lay_out(ArrayLayout& arrays) override {
     experts_ = arrays.add(plan_->experts);
     send_rows_ = arrays.add(plan_->send_rows);
     const auto sent_places = arrays.make<ExpertPlace>(plan_->num_experts, sent_places_);
-    const auto no_experts = arrays.make<int32_t>(rows_.total_recv(), no_experts_);
-    const auto landing_rows = arrays.make<int64_t>(rows_.total_recv(), landing_rows_);
+    const auto no_experts = arrays.make<int32_t>(there_.total_recv(), no_experts_);
+    const auto landing_rows = arrays.make<int64_t>(there_.total_recv(), landing_rows_);
     const auto landing_place = arrays.make<ExpertPlace>(1, landing_place_);
     if (!arrays.is_real()) return;
     std::fill(sent_places.begin(), sent_places.end(), ExpertPlace{baseline_.sent_.data(), 0});
@@ -41,7 +80,7 @@ class PackedNccl::LayerExchange final : public Exchange {
 
   void dispatch(int, ConstMatrixView x, DeviceStream stream) override {
     scatter_rows(x, {experts_, send_rows_, top_k_, sent_places_}, stream);
-    send_rows(baseline_.nccl_, rows_, sent(), received(), stream);
+    exchange_rows(baseline_.nccl_, there_, sent(), received(), stream);
     scatter_rows(received(), {no_experts_, landing_rows_, 1, landing_place_}, stream);
   }
 
@@ -53,7 +92,7 @@ class PackedNccl::LayerExchange final : public Exchange {
                   .weights = {},
                   .shared = {}},
                  received(), stream);
-    return_rows(baseline_.nccl_, rows_, received(), sent(), stream);
+    exchange_rows(baseline_.nccl_, back_, received(), sent(), stream);
   }
 
   void combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y,
@@ -69,16 +108,18 @@ class PackedNccl::LayerExchange final : public Exchange {
 
  private:
   MatrixView sent() const {
-    return baseline_.sent_.matrix(baseline_.dtype_, rows_.total_send(), baseline_.hidden_size_);
+    return baseline_.sent_.matrix(baseline_.dtype_, there_.total_send(), baseline_.hidden_size_);
   }
   MatrixView received() const {
-    return baseline_.received_.matrix(baseline_.dtype_, rows_.total_recv(), baseline_.hidden_size_);
+    return baseline_.received_.matrix(baseline_.dtype_, there_.total_recv(),
+                                      baseline_.hidden_size_);
   }
 
   PackedNccl& baseline_;
   const ExchangePlan* plan_ = nullptr;
   int top_k_ = 1;
-  MessageRows rows_;
+  MessageRows there_;
+  MessageRows back_;
 
   // In GPU memory.
   std::span<const int32_t> experts_;            // [tokens * top_k]

@@ -6,11 +6,45 @@
 #include <span>
 #include <string_view>
 
+#include "benchmarks/row_messages.hpp"
 #include "comm/exchange/transport.hpp"
 #include "comm/nccl_buffer.hpp"
+#include "comm/nccl_communicator.hpp"
 #include "core/cuda/device_buffer.hpp"
 
 namespace hashep::bench {
+
+/// One group of NCCL's sends and receives, a message for each rank with rows, this one too. In
+/// stream order. Collective.
+void exchange_rows(NcclCommunicator& nccl, const MessageRows& rows, ConstMatrixView from,
+                   MatrixView to, DeviceStream stream);
+
+/// The same as RowMessages, on one stream.
+class NcclMessages : public RowMessages {
+ public:
+  /// `nccl` must outlive it.
+  NcclMessages(NcclCommunicator& nccl, DeviceStream stream) : nccl_(nccl), stream_(stream) {}
+
+  int rank() const override { return nccl_.rank(); }
+  int size() const override { return nccl_.size(); }
+  std::unique_ptr<BenchMemory> make_memory() override;
+  void set_row(DType, int64_t) override {}
+  void exchange(const MessageRows& rows, ConstMatrixView from, MatrixView to) override {
+    exchange_rows(nccl_, rows, from, to, stream_);
+  }
+
+ protected:
+  NcclCommunicator& nccl_;
+  DeviceStream stream_;
+};
+
+/// NCCL's own all-to-all, ncclAlltoAll, for MessageRows::equal. NCCL before 2.28 has none, there it
+/// is one group of equal sends and receives.
+class NcclAllToAll final : public NcclMessages {
+ public:
+  using NcclMessages::NcclMessages;
+  void exchange(const MessageRows& rows, ConstMatrixView from, MatrixView to) override;
+};
 
 /// What a plain program does, as a transport: permute by owner, one group of messages, take the
 /// rows to their experts; and all that backwards with combine_rows at its end. One plan at a time.

@@ -1,13 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "benchmarks/cache_scrubber.hpp"
+#include "benchmarks/bench_device_cpu.hpp"
 
 #include <cstring>
 
+#include "benchmarks/exchange_check.hpp"
 #include "kernels/rows/stream_copy.hpp"
 
 namespace hashep::bench {
 
-void CacheScrubber::run() {
+std::unique_ptr<BenchMemory> CpuBenchDevice::make_memory() {
+  return std::make_unique<BenchMemoryOf<Buffer>>();
+}
+
+void CpuBenchDevice::upload(void* to, const void* from, int64_t bytes) {
+  if (bytes == 0 || to == from) return;
+  std::memcpy(to, from, static_cast<size_t>(bytes));
+}
+
+void CpuBenchDevice::poison(MatrixView rows) {
+  bench::poison(rows);
+}
+
+void CpuBenchDevice::scrub() {
   if (lines_.capacity() == 0) {
     lines_.reserve(last_level_cache_bytes());
     std::memset(lines_.data(), 1, static_cast<size_t>(lines_.capacity()));  // pages of its own
