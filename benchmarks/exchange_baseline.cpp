@@ -5,11 +5,11 @@
 
 #include "benchmarks/exchange_check.hpp"
 #include "core/narrow.hpp"
+#include "kernels/parallel.hpp"
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/expert_place.hpp"
 #include "kernels/rows/permute.hpp"
 #include "kernels/rows/stream_copy.hpp"
-#include "kernels/threads.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -4,7 +4,7 @@
 #include <mutex>
 
 #include "hashep/error.hpp"
-#include "kernels/parallel_parts.hpp"
+#include "kernels/parallel.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -46,7 +46,7 @@ BatchSplit RoutedJob::split(int rank) const {
 JobFlows RoutedJob::count_flows(int threads) const {
   FlowCounter total(placement(), nodes());
   std::mutex mutex;
-  parallel_parts(shape_.ranks, threads, [&](int64_t begin, int64_t end) {
+  parallel_ranges(shape_.ranks, threads, 1, [&](int64_t begin, int64_t end) {
     FlowCounter counter(placement(), nodes());
     std::vector<int64_t> counts(static_cast<size_t>(geometry().layer_words()));
     StreamBatch batch;  // of one rank after the other
