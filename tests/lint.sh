@@ -94,6 +94,13 @@ while IFS=: read -r file page; do
   if [ ! -f "$page" ]; then complain "$file: names $page, which is not there"; fi
 done < <(git grep -oE '\bdocs/[a-z0-9-]+\.md\b' -- '*.[ch]pp' '*.sh' '*.py' '*.md' ':!CHANGELOG.md' | sort -u)
 
+# Pages name no file of the code that is gone, with its ending or without.
+# shellcheck disable=SC2016
+while IFS=: read -r page path; do
+  compgen -G "${path%/}" >/dev/null || compgen -G "${path%/}[._]*" >/dev/null || complain "$page: names $path, which is not there"
+done < <(git grep -oE '`(benchmarks|cmake|comm|core|examples|kernels|launch|runtime|tests)/[A-Za-z0-9_./*-]+`' -- '*.md' \
+  ':!CHANGELOG.md' | tr -d '`' | sort -u)
+
 # The docs cite no test that is gone, and every recorded result, by its name without the machine's.
 while IFS=: read -r page name; do
   git grep -qwF "$name" -- '*CMakeLists.txt' || compgen -G "tests/*/$name.*" >/dev/null ||

@@ -11,16 +11,15 @@
 /// before the layers run.
 ///
 /// A program needs these, in this order:
-///
-/// | what | type | where |
-/// |---|---|---|
-/// | the ranks, and how they work together | hashep::Context | context.hpp |
-/// | the sizes of the layers | hashep::StackShape | stack_shape.hpp |
-/// | which experts a token goes to | hashep::HashRouter, hashep::TableRouter, or a hashep::Router
-/// of its own | router.hpp | | weights | hashep::ArrayWeights, hashep::make_synthetic_weights,
-/// hashep::open_model, or a hashep::WeightSource of its own | weight_source.hpp | | the layers |
-/// hashep::Stack | stack.hpp | | token ids | hashep::TokenBatch | token_batch.hpp | | hidden states
-/// | hashep::MatrixView, from hashep::matrix_view | matrix_view.hpp |
+/// - the ranks, and how they work together: hashep::Context (context.hpp);
+/// - the sizes of the layers: hashep::StackShape (stack_shape.hpp);
+/// - which experts a token goes to: hashep::HashRouter, hashep::TableRouter, or a hashep::Router of
+///   its own (router.hpp);
+/// - weights: hashep::ArrayWeights, hashep::make_synthetic_weights, hashep::open_model, or a
+///   hashep::WeightSource of its own (weight_source.hpp);
+/// - the layers: hashep::Stack (stack.hpp);
+/// - token ids: hashep::TokenBatch (token_batch.hpp);
+/// - hidden states: hashep::MatrixView, from hashep::matrix_view (matrix_view.hpp).
 ///
 /// Plans are plain values that can be made without MPI, for any number of ranks, in one process:
 /// hashep::make_plan, hashep::plan_batch, hashep::ExchangePlan, hashep::Placement, hashep::NodeMap.
