@@ -82,7 +82,7 @@ Watch::Patience Watch::start_waiting() const {
 }
 
 void Watch::move_on() {
-  std::erase_if(looked_after_, [](MPI_Request* request) { return is_complete(*request); });
+  std::erase_if(polled_, [](MPI_Request* request) { return is_complete(*request); });
 }
 
 bool Watch::is_patient(Patience& patience) {
@@ -114,7 +114,7 @@ bool Watch::hears_of_all(Patience& patience, Clock::time_point now) {
          std::none_of(answers_.begin() + first, answers_.begin() + end, is_silent);
 }
 
-std::string Watch::lost_patience() const {
+std::string Watch::timeout_text() const {
   if (is_in_setup() && Clock::now() >= setup_limit_) {
     return "set-up is not done after " + rounded(setup_seconds_);
   }
@@ -244,13 +244,13 @@ void Watch::give_up(double grace, const std::string& reason) {
   throw GaveUp(text + elsewhere);
 }
 
-UnguardedCall::UnguardedCall(const Watch& watch, const std::string& what, bool on_all)
+BlockingCallScope::BlockingCallScope(const Watch& watch, const std::string& what, bool on_all)
     : policy_(watch.policy()) {
   if (policy_ == nullptr) return;
   policy_->call_begins({.what = what, .deadline = watch.deadline(), .on_all = on_all});
 }
 
-UnguardedCall::~UnguardedCall() {
+BlockingCallScope::~BlockingCallScope() {
   if (policy_ != nullptr) policy_->call_ends();
 }
 

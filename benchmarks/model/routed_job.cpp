@@ -22,7 +22,7 @@ MadeWorkload make_routed(const JobRouting& routing, const JobShape& shape) {
   WorkloadOptions workload = routing.workload;
   workload.num_experts = shape.num_experts;
   workload.top_k = shape.top_k;
-  if (is_dealt(workload_kind(workload)) && shape.batch_tokens % shape.ranks != 0) {
+  if (has_rules(workload_kind(workload)) && shape.batch_tokens % shape.ranks != 0) {
     throw InputError("--workload " + workload.name + ": a batch of " +
                      std::to_string(shape.batch_tokens) + " tokens is not as many for each of " +
                      std::to_string(shape.ranks) + " ranks");
