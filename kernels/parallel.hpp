@@ -55,8 +55,8 @@ class FirstFailure {
 };
 
 /// Calls body(begin, end) on contiguous parts of [0, count), one part per thread of a team of at
-/// most `threads`; parts of fewer than `grain` things are not worth a thread. Where bodies throw,
-/// the exception of the first part leaves it.
+/// most `threads` (of one at least); parts of fewer than `grain` things are not worth a thread.
+/// Where bodies throw, the exception of the first part leaves it.
 template <typename Body>
 void parallel_ranges(int64_t count, int threads, int64_t grain, Body&& body) {
   const int64_t useful = grain > 0 ? (count + grain - 1) / grain : count;
@@ -79,12 +79,13 @@ void parallel_ranges(int64_t count, int threads, int64_t grain, Body&& body) {
 }
 
 /// Calls body(thread, item) once for each item in [0, count), on a team of at most `threads`
-/// threads, whichever of them is free; thread: in [0, threads). In a body, OpenMP (and so oneDNN)
-/// has one thread. Where bodies throw, the exception of the lowest item leaves it.
+/// threads (of one at least), whichever of them is free; thread: its number in the team. In a body,
+/// OpenMP (and so oneDNN) has one thread. Where bodies throw, the exception of the lowest item
+/// leaves it.
 template <typename Body>
 void parallel_items(int64_t count, int threads, const Body& body) {
-  const int team = static_cast<int>(std::min<int64_t>(count, threads));
-  if (team <= 0) return;
+  if (count <= 0) return;
+  const int team = std::max(1, static_cast<int>(std::min<int64_t>(count, threads)));
   FirstFailure failure;
 #pragma omp parallel num_threads(team)
   {
