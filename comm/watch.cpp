@@ -9,7 +9,7 @@
 #include <memory>
 #include <thread>
 
-#include "comm/met_by_all.hpp"
+#include "comm/thrown_on_all_ranks.hpp"
 
 namespace hashep {
 namespace {
@@ -80,9 +80,8 @@ bool Watch::settle_notes() {
       MPI_Ialltoall(sent->data(), 1, MPI_INT, coming->data(), 1, MPI_INT, control_.get(), &request),
       "MPI_Ialltoall");
   const auto limit = Clock::now() + seconds(deadline_);
-  int64_t polls = 0;
   const auto goes_on = [&] {
-    pause_between_polls(polls++);
+    sched_yield();
     return Clock::now() < limit && (stop_signal_ == nullptr || *stop_signal_ == 0);
   };
   while (!is_complete(request)) {
@@ -127,7 +126,7 @@ Watch::Patience Watch::start_waiting() const {
 }
 
 void Watch::move_on() {
-  std::erase_if(looked_after_, [](MPI_Request* request) { return is_complete(*request); });
+  std::erase_if(polled_, [](MPI_Request* request) { return is_complete(*request); });
 }
 
 bool Watch::is_patient(Patience& patience) {
@@ -159,7 +158,7 @@ bool Watch::hears_of_all(Patience& patience, Clock::time_point now) {
          std::none_of(answers_.begin() + first, answers_.begin() + end, is_silent);
 }
 
-std::string Watch::lost_patience() const {
+std::string Watch::timeout_text() const {
   if (is_in_setup() && Clock::now() >= setup_limit_) {
     return "set-up is not done after " + rounded(setup_seconds_);
   }
@@ -291,13 +290,13 @@ void Watch::give_up(double grace, const std::string& reason) {
   throw GaveUp(text + elsewhere);
 }
 
-UnguardedCall::UnguardedCall(const Watch& watch, const std::string& what, bool on_all)
+BlockingCallScope::BlockingCallScope(const Watch& watch, const std::string& what, bool on_all)
     : policy_(watch.policy()) {
   if (policy_ == nullptr) return;
   policy_->call_begins({.what = what, .deadline = watch.deadline(), .on_all = on_all});
 }
 
-UnguardedCall::~UnguardedCall() {
+BlockingCallScope::~BlockingCallScope() {
   if (policy_ != nullptr) policy_->call_ends();
 }
 

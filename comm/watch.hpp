@@ -93,15 +93,15 @@ class Watch {
     }
     Patience patience = start_waiting();
     while (!ready()) {
-      if (!is_patient(patience)) give_up(patience.grace, lost_patience() + what());
+      if (!is_patient(patience)) give_up(patience.grace, timeout_text() + what());
     }
   }
 
   /// Moves `request`, which is pending, on in all waits until it is complete: MPI may do nothing
   /// for it while a rank computes and waits for others in shared memory or for a GPU. It must stay
   /// where it is until it is forgotten.
-  void look_after(MPI_Request& request) { looked_after_.push_back(&request); }
-  void forget(MPI_Request& request) noexcept { std::erase(looked_after_, &request); }
+  void poll_in_waits(MPI_Request& request) { polled_.push_back(&request); }
+  void forget(MPI_Request& request) noexcept { std::erase(polled_, &request); }
 
   /// Throws, as a wait would, where a stop signal has come. For loops that do not wait.
   void check_stop();
@@ -135,14 +135,14 @@ class Watch {
     Clock::time_point next_question;  // in set-up
   };
   Patience start_waiting() const;
-  /// Tests the requests that are looked after.
+  /// Tests the requests that waits poll.
   void move_on();
-  /// Yields the core and looks after requests, notes and signals. False past the limit.
+  /// Yields the core, and polls requests, notes and signals. False past the limit.
   bool is_patient(Patience& patience);
   /// The same in set-up, after notes were taken.
   bool hears_of_all(Patience& patience, Clock::time_point now);
   bool is_in_setup() const { return setup_seconds_ > 0.0 && position_.phase == Phase::setup; }
-  std::string lost_patience() const;
+  std::string timeout_text() const;
 
   struct Answer {
     bool present = false;
@@ -180,19 +180,19 @@ class Watch {
   FailurePolicy* policy_ = nullptr;
   int reporter_ = -1;  // lowest rank that has said it reports; -1: none
   int64_t collectives_ = 0;
-  std::vector<MPI_Request*> looked_after_;  // not found complete yet
+  std::vector<MPI_Request*> polled_;  // not found complete yet
 };
 
 /// Stands for a call that cannot be polled, for as long as it lasts: the Watch's policy hears of
 /// it.
-class UnguardedCall {
+class BlockingCallScope {
  public:
   /// `what`: what the call does, for an error. `on_all`: see BlockingCall.
-  UnguardedCall(const Watch& watch, const std::string& what, bool on_all = false);
+  BlockingCallScope(const Watch& watch, const std::string& what, bool on_all = false);
   /// The call has returned.
-  ~UnguardedCall();
-  UnguardedCall(const UnguardedCall&) = delete;
-  UnguardedCall& operator=(const UnguardedCall&) = delete;
+  ~BlockingCallScope();
+  BlockingCallScope(const BlockingCallScope&) = delete;
+  BlockingCallScope& operator=(const BlockingCallScope&) = delete;
 
  private:
   FailurePolicy* policy_;
