@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "comm/agreement.hpp"
-#include "comm/met_by_all.hpp"
+#include "comm/thrown_on_all_ranks.hpp"
 #include "core/narrow.hpp"
 
 namespace hashep {
@@ -82,7 +82,7 @@ void CountExchange::join_rails(const JobRanks& ranks, const NodeMap& nodes) {
   const auto [fewest, most] = node_sizes(nodes);
   const int local = nodes.local_index(ep_rank_);
   const auto here = static_cast<int>(nodes.ranks_of(nodes.node_of(ep_rank_)).size());
-  const UnguardedCall call(ranks.watch, "joining the ranks that exchange counts", true);
+  const BlockingCallScope call(ranks.watch, "joining the ranks that exchange counts", true);
   // Of as many rails as the smallest node has ranks, a rank takes one at most: they are made at
   // once.
   for (int first = 0; first < most; first += fewest) {
@@ -136,7 +136,7 @@ void CountExchange::start(std::span<const CountWord> mine) {
                               rail.places.data(), row_.get(), rail.comm.get(), &rail.request),
               "MPI_Iallgatherv");
     watch_.count_collective();
-    watch_.look_after(rail.request, [this] { tell_progress(); });
+    watch_.poll_in_waits(rail.request, [this] { tell_progress(); });
   }
   tell_progress();
 }
