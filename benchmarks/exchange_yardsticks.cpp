@@ -9,7 +9,7 @@
 #include "core/narrow.hpp"
 #include "hashep/buffer.hpp"
 #include "kernels/rows/stream_copy.hpp"
-#include "kernels/threads.hpp"
+#include "kernels/parallel.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -8,6 +8,7 @@
 #include "benchmarks/gpu/layer_dump.hpp"
 #include "benchmarks/gpu/layer_gemms.hpp"
 #include "benchmarks/layer_parts.hpp"
+#include "core/format.hpp"
 #include "core/narrow.hpp"
 #include "hashep/error.hpp"
 #include "runtime/layer/oracle_check.hpp"
@@ -44,10 +45,7 @@ CudaExecOptions exec_options(const LayerCase& c, const Variant& variant, GraphMo
 }
 
 std::string rate_note(double flops, double us, double dense_us) {
-  std::array<char, 96> text{};
-  std::snprintf(text.data(), text.size(), "%.0f TFLOP/s, %.1f %% of dense", flops / us * 1e-6,
-                100.0 * dense_us / us);
-  return text.data();
+  return format("%.0f TFLOP/s, %.1f %% of dense", flops / us * 1e-6, 100.0 * dense_us / us);
 }
 
 /// Steps of one stack, sample by sample.

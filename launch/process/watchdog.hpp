@@ -12,9 +12,9 @@
 
 namespace hashep {
 
-/// What a program of several ranks does about ranks that are lost or stuck. It stands by the
-/// program from the first line of its main to its end: a thread that calls nothing of MPI, and
-/// speaks where the rank itself cannot, as it sits inside of MPI:
+/// What a program of several ranks does about ranks that are lost or stuck: from the first line of
+/// its main to its end a thread, which calls nothing of MPI, looks at the rank, and speaks where
+/// the rank itself cannot, as it sits inside of MPI:
 /// - in a stage without deadlines of its own (MPI_Init, MPI_Finalize) that takes too long, or in
 ///   which a stop signal comes: one line, and the end of the process, which ends the job;
 /// - while the rank gives up, or should see a stop signal, and MPI does not return: a launcher may
@@ -22,7 +22,7 @@ namespace hashep {
 /// - while a call that cannot be polled does not return (BlockingCall).
 /// What the line says is what the rank knew before. Of several ranks one is to speak, without a
 /// word between them: see the .cpp. Used by one thread, but where it says otherwise.
-class StandBy final : public FailurePolicy {
+class Watchdog final : public FailurePolicy {
  public:
   /// Which rank this is, and which of its node, as far as it is known before MPI is up; -1:
   /// unknown.
@@ -33,10 +33,10 @@ class StandBy final : public FailurePolicy {
 
   /// `program`: what its line begins with. `stop_signal`: see Watch; may be null. The stage "start"
   /// begins.
-  StandBy(std::string program, const volatile int* stop_signal, Place place);
-  ~StandBy() override = default;
-  StandBy(const StandBy&) = delete;
-  StandBy& operator=(const StandBy&) = delete;
+  Watchdog(std::string program, const volatile int* stop_signal, Place place);
+  ~Watchdog() override = default;
+  Watchdog(const Watchdog&) = delete;
+  Watchdog& operator=(const Watchdog&) = delete;
 
   /// Seconds that a stage may take. The first ones count together, from the start of the program.
   void set_deadline(double seconds);
@@ -50,7 +50,7 @@ class StandBy final : public FailurePolicy {
   void end_soon(int code);
 
   /// Whether the caller is to print the job's error: true once in the life of a process.
-  bool takes_the_word() { return !spoken_.exchange(true); }
+  bool claim_error_line() { return !spoken_.exchange(true); }
 
   void at(const Position& position) noexcept override;
   void makes_progress() noexcept override { progress_.fetch_add(1, std::memory_order_relaxed); }
@@ -65,7 +65,7 @@ class StandBy final : public FailurePolicy {
  private:
   using Clock = std::chrono::steady_clock;
 
-  void stand(const std::stop_token& done);
+  void run(const std::stop_token& done);
   void look(Clock::time_point now);
   void look_at_stage(Clock::time_point now);
   void look_at_calls(Clock::time_point now);

@@ -23,14 +23,14 @@ struct PhaseSpan {
 
 /// Times the phases of one step on its streams, with an event at the beginning of each and one at
 /// its end. Works in a captured graph too: each replay records them anew.
-class PhaseMarks {
+class GpuPhaseTimer {
  public:
   /// Is told where the host is while it asks for a step.
   using Observer = std::function<void(const Position&)>;
 
   /// Room for `max_phases` phases of a step. Untimed, no event is recorded and there are no spans.
   /// `observer` may be empty.
-  PhaseMarks(int64_t max_phases, bool timed, Observer observer);
+  GpuPhaseTimer(int64_t max_phases, bool timed, Observer observer);
 
   /// A step begins, and ends.
   void begin(int64_t step, DeviceStream stream);
@@ -39,16 +39,16 @@ class PhaseMarks {
   /// What is asked of the stream in this scope is one phase; a range in NVIDIA's profilers too.
   class Scope {
    public:
-    Scope(PhaseMarks& marks, Phase phase, int64_t layer, DeviceStream stream, int track = 0);
+    Scope(GpuPhaseTimer& timer, Phase phase, int64_t layer, DeviceStream stream, int track = 0);
     ~Scope() noexcept(false);
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
    private:
-    PhaseMarks& marks_;
+    GpuPhaseTimer& timer_;
     DeviceStream stream_;
     NvtxRange range_;
-    size_t mark_;
+    size_t index_;
   };
 
   /// The phases of the step done last, the whole step at the end. The GPU must be done with it.
@@ -59,7 +59,7 @@ class PhaseMarks {
   Phase phase_under_way(int64_t& layer) const;
 
  private:
-  struct Mark {
+  struct PhaseEvents {
     CudaEvent begin{CudaEvent::Kind::timing};
     CudaEvent end{CudaEvent::Kind::timing};
     Phase phase = Phase::step;
@@ -73,9 +73,9 @@ class PhaseMarks {
   bool timed_;
   Observer observer_;
   int64_t number_ = -1;  // of the step that was asked for last
-  Mark step_;
-  std::vector<Mark> marks_;  // [max_phases]
-  size_t used_ = 0;          // of the step that was asked for last
+  PhaseEvents step_;
+  std::vector<PhaseEvents> phases_;  // [max_phases]
+  size_t used_ = 0;                  // of the step that was asked for last
   std::vector<PhaseSpan> spans_;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "benchmarks/workloads/dealt_counts.hpp"
+#include "benchmarks/workloads/workload_counts.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -11,7 +11,7 @@ int64_t places_before(int64_t end, int64_t x, int64_t circle) {
 
 }  // namespace
 
-std::vector<int64_t> expected_counts(const DealtRules& rules, int64_t step, int rank,
+std::vector<int64_t> expected_counts(const WorkloadRules& rules, int64_t step, int rank,
                                      int64_t layer) {
   const std::vector<ExpertClass> classes = rules.classes(layer);
   const auto parts = rules.parts(step, rank);
@@ -20,14 +20,14 @@ std::vector<int64_t> expected_counts(const DealtRules& rules, int64_t step, int 
     const TokenPart& part = parts[p];
     const ExpertClass& experts = classes[static_cast<size_t>(part.expert_class)];
     for (const int32_t expert : experts.fixed) counts[static_cast<size_t>(expert)] += part.tokens;
-    const auto circle = static_cast<int64_t>(experts.dealt.size());
+    const auto circle = static_cast<int64_t>(experts.circle.size());
     const int64_t width = rules.shape().top_k - static_cast<int64_t>(experts.fixed.size());
-    // Places [begin, end) of the endless circle are dealt out here, if in turn.
+    // Places [begin, end) of the endless circle are given out here, if in turn.
     int64_t begin = 0;
     for (int lower = 0; lower < rank; ++lower) begin += rules.parts(step, lower)[p].tokens * width;
     const int64_t end = begin + part.tokens * width;
     for (int64_t x = 0; x < circle; ++x) {
-      int64_t& count = counts[static_cast<size_t>(experts.dealt[static_cast<size_t>(x)])];
+      int64_t& count = counts[static_cast<size_t>(experts.circle[static_cast<size_t>(x)])];
       if (part.pinned == TokenPart::kInTurn) {
         count += places_before(end, x, circle) - places_before(begin, x, circle);
       } else if ((x - part.pinned + circle) % circle < width) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/exchange/outbound.hpp"
+#include "comm/exchange/far_sender.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -8,7 +8,7 @@
 #include "core/narrow.hpp"
 
 namespace hashep {
-void Outbound::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) {
+void FarSender::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) {
   dtype_ = dtype;
   hidden_size_ = hidden_size;
   const int64_t row_bytes = hidden_size * dtype_size(dtype);
@@ -26,7 +26,7 @@ void Outbound::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t
   }
 }
 
-void Outbound::begin_rows(const ExchangePlan& plan, MPI_Datatype row_type) {
+void FarSender::begin_rows(const ExchangePlan& plan, MPI_Datatype row_type) {
   int64_t first = 0;
   for (size_t i = 0; i < nodes_.size(); ++i) {
     const NodePlan::Outgoing& out = plan.across.outgoing[i];
@@ -42,7 +42,7 @@ void Outbound::begin_rows(const ExchangePlan& plan, MPI_Datatype row_type) {
   }
 }
 
-bool Outbound::send_next(const ExchangePlan& plan, ConstMatrixView x) {
+bool FarSender::send_next(const ExchangePlan& plan, ConstMatrixView x) {
   const auto row_bytes = static_cast<size_t>(x.row_bytes());
   bool found = false;
   std::byte* first = buffer_.data();
@@ -61,7 +61,7 @@ bool Outbound::send_next(const ExchangePlan& plan, ConstMatrixView x) {
   return found;
 }
 
-bool Outbound::is_settled() {
+bool FarSender::is_settled() {
   bool all = true;
   for (Node& node : nodes_) {
     const bool rows_done = node.stream.is_complete();
@@ -71,13 +71,13 @@ bool Outbound::is_settled() {
   return all;
 }
 
-int64_t Outbound::complete_rows() const {
+int64_t FarSender::complete_rows() const {
   int64_t rows = 0;
   for (const Node& node : nodes_) rows += node.stream.complete_rows();
   return rows;
 }
 
-void Outbound::send_weights(const ExchangePlan& plan, std::span<const float> weights) {
+void FarSender::send_weights(const ExchangePlan& plan, std::span<const float> weights) {
   const float equal_weight = 1.0f / static_cast<float>(plan.top_k);
   for (Node& node : nodes_) node.weights.clear();
   for (size_t a = 0; a < plan.experts.size(); ++a) {
@@ -97,8 +97,8 @@ void Outbound::send_weights(const ExchangePlan& plan, std::span<const float> wei
   }
 }
 
-void Outbound::begin_results(const ExchangePlan& plan, std::span<const float> weights,
-                             MPI_Datatype row_type) {
+void FarSender::begin_results(const ExchangePlan& plan, std::span<const float> weights,
+                              MPI_Datatype row_type) {
   const MatrixView results = buffer_.matrix(dtype_, plan.across.total_returns(), hidden_size_);
   for (size_t i = 0; i < nodes_.size(); ++i) {
     const NodePlan::Outgoing& out = plan.across.outgoing[i];
@@ -112,7 +112,7 @@ void Outbound::begin_results(const ExchangePlan& plan, std::span<const float> we
   if (plan.across.reduces) send_weights(plan, weights);
 }
 
-int64_t Outbound::take_results(const ExchangePlan& plan) {
+int64_t FarSender::take_results(const ExchangePlan& plan) {
   int64_t ready = plan.tokens;
   for (size_t i = 0; i < nodes_.size(); ++i) {
     const NodePlan::Outgoing& out = plan.across.outgoing[i];
@@ -135,7 +135,7 @@ int64_t Outbound::take_results(const ExchangePlan& plan) {
   return ready;
 }
 
-std::string Outbound::missing() const {
+std::string FarSender::missing() const {
   for (const Node& node : nodes_) {
     if (!node.stream.was_complete()) {
       return "rank " + std::to_string(node.stream.peer());

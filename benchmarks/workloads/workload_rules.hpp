@@ -10,8 +10,8 @@
 
 namespace hashep::bench {
 
-/// What a workload that deals its tokens out to experts (W0 to W6) is a pure function of.
-struct DealtShape {
+/// What a workload by rules (W0 to W6) is a pure function of.
+struct WorkloadShape {
   WorkloadKind kind = WorkloadKind::balanced;
   int ep_size = 1;
   int64_t tokens_per_rank = 1;
@@ -20,11 +20,11 @@ struct DealtShape {
   uint64_t seed = 0;
 };
 
-/// Experts that tokens are dealt out to: card `v` of the class gives a token all of `fixed`, and
-/// then, as often as it needs one more, dealt[v], dealt[v + 1] ... of the circle `dealt`.
+/// Experts that tokens go to: card `v` of the class gives a token all of `fixed`, and then, as
+/// often as it needs one more, circle[v], circle[v + 1] ..., from the end on to the begin.
 struct ExpertClass {
   std::vector<int32_t> fixed;
-  std::vector<int32_t> dealt;
+  std::vector<int32_t> circle;
 };
 
 /// Some tokens of a rank in one batch. They take the cards of their class in turn: after a card
@@ -38,12 +38,12 @@ struct TokenPart {
 };
 
 /// The rules of one workload, as docs/workloads.md defines it.
-class DealtRules {
+class WorkloadRules {
  public:
   /// Throws InputError where top_k is not in [1, num_experts], or too few experts take part.
-  explicit DealtRules(const DealtShape& shape);
+  explicit WorkloadRules(const WorkloadShape& shape);
 
-  const DealtShape& shape() const { return shape_; }
+  const WorkloadShape& shape() const { return shape_; }
   /// The classes in a layer. Their sizes are the same in all layers.
   std::vector<ExpertClass> classes(int64_t layer) const;
   /// The parts of a rank's batch, in this order; what they leave of its tokens is padding.
@@ -57,15 +57,15 @@ class DealtRules {
   std::vector<int32_t> loaded_experts() const;
   int64_t ragged_tokens(int64_t step, int rank) const;
 
-  DealtShape shape_;
+  WorkloadShape shape_;
   std::vector<int32_t> rank_order_;  // [ep_size] where tokens are ragged, else empty
 };
 
 /// The first id of each class, and after the last one the vocabulary's size: [classes + 1]. Id
 /// first + v is card v of the class.
-std::vector<int32_t> first_ids(const DealtRules& rules);
+std::vector<int32_t> first_ids(const WorkloadRules& rules);
 
 /// The table of a layer: row `id` holds the experts that its card gives.
-RoutingTable dealt_table(const DealtRules& rules, int64_t layer);
+RoutingTable workload_table(const WorkloadRules& rules, int64_t layer);
 
 }  // namespace hashep::bench

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launch/process/stand_by.hpp"
+#include "launch/process/watchdog.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -45,7 +45,7 @@ std::string no_progress_for(double seconds) {
 }
 
 /// Starts a thread that takes no signal from the one that called.
-std::jthread start_deaf(std::function<void(const std::stop_token&)> body) {
+std::jthread start_without_signals(std::function<void(const std::stop_token&)> body) {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
@@ -57,53 +57,53 @@ std::jthread start_deaf(std::function<void(const std::stop_token&)> body) {
 
 }  // namespace
 
-StandBy::StandBy(std::string program, const volatile int* stop_signal, Place place)
+Watchdog::Watchdog(std::string program, const volatile int* stop_signal, Place place)
     : program_(std::move(program)),
       stop_signal_(stop_signal),
       place_(place),
       deadline_(kDeadline),
-      thread_(start_deaf([this](const std::stop_token& done) { stand(done); })) {}
+      thread_(start_without_signals([this](const std::stop_token& done) { run(done); })) {}
 
-void StandBy::set_deadline(double seconds) {
+void Watchdog::set_deadline(double seconds) {
   const std::lock_guard lock(mutex_);
   deadline_ = seconds;
 }
 
-void StandBy::enter(const std::string& stage) {
+void Watchdog::enter(const std::string& stage) {
   const std::lock_guard lock(mutex_);
   if (stage_.empty()) stage_begin_ = Clock::now();
   stage_ = stage;
 }
 
-void StandBy::leave() {
+void Watchdog::leave() {
   const std::lock_guard lock(mutex_);
   stage_.clear();
 }
 
-void StandBy::set_rank(int rank) {
+void Watchdog::set_rank(int rank) {
   const std::lock_guard lock(mutex_);
   place_.rank = rank;
 }
 
-void StandBy::end_soon(int code) {
+void Watchdog::end_soon(int code) {
   const std::lock_guard lock(mutex_);
   end_limit_ = Clock::now() + kEndLimit;
   end_code_ = code;
 }
 
-void StandBy::at(const Position& position) noexcept {
+void Watchdog::at(const Position& position) noexcept {
   phase_.store(static_cast<int64_t>(position.phase), std::memory_order_relaxed);
   step_.store(position.step, std::memory_order_relaxed);
   layer_.store(position.layer, std::memory_order_relaxed);
   makes_progress();
 }
 
-void StandBy::hears_of(int peer) noexcept {
+void Watchdog::hears_of(int peer) noexcept {
   const std::lock_guard lock(mutex_);
   if (peer < std::ssize(heard_)) heard_[static_cast<size_t>(peer)] = true;
 }
 
-void StandBy::gives_up(const std::string& reason, double grace, int size) noexcept {
+void Watchdog::gives_up(const std::string& reason, double grace, int size) noexcept {
   const std::lock_guard lock(mutex_);
   reason_ = reason;
   heard_.assign(static_cast<size_t>(size), false);
@@ -113,7 +113,7 @@ void StandBy::gives_up(const std::string& reason, double grace, int size) noexce
       std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(grace));
 }
 
-void StandBy::reporter_is_known() noexcept {
+void Watchdog::reporter_is_known() noexcept {
   const std::lock_guard lock(mutex_);
   settled_ = true;
   const std::chrono::duration<double> limit(std::min(deadline_, kLongestLimit));
@@ -121,28 +121,28 @@ void StandBy::reporter_is_known() noexcept {
   end_code_ = kExitFailure;
 }
 
-void StandBy::call_begins(const BlockingCall& call) noexcept {
+void Watchdog::call_begins(const BlockingCall& call) noexcept {
   const std::lock_guard lock(mutex_);
   calls_.push_back({call, Clock::now()});
 }
 
-void StandBy::call_ends() noexcept {
+void Watchdog::call_ends() noexcept {
   const std::lock_guard lock(mutex_);
   calls_.pop_back();
 }
 
-Position StandBy::position() const {
+Position Watchdog::position() const {
   return {static_cast<Phase>(phase_.load(std::memory_order_relaxed)),
           step_.load(std::memory_order_relaxed), layer_.load(std::memory_order_relaxed)};
 }
 
-void StandBy::speak(const std::string& where, const std::string& text) {
-  if (!takes_the_word()) return;
+void Watchdog::speak(const std::string& where, const std::string& text) {
+  if (!claim_error_line()) return;
   const std::string rank = place_.rank < 0 ? "in " : "rank " + std::to_string(place_.rank) + " in ";
   print_error(program_, rank + where + ": " + text);
 }
 
-void StandBy::stand(const std::stop_token& done) {
+void Watchdog::run(const std::stop_token& done) {
   std::mutex mutex;
   std::condition_variable_any wake;
   std::unique_lock lock(mutex);
@@ -151,7 +151,7 @@ void StandBy::stand(const std::stop_token& done) {
   }
 }
 
-void StandBy::look(Clock::time_point now) {
+void Watchdog::look(Clock::time_point now) {
   const std::lock_guard lock(mutex_);
   const std::chrono::duration<double> pause = now - last_look_;
   was_stopped_ = was_stopped_ || pause.count() > std::min(kLongestPause, deadline_ / 2);
@@ -174,7 +174,7 @@ void StandBy::look(Clock::time_point now) {
 
 // Signals come to all ranks: the first one speaks. Deadlines end on all, too: each speaks in its
 // turn, if it is still there. A rank that was stopped itself is the one that others speak of.
-void StandBy::look_at_stage(Clock::time_point now) {
+void Watchdog::look_at_stage(Clock::time_point now) {
   if (signal_seen_ != Clock::time_point::max()) {
     if (now < signal_seen_ + kStageSignalPatience) return;
     if (place_.rank <= 0 && !was_stopped_) {
@@ -193,7 +193,7 @@ void StandBy::look_at_stage(Clock::time_point now) {
 }
 
 // Where all ranks may be stuck alike each speaks in its turn, as in a stage.
-void StandBy::look_at_calls(Clock::time_point now) {
+void Watchdog::look_at_calls(Clock::time_point now) {
   for (const auto& [call, begin] : calls_) {
     const auto turn =
         call.on_all ? kTurn * std::clamp(place_.rank, 0, kMostTurns) : milliseconds(0);
@@ -214,14 +214,14 @@ void StandBy::look_at_calls(Clock::time_point now) {
 // A rank that sends to a dead one, or hears that its connection is gone, may not come back from
 // MPI. Others may be in the same place, and there is a second in all: rank 0 speaks, or where that
 // may be the lost one, rank 1. On rank 0's own node it would not be stuck.
-bool StandBy::speaks_when_stuck(Clock::duration overdue) const {
+bool Watchdog::speaks_when_stuck(Clock::duration overdue) const {
   if (place_.rank == 0) return true;
   if (place_.rank != 1 || place_.local_rank > 0 || (!heard_.empty() && heard_[0])) return false;
   const int peer = peer_.load(std::memory_order_relaxed);
   return peer == 0 || (peer < 0 && overdue >= kSecondPatience);
 }
 
-std::string StandBy::silent_ranks() const {
+std::string Watchdog::silent_ranks() const {
   std::string names;
   int count = 0;
   for (int peer = 0; peer < std::ssize(heard_); ++peer) {
@@ -232,7 +232,7 @@ std::string StandBy::silent_ranks() const {
   return names;
 }
 
-void StandBy::look_at_rank(Clock::time_point now) {
+void Watchdog::look_at_rank(Clock::time_point now) {
   if (settled_) return;
   if (!reason_.empty() && now >= give_up_limit_) {
     const int peer = peer_.load(std::memory_order_relaxed);

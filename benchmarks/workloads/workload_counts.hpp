@@ -4,13 +4,13 @@
 #include <cstdint>
 #include <vector>
 
-#include "benchmarks/workloads/dealt_rules.hpp"
+#include "benchmarks/workloads/workload_rules.hpp"
 
 namespace hashep::bench {
 
 /// How many assignments to each expert [num_experts] the tokens of a rank have in the batch of a
 /// step, in one layer: from the rules, without an id being made or routed.
-std::vector<int64_t> expected_counts(const DealtRules& rules, int64_t step, int rank,
+std::vector<int64_t> expected_counts(const WorkloadRules& rules, int64_t step, int rank,
                                      int64_t layer);
 
 }  // namespace hashep::bench

@@ -15,12 +15,12 @@ namespace hashep {
 
 /// The source's side of what crosses between nodes: sends each row once to each node that has
 /// experts of it, with its routes there, and takes the results back. Messages go to one rank of the
-/// other node (NodePlan::Outgoing::peer), whose Inbound is the other side. Never waits; the caller
-/// polls.
-class Outbound {
+/// other node (NodePlan::Outgoing::peer), whose FarReceiver is the other side. Never waits; the
+/// caller polls.
+class FarSender {
  public:
   /// `comm` must outlive this.
-  explicit Outbound(const Communicator& comm) : comm_(comm) {}
+  explicit FarSender(const Communicator& comm) : comm_(comm) {}
 
   /// Makes room for these plans. Ahead of the step. Local.
   void reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "benchmarks/workloads/dealt_stream.hpp"
+#include "benchmarks/workloads/workload_stream.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -11,16 +11,16 @@ namespace {
 
 /// Pure in the index, as all streams are: what is kept is the order of a rank's tokens, which is
 /// the same for all ranks and steps but for where it begins.
-class DealtStream final : public TokenStream {
+class RuleStream final : public TokenStream {
  public:
-  explicit DealtStream(const DealtRules& rules)
+  explicit RuleStream(const WorkloadRules& rules)
       : rules_(rules),
         order_(keyed_order(rules.shape().seed, Draw::token_order, rules.shape().tokens_per_rank)) {
     const std::vector<int32_t> first = first_ids(rules);
     for (const ExpertClass& experts : rules.classes(0)) {
       circles_.push_back(
           {.first_id = first[circles_.size()],
-           .cards = static_cast<int64_t>(experts.dealt.size()),
+           .cards = static_cast<int64_t>(experts.circle.size()),
            .width = rules.shape().top_k - static_cast<int64_t>(experts.fixed.size())});
     }
   }
@@ -49,31 +49,31 @@ class DealtStream final : public TokenStream {
   };
 
   /// A part of the rank's tokens, laid out one after the other before they are put in order.
-  struct Dealt {
+  struct LaidOutPart {
     int64_t end = 0;    // of its tokens, the parts before it included
     int64_t place = 0;  // in the circle, of the token at 0, were it of this part
     int64_t pace = 0;   // places from a token to the next one
     Circle circle;
   };
 
-  Dealt deal(int64_t step, int rank, size_t index, int64_t begin) const {
+  LaidOutPart lay_out(int64_t step, int rank, size_t index, int64_t begin) const {
     const TokenPart part = rules_.parts(step, rank)[index];
     const Circle& circle = circles_[static_cast<size_t>(part.expert_class)];
-    Dealt dealt{.end = begin + part.tokens, .place = part.pinned, .circle = circle};
-    if (part.pinned != TokenPart::kInTurn) return dealt;
+    LaidOutPart laid_out{.end = begin + part.tokens, .place = part.pinned, .circle = circle};
+    if (part.pinned != TokenPart::kInTurn) return laid_out;
     int64_t before = 0;  // tokens of this part on lower ranks
     for (int lower = 0; lower < rank; ++lower) before += rules_.parts(step, lower)[index].tokens;
-    dealt.pace = circle.width;
-    dealt.place = (before - begin) * circle.width;
-    return dealt;
+    laid_out.pace = circle.width;
+    laid_out.place = (before - begin) * circle.width;
+    return laid_out;
   }
 
   void read_batch_of_rank(int64_t step, int rank, int64_t begin, std::span<int32_t> out) const {
     const auto tokens = static_cast<int64_t>(order_.size());
     const auto turn = static_cast<int64_t>(
         keyed_hash(rules_.shape().seed, Draw::turn, step, rank, 0) % static_cast<uint64_t>(tokens));
-    const Dealt first = deal(step, rank, 0, 0);
-    const Dealt second = deal(step, rank, 1, first.end);
+    const LaidOutPart first = lay_out(step, rank, 0, 0);
+    const LaidOutPart second = lay_out(step, rank, 1, first.end);
     const int32_t* order = order_.data() + begin;
     for (int32_t& id : out) {
       int64_t at = *order++ + turn;
@@ -82,21 +82,21 @@ class DealtStream final : public TokenStream {
         id = kPaddingId;
         continue;
       }
-      const Dealt& dealt = at < first.end ? first : second;
-      id = dealt.circle.first_id +
-           static_cast<int32_t>((dealt.place + at * dealt.pace) % dealt.circle.cards);
+      const LaidOutPart& part = at < first.end ? first : second;
+      id = part.circle.first_id +
+           static_cast<int32_t>((part.place + at * part.pace) % part.circle.cards);
     }
   }
 
-  DealtRules rules_;
+  WorkloadRules rules_;
   std::vector<int32_t> order_;   // [tokens_per_rank]
   std::vector<Circle> circles_;  // by class
 };
 
 }  // namespace
 
-std::unique_ptr<TokenStream> make_dealt_stream(const DealtRules& rules) {
-  return std::make_unique<DealtStream>(rules);
+std::unique_ptr<TokenStream> make_workload_stream(const WorkloadRules& rules) {
+  return std::make_unique<RuleStream>(rules);
 }
 
 }  // namespace hashep::bench

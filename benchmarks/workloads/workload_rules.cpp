@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "benchmarks/workloads/dealt_rules.hpp"
+#include "benchmarks/workloads/workload_rules.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -28,7 +28,7 @@ std::vector<int32_t> numbers(int64_t begin, int64_t end) {
 
 }  // namespace
 
-DealtRules::DealtRules(const DealtShape& shape) : shape_(shape) {
+WorkloadRules::WorkloadRules(const WorkloadShape& shape) : shape_(shape) {
   if (shape.top_k < 1 || shape.top_k > shape.num_experts) {
     throw InputError("--top-k " + std::to_string(shape.top_k) + ": must be in [1, " +
                      std::to_string(shape.num_experts) + "]");
@@ -47,7 +47,7 @@ DealtRules::DealtRules(const DealtShape& shape) : shape_(shape) {
 }
 
 /// Spread evenly over all experts, and so over ranks; one further in each layer.
-std::vector<int32_t> DealtRules::hot_experts(int64_t layer) const {
+std::vector<int32_t> WorkloadRules::hot_experts(int64_t layer) const {
   const int64_t all = shape_.num_experts;
   const int64_t count =
       std::max<int64_t>(shape_.top_k, (all + kExpertsPerHotOne - 1) / kExpertsPerHotOne);
@@ -59,7 +59,7 @@ std::vector<int32_t> DealtRules::hot_experts(int64_t layer) const {
 }
 
 /// A token goes to top_k experts of the rank, or to all of them and to others too.
-ExpertClass DealtRules::hot_rank() const {
+ExpertClass WorkloadRules::hot_rank() const {
   const int64_t all = shape_.num_experts;
   const Placement placement = contiguous_placement(all, shape_.ep_size);
   const auto own = placement.local_experts(placement.rank_of(all / 2));
@@ -72,7 +72,7 @@ ExpertClass DealtRules::hot_rank() const {
 }
 
 /// Of ranks 0, 2, 4 ...
-std::vector<int32_t> DealtRules::loaded_experts() const {
+std::vector<int32_t> WorkloadRules::loaded_experts() const {
   std::vector<int32_t> experts;
   for (int rank = 0; rank < shape_.ep_size; rank += 2) {
     const Range range = split_range(shape_.num_experts, shape_.ep_size, rank);
@@ -82,7 +82,7 @@ std::vector<int32_t> DealtRules::loaded_experts() const {
   return experts;
 }
 
-std::vector<ExpertClass> DealtRules::classes(int64_t layer) const {
+std::vector<ExpertClass> WorkloadRules::classes(int64_t layer) const {
   std::vector<ExpertClass> classes;
   switch (shape_.kind) {
     case WorkloadKind::hot_experts:
@@ -99,19 +99,19 @@ std::vector<ExpertClass> DealtRules::classes(int64_t layer) const {
        shape_.kind == WorkloadKind::zero_load ? loaded_experts() : numbers(0, shape_.num_experts)});
   for (size_t i = 0; i < classes.size(); ++i) {
     keyed_shuffle(shape_.seed, Draw::expert_order, layer, static_cast<int64_t>(i),
-                  classes[i].dealt);
+                  classes[i].circle);
   }
   return classes;
 }
 
-int64_t DealtRules::ragged_tokens(int64_t step, int rank) const {
+int64_t WorkloadRules::ragged_tokens(int64_t step, int rank) const {
   const int64_t ranks = shape_.ep_size;
   if (ranks == 1) return shape_.tokens_per_rank;
   const int64_t turn = (rank_order_[static_cast<size_t>(rank)] + step) % ranks;
   return shape_.tokens_per_rank * turn / (ranks - 1);
 }
 
-std::array<TokenPart, 2> DealtRules::parts(int64_t step, int rank) const {
+std::array<TokenPart, 2> WorkloadRules::parts(int64_t step, int rank) const {
   const int64_t all = shape_.tokens_per_rank;
   const int64_t top_k = shape_.top_k;
   switch (shape_.kind) {
@@ -138,24 +138,24 @@ std::array<TokenPart, 2> DealtRules::parts(int64_t step, int rank) const {
   }
 }
 
-std::vector<int32_t> first_ids(const DealtRules& rules) {
+std::vector<int32_t> first_ids(const WorkloadRules& rules) {
   std::vector<int32_t> first = {0};
   for (const ExpertClass& experts : rules.classes(0)) {
-    first.push_back(first.back() + static_cast<int32_t>(experts.dealt.size()));
+    first.push_back(first.back() + static_cast<int32_t>(experts.circle.size()));
   }
   return first;
 }
 
-RoutingTable dealt_table(const DealtRules& rules, int64_t layer) {
+RoutingTable workload_table(const WorkloadRules& rules, int64_t layer) {
   RoutingTable table;
   table.top_k = rules.shape().top_k;
   for (const ExpertClass& experts : rules.classes(layer)) {
-    const size_t cards = experts.dealt.size();
+    const size_t cards = experts.circle.size();
     const size_t width = static_cast<size_t>(table.top_k) - experts.fixed.size();
     for (size_t card = 0; card < cards; ++card) {
       table.experts.insert(table.experts.end(), experts.fixed.begin(), experts.fixed.end());
       for (size_t j = 0; j < width; ++j) {
-        table.experts.push_back(experts.dealt[(card + j) % cards]);
+        table.experts.push_back(experts.circle[(card + j) % cards]);
       }
     }
     table.vocab_size += static_cast<int64_t>(cards);

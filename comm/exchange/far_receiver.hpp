@@ -14,13 +14,13 @@
 
 namespace hashep {
 
-/// The other side of Outbound: takes in rows of other nodes' ranks for the whole node, puts each
+/// The other side of FarSender: takes in rows of other nodes' ranks for the whole node, puts each
 /// into all its final places in the node's expert-major buffers, and sends the results back from
 /// there. Never waits; the caller polls.
-class Inbound {
+class FarReceiver {
  public:
   /// `comm` and `rows` must outlive this.
-  Inbound(const Communicator& comm, const NodeRows& rows) : comm_(comm), node_rows_(rows) {}
+  FarReceiver(const Communicator& comm, const NodeRows& rows) : comm_(comm), node_rows_(rows) {}
 
   /// Makes room for these plans. Ahead of the step. Local.
   void reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/met_by_all.hpp"
+#include "comm/thrown_on_all_ranks.hpp"
 
 #include <exception>
 
@@ -9,7 +9,7 @@ namespace {
 // A destructor cannot ask for the error that unwinds it, but such an error can be counted.
 thread_local int alive = 0;
 
-// Of the innermost KnowsWhoLeaves; null where there is none.
+// Of the innermost UnwindsAloneScope; null where there is none.
 thread_local const bool* known = nullptr;
 
 /// Whether the error of the catch block that this thread is in, if any, is one of them.
@@ -17,7 +17,7 @@ bool handles_one() noexcept {
   try {
     if (const std::exception_ptr handled = std::current_exception())
       std::rethrow_exception(handled);
-  } catch (const MetByAll&) {
+  } catch (const ThrownOnAllRanks&) {
     return true;
   } catch (...) {
     return false;
@@ -27,15 +27,15 @@ bool handles_one() noexcept {
 
 }  // namespace
 
-MetByAll::MetByAll() noexcept {
+ThrownOnAllRanks::ThrownOnAllRanks() noexcept {
   ++alive;
 }
 
-MetByAll::MetByAll(const MetByAll&) noexcept {
+ThrownOnAllRanks::ThrownOnAllRanks(const ThrownOnAllRanks&) noexcept {
   ++alive;
 }
 
-MetByAll::~MetByAll() {
+ThrownOnAllRanks::~ThrownOnAllRanks() {
   --alive;
 }
 
@@ -46,11 +46,11 @@ bool unwinds_alone() noexcept {
   return alive - (handles_one() ? 1 : 0) == 0;
 }
 
-KnowsWhoLeaves::KnowsWhoLeaves(bool alone) noexcept : outer_(known), alone_(alone) {
+UnwindsAloneScope::UnwindsAloneScope(bool alone) noexcept : outer_(known), alone_(alone) {
   known = &alone_;
 }
 
-KnowsWhoLeaves::~KnowsWhoLeaves() {
+UnwindsAloneScope::~UnwindsAloneScope() {
   known = outer_;
 }
 

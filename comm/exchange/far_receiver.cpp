@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "comm/exchange/inbound.hpp"
+#include "comm/exchange/far_receiver.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -11,7 +11,7 @@
 
 namespace hashep {
 
-void Inbound::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) {
+void FarReceiver::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size) {
   dtype_ = dtype;
   hidden_size_ = hidden_size;
   const int64_t row_bytes = hidden_size * dtype_size(dtype);
@@ -34,7 +34,7 @@ void Inbound::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t 
   }
 }
 
-void Inbound::open_streams(const ExchangePlan& plan, int tag, MPI_Datatype row_type) {
+void FarReceiver::open_streams(const ExchangePlan& plan, int tag, MPI_Datatype row_type) {
   int64_t first = 0;
   for (size_t i = 0; i < sources_.size(); ++i) {
     const NodePlan::Incoming& in = plan.across.incoming[i];
@@ -48,7 +48,7 @@ void Inbound::open_streams(const ExchangePlan& plan, int tag, MPI_Datatype row_t
   }
 }
 
-void Inbound::begin_rows(const ExchangePlan& plan, MPI_Datatype row_type) {
+void FarReceiver::begin_rows(const ExchangePlan& plan, MPI_Datatype row_type) {
   open_streams(plan, kRowsTag, row_type);
   for (size_t i = 0; i < sources_.size(); ++i) {
     const NodePlan::Incoming& in = plan.across.incoming[i];
@@ -62,7 +62,7 @@ void Inbound::begin_rows(const ExchangePlan& plan, MPI_Datatype row_type) {
   }
 }
 
-std::byte* Inbound::next_place(const ExchangePlan& plan, Source& source) {
+std::byte* FarReceiver::next_place(const ExchangePlan& plan, Source& source) {
   const NodePlan::Route route = source.routes[source.next_route++];
   const auto slot = static_cast<size_t>(route & ~NodePlan::kLastRoute);
   // Routes come over the wire: a wrong one must not reach memory.
@@ -81,7 +81,7 @@ std::byte* Inbound::next_place(const ExchangePlan& plan, Source& source) {
   return node_rows_.rows_of(owner) + row * hidden_size_ * dtype_size(dtype_);
 }
 
-bool Inbound::land_rows(const ExchangePlan& plan, bool stream) {
+bool FarReceiver::land_rows(const ExchangePlan& plan, bool stream) {
   const int64_t row_bytes = hidden_size_ * dtype_size(dtype_);
   bool all = true;
   for (Source& source : sources_) {
@@ -105,7 +105,7 @@ bool Inbound::land_rows(const ExchangePlan& plan, bool stream) {
   return all;
 }
 
-void Inbound::begin_results(const ExchangePlan& plan, MPI_Datatype row_type) {
+void FarReceiver::begin_results(const ExchangePlan& plan, MPI_Datatype row_type) {
   open_streams(plan, kResultsTag, row_type);
   if (!plan.across.reduces) return;
   for (size_t i = 0; i < sources_.size(); ++i) {
@@ -119,13 +119,13 @@ void Inbound::begin_results(const ExchangePlan& plan, MPI_Datatype row_type) {
   }
 }
 
-void Inbound::pack_results(const ExchangePlan& plan, Source& source, MatrixView rows) {
+void FarReceiver::pack_results(const ExchangePlan& plan, Source& source, MatrixView rows) {
   for (int64_t row = 0; row < rows.rows; ++row) {
     std::memcpy(rows.row(row), next_place(plan, source), static_cast<size_t>(rows.row_bytes()));
   }
 }
 
-void Inbound::pack_sums(const ExchangePlan& plan, Source& source, MatrixView rows) {
+void FarReceiver::pack_sums(const ExchangePlan& plan, Source& source, MatrixView rows) {
   for (int64_t row = 0; row < rows.rows; ++row) {
     const size_t first = source.next_route;
     summed_rows_.clear();
@@ -138,7 +138,7 @@ void Inbound::pack_sums(const ExchangePlan& plan, Source& source, MatrixView row
   }
 }
 
-bool Inbound::send_results(const ExchangePlan& plan) {
+bool FarReceiver::send_results(const ExchangePlan& plan) {
   bool all = true;
   for (Source& source : sources_) {
     const bool can_sum = is_done(source.extra);
@@ -157,13 +157,13 @@ bool Inbound::send_results(const ExchangePlan& plan) {
   return all;
 }
 
-int64_t Inbound::complete_rows() const {
+int64_t FarReceiver::complete_rows() const {
   int64_t rows = 0;
   for (const Source& source : sources_) rows += source.stream.complete_rows();
   return rows;
 }
 
-std::string Inbound::missing() const {
+std::string FarReceiver::missing() const {
   for (const Source& source : sources_) {
     if (!source.stream.was_complete()) return "rank " + std::to_string(source.stream.peer());
   }
