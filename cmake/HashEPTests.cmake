@@ -14,8 +14,9 @@
 # hashep_set_word_tests(NAME ...): label `words`, for what scripts and programs print, start or figure
 # out: sanitizers see nothing there that they do not see in other tests, and continuous integration
 # leaves it to cpu-release.
-# hashep_set_thread_tests(NAME ...): label `threads`, for tests whose ranks or planners are threads;
-# target thread_tests builds their programs. The preset cpu-tsan is for them.
+# hashep_set_thread_tests(NAME ...): label `threads`, for tests whose ranks are threads of one process, or
+# that have threads share work; target thread_tests builds them. The preset cpu-tsan is for them: not for
+# tests under mpirun, where ThreadSanitizer takes MPI's own locks, which it sees in part, for races.
 #
 # PROCESSORS is in halves of a core: tests/run.sh has ctest run twice as many as there are cores. A
 # program's test, one half, mostly waits for mpirun to begin and to end; a test that computes takes a
@@ -137,11 +138,9 @@ function(hashep_set_thread_tests)
   foreach(name IN LISTS ARGN)
     set_property(TEST ${name} APPEND PROPERTY LABELS threads)
     if(HASHEP_SANITIZE_THREADS)
-      # Of MPI, oneDNN and SentencePiece, which are built without it, it would give false alarms alone.
       set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
-                   "TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1")
+                   "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/tsan.supp")
     endif()
-    string(REGEX REPLACE "\\.np[0-9]+$" "" program ${name})
-    add_dependencies(thread_tests ${program})
+    add_dependencies(thread_tests ${name})
   endforeach()
 endfunction()
