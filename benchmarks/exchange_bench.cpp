@@ -2,60 +2,76 @@
 #include "benchmarks/exchange_bench.hpp"
 
 #include <array>
+#include <exception>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
-#include "benchmarks/bench_transports.hpp"
-#include "benchmarks/cache_scrubber.hpp"
-#include "benchmarks/exchange_baseline.hpp"
 #include "benchmarks/exchange_check.hpp"
+#include "benchmarks/exchange_driver.hpp"
+#include "benchmarks/exchange_input.hpp"
+#include "benchmarks/exchange_setup.hpp"
 #include "benchmarks/exchange_table.hpp"
 #include "benchmarks/rank_harness.hpp"
 #include "benchmarks/rank_job.hpp"
 #include "benchmarks/workload.hpp"
 #include "comm/gather.hpp"
-#include "comm/plan/plan_stats.hpp"
 #include "comm/watch.hpp"
-#include "core/random.hpp"
 
 namespace hashep::bench {
 namespace {
 
-constexpr uint64_t kWeightsTag = 3;
+constexpr std::array<Phase, 2> kPhases = {Phase::dispatch, Phase::combine};  // of steps
 
-/// Elements out of place, of each direction.
-struct Wrong {
-  int64_t dispatch = 0;
-  int64_t combine = 0;
+/// One step of what is timed, and all that was found out about it.
+struct Step {
+  std::string direction;
+  std::function<void()> run;
+  MovedBytes moved{};
+  RankSamples samples{};
+  int64_t wrong = 0;  // elements of this rank out of place
+};
+
+/// A transport or a yardstick.
+struct Thing {
+  std::string by;
+  std::string way;  // of several of that name
+  bool is_transport = false;
+  std::vector<Step> steps;
 };
 
 class ExchangeBench {
  public:
   ExchangeBench(const ExchangeOptions& options, const RankJob& job, const Communicator& comm,
-                Watch& watch)
+                Watch& watch, ExchangeSetup& setup)
       : options_(options),
         workload_(job.workload()),
         comm_(comm),
         watch_(watch),
-        made_(make_transports(options.transports, comm, job.topology(), watch, threads())),
-        packed_(comm, threads()),
-        raw_(comm, threads()) {
-    for (const auto& transport : made_.transports) transports_.push_back(transport.get());
-    transports_.push_back(&packed_);
-    for (Transport* transport : transports_) exchanges_.push_back(transport->make_exchange());
-    outputs_.resize(transports_.size());
+        device_(setup.device()),
+        yardsticks_(setup.yardsticks()),
+        input_(device_) {
+    for (const auto& transport : setup.made().transports) {
+      drivers_.emplace_back(*transport, device_);
+    }
+    drivers_.emplace_back(setup.packed(), device_);
+    device_.set_check([this] {
+      for (ExchangeDriver& driver : drivers_) driver.transport().check();
+    });
   }
 
-  std::string head() const {
-    std::string names;
-    for (const auto& transport : made_.transports) names += " " + std::string(transport->name());
-    std::string lines = "# transports:" + names + "\n";
-    for (const std::string& reason : made_.left_out) lines += "# left out: " + reason + "\n";
-    return lines;
+  /// While an error unwinds, a GPU may wait for ranks that are gone, and freeing its memory for the
+  /// GPU.
+  ~ExchangeBench() {
+    if (std::uncaught_exceptions() == 0) return;
+    for (ExchangeDriver& driver : drivers_) driver.transport().begin_abort();
+    for (ExchangeDriver& driver : drivers_) driver.transport().end_abort();
   }
 
   /// All rows of one size.
   std::vector<ExchangeRow> measure(DType dtype, int64_t tokens) {
-    const RankOptions& shape = options_.common;
+    const int64_t hidden_size = options_.common.hidden_size;
     const BatchSplit split = workload_.split(tokens);
     const BatchPlan batch = workload_.plan(split, comm_, watch_);
     const ExchangePlan& plan = batch.layers.front();
@@ -63,149 +79,171 @@ class ExchangeBench {
     const ExchangeCheck check(
         options_.check != 0 ? workload_.all_experts(split) : std::vector<int32_t>{}, plan.top_k,
         workload_.local_experts(), own);
-    const int64_t bytes = tokens * shape.hidden_size * dtype_size(dtype);
-    x_.reserve(bytes);
-    check.fill(x_.matrix(dtype, tokens, shape.hidden_size));
-    make_weights(plan, own);
-    for (size_t i = 0; i < transports_.size(); ++i) {
-      outputs_[i].reserve(bytes);
-      transports_[i]->reserve(batch.layers, dtype, shape.hidden_size, {});
-      exchanges_[i]->begin(batch.layers.front());
-    }
-    raw_.reserve(plan, dtype, shape.hidden_size);
+    input_.make(plan, dtype, hidden_size, own.begin, check);
+    for (ExchangeDriver& driver : drivers_) driver.describe(batch.layers, dtype, hidden_size);
+    const ExchangeSize size{plan, dtype, hidden_size, reduce_max(comm_, watch_, plan.total_send())};
+    for (ExchangeYardstick* yardstick : yardsticks_) yardstick->reserve(size);
 
-    std::vector<Wrong> wrong(transports_.size() + 2);  // and the raw exchange, and the copies
-    check_all(plan, dtype, check, wrong);
-    const auto samples = time_in_turn_on_ranks(comm_, watch_, shape.sampling, things(plan, dtype));
-    check_timed(plan, dtype, check, wrong);
-    check_all(plan, dtype, check, wrong);
-    return rows(plan, dtype, samples, wrong);
+    std::vector<Thing> things = make_things(size);
+    check_all(check, things);
+    time(things);
+    check_timed(plan, check, things);
+    check_all(check, things);
+    return make_rows(size, std::move(things));
   }
 
  private:
-  int threads() const { return static_cast<int>(options_.common.threads); }
-  ConstMatrixView x(const ExchangePlan& plan, DType dtype) {
-    return x_.matrix(dtype, plan.tokens, options_.common.hidden_size);
-  }
-  MatrixView output(size_t index, const ExchangePlan& plan, DType dtype) {
-    return outputs_[index].matrix(dtype, plan.tokens, options_.common.hidden_size);
-  }
   /// What is timed: as layers without scores have it where top_k is 1, and as those with scores
   /// where it is more.
-  std::span<const float> timed_weights(const ExchangePlan& plan) const {
-    return plan.top_k == 1 ? std::span<const float>() : std::span<const float>(weights_);
-  }
+  static bool weighs(const ExchangePlan& plan) { return plan.top_k > 1; }
 
-  /// Weights whose sums depend on the order.
-  void make_weights(const ExchangePlan& plan, Range own) {
-    weights_.resize(plan.experts.size());
-    const uint64_t first = static_cast<uint64_t>(own.begin * plan.top_k);
-    for (size_t i = 0; i < weights_.size(); ++i) {
-      weights_[i] = static_cast<float>(uniform_from_bits(random_bits(kWeightsTag, first + i)));
+  /// Transports, then the plain baseline, then the yardsticks.
+  std::vector<Thing> make_things(const ExchangeSize& size) {
+    std::vector<Thing> things;
+    const auto weights = input_.weights(weighs(size.plan));
+    for (ExchangeDriver& driver : drivers_) {
+      const auto dispatch = [this, &driver] { driver.dispatch(input_.x()); };
+      const auto combine = [&driver, weights] { driver.combine(weights); };
+      things.push_back({std::string(driver.name()),
+                        "",
+                        &driver != &drivers_.back(),
+                        {{"dispatch", dispatch, moved_by_plan(size, 0)},
+                         {"combine", combine, moved_by_plan(size, 1)}}});
     }
-  }
-
-  std::vector<RankTimed> things(const ExchangePlan& plan, DType dtype) {
-    std::vector<RankTimed> things;
-    for (size_t i = 0; i < transports_.size(); ++i) {
-      Exchange& exchange = *exchanges_[i];
-      const ConstMatrixView from = x(plan, dtype);
-      const MatrixView to = output(i, plan, dtype);
-      const auto dispatch = [this, &exchange, from] {
-        watch_.at({Phase::dispatch, -1, -1});
-        exchange.dispatch_all(from);
-      };
-      const auto combine = [this, &exchange, &plan, to] {
-        watch_.at({Phase::combine, -1, -1});
-        exchange.return_all(timed_weights(plan), {}, to);
-      };
-      things.push_back({.prepare = nullptr, .steps = {dispatch, combine}});
+    for (ExchangeYardstick* yardstick : yardsticks_) {
+      Thing thing{std::string(yardstick->name()), std::string(yardstick->way()), false, {}};
+      for (size_t step = 0; step < yardstick->directions().size(); ++step) {
+        thing.steps.push_back({std::string(yardstick->directions()[step]),
+                               [yardstick, step] { yardstick->run(step); },
+                               yardstick->moved(step)});
+      }
+      things.push_back(std::move(thing));
     }
-    things.push_back({nullptr, {[this] { raw_.forward(); }, [this] { raw_.backward(); }}});
-    things.push_back({nullptr, {[this] { raw_.copy_plain(); }}});
-    things.push_back({nullptr, {[this] { raw_.copy_streaming(); }}});
-    for (RankTimed& thing : things) thing.prepare = [this] { scrubber_.run(); };
     return things;
   }
 
-  void check_all(const ExchangePlan& plan, DType dtype, const ExchangeCheck& check,
-                 std::span<Wrong> wrong) {
-    if (options_.check == 0) return;
-    for (size_t i = 0; i < transports_.size(); ++i) {
-      const MatrixView y = output(i, plan, dtype);
-      for (const std::span<const float> weights : {std::span<const float>(weights_), {}}) {
-        exchanges_[i]->dispatch_all(x(plan, dtype));
-        const MatrixView expert_rows = transports_[i]->expert_rows(plan);
-        wrong[i].dispatch += check.wrong_in_dispatch(expert_rows);
-        check.run_experts(expert_rows);
-        poison(y);
-        exchanges_[i]->return_all(weights, {}, y);
-        wrong[i].combine += check.wrong_in_combine(y, weights, true);
+  void time(std::vector<Thing>& things) {
+    std::vector<RankTimed> timed;
+    for (const Thing& thing : things) {
+      RankTimed& one = timed.emplace_back();
+      one.prepare = [this] { device_.scrub(); };
+      for (size_t step = 0; step < thing.steps.size(); ++step) {
+        one.steps.push_back([this, step, &run = thing.steps[step].run] {
+          watch_.at({kPhases[step], -1, -1});
+          run();
+        });
       }
     }
-    Wrong& exchange = wrong[transports_.size()];
-    Wrong& copy = wrong[transports_.size() + 1];
-    exchange.dispatch += raw_.wrong_in_forward();
-    exchange.combine += raw_.wrong_in_backward();
-    copy.dispatch += raw_.wrong_in_copy(false) + raw_.wrong_in_copy(true);
+    const auto samples =
+        time_in_turn_on_ranks(comm_, watch_, options_.common.sampling, timed, device_.clock());
+    for (size_t i = 0; i < things.size(); ++i) {
+      for (size_t step = 0; step < samples[i].size(); ++step) {
+        things[i].steps[step].samples = samples[i][step];
+      }
+    }
+  }
+
+  void check_all(const ExchangeCheck& check, std::span<Thing> things) {
+    if (options_.check == 0) return;
+    for (size_t i = 0; i < drivers_.size(); ++i) {
+      check_driver(drivers_[i], check, true, things[i]);
+      check_driver(drivers_[i], check, false, things[i]);
+    }
+    for (size_t i = 0; i < yardsticks_.size(); ++i) {
+      std::vector<Step>& steps = things[drivers_.size() + i].steps;
+      for (size_t step = 0; step < steps.size(); ++step) {
+        steps[step].wrong += yardsticks_[i]->wrong_in(step);
+      }
+    }
+  }
+
+  void check_driver(ExchangeDriver& driver, const ExchangeCheck& check, bool weighted,
+                    Thing& thing) {
+    const MatrixView expert_rows = driver.expert_rows();
+    watch_.barrier();  // until here others may read these rows, from there on write them
+    device_.poison(expert_rows);
+    device_.wait();
+    watch_.barrier();
+    driver.dispatch(input_.x());
+    const MatrixView landed = device_.download(expert_rows);
+    thing.steps[0].wrong += check.wrong_in_dispatch(landed);
+    check.run_experts(landed);
+    device_.upload(expert_rows.data, landed.data, landed.bytes());
+    device_.poison(driver.output());
+    driver.combine(input_.weights(weighted));
+    thing.steps[1].wrong += check.wrong_in_combine(device_.download(driver.output()),
+                                                   input_.host_weights(weighted), true);
   }
 
   /// What the last timed runs left, the experts having done nothing.
-  void check_timed(const ExchangePlan& plan, DType dtype, const ExchangeCheck& check,
-                   std::span<Wrong> wrong) {
+  void check_timed(const ExchangePlan& plan, const ExchangeCheck& check, std::span<Thing> things) {
     if (options_.check == 0) return;
-    for (size_t i = 0; i < transports_.size(); ++i) {
-      wrong[i].combine +=
-          check.wrong_in_combine(output(i, plan, dtype), timed_weights(plan), false);
+    for (size_t i = 0; i < drivers_.size(); ++i) {
+      things[i].steps[1].wrong += check.wrong_in_combine(device_.download(drivers_[i].output()),
+                                                         input_.host_weights(weighs(plan)), false);
     }
   }
 
-  std::vector<ExchangeRow> rows(const ExchangePlan& plan, DType dtype,
-                                const std::vector<std::vector<RankSamples>>& samples,
-                                std::span<const Wrong> wrong) {
-    const int64_t row_bytes = options_.common.hidden_size * dtype_size(dtype);
-    const auto most = [&](int64_t rows) { return reduce_max(comm_, watch_, rows * row_bytes); };
-    const std::array<int64_t, 2> bytes = {most(plan.total_send()), most(plan.total_recv())};
-    const std::array<int64_t, 2> off_rank = {most(rows_sent_off_rank(plan)),
-                                             most(rows_received_off_rank(plan))};
-    const size_t packed = transports_.size() - 1;
-    const size_t raw = transports_.size();
-    const bool streaming = median(samples[raw + 2][0].max_us) < median(samples[raw + 1][0].max_us);
-    const RankSamples& copy = samples[streaming ? raw + 2 : raw + 1][0];
+  /// Of yardsticks that share a name the fastest stays, with what is wrong in all of them.
+  static void leave_fastest(std::vector<Thing>& things) {
+    const auto time_of = [](const Thing& thing) {
+      return median(thing.steps.front().samples.max_us);
+    };
+    for (size_t i = 1; i < things.size();) {
+      Thing& last = things[i - 1];
+      Thing& next = things[i];
+      if (next.by != last.by) {
+        ++i;
+        continue;
+      }
+      const int64_t wrong = last.steps.front().wrong + next.steps.front().wrong;
+      if (time_of(next) < time_of(last)) std::swap(last, next);
+      last.steps.front().wrong = wrong;
+      things.erase(things.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
 
-    std::vector<ExchangeRow> rows;
-    for (size_t thing = 0; thing <= raw; ++thing) {
-      for (const size_t step : {0u, 1u}) {
-        ExchangeRow row =
-            blank_row("cpu", workload_.name(), plan, options_.common.hidden_size, dtype);
-        row.direction = step == 0 ? "dispatch" : "combine";
-        row.by = thing == raw ? "alltoallv" : std::string(transports_[thing]->name());
-        row.row.name = thing < packed ? row.direction : row.by;
-        if (thing < packed) row.row.transport = row.by;
-        row.samples = samples[thing][step];
-        row.bytes = bytes[step];
-        row.row.bytes_off_rank = off_rank[step];
-        row.to_alltoallv = median_ratio(row.samples.max_us, samples[raw][step].max_us);
-        row.to_packed = median_ratio(row.samples.max_us, samples[packed][step].max_us);
-        row.to_copy = median_ratio(row.samples.max_us, copy.max_us);
-        row.row.wrong = step == 0 ? wrong[thing].dispatch : wrong[thing].combine;
-        rows.push_back(std::move(row));
+  /// Median over rounds of a step's time over that of the yardstick's step of that direction.
+  static std::optional<double> ratio(const Step& step, const std::vector<Thing>& things,
+                                     std::string_view by, std::string_view direction) {
+    for (const Thing& thing : things) {
+      if (thing.by != by) continue;
+      for (const Step& other : thing.steps) {
+        if (other.direction == direction) {
+          return median_ratio(step.samples.max_us, other.samples.max_us);
+        }
       }
     }
-    ExchangeRow row = blank_row("cpu", workload_.name(), plan, options_.common.hidden_size, dtype);
-    row.direction = "copy";
-    row.by = "copy_bound";
-    row.row.name = row.by;
-    row.row.workload = workload_.name() + (streaming ? ", non-temporal" : ", memcpy");
-    row.samples = copy;
-    row.bytes = bytes[0];
-    row.row.wrong = wrong[raw + 1].dispatch;
-    rows.push_back(std::move(row));
+    return std::nullopt;
+  }
 
-    for (ExchangeRow& each : rows) {
-      each.row.samples_us = each.samples.max_us;
-      each.row.wrong = reduce_sum(comm_, watch_, *each.row.wrong);
-      if (options_.check == 0) each.row.wrong = std::nullopt;
+  std::vector<ExchangeRow> make_rows(const ExchangeSize& size, std::vector<Thing> things) {
+    leave_fastest(things);
+    const std::string packed(drivers_.back().name());
+    std::vector<ExchangeRow> rows;
+    for (const Thing& thing : things) {
+      for (const Step& step : thing.steps) {
+        ExchangeRow row =
+            blank_row(device_.name(), workload_.name(), size.plan, size.hidden_size, size.dtype);
+        row.by = thing.by;
+        row.direction = step.direction;
+        row.samples = step.samples;
+        row.bytes = reduce_max(comm_, watch_, step.moved.all);
+        row.row.name = thing.is_transport ? row.direction : row.by;
+        if (thing.is_transport) row.row.transport = row.by;
+        if (!thing.way.empty()) row.row.workload = workload_.name() + ", " + thing.way;
+        row.row.samples_us = row.samples.max_us;
+        if (step.moved.off_rank) {
+          row.row.bytes_off_rank = reduce_max(comm_, watch_, *step.moved.off_rank);
+        }
+        row.row.wrong = reduce_sum(comm_, watch_, step.wrong);
+        if (options_.check == 0) row.row.wrong = std::nullopt;
+        row.to_alltoallv = ratio(step, things, "alltoallv", step.direction);
+        row.to_packed = ratio(step, things, packed, step.direction);
+        if (row.to_packed) row.to_nccl = ratio(step, things, "nccl_alltoall", "equal");
+        if (step.direction != "copy") row.to_copy = ratio(step, things, "copy_bound", "copy");
+        rows.push_back(std::move(row));
+      }
     }
     return rows;
   }
@@ -214,28 +252,27 @@ class ExchangeBench {
   const Workload& workload_;
   const Communicator& comm_;
   Watch& watch_;
-  BenchTransports made_;
-  PackedAlltoallv packed_;
-  RawExchange raw_;
-  std::vector<Transport*> transports_;                // those made, then packed_
-  std::vector<std::unique_ptr<Exchange>> exchanges_;  // of each
-  Buffer x_;                                          // [tokens, hidden_size]
-  std::vector<Buffer> outputs_;                       // by transport, [tokens, hidden_size]
-  std::vector<float> weights_;                        // [tokens, top_k]
-  CacheScrubber scrubber_;
+  BenchDevice& device_;
+  std::vector<ExchangeYardstick*> yardsticks_;
+  std::vector<ExchangeDriver> drivers_;  // of the transports made, then of the plain baseline
+  ExchangeInput input_;
 };
 
 }  // namespace
 
-void measure_exchange(const ExchangeOptions& options, const std::vector<std::string>& args,
-                      const Communicator& comm, Watch& watch) {
+void measure_exchange(const ExchangeOptions& options, MakeExchangeSetup& make_setup,
+                      const std::vector<std::string>& args, const Communicator& comm,
+                      Watch& watch) {
   RankJob job(options.common, options.sizes().back(), args, comm, watch);
-  ExchangeBench bench(options, job, comm, watch);
-  job.print_head(bench.head() + "# check " + std::to_string(options.check) + "\n#\n" +
-                 kExchangeColumns + "#\n" + exchange_titles(false));
+  const bool on_gpus = options.device == Device::cuda;
   std::vector<ExchangeRow> rows;
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   settle_reporter(watch, [&] {
+    const auto setup = make_setup(options, job, comm, watch);
+    ExchangeBench bench(options, job, comm, watch, *setup);
+    job.print_head(setup->device_lines() + setup->made().lines(setup->library_note()) + "# check " +
+                   std::to_string(options.check) + "\n#\n" + kExchangeColumns +
+                   (on_gpus ? kDeviceExchangeColumns : "") + "#\n" + exchange_titles(on_gpus));
     for (const DType dtype : options.common.dtypes) {
       for (const int64_t tokens : options.sizes()) {
         for (ExchangeRow& row : bench.measure(dtype, tokens)) {

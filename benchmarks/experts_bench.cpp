@@ -9,6 +9,7 @@
 #include <string>
 
 #include "benchmarks/gemm_alone.hpp"
+#include "core/format.hpp"
 #include "core/random.hpp"
 #include "hashep/buffer.hpp"
 #include "hashep/error.hpp"
@@ -144,11 +145,9 @@ void print(const Case& c, int64_t num_experts, const std::array<MeasuredRow, 2>&
   const double alone_us = median(measured[1].samples_us);
   for (const MeasuredRow& row : measured) {
     const double us = median(row.samples_us);
-    std::array<char, 80> note{};
-    std::snprintf(note.data(), note.size(), "%6.1f GFLOP/s  %5.1f %% of gemm_alone, %lld wrong",
-                  gflops_per_second(c, num_experts, us), 100.0 * alone_us / us,
-                  static_cast<long long>(row.wrong.value_or(0)));
-    print_row(row, note.data());
+    print_row(row, format("%6.1f GFLOP/s  %5.1f %% of gemm_alone, %lld wrong",
+                          gflops_per_second(c, num_experts, us), 100.0 * alone_us / us,
+                          static_cast<long long>(row.wrong.value_or(0))));
   }
 }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/gemm_alone.hpp"
 
-#include <omp.h>
-
 #include <array>
 #include <cstring>
 #include <limits>
@@ -11,7 +9,7 @@
 #include "kernels/gemm/onednn_call.hpp"
 #include "kernels/gemm/onednn_compat.hpp"
 #include "kernels/gemm/packed_linear_onednn.hpp"
-#include "kernels/omp_threads.hpp"
+#include "kernels/parallel.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -130,16 +128,11 @@ void GemmAlone::set_rows(ConstMatrixView x) {
 }
 
 void GemmAlone::run(bool whole) {
-  const auto experts = static_cast<int64_t>(experts_.size());
-#pragma omp parallel num_threads(static_cast <int>(threads_.size()))
-  {
-    const OmpThreads one_thread(1);
-    Thread& thread = threads_[static_cast<size_t>(omp_get_thread_num())];
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t e = 0; e < experts; ++e) {
-      run_expert(thread, experts_[static_cast<size_t>(e)], whole);
-    }
-  }
+  parallel_items(std::ssize(experts_), static_cast<int>(threads_.size()),
+                 [&](int thread, int64_t expert) {
+                   run_expert(threads_[static_cast<size_t>(thread)],
+                              experts_[static_cast<size_t>(expert)], whole);
+                 });
 }
 
 void GemmAlone::run_expert(Thread& thread, const Expert& expert, bool whole) {

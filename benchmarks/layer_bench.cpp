@@ -16,11 +16,7 @@ namespace hashep::bench {
 namespace {
 
 std::string head(const LayerOptions& options, const BenchTransports& made) {
-  std::string names;
-  for (const auto& transport : made.transports) names += " " + std::string(transport->name());
-  std::string lines = "# transports:" + names + "\n";
-  for (const std::string& reason : made.left_out) lines += "# left out: " + reason + "\n";
-  return lines + "# layers " + std::to_string(options.common.num_layers) + ", " +
+  return made.lines() + "# layers " + std::to_string(options.common.num_layers) + ", " +
          std::string(activation_name(options.activation)) + ", score " +
          std::string(score_name(options.score)) + ", shared experts " +
          std::to_string(options.num_shared_experts) + ", placement " + options.common.placement +

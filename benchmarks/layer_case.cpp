@@ -6,10 +6,10 @@
 #include <iterator>
 
 #include "benchmarks/layer_dump.hpp"
+#include "benchmarks/layer_parts.hpp"
 #include "benchmarks/rank_harness.hpp"
 #include "comm/gather.hpp"
 #include "core/narrow.hpp"
-#include "core/random.hpp"
 #include "runtime/layer/oracle_check.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 
@@ -65,7 +65,7 @@ LayerCase::LayerCase(const LayerOptions& options, const ModelConfig& config, DTy
       weights_(make_synthetic_weights(config, dtype, kSeed)),
       stack_(config, *weights_, workload.placements(), comm.rank(), false, exec_options(),
              transport),
-      yardsticks_(config, *weights_, workload.placements(), exec_options(), comm) {
+      yardsticks_(config, *weights_, workload.placements(), comm.rank(), exec_options()) {
   const int64_t bytes = tokens() * config.hidden_size * dtype_size(dtype);
   input_.reserve(bytes);
   state_.reserve(bytes);
@@ -107,12 +107,7 @@ std::vector<LayerRow> LayerCase::measure() {
 }
 
 void LayerCase::make_input() {
-  std::vector<float> row(static_cast<size_t>(config_.hidden_size));
-  const int64_t first = comm_.rank() * tokens();
-  for (int64_t i = 0; i < tokens(); ++i) {
-    fill_normal(kStatesTag, (first + i) * config_.hidden_size, row);
-    convert_from_float(row.data(), config_.hidden_size, dtype_, view(input_).row(i));
-  }
+  fill_random_rows(kStatesTag, comm_.rank() * tokens(), view(input_));
 }
 
 void LayerCase::check_first_batch() {
@@ -148,10 +143,8 @@ void LayerCase::check_next_batch() {
 
 int64_t LayerCase::run_checked(LayerSteps& steps) {
   const int64_t affordable = kOracleBudget / std::max<int64_t>(1, oracle_cost_per_token(config_));
-  const int64_t count = std::clamp<int64_t>(affordable, 1, std::min(tokens(), kMostTokensToCheck));
-  std::vector<int64_t> chosen;
-  for (int64_t i = 0; i < count; ++i) chosen.push_back(i * tokens() / count);
-  LayerStates states(std::move(chosen));
+  LayerStates states(
+      spread_tokens(tokens(), std::clamp<int64_t>(affordable, 1, kMostTokensToCheck)));
   steps.record(&states);
   steps.run();
   steps.record(nullptr);

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "benchmarks/layer_case.hpp"
+#include "benchmarks/layer_parts.hpp"
 #include "comm/gather.hpp"
 #include "comm/plan/plan_stats.hpp"
 
@@ -73,13 +74,8 @@ LayerRow LayerCase::make_row(const std::string& name, const RankSamples& samples
   LayerRow row;
   row.name = name;
   row.device = "cpu";
-  row.dtype = dtype_name(dtype_);
+  describe_layer(config_, dtype_, tokens(), row);
   row.workload = workload_.name();
-  row.tokens_per_rank = tokens();
-  row.hidden_size = config_.hidden_size;
-  row.ffn_size = config_.ffn_size;
-  row.num_experts = config_.num_experts;
-  row.top_k = config_.top_k;
   row.samples_us = samples.max_us;
   row.samples = samples;
   row.router = workload_.router_name();
@@ -90,12 +86,8 @@ LayerRow LayerCase::make_row(const std::string& name, const RankSamples& samples
 
 void LayerCase::complete_rows(const Samples& samples, std::vector<LayerRow>& rows) {
   const std::span<const ExchangePlan> layers = ways_.front().steps->plan().layers;
-  const FfnShape shape = config_.routed_shape();
-  const double matrices = shape.activation == Activation::silu ? 3.0 : 2.0;
-  const auto all_rows =
-      static_cast<double>(reduce_sum(comm_, watch_, sum_over(layers, rows_received)));
-  const double operations = 2.0 * matrices * all_rows * static_cast<double>(shape.hidden_size) *
-                            static_cast<double>(shape.ffn_size);
+  const double operations =
+      routed_operations(config_, reduce_sum(comm_, watch_, sum_over(layers, rows_received)));
   const int64_t row_bytes = config_.hidden_size * dtype_size(dtype_);
   const auto most_bytes = [&](int64_t (*rows_of)(const ExchangePlan&)) {
     return reduce_max(comm_, watch_, sum_over(layers, rows_of) * row_bytes);

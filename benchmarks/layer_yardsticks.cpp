@@ -4,37 +4,37 @@
 namespace hashep::bench {
 
 LayerYardsticks::LayerYardsticks(const ModelConfig& config, const WeightSource& weights,
-                                 std::span<const Placement> placements, const ExecOptions& exec,
-                                 const Communicator& comm)
+                                 std::span<const Placement> placements, int ep_rank,
+                                 const ExecOptions& exec)
     : hidden_size_(config.hidden_size),
       num_layers_(config.num_layers),
       dtype_(exec.dtype),
-      gemms_(config, weights, placements, comm.rank(), exec),
-      raw_(comm, exec.threads) {}
+      gemms_(config, weights, placements, ep_rank, exec),
+      plain_(plain_copy(copied_, exec.threads)),
+      streaming_(streaming_copy(copied_, exec.threads)) {}
 
 void LayerYardsticks::set_copied(const ExchangePlan& plan) {
-  copied_ = plan;
-  raw_.reserve(copied_, dtype_, hidden_size_);
+  copied_.reserve(plan.total_send(), dtype_, hidden_size_);
 }
 
 void LayerYardsticks::check(std::span<const ExchangePlan> layers) {
   gemms_.prepare(layers);
   gemms_.run();
   wrong_in_gemms_ += gemms_.wrong_rows();
-  wrong_in_copies_ += raw_.wrong_in_copy(false) + raw_.wrong_in_copy(true);
+  wrong_in_copies_ += plain_.wrong_in(0) + streaming_.wrong_in(0);
 }
 
 std::array<RankTimed, 3> LayerYardsticks::things(
     const std::function<std::span<const ExchangePlan>()>& layers) {
-  const auto copies = [this](void (RawExchange::*copy)()) {
-    return RankTimed{[this] { scrubber_.run(); }, {[this, copy] {
-                       for (int64_t layer = 0; layer < num_layers_; ++layer) (raw_.*copy)();
+  const auto copies = [this](LocalCopy& copy) {
+    return RankTimed{[this] { device_.scrub(); }, {[this, &copy] {
+                       for (int64_t layer = 0; layer < num_layers_; ++layer) copy.run(0);
                      }}};
   };
   return {RankTimed{.prepare = [this, layers] { gemms_.prepare(layers()); },
                     .steps = {[this] { gemms_.run(); }},
                     .repeatable = false},
-          copies(&RawExchange::copy_plain), copies(&RawExchange::copy_streaming)};
+          copies(plain_), copies(streaming_)};
 }
 
 }  // namespace hashep::bench

@@ -6,8 +6,8 @@
 #include <functional>
 #include <span>
 
-#include "benchmarks/cache_scrubber.hpp"
-#include "benchmarks/exchange_baseline.hpp"
+#include "benchmarks/bench_device_cpu.hpp"
+#include "benchmarks/exchange_yardsticks.hpp"
 #include "benchmarks/expert_gemms.hpp"
 #include "benchmarks/rank_harness.hpp"
 
@@ -20,10 +20,9 @@ class LayerYardsticks {
   /// The things to time, in this order.
   enum Thing : size_t { kGemmAlone, kCopyPlain, kCopyStreaming };
 
-  /// References must outlive the yardsticks. Collective (duplicates `comm`).
+  /// References must outlive the yardsticks. Local.
   LayerYardsticks(const ModelConfig& config, const WeightSource& weights,
-                  std::span<const Placement> placements, const ExecOptions& exec,
-                  const Communicator& comm);
+                  std::span<const Placement> placements, int ep_rank, const ExecOptions& exec);
 
   /// The rows of this layer are copied from now on, as often as there are layers (each sends as
   /// many). Local.
@@ -42,9 +41,10 @@ class LayerYardsticks {
   int64_t num_layers_;
   DType dtype_;
   ExpertGemms gemms_;
-  RawExchange raw_;
-  ExchangePlan copied_;
-  CacheScrubber scrubber_;
+  CpuBenchDevice device_;
+  CopyRows copied_{device_};
+  LocalCopy plain_;
+  LocalCopy streaming_;
   int64_t wrong_in_gemms_ = 0;
   int64_t wrong_in_copies_ = 0;
 };

@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "benchmarks/device_exchange_bench.hpp"
 #include "benchmarks/exchange_bench.hpp"
 #include "benchmarks/layer_bench.hpp"
 #include "benchmarks/options.hpp"
@@ -58,10 +57,11 @@ int run_with_mpi(const std::vector<std::string>& args, int argc, char** argv) {
       measure_layer(options->layer, args, comm, watch);
     } else if (options->command == "scale") {
       measure_scale(options->scale, args, comm, watch);
-    } else if (options->exchange.device == Device::cuda) {
-      measure_device_exchange(options->exchange, args, comm, watch);
     } else {
-      measure_exchange(options->exchange, args, comm, watch);
+      const bool on_gpus = options->exchange.device == Device::cuda;
+      measure_exchange(options->exchange,
+                       on_gpus ? make_cuda_exchange_setup : make_cpu_exchange_setup, args, comm,
+                       watch);
     }
   };
   return run_on_ranks(&argc, &argv, program);

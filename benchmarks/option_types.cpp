@@ -3,35 +3,21 @@
 
 #include <map>
 
-#include "core/units.hpp"
-#include "hashep/error.hpp"
-
 namespace hashep::bench {
 namespace {
 
 constexpr int kMostSamples = 10000;  // PhaseLog keeps more
 
-int64_t parse_positive(const std::string& text, const std::string& name) {
-  const int64_t value = parse_count(text, name);
-  if (value < 1) throw InputError(name + " must be at least 1");
-  return value;
-}
-
 }  // namespace
 
 CLI::Option* add_count(CLI::App& app, const std::string& name, int64_t& value,
                        const std::string& help) {
-  return app.add_option_function<std::string>(
-      name, [&value, name](const std::string& text) { value = parse_positive(text, name); }, help);
+  return hashep::add_count(app, name, value, {.least = 1}, help)->default_str("");
 }
 
 CLI::Option* add_counts(CLI::App& app, const std::string& name, std::vector<int64_t>& values,
                         const std::string& help) {
-  const auto parse = [&values, name](const std::vector<std::string>& texts) {
-    values.clear();
-    for (const std::string& text : texts) values.push_back(parse_positive(text, name));
-  };
-  return app.add_option_function<std::vector<std::string>>(name, parse, help)->delimiter(',');
+  return hashep::add_counts(app, name, values, {.least = 1}, help)->default_str("");
 }
 
 void add_sampling(CLI::App& app, Sampling& sampling) {

@@ -13,7 +13,7 @@
 
 namespace hashep::bench {
 
-/// An option that takes a number of at least 1, or a list of them, with K, M and G suffixes.
+/// An option that takes a number of at least 1, or a list of them. `help` tells the default.
 CLI::Option* add_count(CLI::App& app, const std::string& name, int64_t& value,
                        const std::string& help);
 CLI::Option* add_counts(CLI::App& app, const std::string& name, std::vector<int64_t>& values,

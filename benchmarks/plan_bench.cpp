@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "benchmarks/plan_case.hpp"
+#include "core/format.hpp"
 #include "core/narrow.hpp"
 #include "hashep/error.hpp"
 #include "runtime/layer/planning_options.hpp"
@@ -69,9 +69,8 @@ void measure_case(const PlanCaseOptions& options, const Sampling& sampling,
                                                                      options.ep_size, {.depth = 0});
     results.push_back(std::move(json));
 
-    char note[96];
-    std::snprintf(note, sizeof note, "%6.2f ns/token %6.2f ns/choice %6.2f B/assignment", ns,
-                  ns / options.top_k, bytes_per_assignment);
+    const std::string note = format("%6.2f ns/token %6.2f ns/choice %6.2f B/assignment", ns,
+                                    ns / options.top_k, bytes_per_assignment);
     row.workload = options.router + " k " + std::to_string(options.top_k) + " E " +
                    std::to_string(options.num_experts) + " R " + std::to_string(options.ep_size);
     print_row(row, note);

@@ -47,7 +47,7 @@ std::string list(const std::vector<int>& ranks) {
 
 /// The policy of the job's Watch hears of the call: the group's Watch has none.
 Topology find_guarded_topology(const Communicator& comm, Watch& watch, const Watch& job) {
-  const UnguardedCall call(job, "finding the ranks of its node", true);
+  const BlockingCallScope call(job, "finding the ranks of its node", true);
   return find_topology(comm, watch);
 }
 

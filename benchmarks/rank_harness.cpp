@@ -2,7 +2,6 @@
 #include "benchmarks/rank_harness.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "comm/gather.hpp"
@@ -11,26 +10,6 @@ namespace hashep::bench {
 namespace {
 
 constexpr int kLongestBurst = 64;  // runs
-
-class HostClock final : public StepClock {
- public:
-  HostClock() { times_.reserve(kLongestBurst * 4); }
-  void start() override {
-    times_.clear();
-    lap();
-  }
-  void lap() override { times_.push_back(std::chrono::steady_clock::now()); }
-  std::vector<double> laps() override {
-    std::vector<double> laps;
-    for (size_t i = 1; i < times_.size(); ++i) {
-      laps.push_back(std::chrono::duration<double, std::micro>(times_[i] - times_[i - 1]).count());
-    }
-    return laps;
-  }
-
- private:
-  std::vector<std::chrono::steady_clock::time_point> times_;
-};
 
 /// One thing, and what this rank's clock says of it.
 class Meter {
@@ -105,6 +84,27 @@ class Meter {
 };
 
 }  // namespace
+
+HostClock::HostClock() {
+  times_.reserve(kLongestBurst * 4);
+}
+
+void HostClock::start() {
+  times_.clear();
+  lap();
+}
+
+void HostClock::lap() {
+  times_.push_back(std::chrono::steady_clock::now());
+}
+
+std::vector<double> HostClock::laps() {
+  std::vector<double> laps;
+  for (size_t i = 1; i < times_.size(); ++i) {
+    laps.push_back(std::chrono::duration<double, std::micro>(times_[i] - times_[i - 1]).count());
+  }
+  return laps;
+}
 
 RankSamples reduce_samples(const Communicator& comm, Watch& watch, std::span<const double> own,
                            int burst) {

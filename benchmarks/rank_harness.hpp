@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <span>
@@ -35,7 +36,7 @@ struct RankSamples {
 RankSamples reduce_samples(const Communicator& comm, Watch& watch, std::span<const double> own,
                            int burst);
 
-/// What tells how long steps took: by default the host's clock, read when a step's call returns.
+/// What tells how long steps took.
 class StepClock {
  public:
   virtual ~StepClock() = default;
@@ -43,6 +44,18 @@ class StepClock {
   virtual void lap() = 0;    // after each
   /// Microseconds of each lap since `start`. Waits until their work is done.
   virtual std::vector<double> laps() = 0;
+};
+
+/// By default: the host's clock, read when a step's call returns.
+class HostClock final : public StepClock {
+ public:
+  HostClock();
+  void start() override;
+  void lap() override;
+  std::vector<double> laps() override;
+
+ private:
+  std::vector<std::chrono::steady_clock::time_point> times_;
 };
 
 /// Times things in turn, sample by sample, so that a drift of the machine meets all alike. There is

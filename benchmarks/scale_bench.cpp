@@ -2,7 +2,6 @@
 #include "benchmarks/scale_bench.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -14,6 +13,7 @@
 #include "comm/agreement.hpp"
 #include "comm/core_share.hpp"
 #include "comm/gather.hpp"
+#include "core/format.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -111,13 +111,10 @@ class ScaleRun {
 
  private:
   void print_progress(int repeat, const MeasuredRow& row, int ranks) const {
-    std::array<char, 160> line{};
-    std::snprintf(line.data(), line.size(),
-                  "# repeat %d of %d: %s, %d rank%s, %lld tokens per rank: layer %.1f us\n",
-                  repeat + 1, options_.repeats, row.dtype.value_or("").c_str(), ranks,
-                  ranks == 1 ? "" : "s", static_cast<long long>(row.tokens_per_rank.value_or(0)),
-                  median(row.samples_us));
-    job_.print(line.data());
+    job_.print(format(
+        "# repeat %d of %d: %s, %d rank%s, %lld tokens per rank: layer %.1f us\n", repeat + 1,
+        options_.repeats, row.dtype.value_or("").c_str(), ranks, ranks == 1 ? "" : "s",
+        static_cast<long long>(row.tokens_per_rank.value_or(0)), median(row.samples_us)));
   }
 
   RankGroup& group_of(const ScalePoint& point) const {

@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <utility>
+
+#include "core/format.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -45,17 +46,15 @@ std::string scale_bar(const Scaling& scaling, int width) {
 }
 
 std::string scale_line(const MeasuredRow& row, int ranks, const Scaling& scaling, bool shared) {
-  std::array<char, 256> line{};
-  std::snprintf(line.data(), line.size(),
-                "%-8s %-5s  %4d%c  %11lld  %-9s %11.1f  %6.3f  %8.3f  %8.3f  %6.1f%% %6.1f%% "
-                "%6.1f%% %6.1f%%  ",
-                row.name.c_str(), row.dtype.value_or("").c_str(), ranks, shared ? '*' : ' ',
-                static_cast<long long>(row.tokens_per_rank.value_or(0)),
-                row.transport.value_or("").c_str(), median(row.samples_us), scaling.efficiency,
-                scaling.efficiency_min, scaling.efficiency_max, 100.0 * scaling.loss.imbalance,
-                100.0 * scaling.loss.exchange, 100.0 * scaling.loss.gemm,
-                100.0 * scaling.loss.other);
-  return line.data() + scale_bar(scaling, kBarWidth) + "\n";
+  const std::string line = format(
+      "%-8s %-5s  %4d%c  %11lld  %-9s %11.1f  %6.3f  %8.3f  %8.3f  %6.1f%% %6.1f%% "
+      "%6.1f%% %6.1f%%  ",
+      row.name.c_str(), row.dtype.value_or("").c_str(), ranks, shared ? '*' : ' ',
+      static_cast<long long>(row.tokens_per_rank.value_or(0)), row.transport.value_or("").c_str(),
+      median(row.samples_us), scaling.efficiency, scaling.efficiency_min, scaling.efficiency_max,
+      100.0 * scaling.loss.imbalance, 100.0 * scaling.loss.exchange, 100.0 * scaling.loss.gemm,
+      100.0 * scaling.loss.other);
+  return line + scale_bar(scaling, kBarWidth) + "\n";
 }
 
 }  // namespace hashep::bench

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "benchmarks/workloads/dealt_counts.hpp"
-#include "benchmarks/workloads/dealt_stream.hpp"
+#include "benchmarks/workloads/workload_counts.hpp"
+#include "benchmarks/workloads/workload_stream.hpp"
 #include "hashep/error.hpp"
 #include "runtime/layer/make_router.hpp"
 #include "runtime/layer/stack_placements.hpp"
@@ -17,7 +17,7 @@ constexpr int64_t kMaxBatchRows = int64_t{1} << 36;  // of all ranks
 constexpr int64_t kComparedIds = int64_t{1} << 16;   // of an endless stream
 
 /// What is measured is the traffic that the workload is named for, or nothing is.
-void require_foretold(const DealtRules& rules, const BatchPlan& plan) {
+void require_expected(const WorkloadRules& rules, const BatchPlan& plan) {
   const auto num_experts = static_cast<size_t>(rules.shape().num_experts);
   for (size_t layer = 0; layer < plan.layers.size(); ++layer) {
     std::vector<int64_t> left(num_experts);
@@ -39,7 +39,7 @@ void require_foretold(const DealtRules& rules, const BatchPlan& plan) {
 Workload::Workload(const RankOptions& options, const NodeMap& nodes, int ep_rank)
     : options_(workload_options(options)),
       tokens_per_rank_(options.tokens_per_rank),
-      is_dealt_(is_dealt(workload_kind(options_))),
+      has_rules_(has_rules(workload_kind(options_))),
       made_(make_workload(options_, nodes, options.tokens_per_rank, options.placement)),
       ep_size_(nodes.ep_size()),
       ep_rank_(ep_rank) {}
@@ -69,9 +69,9 @@ BatchSplit Workload::split(int64_t tokens_per_rank) const {
 
 const TokenStream& Workload::ids(const BatchSplit& split) const {
   const int64_t tokens_per_rank = split.batch_tokens / split.ep_size;
-  if (!is_dealt_ || tokens_per_rank == tokens_per_rank_) return *made_.stream;
-  std::unique_ptr<TokenStream>& stream = dealt_ids_[tokens_per_rank];
-  if (!stream) stream = make_dealt_stream(dealt_rules(options_, ep_size_, tokens_per_rank));
+  if (!has_rules_ || tokens_per_rank == tokens_per_rank_) return *made_.stream;
+  std::unique_ptr<TokenStream>& stream = streams_[tokens_per_rank];
+  if (!stream) stream = make_workload_stream(workload_rules(options_, ep_size_, tokens_per_rank));
   return *stream;
 }
 
@@ -86,8 +86,8 @@ BatchPlan Workload::plan(const BatchSplit& split, const Communicator& comm, Watc
   StreamPlanner planning = planner(split, comm, watch, log);
   planning.begin();
   BatchPlan plan = planning.take();
-  if (is_dealt_)
-    require_foretold(dealt_rules(options_, ep_size_, plan.global_tokens / ep_size_), plan);
+  if (has_rules_)
+    require_expected(workload_rules(options_, ep_size_, plan.global_tokens / ep_size_), plan);
   return plan;
 }
 

@@ -36,8 +36,8 @@ class Workload {
   /// Plans these batches. The workload and `log` must outlive it. Collective.
   StreamPlanner planner(const BatchSplit& split, const Communicator& comm, Watch& watch,
                         PhaseLog& log) const;
-  /// The plan of the batch of step 0. Throws RunError, on all ranks, where a workload that is dealt
-  /// out (W0 to W6) does not load experts as its rules foretell. Collective.
+  /// The plan of the batch of step 0. Throws RunError, on all ranks, where a workload by
+  /// rules (W0 to W6) does not load experts as they say. Collective.
   BatchPlan plan(const BatchSplit& split, const Communicator& comm, Watch& watch) const;
   /// The experts in the first layer of the whole batch of step 0, all ranks' tokens, routed here
   /// and without a plan: [batch_tokens, top_k]. Local.
@@ -56,11 +56,11 @@ class Workload {
 
   WorkloadOptions options_;
   int64_t tokens_per_rank_;
-  bool is_dealt_;
+  bool has_rules_;
   MadeWorkload made_;  // for tokens_per_rank_
-  // The ids of a workload that is dealt out follow from tokens_per_rank, of which a sweep has many:
+  // The ids of a workload by rules follow from tokens_per_rank, of which a sweep has many:
   // those of others, made when they are first asked for.
-  mutable std::map<int64_t, std::unique_ptr<TokenStream>> dealt_ids_;
+  mutable std::map<int64_t, std::unique_ptr<TokenStream>> streams_;
   int ep_size_;
   int ep_rank_;
 };

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
-#include "comm/met_by_all.hpp"
+#include "comm/thrown_on_all_ranks.hpp"
 #include "comm/watch.hpp"
 
 namespace hashep {
@@ -15,14 +15,14 @@ namespace hashep {
 /// Bad input that all ranks know of, though perhaps one alone has met it. Thrown on all ranks
 /// alike, so that none waits for one that has left; `is_reporter` says whether this rank prints
 /// (the lowest one that failed), the text being that rank's own.
-class CollectiveInputError : public InputError, public ReporterKnown, public MetByAll {
+class CollectiveInputError : public InputError, public ReporterKnown, public ThrownOnAllRanks {
  public:
   CollectiveInputError(const std::string& text, bool is_reporter)
       : InputError(text), ReporterKnown(is_reporter) {}
 };
 
 /// A failure while running that all ranks know of, in the same way.
-class CollectiveRunError : public RunError, public ReporterKnown, public MetByAll {
+class CollectiveRunError : public RunError, public ReporterKnown, public ThrownOnAllRanks {
  public:
   CollectiveRunError(const std::string& text, bool is_reporter)
       : RunError(text), ReporterKnown(is_reporter) {}

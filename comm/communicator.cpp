@@ -5,7 +5,7 @@
 #include <string_view>
 #include <utility>
 
-#include "comm/met_by_all.hpp"
+#include "comm/thrown_on_all_ranks.hpp"
 #include "core/narrow.hpp"
 #include "hashep/error.hpp"
 

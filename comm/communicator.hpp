@@ -31,7 +31,7 @@ class MpiSession {
 
 /// Owns a duplicate of a communicator, with MPI_ERRORS_RETURN. Making and dropping one is
 /// collective over its ranks; while an error unwinds this rank that others may not have met
-/// (MetByAll), it is not freed.
+/// (ThrownOnAllRanks), it is not freed.
 class Communicator {
  public:
   explicit Communicator(MPI_Comm parent);

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <exception>
 
-#include "comm/met_by_all.hpp"
+#include "comm/thrown_on_all_ranks.hpp"
 #include "core/narrow.hpp"
 
 namespace hashep {
@@ -44,7 +44,7 @@ void CountExchange::start(std::span<const int64_t> mine, Watch& watch) {
                            comm_.get(), &request_),
             "MPI_Iallgather");
   watch.count_collective();
-  watch.look_after(request_);
+  watch.poll_in_waits(request_);
   watch_ = &watch;
 }
 

@@ -57,7 +57,7 @@ void NcclBuffer::release() noexcept {
 bool NcclBuffer::end_registration() noexcept {
   if (nccl_.get() == nullptr) return nccl_.end_abort();  // with the communicator it has ended
   if (registration_ == nullptr) return true;
-  const UnguardedCall call(nccl_.watch(), "NCCL gives memory back");
+  const BlockingCallScope call(nccl_.watch(), "NCCL gives memory back");
   warn_nccl(ncclCommDeregister(nccl_.get(), registration_), "ncclCommDeregister");
   return true;
 }

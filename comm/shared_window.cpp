@@ -9,13 +9,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cinttypes>
-#include <cstdio>
 #include <random>
 #include <system_error>
 #include <utility>
 
 #include "comm/agreement.hpp"
+#include "core/format.hpp"
 #include "core/setting.hpp"
 #include "core/units.hpp"
 #include "hashep/error.hpp"
@@ -34,10 +33,9 @@ constexpr int64_t kStride = int64_t{64} << 20;  // bytes reserved between looks 
 /// none is left where the one that made it is killed.
 class Name {
  public:
-  explicit Name(int64_t key) {
-    std::snprintf(text_.data(), text_.size(), "/hashep-%016" PRIx64, static_cast<uint64_t>(key));
-  }
-  ~Name() { shm_unlink(text_.data()); }
+  explicit Name(int64_t key)
+      : text_(format("/hashep-%016llx", static_cast<unsigned long long>(key))) {}
+  ~Name() { shm_unlink(text_.c_str()); }
   Name(const Name&) = delete;
   Name& operator=(const Name&) = delete;
 
@@ -47,7 +45,7 @@ class Name {
 
  private:
   int open_file(int flags) const {
-    const int file = shm_open(text_.data(), O_RDWR | flags, 0600);
+    const int file = shm_open(text_.c_str(), O_RDWR | flags, 0600);
     if (file < 0) {
       throw_error("shm_open", errno,
                   "ranks of a node share memory by one /dev/shm, which must be "
@@ -56,7 +54,7 @@ class Name {
     return file;
   }
 
-  std::array<char, 32> text_{};
+  const std::string text_;
 };
 
 /// Whether the file system of a file has room for so many bytes more, as far as it tells: what is

@@ -12,7 +12,7 @@ namespace {
 
 /// Calls `split`, which cannot be polled.
 Communicator guarded(const Watch& watch, const std::function<Communicator()>& split) {
-  const UnguardedCall call(watch, "finding the ranks of its node", true);
+  const BlockingCallScope call(watch, "finding the ranks of its node", true);
   return split();
 }
 

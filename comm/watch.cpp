@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/watch.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <thread>
+
+#include "comm/thrown_on_all_ranks.hpp"
 
 namespace hashep {
 namespace {
@@ -39,7 +44,7 @@ std::string rounded(double value) {
 }
 
 bool is_complete(MPI_Request& request) {
-  if (request == MPI_REQUEST_NULL) return true;  // SMPI 3.32 leaves the flag of MPI_Test alone here
+  if (request == MPI_REQUEST_NULL) return true;
   int done = 0;
   check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
   return done != 0;
@@ -51,7 +56,46 @@ Watch::Watch(const Communicator& comm, double deadline, const volatile int* stop
     : control_(comm.get()),
       deadline_(deadline),
       stop_signal_(stop_signal),
-      answers_(static_cast<size_t>(comm.size())) {}
+      answers_(static_cast<size_t>(comm.size())),
+      sent_(answers_.size()),
+      taken_(answers_.size()) {}
+
+Watch::~Watch() {
+  if (size() == 1 || unwinds_alone() || !mpi_is_up()) return;
+  try {
+    if (settle_notes()) return;
+  } catch (const std::exception&) {
+    // A call of MPI has failed, which the next one will say.
+  }
+  control_.abandon();
+}
+
+bool Watch::settle_notes() {
+  answers_questions_ = false;
+  // MPI may use both for as long as the exchange is under way.
+  auto sent = std::make_unique<std::vector<int>>(sent_);
+  auto coming = std::make_unique<std::vector<int>>(sent_.size());
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(
+      MPI_Ialltoall(sent->data(), 1, MPI_INT, coming->data(), 1, MPI_INT, control_.get(), &request),
+      "MPI_Ialltoall");
+  const auto limit = Clock::now() + seconds(deadline_);
+  const auto goes_on = [&] {
+    sched_yield();
+    return Clock::now() < limit && (stop_signal_ == nullptr || *stop_signal_ == 0);
+  };
+  while (!is_complete(request)) {
+    if (goes_on()) continue;
+    static_cast<void>(sent.release());
+    static_cast<void>(coming.release());
+    return false;
+  }
+  while (taken_ != *coming) {
+    take_notes();
+    if (!goes_on()) return false;
+  }
+  return true;
+}
 
 void Watch::set_policy(FailurePolicy* policy) {
   policy_ = policy;
@@ -78,16 +122,16 @@ void Watch::wait(MPI_Request& request) {
 Watch::Patience Watch::start_waiting() const {
   const auto now = Clock::now();
   const double grace = std::min(kLongestGrace, deadline_ / 4);
-  return {now + seconds(deadline_ - grace), now + kNoteInterval, grace, 0, now, now};
+  return {now + seconds(deadline_ - grace), now + kNoteInterval, grace, now, now};
 }
 
 void Watch::move_on() {
-  std::erase_if(looked_after_, [](MPI_Request* request) { return is_complete(*request); });
+  std::erase_if(polled_, [](MPI_Request* request) { return is_complete(*request); });
 }
 
 bool Watch::is_patient(Patience& patience) {
   move_on();
-  pause_between_polls(patience.polls++);
+  sched_yield();
   const auto now = Clock::now();
   if (now < patience.next_notes) return true;
   patience.next_notes = now + kNoteInterval;
@@ -114,7 +158,7 @@ bool Watch::hears_of_all(Patience& patience, Clock::time_point now) {
          std::none_of(answers_.begin() + first, answers_.begin() + end, is_silent);
 }
 
-std::string Watch::lost_patience() const {
+std::string Watch::timeout_text() const {
   if (is_in_setup() && Clock::now() >= setup_limit_) {
     return "set-up is not done after " + rounded(setup_seconds_);
   }
@@ -150,6 +194,7 @@ void Watch::send_note(int peer, int tag) {
   if (MPI_Isend(note_.data(), static_cast<int>(note_.size()), MPI_INT64_T, peer, tag,
                 control_.get(), &request) == MPI_SUCCESS) {
     check_mpi(MPI_Request_free(&request), "MPI_Request_free");
+    ++sent_[static_cast<size_t>(peer)];
   }
   if (policy_ != nullptr) policy_->sends_to(-1);
 }
@@ -173,6 +218,7 @@ void Watch::take_notes() {
     check_mpi(MPI_Recv(words.data(), static_cast<int>(words.size()), MPI_INT64_T, status.MPI_SOURCE,
                        status.MPI_TAG, control_.get(), MPI_STATUS_IGNORE),
               "MPI_Recv");
+    ++taken_[static_cast<size_t>(status.MPI_SOURCE)];
     if (policy_ != nullptr) policy_->hears_of(status.MPI_SOURCE);
     if (status.MPI_TAG == kReport) {
       if (reporter_ < 0 || status.MPI_SOURCE < reporter_) reporter_ = status.MPI_SOURCE;
@@ -180,7 +226,7 @@ void Watch::take_notes() {
     }
     answers_[static_cast<size_t>(status.MPI_SOURCE)] = {true, unpack(words), words[3] != 0,
                                                         Clock::now()};
-    if (status.MPI_TAG == kQuestion) {
+    if (status.MPI_TAG == kQuestion && answers_questions_) {
       send_note(status.MPI_SOURCE, kAnswer);
     }
   }
@@ -244,13 +290,13 @@ void Watch::give_up(double grace, const std::string& reason) {
   throw GaveUp(text + elsewhere);
 }
 
-UnguardedCall::UnguardedCall(const Watch& watch, const std::string& what, bool on_all)
+BlockingCallScope::BlockingCallScope(const Watch& watch, const std::string& what, bool on_all)
     : policy_(watch.policy()) {
   if (policy_ == nullptr) return;
   policy_->call_begins({.what = what, .deadline = watch.deadline(), .on_all = on_all});
 }
 
-UnguardedCall::~UnguardedCall() {
+BlockingCallScope::~BlockingCallScope() {
   if (policy_ != nullptr) policy_->call_ends();
 }
 

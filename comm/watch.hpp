@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
-#include "comm/pause.hpp"
 #include "hashep/error.hpp"
 #include "hashep/failure_policy.hpp"
 #include "hashep/phase.hpp"
@@ -54,6 +53,12 @@ class Watch {
   /// Collective (duplicates `comm`). `deadline`: seconds a wait may take in all. `stop_signal` may
   /// be null; it points to a flag that a signal handler sets to the signal's number.
   Watch(const Communicator& comm, double deadline, const volatile int* stop_signal);
+  /// Collective, unless an error unwinds this rank alone: takes in what others have sent, since a
+  /// message on its way when a communicator is freed may be taken for one of the next communicator.
+  /// Waits for them until the deadline at most.
+  ~Watch();
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
 
   /// `policy`, which must outlive it, is told where this rank is and what it meets; null: nobody
   /// is.
@@ -82,22 +87,21 @@ class Watch {
   /// core between polls. `what()` tells, for the error, what is waited for.
   template <typename Ready, typename What>
   void wait_until(int spins, Ready&& ready, What&& what) {
-    const int before_pause = spins_before_pause(spins);
-    for (int spin = 0; spin < before_pause; ++spin) {
+    for (int spin = 0; spin < spins; ++spin) {
       if (ready()) return;
       if (spin == 0) move_on();
     }
     Patience patience = start_waiting();
     while (!ready()) {
-      if (!is_patient(patience)) give_up(patience.grace, lost_patience() + what());
+      if (!is_patient(patience)) give_up(patience.grace, timeout_text() + what());
     }
   }
 
   /// Moves `request`, which is pending, on in all waits until it is complete: MPI may do nothing
   /// for it while a rank computes and waits for others in shared memory or for a GPU. It must stay
   /// where it is until it is forgotten.
-  void look_after(MPI_Request& request) { looked_after_.push_back(&request); }
-  void forget(MPI_Request& request) noexcept { std::erase(looked_after_, &request); }
+  void poll_in_waits(MPI_Request& request) { polled_.push_back(&request); }
+  void forget(MPI_Request& request) noexcept { std::erase(polled_, &request); }
 
   /// Throws, as a wait would, where a stop signal has come. For loops that do not wait.
   void check_stop();
@@ -127,19 +131,18 @@ class Watch {
     std::chrono::time_point<Clock, std::chrono::duration<double>> limit;  // may be far away
     Clock::time_point next_notes;
     double grace = 0.0;  // seconds kept for the roll call
-    int64_t polls = 0;
     Clock::time_point begin;
     Clock::time_point next_question;  // in set-up
   };
   Patience start_waiting() const;
-  /// Tests the requests that are looked after.
+  /// Tests the requests that waits poll.
   void move_on();
-  /// Yields the core and looks after requests, notes and signals. False past the limit.
+  /// Yields the core, and polls requests, notes and signals. False past the limit.
   bool is_patient(Patience& patience);
   /// The same in set-up, after notes were taken.
   bool hears_of_all(Patience& patience, Clock::time_point now);
   bool is_in_setup() const { return setup_seconds_ > 0.0 && position_.phase == Phase::setup; }
-  std::string lost_patience() const;
+  std::string timeout_text() const;
 
   struct Answer {
     bool present = false;
@@ -153,6 +156,9 @@ class Watch {
   void send_to_all(int tag);
   /// Takes all notes that have come: answers questions, records answers and reports.
   void take_notes();
+  /// Takes all notes that others have sent to this rank, and sends no more. False where a rank does
+  /// not come to it in time.
+  bool settle_notes();
   void call_roll(double grace);
   /// Leaves in reporter_ the rank that reports; -1: this one.
   void settle_reporter();
@@ -164,26 +170,29 @@ class Watch {
   Position position_;
   std::vector<Answer> answers_;    // [size]
   std::array<int64_t, 4> note_{};  // what send_note sends: phase, step, layer, busy
-  bool busy_ = true;               // not in a wait
-  double setup_seconds_ = 0.0;     // see allow_setup; 0: none
+  std::vector<int> sent_;          // [size] notes to each rank
+  std::vector<int> taken_;         // [size] notes of each rank
+  bool answers_questions_ = true;
+  bool busy_ = true;            // not in a wait
+  double setup_seconds_ = 0.0;  // see allow_setup; 0: none
   Clock::time_point setup_limit_ = {};
   Clock::time_point next_check_in_ = {};
   FailurePolicy* policy_ = nullptr;
   int reporter_ = -1;  // lowest rank that has said it reports; -1: none
   int64_t collectives_ = 0;
-  std::vector<MPI_Request*> looked_after_;  // not found complete yet
+  std::vector<MPI_Request*> polled_;  // not found complete yet
 };
 
 /// Stands for a call that cannot be polled, for as long as it lasts: the Watch's policy hears of
 /// it.
-class UnguardedCall {
+class BlockingCallScope {
  public:
   /// `what`: what the call does, for an error. `on_all`: see BlockingCall.
-  UnguardedCall(const Watch& watch, const std::string& what, bool on_all = false);
+  BlockingCallScope(const Watch& watch, const std::string& what, bool on_all = false);
   /// The call has returned.
-  ~UnguardedCall();
-  UnguardedCall(const UnguardedCall&) = delete;
-  UnguardedCall& operator=(const UnguardedCall&) = delete;
+  ~BlockingCallScope();
+  BlockingCallScope(const BlockingCallScope&) = delete;
+  BlockingCallScope& operator=(const BlockingCallScope&) = delete;
 
  private:
   FailurePolicy* policy_;

@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +14,8 @@
 #include <optional>
 #include <sstream>
 #include <thread>
+
+#include "core/format.hpp"
 
 namespace hashep {
 namespace {
@@ -141,9 +142,7 @@ uint64_t group_id(const std::string& folder) {
 }
 
 std::string number(double value) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.4g", value);
-  return text.data();
+  return format("%.4g", value);
 }
 
 std::string count_of(size_t count, const char* thing) {

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "core/format.hpp"
 #include "core/quote.hpp"
 #include "hashep/error.hpp"
 
@@ -86,9 +87,7 @@ std::string format_bytes(int64_t bytes) {
     value /= 1024;
     ++unit;
   }
-  std::array<char, 48> text = {};
-  std::snprintf(text.data(), text.size(), "%.2f %s", value, kUnits[unit]);
-  return text.data();
+  return format("%.2f %s", value, kUnits[unit]);
 }
 
 }  // namespace hashep

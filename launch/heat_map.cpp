@@ -2,11 +2,10 @@
 #include "launch/heat_map.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <string_view>
 #include <vector>
 
+#include "core/format.hpp"
 #include "core/units.hpp"
 #include "hashep/split.hpp"
 
@@ -19,13 +18,10 @@ constexpr std::string_view kShades = " .:-=+*#%@";
 
 std::string numbers(std::span<const int64_t> values, int64_t size) {
   std::string text;
-  std::array<char, 64> cell{};
   for (int64_t source = 0; source < size; ++source) {
     for (int64_t target = 0; target < size; ++target) {
       const int64_t bytes = values[static_cast<size_t>(source * size + target)];
-      std::snprintf(cell.data(), cell.size(), "%12s",
-                    source == target ? "" : format_bytes(bytes).c_str());
-      text += cell.data();
+      text += format("%12s", source == target ? "" : format_bytes(bytes).c_str());
     }
     text += '\n';
   }

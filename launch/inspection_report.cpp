@@ -2,13 +2,12 @@
 #include "launch/inspection_report.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <utility>
 
 #include "comm/plan/plan_stats.hpp"
+#include "core/format.hpp"
 #include "core/quote.hpp"
 #include "runtime/routing/table_set.hpp"
 #include "runtime/tokens/token_pieces.hpp"
@@ -21,13 +20,6 @@ using nlohmann::ordered_json;
 constexpr int kHistogramBins = 12;
 constexpr double kLeastBinWidth = 0.001;  // of the mean
 constexpr int kBarWidth = 48;             // characters
-
-template <typename... Values>
-std::string format(const char* pattern, Values... values) {
-  std::array<char, 256> text{};
-  std::snprintf(text.data(), text.size(), pattern, values...);
-  return text.data();
-}
 
 long long ll(int64_t value) {
   return value;

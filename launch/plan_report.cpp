@@ -2,9 +2,8 @@
 #include "launch/plan_report.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 
+#include "core/format.hpp"
 #include "core/units.hpp"
 #include "launch/heat_map.hpp"
 #include "launch/process/source_words.hpp"
@@ -36,14 +35,12 @@ std::string plan_table_head() {
 
 std::string plan_table_line(const PlannedJob& job) {
   const DryRunResult& r = job.result;
-  std::array<char, 256> line{};
-  std::snprintf(line.data(), line.size(), "%7lld%7lld%9.3f%8.3f%8.3f%8.3f%15s%13s%13s%13s%13s\n",
+  return format("%7lld%7lld%9.3f%8.3f%8.3f%8.3f%15s%13s%13s%13s%13s\n",
                 static_cast<long long>(job.ranks), static_cast<long long>(job.ranks_per_node),
                 r.expert_max_over_mean, job.bound, r.rank_max_over_mean, r.node_max_over_mean,
                 format_bytes(r.bytes_intra).c_str(), format_bytes(r.bytes_inter).c_str(),
                 format_bytes(r.bytes_inter_dedup).c_str(), format_bytes(r.buffer_bytes_max).c_str(),
                 format_bytes(r.plan_bytes_max).c_str());
-  return line.data();
 }
 
 std::string traffic_text(const PlannedJob& job, int64_t steps) {

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "core/format.hpp"
+
 namespace hashep {
 namespace {
 
@@ -55,11 +57,8 @@ std::string Progress::text(int64_t done) const {
   const double seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
   const double rate = static_cast<double>(done * units_per_step_) / seconds;
   const double left = seconds / static_cast<double>(done) * static_cast<double>(steps_ - done);
-  std::array<char, 128> line{};
-  std::snprintf(line.data(), line.size(), "%s %lld/%lld, %.0f %s/s, %.0f s left", step_.c_str(),
-                static_cast<long long>(done), static_cast<long long>(steps_), rate, units_.c_str(),
-                left);
-  return line.data();
+  return format("%s %lld/%lld, %.0f %s/s, %.0f s left", step_.c_str(), static_cast<long long>(done),
+                static_cast<long long>(steps_), rate, units_.c_str(), left);
 }
 
 void Progress::update(int64_t done) {

@@ -2,7 +2,6 @@
 #include "launch/run_job.hpp"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdio>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "comm/gather.hpp"
 #include "comm/plan/plan_stats.hpp"
 #include "comm/watch.hpp"
+#include "core/format.hpp"
 #include "core/narrow.hpp"
 #include "hashep/version.hpp"
 #include "launch/binding_report.hpp"
@@ -161,10 +161,8 @@ class Job {
     const int64_t tokens = setup_.split.batch_tokens * setup_.steps;
     const int64_t size = setup_.stream->size().value_or(tokens);
     if (size >= tokens) return "";
-    std::array<char, 64> text{};
-    std::snprintf(text.data(), text.size(), ", the token file %.2f times",
+    return format(", the token file %.2f times",
                   static_cast<double>(tokens) / static_cast<double>(size));
-    return text.data();
   }
 
   /// Adds a step to the statistics.

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <utility>
 
 #include "comm/gather.hpp"
+#include "core/format.hpp"
 #include "core/units.hpp"
 #include "launch/binding_report.hpp"
 
@@ -18,13 +18,6 @@ namespace {
 constexpr std::array kReportedPhases = {Phase::route,          Phase::plan,     Phase::gate,
                                         Phase::dispatch,       Phase::far_rows, Phase::experts,
                                         Phase::shared_experts, Phase::combine,  Phase::step};
-
-template <typename... Values>
-std::string format(const char* pattern, Values... values) {
-  std::array<char, 256> line{};
-  std::snprintf(line.data(), line.size(), pattern, values...);
-  return line.data();
-}
 
 MemoryUse largest(const Communicator& comm, Watch& watch, const MemoryUse& own) {
   const auto max = [&](int64_t value) { return reduce_max(comm, watch, value); };

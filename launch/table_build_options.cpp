@@ -2,7 +2,6 @@
 #include "launch/table_build_options.hpp"
 
 #include <cmath>
-#include <limits>
 
 #include "hashep/error.hpp"
 #include "launch/process/option_types.hpp"
@@ -32,18 +31,22 @@ void declare(CLI::App& app, TableBuildOptions& options, Words& words) {
                  "Token ids (.npy, .bin) or text (with --tokenizer), any number of files")
       ->type_name("FILE...");
   declare_token_format(app, words.format);
-  add_count(app, "--vocab-size", options.vocab_size, {.least = 0}, "Rows of the table");
-  add_count(app, "--num-experts", options.num_experts, {.least = 0}, "Routed experts of a layer");
-  add_count(app, "--top-k", options.top_k, {.least = 0}, "Experts of a token");
-  add_count(app, "--num-layers", options.num_layers, {.least = 0},
+  add_count(app, "--vocab-size", options.vocab_size, {.least = 1, .most = kMaxVocabSize},
+            "Rows of the table");
+  add_count(app, "--num-experts", options.num_experts, {.least = 1, .most = kMaxModelSize},
+            "Routed experts of a layer");
+  add_count(app, "--top-k", options.top_k, {.least = 1}, "Experts of a token");
+  add_count(app, "--num-layers", options.num_layers, {.least = 1, .most = kMaxLayers},
             "A table for each of these layers, layers.N.ffn.gate.tid2eid; default: one, tid2eid");
   app.add_option("--method", options.method,
                  "random; balanced (even loads); clustered (ids with similar embeddings share "
-                 "experts); dispersed (they do not)");
+                 "experts); dispersed (they do not)")
+      ->check(CLI::IsMember({"random", "balanced", "dispersed", "clustered"}));
   app.add_option("--target", words.target,
-                 "Loads that balanced evens: expert, rank or both; default: both with --ranks, "
-                 "else expert");
-  add_count(app, "--ranks", options.ranks, {.least = 0}, "Ranks, whose loads are told and evened");
+                 "Loads that balanced evens; default: both with --ranks, else expert")
+      ->check(CLI::IsMember({"expert", "rank", "both"}));
+  add_count(app, "--ranks", options.ranks, {.least = 1, .most = kMaxRanks},
+            "Ranks, whose loads are told and evened");
   app.add_option("--placement", options.placement,
                  "Experts on these ranks: contiguous, or a file of `hashep placement` (*.json)");
   app.add_option("--spread", options.spread,
@@ -56,10 +59,11 @@ void declare(CLI::App& app, TableBuildOptions& options, Words& words) {
                  "Embeddings [vocab_size, d] of the ids (.safetensors, .npy) for clustered and "
                  "dispersed")
       ->type_name("FILE");
-  add_count(app, "--threads", options.threads, {.least = 0},
+  add_count(app, "--threads", options.threads, {.least = 0, .most = kMaxThreads},
             "Threads of clustering; 0: OMP_NUM_THREADS, else the cores it was granted");
   add_count(app, "--seed", options.seed, {.least = 0}, "Layer N is made from seed + N");
-  app.add_option("--dtype", words.dtype, "Of the table's entries: i32 or i64");
+  app.add_option("--dtype", words.dtype, "Of the table's entries")
+      ->check(CLI::IsMember({"i32", "i64"}));
   app.add_option("--output", options.output, "The table file (.safetensors)")->type_name("FILE");
   add_word(app, "--progress", options.progress, progress_words(), "auto, bar, lines or off");
   for (const char* name : {"--vocab-size", "--num-experts", "--method", "--output"}) {
@@ -93,20 +97,8 @@ void require_together(const TableBuildOptions& options, const Words& words, bool
   }
 }
 
-void validate(const TableBuildOptions& options, const Words& words, bool ranks_given,
-              bool spread_given) {
-  require_one_of("--method", options.method, {"random", "balanced", "dispersed", "clustered"});
-  require_one_of("--dtype", words.dtype, {"i32", "i64"});
-  if (!words.target.empty()) {
-    require_one_of("--target", words.target, {"expert", "rank", "both"});
-  }
-  require_between("--vocab-size", options.vocab_size, 1, kMaxVocabSize);
-  require_between("--num-experts", options.num_experts, 1, kMaxModelSize);
+void validate(const TableBuildOptions& options, const Words& words, bool spread_given) {
   require_between("--top-k", options.top_k, 1, options.num_experts);
-  require_between("--num-layers", options.num_layers, 1, kMaxLayers);
-  require_between("--threads", options.threads, 0, kMaxThreads);
-  require_between("--seed", options.seed, 0, std::numeric_limits<int64_t>::max());
-  if (ranks_given) require_between("--ranks", options.ranks, 1, kMaxRanks);
   if (!options.output.ends_with(".safetensors")) {
     throw InputError("--output " + options.output + ": a table is a .safetensors file");
   }
@@ -136,7 +128,7 @@ std::optional<TableBuildOptions> parse_table_build(int argc, char** argv) {
     options.tokens.push_back(words.format);
     options.tokens.back().path = path;
   }
-  validate(options, words, app.count("--ranks") > 0, app.count("--spread") > 0);
+  validate(options, words, app.count("--spread") > 0);
   options.has_layers = app.count("--num-layers") > 0;
   options.dtype = words.dtype == "i64" ? DType::i64 : DType::i32;
   if (words.target.empty()) {

@@ -45,10 +45,12 @@ void declare(CLI::App& app, ConvertOptions& options) {
       ->type_name("FILE");
   app.add_option("--into", options.into, "Model folder whose tables are replaced")
       ->type_name("DIR");
-  add_count(app, "--layer", options.layer, {.least = 0}, "Only the table of this layer");
+  add_count(app, "--layer", options.layer, {.least = 0, .most = kMaxModelSize},
+            "Only the table of this layer");
   app.get_option("--layer")->default_str("");
-  app.add_option("--dtype", options.dtype, "i32 or i64; default: as they are");
-  add_count(app, "--num-experts", options.num_experts, {.least = 0},
+  app.add_option("--dtype", options.dtype, "Of the entries; default: as they are")
+      ->check(CLI::IsMember({"i32", "i64"}));
+  add_count(app, "--num-experts", options.num_experts, {.least = 0, .most = kMaxModelSize},
             "Experts that the tables may name; 0: any (a model folder knows)");
   app.add_option("--remap", options.remap,
                  "New number of each expert, -1 for those that were pruned: a JSON array (.json) "
@@ -56,18 +58,15 @@ void declare(CLI::App& app, ConvertOptions& options) {
       ->type_name("FILE");
   app.add_option("--fill", options.fill,
                  "Choices whose expert was pruned: none (an error) or least-loaded (to the "
-                 "remaining expert with the least load)");
+                 "remaining expert with the least load)")
+      ->check(CLI::IsMember({"none", "least-loaded"}));
   app.add_option("--tokens", options.tokens,
                  "Tokens that loads are counted from for --fill; default: each id counts 1")
       ->type_name("FILE...");
   declare_token_format(app, options.format);
 }
 
-void validate(const ConvertOptions& options, bool layer_given) {
-  require_one_of("--fill", options.fill, {"none", "least-loaded"});
-  if (!options.dtype.empty()) require_one_of("--dtype", options.dtype, {"i32", "i64"});
-  if (layer_given) require_between("--layer", options.layer, 0, kMaxModelSize);
-  require_between("--num-experts", options.num_experts, 0, kMaxModelSize);
+void validate(const ConvertOptions& options) {
   if (options.output.empty() == options.into.empty()) {
     throw InputError("one of --output FILE and --into DIR is needed");
   }
@@ -164,7 +163,7 @@ void table_convert(int argc, char** argv) {
   declare(app, options);
   if (!parse_options(app, argc, argv, 3)) return;
   const bool layer_given = app.count("--layer") > 0;
-  validate(options, layer_given);
+  validate(options);
 
   std::optional<ExpertRemap> remap;
   if (!options.remap.empty()) remap = load_expert_remap(options.remap);

@@ -31,6 +31,7 @@ namespace {
 
 constexpr int64_t kMaxRanks = int64_t{1} << 20;
 constexpr int64_t kMaxTop = 1000;
+constexpr int64_t kMaxSeqLen = int64_t{1} << 40;
 constexpr int64_t kDefaultSeqLen = 1024;  // as in hashep run
 
 struct InspectOptions {
@@ -39,7 +40,7 @@ struct InspectOptions {
   std::vector<std::string> token_files;
   TokenFile format;  // of all files
   int64_t num_experts = 0;
-  std::vector<std::string> rank_counts = {"2", "4", "8"};
+  std::vector<int64_t> ranks = {2, 4, 8};
   std::string placement = "contiguous";
   int64_t seq_len = 0;  // 0: rows of a 2-D token file, else kDefaultSeqLen
   int64_t top = 10;
@@ -47,14 +48,14 @@ struct InspectOptions {
   std::optional<Progress::Style> progress;
 
   std::vector<TokenFile> tokens;
-  std::vector<int> ranks;
 };
 
 void declare(CLI::App& app, InspectOptions& options) {
   app.add_option("--table", options.table, "Table file (.safetensors, .npy) or model folder")
       ->type_name("FILE")
       ->required();
-  add_count(app, "--layer", options.layer, {.least = 0}, "Only the table of this layer");
+  add_count(app, "--layer", options.layer, {.least = 0, .most = kMaxModelSize},
+            "Only the table of this layer");
   app.get_option("--layer")->default_str("");
   app.add_option("--tokens", options.token_files,
                  "Token ids (.npy, .bin) or text (with --tokenizer), any number of files")
@@ -63,37 +64,26 @@ void declare(CLI::App& app, InspectOptions& options) {
   declare_token_format(app, options.format);
   app.get_option("--tokenizer")
       ->description("SentencePiece model: for text, and for the names of tokens");
-  add_count(app, "--num-experts", options.num_experts, {.least = 0},
+  add_count(app, "--num-experts", options.num_experts, {.least = 0, .most = kMaxModelSize},
             "Routed experts of a layer; a model folder knows");
   app.get_option("--num-experts")->default_str("");
-  app.add_option("--ranks", options.rank_counts, "Numbers of ranks")
-      ->type_name("N,...")
-      ->delimiter(',')
-      ->default_str("2,4,8");
+  add_counts(app, "--ranks", options.ranks, {.least = 1, .most = kMaxRanks}, "Numbers of ranks");
   app.add_option("--placement", options.placement,
                  "Experts on ranks: contiguous, or a file of `hashep placement` (*.json) for one "
                  "number of ranks");
-  add_count(app, "--seq-len", options.seq_len, {.least = 0},
+  add_count(app, "--seq-len", options.seq_len, {.least = 0, .most = kMaxSeqLen},
             "Tokens of a sequence, for tables with spread rows; 0: rows of a 2-D token file, else "
             "1024");
-  add_count(app, "--top", options.top, {.least = 0}, "How many of the heaviest tokens to show");
+  add_count(app, "--top", options.top, {.least = 0, .most = kMaxTop},
+            "How many of the heaviest tokens to show");
   app.add_option("--json", options.json, "Write the result as JSON")->type_name("FILE");
   add_word(app, "--progress", options.progress, progress_words(), "auto, bar, lines or off");
 }
 
-void validate(InspectOptions& options, bool layer_given) {
-  require_between("--num-experts", options.num_experts, 0, kMaxModelSize);
-  require_between("--top", options.top, 0, kMaxTop);
-  require_between("--seq-len", options.seq_len, 0, int64_t{1} << 40);
-  if (layer_given) require_between("--layer", options.layer, 0, kMaxModelSize);
+void validate(InspectOptions& options) {
   for (const std::string& path : options.token_files) {
     options.tokens.push_back(options.format);
     options.tokens.back().path = path;
-  }
-  for (const std::string& text : options.rank_counts) {
-    const int64_t count = parse_count(text, "--ranks");
-    require_between("--ranks", count, 1, kMaxRanks);
-    options.ranks.push_back(static_cast<int>(count));
   }
   if (options.placement != "contiguous" && options.ranks.size() != 1) {
     throw InputError("--placement FILE.json goes with one number of --ranks");
@@ -175,7 +165,7 @@ void table_inspect(int argc, char** argv) {
   declare(app, options);
   if (!parse_options(app, argc, argv, 3)) return;
   const bool layer_given = app.count("--layer") > 0;
-  validate(options, layer_given);
+  validate(options);
   std::optional<AtomicFile> json;  // tells before the work whether it can be written to
   if (!options.json.empty()) json.emplace(options.json);
 
@@ -196,9 +186,9 @@ void table_inspect(int argc, char** argv) {
                      " rows, others have " + std::to_string(inspection.vocab_size));
   }
   std::vector<std::vector<Placement>> placements(set.tables.size());  // by layer
-  for (const int count : options.ranks) {
-    auto of_layers =
-        table_placements(options.placement, std::ssize(set.tables), num_experts, count);
+  for (const int64_t count : options.ranks) {
+    auto of_layers = table_placements(options.placement, std::ssize(set.tables), num_experts,
+                                      static_cast<int>(count));
     for (size_t layer = 0; layer < placements.size(); ++layer) {
       placements[layer].push_back(std::move(of_layers[layer]));
     }

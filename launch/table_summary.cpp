@@ -2,22 +2,14 @@
 #include "launch/table_summary.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 
+#include "core/format.hpp"
 #include "core/narrow.hpp"
 #include "launch/process/result_json.hpp"
 #include "runtime/routing/table_builder.hpp"
 
 namespace hashep {
 namespace {
-
-template <typename... Values>
-std::string format(const char* pattern, Values... values) {
-  std::array<char, 256> text{};
-  std::snprintf(text.data(), text.size(), pattern, values...);
-  return text.data();
-}
 
 std::string hex(uint64_t value) {
   return format("%016llx", static_cast<unsigned long long>(value));

@@ -49,6 +49,12 @@ while read -r line; do
 done < <(git grep -nE '\b(malloc|calloc|realloc|aligned_alloc|posix_memalign) *\(' -- \
   'core/*.[ch]pp' 'kernels/*.[ch]pp' 'comm/*.[ch]pp' 'runtime/*.[ch]pp')
 
+# One way to run in parallel, and one to format.
+while read -r line; do
+  complain "$line: parallel_ranges or parallel_items of kernels/parallel.hpp, format of core/format.hpp"
+done < <(git grep -nE '#pragma omp|\bv?snprintf *\(' -- '*.[ch]pp' '*.cu' '*.cuh' \
+  ':!tests' ':!kernels/parallel.hpp' ':!core/format.cpp')
+
 # Layers below launch/ speak of settings, not of options: core/setting.hpp marks their names.
 while read -r line; do
   complain "$line: an option of a command line; name the setting, with setting() where a user sees it"

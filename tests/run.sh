@@ -119,20 +119,23 @@ find_cutlass() {
 
 # The compiler's own dependency files tell which headers the lower layers really read.
 no_mpi_no_dnnl() {
-  local deps forbidden
+  local deps forbidden headers libraries
   deps=$(ninja -C build/minimal -t deps) || return 1
-  if ! grep -q 'core/dtype\.hpp' <<<"$deps"; then
+  if ! grep -q 'include/hashep/dtype\.hpp' <<<"$deps"; then
     echo "build/minimal has no dependency files: nothing was proved"
     return 1
   fi
-  forbidden=$(grep -E '/(mpi|omp|(one)?dnnl[a-z_]*|cuda[a-z_]*|nccl)\.(h|hpp)$' <<<"$deps" | sort -u)
-  forbidden+=$(grep -oE '[^ ]*lib(mpi|dnnl|gomp|nccl|cudart)[^ ]*' build/minimal/build.ninja | sort -u)
+  headers='/(mpi|omp|(one)?dnnl[a-z_]*|cuda[a-z_]*|nccl|sentencepiece[a-z_]*)\.(h|hpp)$'
+  libraries='[^ ]*lib(mpi|dnnl|gomp|nccl|cudart|sentencepiece)[^ ]*'
+  forbidden=$(grep -E "$headers" <<<"$deps" | sort -u)
+  forbidden+=$(grep -oE "$libraries" build/minimal/build.ninja | sort -u)
   if [ -n "$forbidden" ]; then
     echo "core, comm/plan, runtime/routing or runtime/model read or link what they must not:"
     echo "$forbidden"
     return 1
   fi
-  echo "core, comm/plan, runtime/routing and runtime/model read no header of MPI, oneDNN or CUDA"
+  echo "core, comm/plan, runtime/routing and runtime/model read no header of MPI, oneDNN, CUDA" \
+    "or SentencePiece"
 }
 
 all_suites() {

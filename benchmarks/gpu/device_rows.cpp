@@ -3,19 +3,14 @@
 
 #include <algorithm>
 
+#include "benchmarks/layer_parts.hpp"
 #include "core/cuda/stream.hpp"
-#include "core/random.hpp"
 
 namespace hashep::bench {
 
 std::vector<std::byte> random_rows(DType dtype, int64_t rows, int64_t cols, uint64_t key) {
-  std::vector<float> row(static_cast<size_t>(cols));
   std::vector<std::byte> bytes(static_cast<size_t>(rows * cols * dtype_size(dtype)));
-  const MatrixView out{bytes.data(), dtype, rows, cols};
-  for (int64_t i = 0; i < rows; ++i) {
-    fill_normal(key, i * cols, row);
-    convert_from_float(row.data(), cols, dtype, out.row(i));
-  }
+  fill_random_rows(key, 0, {bytes.data(), dtype, rows, cols});
   return bytes;
 }
 

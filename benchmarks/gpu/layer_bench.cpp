@@ -7,6 +7,8 @@
 
 #include "benchmarks/gpu/layer_dump.hpp"
 #include "benchmarks/gpu/layer_gemms.hpp"
+#include "benchmarks/layer_parts.hpp"
+#include "core/format.hpp"
 #include "core/narrow.hpp"
 #include "hashep/error.hpp"
 #include "runtime/layer/oracle_check.hpp"
@@ -43,10 +45,7 @@ CudaExecOptions exec_options(const LayerCase& c, const Variant& variant, GraphMo
 }
 
 std::string rate_note(double flops, double us, double dense_us) {
-  std::array<char, 96> text{};
-  std::snprintf(text.data(), text.size(), "%.0f TFLOP/s, %.1f %% of dense", flops / us * 1e-6,
-                100.0 * dense_us / us);
-  return text.data();
+  return format("%.0f TFLOP/s, %.1f %% of dense", flops / us * 1e-6, 100.0 * dense_us / us);
 }
 
 /// Steps of one stack, sample by sample.
@@ -155,12 +154,7 @@ std::vector<MeasuredRow> measure_layer(const LayerOptions& options, const GpuRun
   const LayerCase c(options.sizes);
   if (c.sizes.num_layers != 1) throw InputError("--num-layers: the layer benchmark takes one");
   GpuRun here = run;
-  here.row.dtype = std::string(dtype_name(c.sizes.dtype));
-  here.row.tokens_per_rank = c.sizes.tokens;
-  here.row.hidden_size = c.sizes.hidden_size;
-  here.row.ffn_size = c.sizes.ffn_size;
-  here.row.num_experts = c.sizes.num_experts;
-  here.row.top_k = c.sizes.top_k;
+  describe_layer(c.config, c.sizes.dtype, c.sizes.tokens, here.row);
   std::vector<MeasuredRow> rows;
   const double dense_us = measure_gemms(c, options, here, rows);
   for (const Variant& variant : variants_of(options)) {

@@ -7,6 +7,7 @@
 
 #include "benchmarks/gpu/device_rows.hpp"
 #include "benchmarks/gpu/gpu_timer.hpp"
+#include "benchmarks/layer_parts.hpp"
 #include "core/narrow.hpp"
 #include "core/random.hpp"
 #include "hashep/hash_router.hpp"
@@ -109,10 +110,9 @@ ConstMatrixView LayerCase::input() const {
 }
 
 double LayerCase::flops() const {
-  double rows = 0.0;
-  for (const ExchangePlan& layer : plan.layers) rows += static_cast<double>(layer.total_recv());
-  return rows * 2.0 * static_cast<double>(kMatrices) * static_cast<double>(sizes.hidden_size) *
-         static_cast<double>(sizes.ffn_size);
+  int64_t rows = 0;
+  for (const ExchangePlan& layer : plan.layers) rows += layer.total_recv();
+  return routed_operations(config, rows);
 }
 
 void run_and_wait(CudaStack& stack, const BatchPlan& plan) {
@@ -129,24 +129,13 @@ std::vector<std::byte> fetch_result(CudaStack& stack) {
 
 OracleDifference oracle_difference(const LayerCase& c, const std::vector<std::byte>& result,
                                    int64_t tokens, bool rounds_preactivations) {
-  const int64_t d = c.sizes.hidden_size;
-  std::vector<int64_t> chosen;
-  for (int64_t i = 0; i < std::min(tokens, c.sizes.tokens); ++i) {
-    chosen.push_back(i * c.sizes.tokens / std::min(tokens, c.sizes.tokens));
-  }
-  std::vector<float> inputs(chosen.size() * static_cast<size_t>(d));
-  std::vector<float> got(inputs.size());
-  const ConstMatrixView y{result.data(), c.sizes.dtype, c.sizes.tokens, d};
-  for (size_t i = 0; i < chosen.size(); ++i) {
-    const size_t at = i * static_cast<size_t>(d);
-    convert_to_float(c.sizes.dtype, c.input().row(chosen[i]), d, inputs.data() + at);
-    convert_to_float(c.sizes.dtype, y.row(chosen[i]), d, got.data() + at);
-  }
-  const auto want = oracle_stack(
-      c.config, c.weights, c.plan, {0, c.config.num_layers}, chosen, inputs,
+  LayerStates states(spread_tokens(c.sizes.tokens, tokens));
+  states.add(c.input());
+  states.add({result.data(), c.sizes.dtype, c.sizes.tokens, c.sizes.hidden_size});
+  return compare_with_oracle(
+      c.config, c.weights, c.plan, states,
       {.numbers = {.dtype = c.sizes.dtype, .rounds_preactivations = rounds_preactivations},
        .residual = false});
-  return compare_with_oracle(got, want, d);
 }
 
 }  // namespace hashep::bench

@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <string>
 
 #include "benchmarks/gpu/device_rows.hpp"
+#include "core/format.hpp"
 #include "core/random.hpp"
 #include "hashep/exchange_plan.hpp"
 #include "kernels/gate/gate_scores.hpp"
@@ -192,11 +192,8 @@ class RowsCase {
 
 std::string rate_note(int64_t bytes, const std::vector<double>& samples,
                       const std::vector<double>& copy) {
-  std::array<char, 96> text{};
-  std::snprintf(text.data(), text.size(), "%.0f GB/s, %.1f %% of copy",
-                static_cast<double>(bytes) / median(samples) * 1e-3,
+  return format("%.0f GB/s, %.1f %% of copy", static_cast<double>(bytes) / median(samples) * 1e-3,
                 100.0 * median(copy) / median(samples));
-  return text.data();
 }
 
 void measure_case(const RowsCase& c, const GpuRun& run, std::vector<MeasuredRow>& rows) {

@@ -159,7 +159,7 @@ class Reader {
     if (arg("--tokens") || arg("--table")) return false;
     const std::optional<WorkloadKind> kind = find_workload(workload.name);
     if (!kind || *kind == WorkloadKind::text) return false;
-    if (!is_dealt(*kind)) {
+    if (!has_rules(*kind)) {
       workload.router = text_of(fields, "router").value_or(arg("--router").value_or("token"));
       if (workload.router == "table") return false;
     }

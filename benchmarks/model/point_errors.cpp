@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/model/point_errors.hpp"
 
-#include <array>
 #include <cmath>
-#include <cstdio>
 
 #include "benchmarks/model/layer_cost.hpp"
+#include "core/format.hpp"
 #include "core/granted_cores.hpp"
 #include "hashep/error.hpp"
 #include "launch/process/result_json.hpp"
@@ -34,13 +33,6 @@ std::map<std::pair<std::string, std::string>, int> groups_of(
     ++groups[{each.kind, each.of}];
   }
   return groups;
-}
-
-template <typename... Values>
-std::string line(const char* pattern, Values... values) {
-  std::array<char, 256> text{};
-  std::snprintf(text.data(), text.size(), pattern, values...);
-  return text.data();
 }
 
 double hundredths(double value) {
@@ -120,20 +112,20 @@ std::optional<double> median_error(const std::vector<PointError>& errors, const 
 }
 
 std::string error_table(const std::vector<PointError>& errors) {
-  std::string table = line("#%-10s %-32s %6s %6s %9s %13s %13s %8s\n", "kind", "of", "ranks",
-                           "dtype", "tokens", "measured us", "predicted us", "error");
+  std::string table = format("#%-10s %-32s %6s %6s %9s %13s %13s %8s\n", "kind", "of", "ranks",
+                             "dtype", "tokens", "measured us", "predicted us", "error");
   for (const PointError& each : errors) {
     table +=
-        line(" %-10s %-32s %6lld %6s %9lld %13.2f %13.2f %+7.1f%%\n", each.kind.c_str(),
-             each.of.c_str(), each.fields.value("ranks", 0LL),
-             each.fields.value("dtype", "-").c_str(), each.fields.value("tokens_per_rank", 0LL),
-             each.measured_s * 1e6, each.predicted_s * 1e6, each.error() * 100.0);
+        format(" %-10s %-32s %6lld %6s %9lld %13.2f %13.2f %+7.1f%%\n", each.kind.c_str(),
+               each.of.c_str(), each.fields.value("ranks", 0LL),
+               each.fields.value("dtype", "-").c_str(), each.fields.value("tokens_per_rank", 0LL),
+               each.measured_s * 1e6, each.predicted_s * 1e6, each.error() * 100.0);
   }
   for (const auto& [group, count] : groups_of(errors)) {
     const auto& [kind, of] = group;
-    table += line("# median |error|, %-10s %-32s %6.1f%% of %d points\n", kind.c_str(),
-                  of.empty() ? "all" : of.c_str(),
-                  *median_of(errors, kind, of.empty() ? nullptr : &of) * 100.0, count);
+    table += format("# median |error|, %-10s %-32s %6.1f%% of %d points\n", kind.c_str(),
+                    of.empty() ? "all" : of.c_str(),
+                    *median_of(errors, kind, of.empty() ? nullptr : &of) * 100.0, count);
   }
   return table;
 }

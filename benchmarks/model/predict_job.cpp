@@ -2,11 +2,11 @@
 #include "benchmarks/model/predict_job.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "core/format.hpp"
 #include "core/narrow.hpp"
 #include "hashep/error.hpp"
 #include "runtime/model/model_config.hpp"
@@ -209,32 +209,26 @@ nlohmann::ordered_json prediction_rows(const std::vector<Prediction>& prediction
 
 std::string prediction_table(const std::vector<Prediction>& predictions,
                              const MachineProfile& profile) {
-  std::array<char, 256> line{};
   std::string table = "# machine " + profile.name + ": " + profile.description + "\n";
   if (!predictions.empty()) {
     const int base = predictions.front().base_ranks;
-    std::snprintf(line.data(), line.size(),
-                  "# efficiency: 100 %% is the time of %d rank%s, strong: divided by the growth in "
-                  "ranks from there\n",
-                  base, base == 1 ? "" : "s");
-    table += line.data();
+    table += format(
+        "# efficiency: 100 %% is the time of %d rank%s, strong: divided by the growth in "
+        "ranks from there\n",
+        base, base == 1 ? "" : "s");
   }
-  std::snprintf(line.data(), line.size(),
-                "#%-7s %6s %-6s %5s %8s %9s %12s %12s %12s %12s %25s %10s\n", "scaling", "ranks",
-                "by", "dtype", "experts", "tokens", "dispatch us", "experts us", "combine us",
-                "layer us", "low - high", "efficiency");
-  table += line.data();
+  table += format("#%-7s %6s %-6s %5s %8s %9s %12s %12s %12s %12s %25s %10s\n", "scaling", "ranks",
+                  "by", "dtype", "experts", "tokens", "dispatch us", "experts us", "combine us",
+                  "layer us", "low - high", "efficiency");
   for (const Prediction& each : predictions) {
     const double layer = each.cost.layer();
-    std::snprintf(
-        line.data(), line.size(),
+    table += format(
         " %-7s %6d %-6s %5s %8lld %9lld %12.1f %12.1f %12.1f %12.1f %12.1f %12.1f %9.1f%%\n",
         each.scaling.c_str(), each.ranks, each.transport.c_str(),
         std::string(dtype_name(each.dtype)).c_str(), static_cast<long long>(each.num_experts),
         static_cast<long long>(each.batch_tokens / each.ranks), each.cost.dispatch * 1e6,
         each.cost.experts * 1e6, each.cost.combine * 1e6, layer * 1e6,
         layer * profile.band.low * 1e6, layer * profile.band.high * 1e6, each.efficiency() * 100.0);
-    table += line.data();
   }
   return table;
 }

@@ -4,7 +4,7 @@
 #include <mutex>
 
 #include "hashep/error.hpp"
-#include "kernels/parallel_parts.hpp"
+#include "kernels/parallel.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -22,7 +22,7 @@ MadeWorkload make_routed(const JobRouting& routing, const JobShape& shape) {
   WorkloadOptions workload = routing.workload;
   workload.num_experts = shape.num_experts;
   workload.top_k = shape.top_k;
-  if (is_dealt(workload_kind(workload)) && shape.batch_tokens % shape.ranks != 0) {
+  if (has_rules(workload_kind(workload)) && shape.batch_tokens % shape.ranks != 0) {
     throw InputError("--workload " + workload.name + ": a batch of " +
                      std::to_string(shape.batch_tokens) + " tokens is not as many for each of " +
                      std::to_string(shape.ranks) + " ranks");
@@ -46,7 +46,7 @@ BatchSplit RoutedJob::split(int rank) const {
 JobFlows RoutedJob::count_flows(int threads) const {
   FlowCounter total(placement(), nodes());
   std::mutex mutex;
-  parallel_parts(shape_.ranks, threads, [&](int64_t begin, int64_t end) {
+  parallel_ranges(shape_.ranks, threads, 1, [&](int64_t begin, int64_t end) {
     FlowCounter counter(placement(), nodes());
     std::vector<int64_t> counts(static_cast<size_t>(geometry().layer_words()));
     StreamBatch batch;  // of one rank after the other

@@ -29,8 +29,8 @@ struct JobShape {
 /// numbers are those of the same tokens.
 class RoutedJob {
  public:
-  /// Reads the token file or table. Throws InputError; so it does where a workload that is dealt
-  /// out (W0 to W6) cannot have as many tokens on each rank.
+  /// Reads the token file or table. Throws InputError; so it does where a workload by rules
+  /// (W0 to W6) cannot have as many tokens on each rank.
   RoutedJob(const JobRouting& routing, const JobShape& shape);
 
   /// Flows of the batch of step 0: each rank's tokens are routed as that rank would. Throws

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <mpi.h>
+
+#include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,11 +18,21 @@ namespace hashep::bench {
 namespace {
 
 constexpr const char* kProgram = "hashep-sim";
-constexpr double kDeadline = 3600.0;  // seconds on the clock of the machine that simulates
+
+std::string mpi_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  MPI_Get_library_version(text.data(), &length);
+  const std::string version(text.data(), static_cast<size_t>(length));
+  return version.substr(0, version.find('\n'));
+}
 
 int run(int argc, char** argv) {
-  const Communicator world(MPI_COMM_WORLD);
-  const bool speaks = world.rank() == 0;
+  int rank = 0;
+  int ranks = 1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  const bool speaks = rank == 0;
   try {
     const std::vector<std::string> args(argv + 1, argv + argc);
     const std::optional<SimOptions> options = parse_sim_options(argc, argv, speaks);
@@ -26,12 +40,11 @@ int run(int argc, char** argv) {
       flush_stdout();
       return kExitSuccess;
     }
-    Watch watch(world, kDeadline, nullptr);
-    nlohmann::ordered_json rows = simulate(*options, world, watch);
+    nlohmann::ordered_json rows = simulate(*options, ranks, rank);
     if (speaks && !options->json_path.empty()) {
-      write_result(options->json_path, result_document({kProgram, args, world.size(), std::nullopt,
-                                                        MpiSession::library_version()},
-                                                       std::move(rows)));
+      write_result(
+          options->json_path,
+          result_document({kProgram, args, ranks, std::nullopt, mpi_version()}, std::move(rows)));
     }
     flush_stdout();
     return kExitSuccess;
@@ -39,7 +52,7 @@ int run(int argc, char** argv) {
     if (speaks) print_error(kProgram, option_text(error));
     return kExitBadInput;
   } catch (const std::exception& error) {
-    print_error(kProgram, "rank " + std::to_string(world.rank()) + ": " + option_text(error));
+    print_error(kProgram, "rank " + std::to_string(rank) + ": " + option_text(error));
     MPI_Abort(MPI_COMM_WORLD, kExitFailure);
     return kExitFailure;
   }
@@ -50,7 +63,6 @@ int run(int argc, char** argv) {
 
 // smpirun loads the program as a library, and calls its main once for each rank.
 int main(int argc, char** argv) {
-  // Not MpiSession, which asks for MPI_THREAD_FUNNELED: SMPI offers MPI_THREAD_SINGLE.
   MPI_Init(&argc, &argv);
   const int code = hashep::bench::run(argc, argv);
   MPI_Finalize();

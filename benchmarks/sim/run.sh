@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the transports for simulated ranks (preset sim) and simulates a MoE layer's exchanges, flat
+# Builds the simulation (preset sim) and simulates a MoE layer's exchanges, flat
 # against hierarchical: benchmarks/sim/run.sh --ranks 64,256,512 --top-k 1,6 --json FILE. --help lists
 # the options, docs/simulation.md tells what is simulated. Installs nothing; exit code 77 without SimGrid.
 set -euo pipefail

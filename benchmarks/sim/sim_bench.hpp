@@ -4,14 +4,12 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "benchmarks/sim/sim_options.hpp"
-#include "comm/communicator.hpp"
-#include "comm/watch.hpp"
 
 namespace hashep::bench {
 
-/// Runs dispatch, combine and a whole layer through each transport on simulated ranks, once each
-/// (the simulated clock has no noise), and checks every element that is delivered. Returns result
-/// rows on rank 0, nothing elsewhere. Collective.
-nlohmann::ordered_json simulate(const SimOptions& options, const Communicator& comm, Watch& watch);
+/// Plays dispatch, combine and a whole layer through each transport's messages on simulated ranks,
+/// once each (the simulated clock has no noise), and checks that all messages are as long as their
+/// receivers' plans say. Returns result rows on rank 0, nothing elsewhere. Collective.
+nlohmann::ordered_json simulate(const SimOptions& options, int ranks, int rank);
 
 }  // namespace hashep::bench

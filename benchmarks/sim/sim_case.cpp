@@ -26,8 +26,8 @@ std::vector<int32_t> route_all(const SimOptions& options, int ep_size) {
 }  // namespace
 
 SimCase make_sim_case(const SimOptions& options, int ep_size, int ep_rank) {
-  SimCase made{
-      nodes_of_equal_size(ep_size, options.ranks_per_node), route_all(options, ep_size), {}, {}};
+  SimCase made{nodes_of_equal_size(ep_size, options.ranks_per_node), {}, {}};
+  const std::vector<int32_t> experts = route_all(options, ep_size);  // of all ranks' tokens
   const Placement placement = contiguous_placement(options.num_experts, ep_size);
   std::vector<int32_t> expert_nodes;
   for (const int32_t owner : placement.ranks()) expert_nodes.push_back(made.nodes.node_of(owner));
@@ -37,8 +37,8 @@ SimCase make_sim_case(const SimOptions& options, int ep_size, int ep_rank) {
   const int top_k = static_cast<int>(options.top_k);
   std::vector<int64_t> counts(static_cast<size_t>(ep_size * words));
   const auto experts_of = [&](int rank) {
-    return std::span(made.experts)
-        .subspan(static_cast<size_t>(rank * assignments), static_cast<size_t>(assignments));
+    return std::span(experts).subspan(static_cast<size_t>(rank * assignments),
+                                      static_cast<size_t>(assignments));
   };
   for (int rank = 0; rank < ep_size; ++rank) {
     const auto of_rank =

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
-#include <vector>
-
 #include "benchmarks/sim/sim_options.hpp"
 #include "comm/plan/traffic.hpp"
 #include "hashep/exchange_plan.hpp"
@@ -14,9 +11,7 @@ namespace hashep::bench {
 /// The batch of a simulation and what one rank knows of it.
 struct SimCase {
   NodeMap nodes;
-  std::vector<int32_t> experts;  // of the whole batch, routed by the hash of uniform ids
-                                 // [ep_size * tokens_per_rank, top_k]
-  ExchangePlan plan;             // of this rank
+  ExchangePlan plan;  // of this rank, for the whole batch, routed by the hash of uniform ids
   LayerTraffic traffic;
 };
 

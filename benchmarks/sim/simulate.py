@@ -69,7 +69,7 @@ def network_settings(profile):
         f"smpi/os:0:{message:g}:0",
         f"smpi/ois:0:{message:g}:0",
         "smpi/or:0:0:0",
-        "smpi/test:0",  # pauses between polls are ours: comm/pause_smpi.cpp
+        "smpi/test:0",  # pauses between polls are ours: SimulatedRank::wait_until
         "smpi/iprobe:0",
         "smpi/wtime:0",
     ]
@@ -161,7 +161,7 @@ def check_rows(rows):
     for row in rows:
         where = f"{row['ranks']} ranks, top-{row['top_k']}, {row['name']}, {row['transport']}"
         if row["wrong"]:
-            raise SimulationError(f"{where}: {row['wrong']} elements are wrong", 1)
+            raise SimulationError(f"{where}: {row['wrong']} rows are missing", 1)
         if row.get("bytes_inter") != row.get("bytes_inter_planned"):
             raise SimulationError(f"{where}: {row['bytes_inter']} bytes went between nodes, "
                                   f"{row['bytes_inter_planned']} were planned", 1)

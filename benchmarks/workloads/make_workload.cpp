@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "benchmarks/workloads/dealt_stream.hpp"
+#include "benchmarks/workloads/workload_stream.hpp"
 #include "core/narrow.hpp"
 #include "hashep/error.hpp"
 #include "hashep/table_router.hpp"
@@ -65,10 +65,11 @@ std::unique_ptr<Router> open_router(const WorkloadOptions& options, const TokenS
   return make_router(config, source, stream);
 }
 
-std::unique_ptr<Router> dealt_router(const WorkloadOptions& options, const DealtRules& rules) {
+std::unique_ptr<Router> workload_router(const WorkloadOptions& options,
+                                        const WorkloadRules& rules) {
   std::vector<RoutingTable> tables;
   for (int64_t layer = 0; layer < options.num_layers; ++layer) {
-    tables.push_back(dealt_table(rules, layer));
+    tables.push_back(workload_table(rules, layer));
   }
   return std::make_unique<TableRouter>(std::move(tables), options.num_experts);
 }
@@ -85,33 +86,33 @@ WorkloadKind workload_kind(const WorkloadOptions& options) {
     return kind;
   }
   require_alone(options, "--tokens", options.tokens.path, "has ids of its own");
-  if (is_dealt(kind)) {
+  if (has_rules(kind)) {
     require_alone(options, "--router", options.router, "has routing of its own");
     require_alone(options, "--table", options.table, "has routing of its own");
   }
   return kind;
 }
 
-DealtRules dealt_rules(const WorkloadOptions& options, int ep_size, int64_t tokens_per_rank) {
-  return DealtRules({.kind = workload_kind(options),
-                     .ep_size = ep_size,
-                     .tokens_per_rank = tokens_per_rank,
-                     .num_experts = options.num_experts,
-                     .top_k = narrow<int>(options.top_k, "--top-k"),
-                     .seed = seed_of(options)});
+WorkloadRules workload_rules(const WorkloadOptions& options, int ep_size, int64_t tokens_per_rank) {
+  return WorkloadRules({.kind = workload_kind(options),
+                        .ep_size = ep_size,
+                        .tokens_per_rank = tokens_per_rank,
+                        .num_experts = options.num_experts,
+                        .top_k = narrow<int>(options.top_k, "--top-k"),
+                        .seed = seed_of(options)});
 }
 
 MadeWorkload make_workload(const WorkloadOptions& options, const NodeMap& nodes,
                            int64_t tokens_per_rank, const std::string& placement) {
   const WorkloadKind kind = workload_kind(options);
-  const bool dealt = is_dealt(kind);
+  const bool by_rules = has_rules(kind);
   const int top_k = narrow<int>(options.top_k, "--top-k");
   std::unique_ptr<TokenStream> stream;
   std::unique_ptr<Router> router;
-  if (dealt) {
-    const DealtRules rules = dealt_rules(options, nodes.ep_size(), tokens_per_rank);
-    stream = make_dealt_stream(rules);
-    router = dealt_router(options, rules);
+  if (by_rules) {
+    const WorkloadRules rules = workload_rules(options, nodes.ep_size(), tokens_per_rank);
+    stream = make_workload_stream(rules);
+    router = workload_router(options, rules);
   } else {
     stream = open_stream(kind, options);
     router = open_router(options, *stream);
@@ -122,12 +123,13 @@ MadeWorkload make_workload(const WorkloadOptions& options, const NodeMap& nodes,
                       routed_layers(options.num_layers, options.num_experts, top_k), *stream,
                       seq_len, nodes),
       top_k, nodes);
-  return {.name = workload_name(kind),
-          .router_name = std::string(router_name(dealt ? RouterKind::table : router_kind(options))),
-          .stream = std::move(stream),
-          .seq_len = seq_len,
-          .router = std::move(router),
-          .geometry = std::move(geometry)};
+  return {
+      .name = workload_name(kind),
+      .router_name = std::string(router_name(by_rules ? RouterKind::table : router_kind(options))),
+      .stream = std::move(stream),
+      .seq_len = seq_len,
+      .router = std::move(router),
+      .geometry = std::move(geometry)};
 }
 
 }  // namespace hashep::bench

@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
-#include "benchmarks/workloads/dealt_rules.hpp"
 #include "benchmarks/workloads/workload_names.hpp"
+#include "benchmarks/workloads/workload_rules.hpp"
 #include "hashep/batch_plan.hpp"
 #include "runtime/tokens/token_stream.hpp"
 
@@ -40,8 +40,8 @@ struct MadeWorkload {
   StackGeometry geometry;
 };
 
-/// The rules of a workload that is dealt out. Throws InputError.
-DealtRules dealt_rules(const WorkloadOptions& options, int ep_size, int64_t tokens_per_rank);
+/// The rules of a workload that has them. Throws InputError.
+WorkloadRules workload_rules(const WorkloadOptions& options, int ep_size, int64_t tokens_per_rank);
 
 /// Makes a workload for the ranks of `nodes`, which hold tokens_per_rank tokens each in a batch.
 /// `placement` of experts: contiguous, balanced by the ids' counts, or a placement file. Local; the

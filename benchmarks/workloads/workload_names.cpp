@@ -31,7 +31,7 @@ constexpr std::array kEntries = {
 
 }  // namespace
 
-bool is_dealt(WorkloadKind kind) {
+bool has_rules(WorkloadKind kind) {
   return kind >= WorkloadKind::balanced && kind <= WorkloadKind::burst;
 }
 

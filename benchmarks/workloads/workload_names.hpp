@@ -11,7 +11,7 @@ enum class WorkloadKind {
   // Seeded ids through a router.
   uniform,
   zipf,
-  // Tokens dealt out to experts by rules of their own: W0 to W6.
+  // Tokens go to experts by rules of the workload: W0 to W6.
   balanced,
   hot_experts,
   hot_rank,
@@ -25,7 +25,7 @@ enum class WorkloadKind {
 };
 
 /// Whether it is one of W0 to W6, which need no router.
-bool is_dealt(WorkloadKind kind);
+bool has_rules(WorkloadKind kind);
 
 /// From a name (uniform, zipf, balanced ...) or a number (W0 ... W7, w0 ... w7); nothing for
 /// others.

@@ -16,7 +16,7 @@ inline constexpr int kResultsTag = 4;  // the results
 
 /// Whether a request (null counts) is complete. Makes MPI progress.
 inline bool is_done(MPI_Request& request) {
-  if (request == MPI_REQUEST_NULL) return true;  // SMPI 3.32 leaves the flag of MPI_Test alone here
+  if (request == MPI_REQUEST_NULL) return true;
   int done = 0;
   check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
   return done != 0;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "comm/exchange/local_work.hpp"
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/scatter.hpp"
 
@@ -25,8 +24,8 @@ int64_t slice_tokens(const ConstMatrixView& x) {
 template <typename Step>
 void HierTransport::work_until(const Step& step) {
   const auto missing = [this] {
-    std::string peer = inbound_.missing();
-    if (peer.empty()) peer = outbound_.missing();
+    std::string peer = receiver_.missing();
+    if (peer.empty()) peer = sender_.missing();
     return peer.empty() ? flags_.missing(ExchangeStage::landed, exchange_)
                         : ", waiting for messages with " + peer;
   };
@@ -35,7 +34,7 @@ void HierTransport::work_until(const Step& step) {
   const auto anything_new = [&] {
     all_done = step();
     const int64_t before = progress;
-    progress = inbound_.complete_rows() + outbound_.complete_rows();
+    progress = receiver_.complete_rows() + sender_.complete_rows();
     return all_done || progress != before;
   };
   while (!all_done) watch_.wait_until(kSpins, anything_new, missing);
@@ -53,7 +52,7 @@ class HierTransport::LayerExchange final : public Exchange {
     result_places_.assign(near_places_.begin(), near_places_.end());
     for (size_t expert = 0; expert < across.expert_outgoing.size(); ++expert) {
       if (across.expert_outgoing[expert] < 0) continue;
-      result_places_[expert] = {transport_.outbound_.results(), 0};
+      result_places_[expert] = {transport_.sender_.results(), 0};
     }
     is_streamed_ = transport_.rows_.are_streamed(plan);
     if (across.reduces) weights_.reserve(plan.experts.size());
@@ -93,11 +92,10 @@ class HierTransport::LayerExchange final : public Exchange {
                DeviceStream) override {
     flags().wait(ExchangeStage::computed, number_, [this] { move_results(); });
     move_results();  // all have computed: results are on their way now
-    pass_node_rows(*plan_, transport_.topology_.nodes, y.row_bytes());
     transport_.work_until([&] {
-      const bool sent = transport_.inbound_.send_results(*plan_);
-      combine_some(transport_.outbound_.take_results(*plan_), shared, y);
-      return sent && combined_ == plan_->tokens && transport_.outbound_.is_settled();
+      const bool sent = transport_.receiver_.send_results(*plan_);
+      combine_some(transport_.sender_.take_results(*plan_), shared, y);
+      return sent && combined_ == plan_->tokens && transport_.sender_.is_settled();
     });
     flags().set(ExchangeStage::fetched, number_);
   }
@@ -108,16 +106,16 @@ class HierTransport::LayerExchange final : public Exchange {
 
   /// All rows for other nodes are sent, and those of this node put in their places.
   void land_near_rows(ConstMatrixView x) {
-    Outbound& outbound = transport_.outbound_;
+    FarSender& sender = transport_.sender_;
     number_ = ++transport_.exchange_;
     returns_ = false;
     are_results_begun_ = false;
-    transport_.inbound_.begin_rows(*plan_, row_type());
-    outbound.begin_rows(*plan_, row_type());
-    while (outbound.send_next(*plan_, x)) {
+    transport_.receiver_.begin_rows(*plan_, row_type());
+    sender.begin_rows(*plan_, row_type());
+    while (sender.send_next(*plan_, x)) {
     }
     // The buffers are free again; messages go on meanwhile.
-    flags().wait(ExchangeStage::fetched, number_ - 1, [&] { outbound.is_settled(); });
+    flags().wait(ExchangeStage::fetched, number_ - 1, [&] { sender.is_settled(); });
     scatter_locally(x);
     flags().set(ExchangeStage::near_landed, number_);
     flags().wait(ExchangeStage::near_landed, number_, [this] { land_far_rows(); });
@@ -126,7 +124,6 @@ class HierTransport::LayerExchange final : public Exchange {
 
   /// Writes this rank's rows for its own node, taking in what arrives meanwhile.
   void scatter_locally(ConstMatrixView x) {
-    pass_node_rows(*plan_, transport_.topology_.nodes, x.row_bytes());
     const int64_t slice = slice_tokens(x);
     for (int64_t first = 0; first < x.rows; first += slice) {
       const int64_t count = std::min(slice, x.rows - first);
@@ -136,14 +133,14 @@ class HierTransport::LayerExchange final : public Exchange {
                    {std::span(plan_->experts).subspan(begin, size),
                     std::span(plan_->send_rows).subspan(begin, size), plan_->top_k, near_places_},
                    is_streamed_, transport_.threads_);
-      transport_.inbound_.land_rows(*plan_, is_streamed_);
+      transport_.receiver_.land_rows(*plan_, is_streamed_);
     }
   }
 
   /// Moves messages on. True once all rows are there, on all ranks of the node.
   bool land_far_rows() {
-    const bool sent = transport_.outbound_.is_settled();
-    if (!transport_.inbound_.land_rows(*plan_, is_streamed_) || !sent) return false;
+    const bool sent = transport_.sender_.is_settled();
+    if (!transport_.receiver_.land_rows(*plan_, is_streamed_) || !sent) return false;
     flags().set(ExchangeStage::landed, number_);
     return flags().is_reached(ExchangeStage::landed, number_);
   }
@@ -162,11 +159,11 @@ class HierTransport::LayerExchange final : public Exchange {
     if (!are_results_begun_) {
       if (!flags().is_reached(ExchangeStage::far_computed, number_)) return;
       are_results_begun_ = true;
-      transport_.outbound_.begin_results(*plan_, given_weights_, row_type());
-      transport_.inbound_.begin_results(*plan_, row_type());
+      transport_.sender_.begin_results(*plan_, given_weights_, row_type());
+      transport_.receiver_.begin_results(*plan_, row_type());
     }
-    transport_.inbound_.send_results(*plan_);
-    transport_.outbound_.take_results(*plan_);
+    transport_.receiver_.send_results(*plan_);
+    transport_.sender_.take_results(*plan_);
   }
 
   /// The weights that the source applies: those given, but 1 for what was summed with weights.
@@ -202,7 +199,6 @@ class HierTransport::LayerExchange final : public Exchange {
          .shared = shared.rows == 0 ? shared : shared.slice(combined_, count),
          .stream = is_streamed_},
         y.slice(combined_, count), transport_.threads_);
-    pass_copy(across.total_returns() * count / std::max<int64_t>(1, plan_->tokens), y.row_bytes());
     combined_ += count;
   }
 
@@ -230,8 +226,8 @@ HierTransport::HierTransport(const Communicator& comm, const Topology& topology,
       threads_(threads),
       flags_(topology.node, topology.nodes.ranks_of(topology.nodes.node_of(comm.rank())), watch),
       rows_(topology.node, topology.nodes, comm.rank(), watch),
-      outbound_(comm_),
-      inbound_(comm_, rows_) {}
+      sender_(comm_),
+      receiver_(comm_, rows_) {}
 
 bool HierTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
                             const BeforeFree&) {
@@ -246,11 +242,11 @@ bool HierTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, in
       throw RunError("transport hier: the plan was not made for these nodes");
     }
   }
-  const std::byte* const results = outbound_.results();
+  const std::byte* const results = sender_.results();
   const bool moved = rows_.reserve(plans, dtype, hidden_size);
-  outbound_.reserve(plans, dtype, hidden_size);
-  inbound_.reserve(plans, dtype, hidden_size);
-  return moved || outbound_.results() != results;
+  sender_.reserve(plans, dtype, hidden_size);
+  receiver_.reserve(plans, dtype, hidden_size);
+  return moved || sender_.results() != results;
 }
 
 std::unique_ptr<Exchange> HierTransport::make_exchange() {

@@ -3,10 +3,10 @@
 
 #include <optional>
 
-#include "comm/exchange/inbound.hpp"
+#include "comm/exchange/far_receiver.hpp"
+#include "comm/exchange/far_sender.hpp"
 #include "comm/exchange/node_flags.hpp"
 #include "comm/exchange/node_rows.hpp"
-#include "comm/exchange/outbound.hpp"
 #include "comm/exchange/transport.hpp"
 #include "comm/topology.hpp"
 
@@ -34,7 +34,7 @@ class HierTransport final : public Transport {
   MatrixView expert_rows(const ExchangePlan& plan) override { return rows_.own(plan); }
   std::unique_ptr<Exchange> make_exchange() override;
   int64_t buffer_bytes() const override {
-    return rows_.own_bytes() + outbound_.buffer_bytes() + inbound_.buffer_bytes();
+    return rows_.own_bytes() + sender_.buffer_bytes() + receiver_.buffer_bytes();
   }
   int64_t shared_bytes() const override { return rows_.others_bytes(); }
 
@@ -51,8 +51,8 @@ class HierTransport final : public Transport {
   int threads_;
   NodeFlags flags_;
   NodeRows rows_;
-  Outbound outbound_;
-  Inbound inbound_;
+  FarSender sender_;
+  FarReceiver receiver_;
   std::optional<RowDatatype> row_type_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "comm/exchange/all_to_all.hpp"
-#include "comm/exchange/local_work.hpp"
 #include "core/narrow.hpp"
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/permute.hpp"
@@ -13,14 +11,20 @@
 namespace hashep {
 namespace {
 
-void set_side(std::span<const int64_t> counts, std::span<const int64_t> displs, RowsByRank& side) {
-  side.counts.resize(counts.size());
-  side.displs.resize(counts.size());
-  for (size_t rank = 0; rank < counts.size(); ++rank) {
-    side.counts[rank] = narrow<int>(counts[rank], "rows to one rank");
-    side.displs[rank] = narrow<int>(displs[rank], "row displacement");
+/// One side of an all-to-all, in rows: to or from each rank. [comm.size()]
+struct RowsByRank {
+  std::vector<int> counts;
+  std::vector<int> displs;
+
+  void set(std::span<const int64_t> plan_counts, std::span<const int64_t> plan_displs) {
+    counts.resize(plan_counts.size());
+    displs.resize(plan_counts.size());
+    for (size_t rank = 0; rank < counts.size(); ++rank) {
+      counts[rank] = narrow<int>(plan_counts[rank], "rows to one rank");
+      displs[rank] = narrow<int>(plan_displs[rank], "row displacement");
+    }
   }
-}
+};
 
 }  // namespace
 
@@ -30,8 +34,8 @@ class MpiTransport::LayerExchange final : public Exchange {
 
   void begin(const ExchangePlan& plan) override {
     plan_ = &plan;
-    set_side(plan.send_counts, plan.send_displs, source_);
-    set_side(plan.recv_counts, plan.recv_displs, owner_);
+    source_.set(plan.send_counts, plan.send_displs);
+    owner_.set(plan.recv_counts, plan.recv_displs);
     places_.assign(static_cast<size_t>(plan.num_experts),
                    ExpertPlace{transport_.send_buffer_.data(), 0});
   }
@@ -42,12 +46,9 @@ class MpiTransport::LayerExchange final : public Exchange {
   void dispatch(int, ConstMatrixView x, DeviceStream) override {
     const int threads = transport_.threads_;
     permute_rows(x, plan_->send_rows, plan_->top_k, at_source(), threads);
-    pass_copy(at_source().rows, at_source().row_bytes());
-    all_to_all(transport_.comm_, transport_.watch_, transport_.row_type_->get(), source_,
-               at_source().data, owner_, at_owner().data);
+    all_to_all(source_, at_source().data, owner_, at_owner().data);
     copy_blocks_to_experts(at_owner(), plan_->landing_blocks, transport_.expert_rows(*plan_),
                            threads);
-    pass_copy(at_owner().rows, at_owner().row_bytes());
   }
 
   void give_back(int, std::span<const float>, DeviceStream) override {}
@@ -57,9 +58,7 @@ class MpiTransport::LayerExchange final : public Exchange {
     const int threads = transport_.threads_;
     copy_blocks_from_experts(transport_.expert_rows(*plan_), plan_->landing_blocks, at_owner(),
                              threads);
-    pass_copy(at_owner().rows, at_owner().row_bytes());
-    all_to_all(transport_.comm_, transport_.watch_, transport_.row_type_->get(), owner_,
-               at_owner().data, source_, at_source().data);
+    all_to_all(owner_, at_owner().data, source_, at_source().data);
     combine_rows({.places = places_,
                   .experts = plan_->experts,
                   .row_of = plan_->send_rows,
@@ -67,10 +66,23 @@ class MpiTransport::LayerExchange final : public Exchange {
                   .weights = weights,
                   .shared = shared},
                  y, threads);
-    pass_copy(at_source().rows, at_source().row_bytes());
   }
 
  private:
+  /// Sends `from`'s rows and receives `to`'s, by the non-blocking call: only that can be waited for
+  /// under a deadline.
+  void all_to_all(const RowsByRank& from, const std::byte* send, const RowsByRank& to,
+                  std::byte* recv) {
+    MPI_Datatype row_type = transport_.row_type_->get();
+    MPI_Request request = MPI_REQUEST_NULL;
+    check_mpi(MPI_Ialltoallv(send, from.counts.data(), from.displs.data(), row_type, recv,
+                             to.counts.data(), to.displs.data(), row_type, transport_.comm_.get(),
+                             &request),
+              "MPI_Ialltoallv");
+    transport_.watch_.count_collective();
+    transport_.watch_.wait(request);
+  }
+
   // Rows in the order of messages: sent and returned, received and sent back.
   MatrixView at_source() const {
     return transport_.send_buffer_.matrix(transport_.dtype_, plan_->total_send(),

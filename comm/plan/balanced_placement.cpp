@@ -15,13 +15,13 @@ size_t at(int64_t index) {
   return static_cast<size_t>(index);
 }
 
-/// Things of given loads dealt into groups of given sizes.
-class Deal {
+/// Things of given loads in groups of given sizes, with loads as even as may be.
+class EvenGroups {
  public:
   /// loads: [things]; sizes: [groups], their sum being the number of things.
-  Deal(std::span<const int64_t> loads, std::span<const int64_t> sizes)
+  EvenGroups(std::span<const int64_t> loads, std::span<const int64_t> sizes)
       : loads_(loads), members_(sizes.size()), sums_(sizes.size()) {
-    deal(sizes);
+    fill(sizes);
     even_by_swaps();
   }
 
@@ -30,7 +30,7 @@ class Deal {
 
  private:
   /// Things by falling load, each to the least-loaded group with room.
-  void deal(std::span<const int64_t> sizes) {
+  void fill(std::span<const int64_t> sizes) {
     std::vector<int32_t> order(loads_.size());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(),
@@ -114,7 +114,7 @@ Placement balanced_placement(std::span<const int64_t> loads, const NodeMap& node
   for (int rank = 0; rank < nodes.ep_size(); ++rank) {
     sizes.push_back(split_range(num_experts, nodes.ep_size(), rank).size());
   }
-  const Deal groups(loads, sizes);
+  const EvenGroups groups(loads, sizes);
 
   // Which rank each group goes to. On one node that makes no difference to any load.
   std::vector<int32_t> seats(sizes.size());
@@ -124,7 +124,7 @@ Placement balanced_placement(std::span<const int64_t> loads, const NodeMap& node
     for (int node = 0; node < nodes.num_nodes(); ++node) {
       node_sizes.push_back(std::ssize(nodes.ranks_of(node)));
     }
-    const Deal nodes_groups(groups.sums(), node_sizes);
+    const EvenGroups nodes_groups(groups.sums(), node_sizes);
     for (int node = 0; node < nodes.num_nodes(); ++node) {
       std::vector<int32_t> seated(nodes_groups.members(node).begin(),
                                   nodes_groups.members(node).end());

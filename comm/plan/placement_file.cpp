@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/plan/placement_file.hpp"
 
-#include <array>
-#include <cstdio>
 #include <optional>
 
 #include "comm/plan/plan_stats.hpp"
+#include "core/format.hpp"
 #include "core/quote.hpp"
 #include "core/strict_json.hpp"
 #include "hashep/error.hpp"
@@ -88,9 +87,8 @@ std::string placement_text(const PlacementRecord& record) {
   for (size_t layer = 0; layer < record.layers.size(); ++layer) {
     layers.push_back(layer_json(record.layers[layer], record.expert_counts.at(layer), nodes));
   }
-  std::array<char, 2 + 16 + 1> digest{};
-  std::snprintf(digest.data(), digest.size(), "0x%016llx",
-                static_cast<unsigned long long>(record.corpus_digest));
+  const std::string digest =
+      format("0x%016llx", static_cast<unsigned long long>(record.corpus_digest));
   const nlohmann::ordered_json root{
       {"format", kFormat},
       {"version", version()},

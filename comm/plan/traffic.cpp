@@ -27,7 +27,7 @@ int64_t row_buffer_bytes(const BufferRows& rows, RowBuffers exchange, bool reduc
                          int64_t row_bytes) {
   if (exchange == RowBuffers::messages) return (rows.sent + 2 * rows.landing) * row_bytes;
   // Rows of two ranks never share a cache line (NodeRows); what goes out and comes in has the room
-  // that its results need (Outbound, Inbound).
+  // that its results need (FarSender, FarReceiver).
   constexpr int64_t kLine = Buffer::kAlignment;
   const int64_t landing = (rows.landing * row_bytes + kLine - 1) / kLine * kLine;
   const int64_t crossing = reduces ? rows.out + rows.in : rows.out_routes + rows.in_routes;

@@ -17,7 +17,7 @@ struct BlockingCall {
 /// What a program does about ranks that are lost or stuck, beside the errors that the library
 /// throws: the library itself never ends the process, prints nothing about them, and where a call
 /// of MPI or CUDA does not return it has nothing to throw. A policy is told what the rank is at, on
-/// the rank's own thread, and may act from a thread of its own: see launch/process/stand_by.hpp,
+/// the rank's own thread, and may act from a thread of its own: see launch/process/watchdog.hpp,
 /// which ends the process. Functions that are not overridden do nothing. They are called often,
 /// inside of steps too: they must be quick, throw nothing and call nothing of MPI. All of them are
 /// local.

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <omp.h>
-
 #include <algorithm>
-#include <atomic>
-#include <exception>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,35 +8,10 @@
 #include "kernels/ffn/expert_ffn.hpp"
 #include "kernels/ffn/ffn_tile_runner.hpp"
 #include "kernels/ffn/tiles.hpp"
-#include "kernels/omp_threads.hpp"
+#include "kernels/parallel.hpp"
 
 namespace hashep {
 namespace {
-
-/// Calls body(thread, item) for all items, each once, on a team of at most `threads` threads in
-/// which oneDNN runs single-threaded. Rethrows the first exception of a body.
-template <typename Body>
-void for_each_item(int64_t items, int threads, const Body& body) {
-  const int team = static_cast<int>(std::min<int64_t>(items, threads));
-  if (team == 0) return;
-  std::exception_ptr first;
-  std::atomic<bool> failed = false;
-#pragma omp parallel num_threads(team)
-  {
-    const OmpThreads one_thread(1);
-    // Which thread runs an item changes no bit of its result, so any free one may.
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t item = 0; item < items; ++item) {
-      if (failed.load(std::memory_order_relaxed)) continue;
-      try {
-        body(omp_get_thread_num(), item);
-      } catch (...) {
-        if (!failed.exchange(true)) first = std::current_exception();
-      }
-    }
-  }
-  if (first != nullptr) std::rethrow_exception(first);
-}
 
 std::string shape_text(const ConstMatrixView& matrix) {
   return "[" + std::to_string(matrix.rows) + ", " + std::to_string(matrix.cols) + "]";
@@ -102,7 +73,8 @@ class ExpertFfn::Impl {
       require_ready(tile.count);
       require_expert(first_expert + tile.expert);
     }
-    for_each_item(std::ssize(tiles), threads_, [&](int thread, int64_t item) {
+    // Which thread runs a tile changes no bit of its result.
+    parallel_items(std::ssize(tiles), threads_, [&](int thread, int64_t item) {
       const ExpertTile& tile = tiles[static_cast<size_t>(item)];
       const MatrixView part = rows.slice(tile.first_row, tile.count);
       runner_.run(thread, *experts_[static_cast<size_t>(first_expert + tile.expert)],
@@ -135,7 +107,7 @@ class ExpertFfn::Impl {
     require_expert(expert);
     const int64_t first_tile = first_row / tile_rows;
     const int64_t last_tile = (first_row + x.rows - 1) / tile_rows;
-    for_each_item(last_tile - first_tile + 1, threads_, [&](int thread, int64_t item) {
+    parallel_items(last_tile - first_tile + 1, threads_, [&](int thread, int64_t item) {
       const int64_t tile_begin = (first_tile + item) * tile_rows;
       const int64_t begin = std::max(tile_begin, first_row);
       const int64_t count = std::min(tile_begin + tile_rows, first_row + x.rows) - begin;

@@ -18,13 +18,13 @@ LinearShape second_shape(const DeviceExpertWeights& weights, DType dtype) {
   return {weights.shape().hidden_size, weights.shape().ffn_size, dtype, dtype};
 }
 
-/// Deals tiles to the lane with the fewest rows so far. A tile costs its weights' reading besides
-/// its rows: kLoadRows is about as many rows as take that long.
-class Dealer {
+/// Picks the lane with the fewest rows so far for each tile. A tile costs its weights' reading
+/// besides its rows: kLoadRows is about as many rows as take that long.
+class LanePicker {
  public:
-  explicit Dealer(int lanes) : rows_(static_cast<size_t>(lanes)) {}
+  explicit LanePicker(int lanes) : rows_(static_cast<size_t>(lanes)) {}
 
-  int deal(int64_t rows) {
+  int pick(int64_t rows) {
     const auto least = std::min_element(rows_.begin(), rows_.end());
     *least += rows + kLoadRows;
     return static_cast<int>(least - rows_.begin());
@@ -106,16 +106,16 @@ bool DeviceExpertFfn::prepare_shared(const SharedTiles& tiles, int64_t expert, E
 }
 
 bool DeviceExpertFfn::prepare_tiles(ExpertWork& work) {
-  Dealer dealer(lanes_.count());
+  LanePicker picker(lanes_.count());
   int part = 0;
   int64_t most_rows = 0;
   for (ExpertWork::Tile& entry : work.tiles) {
-    if (entry.part != part) dealer = Dealer(lanes_.count());
+    if (entry.part != part) picker = LanePicker(lanes_.count());
     part = entry.part;
     weights_.require(work.first_expert + entry.tile.expert);
     first_gemm_.prepare(entry.tile.count);
     second_gemm_.prepare(entry.tile.count);
-    entry.lane = dealer.deal(entry.tile.count);
+    entry.lane = picker.pick(entry.tile.count);
     most_rows = std::max(most_rows, entry.tile.count);
   }
   return lanes_.reserve(most_rows * pre_cols() * dtype_size(DType::f32),

@@ -2,16 +2,25 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "core/array_layout.hpp"
 #include "core/cuda/device_buffer.hpp"
+#include "hashep/split.hpp"
 #include "kernels/ffn/expert_weights_cuda.hpp"
 #include "kernels/gemm/fused_gemm.hpp"
-#include "kernels/work_parts.hpp"
 
 namespace hashep {
+
+/// Work that is done part by part, as rows land: the part that expert-major rows belong to.
+struct WorkParts {
+  int count = 1;
+  std::function<int(Range)> part_of;  // empty: all in part 0
+
+  int of(Range rows) const { return part_of ? part_of(rows) : 0; }
+};
 
 /// One layer's work for fused experts: all that the GPU reads of a plan's counts. A part has the
 /// shapes of its own experts, and no rows for the others.

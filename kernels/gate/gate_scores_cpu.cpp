@@ -4,7 +4,7 @@
 #include "kernels/argument_checks.hpp"
 #include "kernels/gate/gate_scores.hpp"
 #include "kernels/gate/sqrt_softplus.hpp"
-#include "kernels/threads.hpp"
+#include "kernels/parallel.hpp"
 
 namespace hashep {
 namespace {

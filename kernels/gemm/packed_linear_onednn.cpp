@@ -11,7 +11,7 @@
 #include "kernels/gemm/onednn_call.hpp"
 #include "kernels/gemm/onednn_compat.hpp"
 #include "kernels/gemm/rounded_weights.hpp"
-#include "kernels/omp_threads.hpp"
+#include "kernels/parallel.hpp"
 
 namespace hashep {
 namespace {

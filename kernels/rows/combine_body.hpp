@@ -3,12 +3,23 @@
 
 #include "kernels/argument_checks.hpp"
 #include "kernels/ffn/row_tiling.hpp"
-#include "kernels/rounding.hpp"
+#include "kernels/host_device.hpp"
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/expert_place.hpp"
 #include "kernels/rows/wide_access.hpp"
 
 namespace hashep {
+
+/// a * b, rounded to nearest: no compiler fuses it with a sum that it goes into, whatever its flags
+/// (nvcc fuses by default). For kernels that promise the bits of the CPU's.
+HASHEP_HOST_DEVICE inline float rounded_product(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  return __fmul_rn(a, b);
+#else
+  const volatile float product = a * b;
+  return product;
+#endif
+}
 
 /// combine_rows on a GPU: what each thread reads. Pointers lead to GPU memory.
 struct CombineArguments {

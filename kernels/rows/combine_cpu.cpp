@@ -3,11 +3,11 @@
 #include <array>
 
 #include "kernels/argument_checks.hpp"
+#include "kernels/parallel.hpp"
 #include "kernels/require.hpp"
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/row_sums.hpp"
 #include "kernels/rows/stream_copy.hpp"
-#include "kernels/threads.hpp"
 
 namespace hashep {
 namespace {

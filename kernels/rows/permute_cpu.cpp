@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/parallel.hpp"
 #include "kernels/require.hpp"
 #include "kernels/rows/permute.hpp"
-#include "kernels/threads.hpp"
 
 namespace hashep {
 namespace {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/argument_checks.hpp"
+#include "kernels/parallel.hpp"
 #include "kernels/rows/scatter.hpp"
 #include "kernels/rows/stream_copy.hpp"
-#include "kernels/threads.hpp"
 
 namespace hashep {
 namespace {

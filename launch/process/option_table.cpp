@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/process/option_table.hpp"
 
-#include <array>
-#include <cstdio>
+#include "core/format.hpp"
 
 namespace hashep {
 
 std::string exact_text(double value) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.17g", value);
-  return text.data();
+  return format("%.17g", value);
 }
 
 void OptionTable::compare_if_given() {

@@ -9,11 +9,12 @@ namespace {
 
 int64_t parse_limited(const std::string& text, const std::string& name, const CountLimits& limits) {
   const int64_t value = parse_count(text, name);
-  if (value < limits.least || value > limits.most) {
-    throw InputError(name + " " + text + ": must be in [" + std::to_string(limits.least) + ", " +
-                     std::to_string(limits.most) + "]");
-  }
-  return value;
+  if (value >= limits.least && value <= limits.most) return value;
+  const std::string least = std::to_string(limits.least);
+  throw InputError(name + " " + text + ": must be " +
+                   (limits.most == INT64_MAX
+                        ? "at least " + least
+                        : "in [" + least + ", " + std::to_string(limits.most) + "]"));
 }
 
 }  // namespace
@@ -40,16 +41,6 @@ CLI::Option* add_counts(CLI::App& app, const std::string& name, std::vector<int6
       ->delimiter(',')
       ->type_name("N[,N...]")
       ->default_str(shown);
-}
-
-void require_one_of(const std::string& option, const std::string& value,
-                    std::initializer_list<const char*> known) {
-  std::string list;
-  for (const char* name : known) {
-    if (value == name) return;
-    list += list.empty() ? name : std::string(", ") + name;
-  }
-  throw InputError(option + " " + value + ": known are " + list);
 }
 
 void require_between(const std::string& option, int64_t value, int64_t least, int64_t most) {

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
-#include <initializer_list>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,11 +37,8 @@ CLI::Option* add_word(CLI::App& app, const std::string& name, Value& value,
       ->default_str(std::string(word_of(value, words)));
 }
 
-/// Throws InputError, naming the option and what is known, where `value` is not among these.
-void require_one_of(const std::string& option, const std::string& value,
-                    std::initializer_list<const char*> known);
-
-/// Throws InputError, naming the option, unless least <= value <= most.
+/// Throws InputError, naming the option, unless least <= value <= most: for bounds that other
+/// options set.
 void require_between(const std::string& option, int64_t value, int64_t least, int64_t most);
 
 }  // namespace hashep

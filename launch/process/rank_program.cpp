@@ -17,8 +17,8 @@
 #include "launch/process/launcher_count.hpp"
 #include "launch/process/launcher_rank.hpp"
 #include "launch/process/option_text.hpp"
-#include "launch/process/stand_by.hpp"
 #include "launch/process/standard_streams.hpp"
+#include "launch/process/watchdog.hpp"
 
 namespace hashep {
 namespace {
@@ -51,14 +51,14 @@ class Environment {
 /// The program on a rank, from MPI_Init on.
 class Runner {
  public:
-  Runner(const RankProgram& program, StandBy& stand_by, Lookup environment)
-      : program_(program), stand_by_(stand_by), environment_(std::move(environment)) {
+  Runner(const RankProgram& program, Watchdog& watchdog, Lookup environment)
+      : program_(program), watchdog_(watchdog), environment_(std::move(environment)) {
     try {
       deadline_ = program.parse(false);
     } catch (const std::exception&) {
       parse_error_ = std::current_exception();  // told when MPI is up, once
     }
-    stand_by.set_deadline(first_deadline());
+    watchdog.set_deadline(first_deadline());
   }
 
   int run(const Communicator& comm) {
@@ -78,7 +78,7 @@ class Runner {
 
   /// Where this rank is to speak; settings are said as the options of the program.
   void print(const std::string& text) {
-    if (stand_by_.takes_the_word()) print_error(program_.name, text);
+    if (watchdog_.claim_error_line()) print_error(program_.name, text);
   }
   void print(const std::exception& error) { print(option_text(error)); }
 
@@ -91,7 +91,7 @@ class Runner {
     if (is_reporter) {
       print(error);
     } else {
-      stand_by_.takes_the_word();
+      watchdog_.claim_error_line();
     }
     return code;
   }
@@ -102,7 +102,7 @@ class Runner {
     std::fflush(stdout);
     std::fflush(stderr);
     if (comm.size() == 1) return code;
-    stand_by_.end_soon(code);
+    watchdog_.end_soon(code);
     MPI_Abort(MPI_COMM_WORLD, code);
     std::_Exit(code);
   }
@@ -110,8 +110,8 @@ class Runner {
   /// Errors that all ranks know of leave it.
   int run_to_end(const Communicator& comm) {
     Watch watch(comm, first_deadline(), program_.stop_signal);
-    stand_by_.leave();
-    watch.set_policy(&stand_by_);
+    watchdog_.leave();
+    watch.set_policy(&watchdog_);
     agree(comm, watch, [&] {
       if (parse_error_) std::rethrow_exception(parse_error_);
       if (!deadline_) program_.parse(comm.rank() == 0);
@@ -128,7 +128,7 @@ class Runner {
       program_.work(comm, watch);
       watch.at({Phase::finish, -1, -1});
       agree(comm, watch, flush_stdout);
-      stand_by_.enter("MPI_Finalize");
+      watchdog_.enter("MPI_Finalize");
       return kExitSuccess;
     } catch (const CollectiveInputError&) {
       throw;
@@ -160,12 +160,12 @@ class Runner {
     const LauncherComplaint complaint =
         launcher_complaint(environment_, comm.size(), MpiSession::library_version());
     if (complaint.text.empty()) return;
-    if (comm.size() == 1 && !complaint.is_first) stand_by_.takes_the_word();
+    if (comm.size() == 1 && !complaint.is_first) watchdog_.claim_error_line();
     throw InputError(complaint.text);
   }
 
   const RankProgram& program_;
-  StandBy& stand_by_;
+  Watchdog& watchdog_;
   const Lookup environment_;
   std::optional<double> deadline_;  // of the command line
   std::exception_ptr parse_error_;
@@ -177,17 +177,17 @@ int run_on_ranks(int* argc, char*** argv, const RankProgram& program) {
   const Environment environment;
   const Lookup look_up = environment.lookup();
   const auto local = launcher_rank(look_up);
-  StandBy stand_by(program.name, program.stop_signal,
-                   {rank_by_launcher(look_up), local ? local->local_rank : -1});
-  Runner runner(program, stand_by, look_up);
-  stand_by.enter("MPI_Init");
+  Watchdog watchdog(program.name, program.stop_signal,
+                    {rank_by_launcher(look_up), local ? local->local_rank : -1});
+  Runner runner(program, watchdog, look_up);
+  watchdog.enter("MPI_Init");
   try {
     const MpiSession session(argc, argv);
-    stand_by.enter("start");
+    watchdog.enter("start");
     const Communicator comm(MPI_COMM_WORLD);
-    stand_by.set_rank(comm.rank());
+    watchdog.set_rank(comm.rank());
     const int code = runner.run(comm);
-    stand_by.enter("MPI_Finalize");
+    watchdog.enter("MPI_Finalize");
     return code;
   } catch (const std::exception& error) {
     runner.print(error);

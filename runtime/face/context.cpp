@@ -106,7 +106,7 @@ bool Context::Impl::all_drop() noexcept {
 }
 
 Context::Impl::~Impl() {
-  const KnowsWhoLeaves leaving(!all_drop());
+  const UnwindsAloneScope leaving(!all_drop());
   parts_.reset();
 }
 

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "comm/met_by_all.hpp"
+#include "comm/thrown_on_all_ranks.hpp"
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
 #include "hashep/context.hpp"

@@ -142,7 +142,7 @@ void Stack::Impl::read_weights(const WeightSource& weights) {
 }
 
 Stack::Impl::~Impl() {
-  const KnowsWhoLeaves leaving(!context_->all_drop());
+  const UnwindsAloneScope leaving(!context_->all_drop());
   planner_.reset();
   layers_.reset();
   // MPI may still write to rows of an exchange that was given up.
@@ -159,7 +159,7 @@ decltype(auto) Stack::Impl::in_step(const Work& work) {
   }
   try {
     return work();
-  } catch (const MetByAll&) {
+  } catch (const ThrownOnAllRanks&) {
     throw;
   } catch (...) {
     context_->lose_step();

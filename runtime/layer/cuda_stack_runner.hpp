@@ -50,7 +50,7 @@ class CudaStackRunner final : public StackRunner {
 
   Watch& watch_;
   GpuInfo gpu_;
-  std::optional<UnguardedCall> last_wait_;  // outlives the stack
+  std::optional<BlockingCallScope> last_wait_;  // outlives the stack
   CudaStack stack_;
   std::deque<Asked> asked_;
   int64_t settled_ns_ = 0;  // when the newest step settled ended

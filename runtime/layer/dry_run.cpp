@@ -5,7 +5,7 @@
 
 #include "comm/plan/plan_size.hpp"
 #include "comm/plan/plan_stats.hpp"
-#include "kernels/parallel_parts.hpp"
+#include "kernels/parallel.hpp"
 #include "runtime/layer/planning_options.hpp"
 
 namespace hashep {
@@ -85,7 +85,7 @@ class DryRun {
  private:
   /// Each rank's counts for all layers.
   void count_step(int64_t step) {
-    parallel_parts(ep_size_, options_.threads, [&](int64_t begin, int64_t end) {
+    parallel_ranges(ep_size_, options_.threads, 1, [&](int64_t begin, int64_t end) {
       StreamBatch batch;  // of one rank after the other
       BatchPlan plan;
       for (int64_t rank = begin; rank < end; ++rank) {
@@ -110,7 +110,7 @@ class DryRun {
   void size_plans() {
     // Transport mpi knows no nodes.
     const NodeMap planned = options_.exchange == RowBuffers::messages ? one_node(ep_size_) : nodes_;
-    parallel_parts(ep_size_, options_.threads, [&](int64_t begin, int64_t end) {
+    parallel_ranges(ep_size_, options_.threads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t rank = begin; rank < end; ++rank) {
         const int64_t tokens = split_range(options_.batch_tokens, ep_size_, rank).size();
         int64_t bytes = 0;

@@ -7,10 +7,10 @@
 #include <span>
 #include <string>
 
-#include "core/parallel.hpp"
 #include "core/random.hpp"
 #include "hashep/error.hpp"
 #include "hashep/split.hpp"
+#include "kernels/parallel.hpp"
 #include "runtime/tables/cluster_scores.hpp"
 
 namespace hashep {
@@ -27,7 +27,7 @@ template <typename Body>
 void for_each_scored_block(const EmbeddingFile& file, std::span<const int64_t> rows,
                            const CentroidPanels& panels, int threads, Body body) {
   const int64_t count = std::ssize(rows);
-  parallel_for(threads, (count + kScoreRows - 1) / kScoreRows, [&](int64_t block) {
+  parallel_items((count + kScoreRows - 1) / kScoreRows, threads, [&](int, int64_t block) {
     const int64_t first = block * kScoreRows;
     const int64_t in_block = std::min(kScoreRows, count - first);
     std::vector<float> values(static_cast<size_t>(kScoreRows * file.dim()));
@@ -112,11 +112,13 @@ std::vector<float> seed_centroids(const EmbeddingFile& file, const KMeansOptions
     }
     const auto centroid = std::span(values).subspan(chosen * dim, dim);
     centroids.insert(centroids.end(), centroid.begin(), centroid.end());
-    parallel_for(options.threads, std::ssize(rows), [&](int64_t i) {
-      const auto x = std::span(values).subspan(static_cast<size_t>(i) * dim, dim);
-      const double distance = squared_distance(x, centroid);
-      double& least = distances[static_cast<size_t>(i)];
-      least = cluster == 0 ? distance : std::min(least, distance);
+    parallel_ranges(std::ssize(rows), options.threads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const auto x = std::span(values).subspan(static_cast<size_t>(i) * dim, dim);
+        const double distance = squared_distance(x, centroid);
+        double& least = distances[static_cast<size_t>(i)];
+        least = cluster == 0 ? distance : std::min(least, distance);
+      }
     });
   }
   return centroids;
@@ -173,7 +175,7 @@ void move_centroids(const EmbeddingFile& file, std::span<const int64_t> rows,
   const int64_t num_clusters = std::ssize(centroids) / dim;
   std::vector<int64_t> sizes(static_cast<size_t>(num_clusters));
   for (const int32_t cluster : assignment.cluster) ++sizes[static_cast<size_t>(cluster)];
-  parallel_for(threads, (dim + kUpdateColumns - 1) / kUpdateColumns, [&](int64_t task) {
+  parallel_items((dim + kUpdateColumns - 1) / kUpdateColumns, threads, [&](int, int64_t task) {
     const int64_t first = task * kUpdateColumns;
     const int64_t width = std::min(kUpdateColumns, dim - first);
     std::vector<double> sums(static_cast<size_t>(num_clusters * width));

@@ -12,7 +12,7 @@ namespace hashep {
 struct KMeansOptions {
   int64_t num_clusters = 1;
   uint64_t seed = 0;
-  int threads = 0;          // 0: one for each core
+  int threads = 1;
   int max_iterations = 20;  // of Lloyd's algorithm
 };
 

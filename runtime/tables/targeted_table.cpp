@@ -36,10 +36,10 @@ struct Loaded {
 };
 using LeastLoaded = std::priority_queue<Loaded, std::vector<Loaded>, std::greater<>>;
 
-/// Deals ids one after the other to ranks, and there to experts.
-class Dealer {
+/// Assigns ids one after the other to ranks, and there to experts.
+class IdAssigner {
  public:
-  Dealer(const Placement& placement, bool per_expert, uint64_t key)
+  IdAssigner(const Placement& placement, bool per_expert, uint64_t key)
       : experts_(static_cast<size_t>(placement.ep_size())),
         share_(static_cast<size_t>(placement.ep_size()), 1.0) {
     for (int32_t rank = 0; rank < placement.ep_size(); ++rank) {
@@ -55,15 +55,15 @@ class Dealer {
     }
   }
 
-  /// Loads are none again: what is dealt from here on is even by itself. Experts and ranks that had
-  /// the least load are first. Between two ids.
+  /// Loads are none again: what is assigned from here on is even by itself. Experts and ranks that
+  /// had the least load are first. Between two ids.
   void start_over() {
     for (LeastLoaded& local : experts_) clear_loads(local);
     clear_loads(ranks_);
   }
 
   /// Writes the experts of an id that occurs `weight` times.
-  void deal(double weight, std::span<int32_t> row) {
+  void assign(double weight, std::span<int32_t> row) {
     for (int32_t& expert : row) {
       if (ranks_.empty()) take_back(waiting_);  // each rank has its share: another round
       Loaded rank = ranks_.top();
@@ -117,7 +117,8 @@ void require_counts(std::span<const int64_t> counts) {
 }
 
 /// Ids by falling count, those that never occurred last; `shuffle`: see kShuffle.
-std::vector<int32_t> dealing_order(std::span<const int64_t> counts, double shuffle, uint64_t key) {
+std::vector<int32_t> assigning_order(std::span<const int64_t> counts, double shuffle,
+                                     uint64_t key) {
   std::vector<std::pair<double, uint64_t>> place(counts.size());
   for (size_t id = 0; id < counts.size(); ++id) {
     const uint64_t bits = random_bits(key, id);
@@ -132,20 +133,20 @@ std::vector<int32_t> dealing_order(std::span<const int64_t> counts, double shuff
   return ids;
 }
 
-RoutingTable deal_table(std::span<const int64_t> counts, const Placement& placement, int top_k,
+RoutingTable assign_all(std::span<const int64_t> counts, const Placement& placement, int top_k,
                         BalanceTarget target, double shuffle, uint64_t key) {
   const Placement one_rank = contiguous_placement(placement.num_experts(), 1);
-  Dealer dealer(target == BalanceTarget::expert ? one_rank : placement,
-                target == BalanceTarget::both, derive_key(key, 0));
+  IdAssigner assigner(target == BalanceTarget::expert ? one_rank : placement,
+                      target == BalanceTarget::both, derive_key(key, 0));
   const auto k = static_cast<size_t>(top_k);
   RoutingTable table{std::ssize(counts), top_k, std::vector<int32_t>(counts.size() * k)};
   bool was_seen = true;
-  for (const int32_t id : dealing_order(counts, shuffle, derive_key(key, 1))) {
+  for (const int32_t id : assigning_order(counts, shuffle, derive_key(key, 1))) {
     const auto v = static_cast<size_t>(id);
-    if (was_seen && counts[v] == 0) dealer.start_over();
+    if (was_seen && counts[v] == 0) assigner.start_over();
     was_seen = counts[v] > 0;
-    dealer.deal(static_cast<double>(std::max<int64_t>(counts[v], 1)),
-                std::span(table.experts).subspan(v * k, k));
+    assigner.assign(static_cast<double>(std::max<int64_t>(counts[v], 1)),
+                    std::span(table.experts).subspan(v * k, k));
   }
   return table;
 }
@@ -180,7 +181,7 @@ RoutingTable build_targeted_table(std::span<const int64_t> counts, const Placeme
   std::optional<RoutingTable> best;
   double least = 0.0;
   for (const double shuffle : {kShuffle, 0.0}) {
-    RoutingTable table = deal_table(counts, placement, top_k, target, shuffle, key);
+    RoutingTable table = assign_all(counts, placement, top_k, target, shuffle, key);
     const Excess excess = excess_of(table);
     if (excess.experts > of_random.experts || excess.ranks > of_random.ranks) continue;
     if (best && excess.worst() >= least) continue;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# A layer's exchanges on 16 simulated ranks: every delivered element is checked by the program, and
+# A layer's exchanges on 16 simulated ranks: every message is checked by the program, and
 # what nodes send each other must be what the plans of all ranks say. Skipped without SimGrid.
 set -uo pipefail
 run=$(cd "$(dirname "$0")/../.." && pwd)/benchmarks/sim/run.sh

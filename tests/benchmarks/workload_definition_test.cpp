@@ -5,8 +5,8 @@
 #include <map>
 #include <set>
 
-#include "benchmarks/workloads/dealt_counts.hpp"
-#include "benchmarks/workloads/dealt_stream.hpp"
+#include "benchmarks/workloads/workload_counts.hpp"
+#include "benchmarks/workloads/workload_stream.hpp"
 #include "hashep/placement.hpp"
 #include "tests/benchmarks/workload_cases.hpp"
 #include "tests/benchmarks/workload_known_answers.hpp"
@@ -81,14 +81,14 @@ void for_each_batch(const std::string& name, Check&& check) {
 TEST_CASE("ids and tables are those of the definition") {
   for (const test::WorkloadKnownAnswer& known : test::workload_known_answers()) {
     INFO(bench::workload_name(known.shape.kind) << ", " << known.shape.ep_size << " ranks");
-    const bench::DealtRules rules(known.shape);
+    const bench::WorkloadRules rules(known.shape);
     std::vector<int32_t> ids(
         static_cast<size_t>(5 * known.shape.ep_size * known.shape.tokens_per_rank));
-    bench::make_dealt_stream(rules)->read(0, ids);
+    bench::make_workload_stream(rules)->read(0, ids);
     CHECK(digest(ids) == known.ids);
     std::vector<int32_t> tables;
     for (const int64_t layer : {0, 1}) {
-      const RoutingTable table = bench::dealt_table(rules, layer);
+      const RoutingTable table = bench::workload_table(rules, layer);
       validate_table(table, known.shape.num_experts, "layer");
       tables.insert(tables.end(), table.experts.begin(), table.experts.end());
     }
@@ -100,8 +100,8 @@ TEST_CASE("each rank's counts are those that the rules foretell") {
   for (const char* name : {"W0", "W1", "W2", "W3", "W4", "W5", "W6"}) {
     for_each_batch(
         name, [](const WorkloadCase& c, const Sizes& sizes, int64_t step, int64_t layer) {
-          const bench::DealtRules rules =
-              bench::dealt_rules(c.options, sizes.ep_size, sizes.tokens_per_rank);
+          const bench::WorkloadRules rules =
+              bench::workload_rules(c.options, sizes.ep_size, sizes.tokens_per_rank);
           for (int rank = 0; rank < sizes.ep_size; ++rank) {
             CHECK(c.counts(step, rank, layer) == bench::expected_counts(rules, step, rank, layer));
           }

@@ -4,14 +4,14 @@
 #include <cstdint>
 #include <vector>
 
-#include "benchmarks/workloads/dealt_rules.hpp"
+#include "benchmarks/workloads/workload_rules.hpp"
 
 namespace hashep::test {
 
 /// XXH64 (seed 0) over little-endian int32: the ids of all ranks in steps 0 to 4, and the tables of
 /// layers 0 and 1, each after the one before.
 struct WorkloadKnownAnswer {
-  bench::DealtShape shape;
+  bench::WorkloadShape shape;
   uint64_t ids = 0;
   uint64_t tables = 0;
 };

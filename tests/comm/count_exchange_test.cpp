@@ -97,7 +97,7 @@ TEST_CASE("a request that is forgotten is not touched by waits") {
   test::Ranks ranks;
   MPI_Request request = MPI_REQUEST_NULL;
   check_mpi(MPI_Ibarrier(ranks.comm.get(), &request), "MPI_Ibarrier");
-  ranks.watch.look_after(request);
+  ranks.watch.poll_in_waits(request);
   ranks.watch.forget(request);
   const int64_t before = tests_of_pending;
   wait_for_polls(ranks.watch, 3, 20);

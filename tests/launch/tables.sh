@@ -106,14 +106,14 @@ fails() {
 fails 'token 2 has id 64, outside [0, 64)' --tokens ids.bin beyond.bin
 fails 'empty.bin: no token ids in it' --tokens empty.bin
 fails 'no.bin: cannot be read' --tokens no.bin
-fails '--method lucky: known are' --method lucky
+fails '--method: lucky not in {' --method lucky
 fails '--method is required' without method
 fails '--method balanced needs --tokens' without tokens
 fails '--top-k 9: must be in [1, 8]' --top-k 9
 fails '--vocab-size 0: must be in' --vocab-size 0
 fails '--ranks 0: must be in' --ranks 0
 fails '--target rank needs --ranks' --target rank
-fails '--target lucky: known are' --target lucky --ranks 2
+fails '--target: lucky not in {' --target lucky --ranks 2
 fails '--target goes with --method balanced' --method random --target expert
 fails '--embeddings goes with --method clustered or dispersed' --embeddings embeddings.npy
 fails '--method clustered needs --embeddings' --method clustered

@@ -100,8 +100,8 @@ class Workload:
         rows = []
         for fixed, circle in self.classes(layer):
             for card in range(len(circle)):
-                dealt = [circle[(card + j) % len(circle)] for j in range(self.top_k - len(fixed))]
-                rows.append(fixed + dealt)
+                given = [circle[(card + j) % len(circle)] for j in range(self.top_k - len(fixed))]
+                rows.append(fixed + given)
         return rows
 
 

@@ -25,13 +25,13 @@ void upload_matrix(ConstMatrixView matrix, DeviceBuffer& to) {
 class CudaMoeLayer::Work final : public LayerWork {
  public:
   Work(const CudaMoeLayer& layer, const DeviceLayerPlan& plan, const DeviceState& x,
-       const DeviceWorkspace& workspace, PhaseMarks& marks, const LayerStreams& streams)
+       const DeviceWorkspace& workspace, GpuPhaseTimer& timer, const LayerStreams& streams)
       : layer_(layer),
         plan_(plan),
         exchange_(*plan.exchange),
         x_(x),
         workspace_(workspace),
-        marks_(marks),
+        timer_(timer),
         streams_(streams) {}
 
   int num_parts() const override { return exchange_.num_parts(); }
@@ -44,8 +44,8 @@ class CudaMoeLayer::Work final : public LayerWork {
       wait_for(streams_.exchange, streams_.events->ready);
     }
     {
-      const PhaseMarks::Scope scope(marks_, Phase::dispatch, layer_.layer_, streams_.exchange,
-                                    apart ? 1 : 0);
+      const GpuPhaseTimer::Scope scope(timer_, Phase::dispatch, layer_.layer_, streams_.exchange,
+                                       apart ? 1 : 0);
       exchange_.dispatch(part, x_.rows, streams_.exchange);
     }
     if (apart) streams_.events->landed[static_cast<size_t>(part)].record(streams_.exchange);
@@ -54,7 +54,7 @@ class CudaMoeLayer::Work final : public LayerWork {
   std::span<const float> gate() override {
     const ModelConfig& config = layer_.config_;
     if (config.score != Score::sqrtsoftplus) return {};
-    const PhaseMarks::Scope scope(marks_, Phase::gate, layer_.layer_, streams_.experts);
+    const GpuPhaseTimer::Scope scope(timer_, Phase::gate, layer_.layer_, streams_.experts);
     const std::span<const int32_t> experts = exchange_.experts();
     const std::span<float> weights(workspace_.weights.as<float>(), experts.size());
     const ConstMatrixView gate =
@@ -66,7 +66,8 @@ class CudaMoeLayer::Work final : public LayerWork {
 
   ConstMatrixView shared_experts() override {
     if (!layer_.experts_.shared) return {};
-    const PhaseMarks::Scope scope(marks_, Phase::shared_experts, layer_.layer_, streams_.experts);
+    const GpuPhaseTimer::Scope scope(timer_, Phase::shared_experts, layer_.layer_,
+                                     streams_.experts);
     const MatrixView out = workspace_.shared.matrix(x_.tiles.dtype, x_.tiles.rows, x_.tiles.cols);
     layer_.experts_.shared->run(plan_.shared, 0, x_.tiles, out, streams_.experts);
     return {out.data + (x_.rows.data - x_.tiles.data), out.dtype, plan_.rows, out.cols};
@@ -76,7 +77,7 @@ class CudaMoeLayer::Work final : public LayerWork {
     if (streams_.are_apart()) {
       wait_for(streams_.experts, streams_.events->landed[static_cast<size_t>(part)]);
     }
-    const PhaseMarks::Scope scope(marks_, Phase::experts, layer_.layer_, streams_.experts);
+    const GpuPhaseTimer::Scope scope(timer_, Phase::experts, layer_.layer_, streams_.experts);
     layer_.experts_.routed.run(plan_.routed, part, plan_.expert_rows, plan_.expert_rows,
                                streams_.experts);
   }
@@ -96,7 +97,7 @@ class CudaMoeLayer::Work final : public LayerWork {
   }
 
   void combine(std::span<const float> weights, ConstMatrixView shared) override {
-    const PhaseMarks::Scope scope(marks_, Phase::combine, layer_.layer_, streams_.experts);
+    const GpuPhaseTimer::Scope scope(timer_, Phase::combine, layer_.layer_, streams_.experts);
     const bool residual = workspace_.output.capacity() > 0;
     const MatrixView y =
         residual ? workspace_.output.matrix(x_.rows.dtype, plan_.rows, x_.rows.cols) : x_.rows;
@@ -110,7 +111,7 @@ class CudaMoeLayer::Work final : public LayerWork {
   Exchange& exchange_;
   const DeviceState& x_;
   const DeviceWorkspace& workspace_;
-  PhaseMarks& marks_;
+  GpuPhaseTimer& timer_;
   const LayerStreams& streams_;
 };
 
@@ -135,9 +136,9 @@ bool CudaMoeLayer::prepare(std::span<const int64_t> expert_offsets, const Shared
 }
 
 void CudaMoeLayer::enqueue(const DeviceLayerPlan& plan, const DeviceState& x,
-                           const DeviceWorkspace& workspace, PhaseMarks& marks,
+                           const DeviceWorkspace& workspace, GpuPhaseTimer& timer,
                            const LayerStreams& streams) const {
-  Work work(*this, plan, x, workspace, marks, streams);
+  Work work(*this, plan, x, workspace, timer, streams);
   run_forward(work);
 }
 

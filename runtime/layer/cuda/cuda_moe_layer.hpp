@@ -8,7 +8,7 @@
 #include "core/cuda/device_buffer.hpp"
 #include "kernels/ffn/expert_ffn_cuda.hpp"
 #include "runtime/layer/cuda/device_plan.hpp"
-#include "runtime/layer/cuda/phase_marks.hpp"
+#include "runtime/layer/cuda/gpu_phase_timer.hpp"
 #include "runtime/layer/layer_weights.hpp"
 #include "runtime/layer/stack_experts.hpp"
 
@@ -64,7 +64,7 @@ class CudaMoeLayer {
   /// x <- x + layer(x) with workspace.output for layer(x); without (null), x <- layer(x). In stream
   /// order; allocates nothing, waits for nothing.
   void enqueue(const DeviceLayerPlan& plan, const DeviceState& x, const DeviceWorkspace& workspace,
-               PhaseMarks& marks, const LayerStreams& streams) const;
+               GpuPhaseTimer& timer, const LayerStreams& streams) const;
 
   /// Bytes of the gate's weights.
   int64_t gate_bytes() const { return gate_.capacity(); }

@@ -80,7 +80,7 @@ CudaStack::CudaStack(const ModelConfig& config, const WeightSource& weights,
   const int64_t phases = kPhasesPerLayer * std::ssize(placements);
   for (int i = 0; i < options.plans; ++i) {
     slots_.emplace_back(DevicePlan(*transport_, std::ssize(placements)),
-                        PhaseMarks(phases, options.timed, options.observer));
+                        GpuPhaseTimer(phases, options.timed, options.observer));
   }
 }
 
@@ -261,13 +261,13 @@ LayerStreams CudaStack::streams() const {
 }
 
 void CudaStack::enqueue(Slot& slot) {
-  slot.marks.begin(slot.step, stream_);
+  slot.timer.begin(slot.step, stream_);
   const DeviceState x = state_of(slot);
   copy_async(x.rows.data, input_.data(), x.rows.bytes(), stream_);
   for (size_t i = 0; i < layers_.size(); ++i) {
-    layers_[i].enqueue(slot.plan.layers()[i], x, workspace_, slot.marks, streams());
+    layers_[i].enqueue(slot.plan.layers()[i], x, workspace_, slot.timer, streams());
   }
-  slot.marks.end(stream_);
+  slot.timer.end(stream_);
 }
 
 void CudaStack::run(int64_t step) {
@@ -295,12 +295,12 @@ bool CudaStack::is_done(int64_t step) const {
 
 Position CudaStack::position(int64_t step) const {
   Position position{Phase::step, step, -1};
-  position.phase = slot_of(step).marks.phase_under_way(position.layer);
+  position.phase = slot_of(step).timer.phase_under_way(position.layer);
   return position;
 }
 
 std::span<const PhaseSpan> CudaStack::phases(int64_t step) {
-  return slot_of(step).marks.spans();
+  return slot_of(step).timer.spans();
 }
 
 void CudaStack::fetch() {

@@ -26,7 +26,7 @@ struct CudaExecOptions {
   int64_t workspace_bytes = int64_t{32} << 20;
   int plans = 3;      // batches that may be prepared and not done at once
   bool timed = true;  // mark the phases
-  PhaseMarks::Observer observer = {};
+  GpuPhaseTimer::Observer observer = {};
   WeightReading reading = {};
 };
 
@@ -92,8 +92,8 @@ class CudaStack {
  private:
   /// A batch between `prepare` and the end of its step.
   struct Slot {
-    Slot(DevicePlan device_plan, PhaseMarks step_marks)
-        : plan(std::move(device_plan)), marks(std::move(step_marks)) {}
+    Slot(DevicePlan device_plan, GpuPhaseTimer step_timer)
+        : plan(std::move(device_plan)), timer(std::move(step_timer)) {}
 
     int64_t step = -1;
     bool is_pending = false;           // prepared and not yet run
@@ -101,7 +101,7 @@ class CudaStack {
     int64_t rows = 0;                  // see covered_rows
     SharedTiles tiles;
     DevicePlan plan;
-    PhaseMarks marks;
+    GpuPhaseTimer timer;
     std::vector<int64_t> shape;  // what a graph of this step bakes in
     const CudaGraph* graph = nullptr;
   };

@@ -2,7 +2,7 @@
 #include "benchmarks/model/rank_flows.hpp"
 
 #include "benchmarks/model/routed_job.hpp"
-#include "benchmarks/workloads/dealt_counts.hpp"
+#include "benchmarks/workloads/workload_counts.hpp"
 #include "hashep/error.hpp"
 #include "tests/support/catch.hpp"
 
@@ -110,15 +110,15 @@ TEST_CASE("flows of a workload by name are those of its ranks' plans, whatever t
     WorkloadOptions options = routing.workload;
     options.num_experts = shape.num_experts;
     options.top_k = shape.top_k;
-    const DealtRules rules = dealt_rules(options, shape.ranks, 48);
-    std::vector<int64_t> foretold(8);
+    const WorkloadRules rules = workload_rules(options, shape.ranks, 48);
+    std::vector<int64_t> expected(8);
     for (int rank = 0; rank < shape.ranks; ++rank) {
       const auto counts = expected_counts(rules, 0, rank, 0);
-      for (size_t expert = 0; expert < foretold.size(); ++expert) {
-        foretold[expert] += counts[expert];
+      for (size_t expert = 0; expert < expected.size(); ++expert) {
+        expected[expert] += counts[expert];
       }
     }
-    CHECK(flows.expert_rows == foretold);
+    CHECK(flows.expert_rows == expected);
   }
   std::vector<JobFlows> others;
   for (const std::string router : {"token", "position", "previous", "bigram", "balanced"}) {
@@ -134,7 +134,7 @@ TEST_CASE("flows of a workload by name are those of its ranks' plans, whatever t
   }
 }
 
-TEST_CASE("a workload that is dealt out needs as many tokens on each rank") {
+TEST_CASE("a workload by rules needs as many tokens on each rank") {
   JobRouting routing;
   routing.workload.name = "W1";
   CHECK_THROWS_WITH(RoutedJob(routing, {.batch_tokens = 203, .ranks = 4}),
