@@ -8,8 +8,8 @@
 #include "comm/plan/plan_stats.hpp"
 #include "core/narrow.hpp"
 #include "hashep/buffer.hpp"
-#include "kernels/rows/stream_copy.hpp"
 #include "kernels/parallel.hpp"
+#include "kernels/rows/stream_copy.hpp"
 
 namespace hashep::bench {
 namespace {
