@@ -10,9 +10,20 @@
 # hashep_set_long_tests(NAME SECONDS ...): what takes long begins first, so that no core is left with
 # nothing to do while the last test runs. Roughly; no limit.
 #
+# hashep_set_waiting_tests(NAME ...): tests that mostly sleep, beside which others run.
+# hashep_set_word_tests(NAME ...): label `words`, for what scripts and programs print, start or figure
+# out: sanitizers see nothing there that they do not see in other tests, and continuous integration
+# leaves it to cpu-release.
+# hashep_set_thread_tests(NAME ...): label `threads`, for tests whose ranks are threads of one process, or
+# that have threads share work; target thread_tests builds them. The preset cpu-tsan is for them: not for
+# tests under mpirun, where ThreadSanitizer takes MPI's own locks, which it sees in part, for races.
+#
 # PROCESSORS is in halves of a core: tests/run.sh has ctest run twice as many as there are cores. A
 # program's test, one half, mostly waits for mpirun to begin and to end; a test that computes takes a
-# core, ranks take two.
+# core, and so does one rank; ranks take two.
+#
+# Of the numbers of ranks of an MPI test, sanitizers need few: label `more-ranks` is on all but 1 and the
+# one that makes uneven nodes, 3, or 4 where there is no 3.
 
 set(HASHEP_TEST_TIMEOUT 300)  # seconds: only a hang takes this long
 set(HASHEP_GPU_TEST_TIMEOUT 60)  # the same on a GPU, where time is short: less than tests/gpu/run.sh gives
@@ -62,8 +73,16 @@ function(hashep_add_mpi_test name)
   foreach(ranks IN LISTS ARG_RANKS)
     add_test(NAME ${name}.np${ranks}
              COMMAND ${PROJECT_SOURCE_DIR}/tests/support/mpirun.sh ${ranks} $<TARGET_FILE:${name}>)
-    set_tests_properties(${name}.np${ranks} PROPERTIES LABELS mpi TIMEOUT ${HASHEP_TEST_TIMEOUT}
-                                                       PROCESSORS 4)
+    set(labels mpi)
+    if(NOT ranks EQUAL 1 AND NOT ranks EQUAL 3 AND (3 IN_LIST ARG_RANKS OR NOT ranks EQUAL 4))
+      list(APPEND labels more-ranks)
+    endif()
+    set(halves 4)
+    if(ranks EQUAL 1)
+      set(halves 2)
+    endif()
+    set_tests_properties(${name}.np${ranks} PROPERTIES LABELS "${labels}" TIMEOUT ${HASHEP_TEST_TIMEOUT}
+                                                       PROCESSORS ${halves})
   endforeach()
 endfunction()
 
@@ -102,4 +121,26 @@ function(hashep_set_long_tests)
     list(POP_FRONT ARGN name seconds)
     set_tests_properties(${name} PROPERTIES COST ${seconds})
   endwhile()
+endfunction()
+
+function(hashep_set_waiting_tests)
+  set_tests_properties(${ARGN} PROPERTIES PROCESSORS 1)
+endfunction()
+
+function(hashep_set_word_tests)
+  foreach(name IN LISTS ARGN)
+    set_property(TEST ${name} APPEND PROPERTY LABELS words)
+  endforeach()
+endfunction()
+
+add_custom_target(thread_tests)
+function(hashep_set_thread_tests)
+  foreach(name IN LISTS ARGN)
+    set_property(TEST ${name} APPEND PROPERTY LABELS threads)
+    if(HASHEP_SANITIZE_THREADS)
+      set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
+                   "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/tsan.supp")
+    endif()
+    add_dependencies(thread_tests ${name})
+  endforeach()
 endfunction()

@@ -21,7 +21,8 @@ Installs what is missing of the named sets (default: build).
   test   Catch2, numpy for the reference that models are compared with, and iproute2 for the tests on
          several hosts
   sim    SimGrid, for benchmarks/sim/run.sh
-  ci     clang with libFuzzer, clang-format, doxygen, git, ccache, pip
+  ci     clang with libFuzzer and its OpenMP, clang-format, doxygen, git, ccache, pip
+  coverage  gcovr, for tests/run.sh --coverage
 
   --yes   do not ask, even when a person is at the terminal
   --list  print the missing packages, one a line, and install nothing
@@ -62,8 +63,9 @@ LIST
     peers) printf '%s\n' python3-torch libopenblas0-pthread ;;
     sim) echo libsimgrid-dev smpicxx ;;
     test) printf '%s\n' catch2 python3-numpy 'iproute2 tc' ;;
-    ci) printf '%s\n' 'clang clang++' "$(fuzzer_package)" 'clang-format clang-format' 'doxygen doxygen' 'git git' 'ccache ccache' 'python3-pip pip3' ;;
-    *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, peers, test, sim, ci)" >&2; return 2 ;;
+    ci) printf '%s\n' 'clang clang++' "$(fuzzer_package)" libomp-dev 'clang-format clang-format' 'doxygen doxygen' 'git git' 'ccache ccache' 'python3-pip pip3' ;;
+    coverage) echo gcovr gcovr ;;
+    *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, peers, test, sim, ci, coverage)" >&2; return 2 ;;
   esac
 }
 

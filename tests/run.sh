@@ -6,16 +6,21 @@ cd "$(dirname "$0")/.." || exit 1
 
 usage() {
   cat <<'USAGE'
-Usage: ./tests/run.sh [--all] [--preset NAME]... [--bare] [--yes] [-- OPTIONS OF ctest]
+Usage: ./tests/run.sh [--all] [--preset NAME]... [--slow] [--coverage] [--bare] [--yes] [-- OPTIONS OF ctest]
 
   --preset NAME  build a preset and run its tests (default: cpu-release; may be repeated)
-  --all          what continuous integration runs: lint, all presets but cpu-debug (slow and cluster
-                 tests in cpu-release alone), the proof that the lower layers need no MPI and no
-                 oneDNN, each header that no source includes first compiled alone, the reference without
-                 a warning, the fuzzers for a bounded time, the installed package and the examples on it,
-                 and where there is a CUDA toolkit the GPU build for all its architectures and the GPU
-                 path on a stand-in. What cpu-debug would find cpu-asan does: it has the same tests and
-                 assertions, and tests that are not optimised
+  --slow         slow tests too; they also run where options of ctest are given, which then choose
+  --all          what continuous integration runs: lint, the tests of minimal and all of cpu-release
+                 (slow and cluster tests here alone), the proof that the lower layers need no MPI and
+                 no oneDNN, each header that no source includes first compiled alone, the reference
+                 without a warning, the tests whose memory is worth a look with AddressSanitizer and
+                 UndefinedBehaviorSanitizer, together with the GPU path on a stand-in where there is a
+                 CUDA toolkit, all libraries and programs built with clang and tests of threads under
+                 ThreadSanitizer, the GPU build for all its architectures where there is a CUDA
+                 toolkit, and the fuzzers for a bounded time. Not cpu-debug: the sanitizers' build has
+                 the same assertions, and tests that are not optimised
+  --coverage     build with counters, run the tests but slow and cluster ones, and print which share of
+                 lines ran, a line per folder; build/coverage/lines.txt has it by file
   --bare         prove both README commands on a bare Debian 12 (root; see tests/bare_debian.sh)
   --yes          install missing packages without asking
   --             what follows goes to ctest, `-- -R plan` for example
@@ -67,8 +72,11 @@ build() {
   cmake --build --preset "$preset" --parallel "$jobs" "${target[@]}"
 }
 
-# suite PRESET [OPTIONS OF ctest...]: builds a preset and runs its tests; of the fuzz and CUDA presets
-# only what the others do not have.
+# What sanitizers are spared in --all (labels: cmake/HashEPTests.cmake).
+not_for_sanitizers='slow|cluster|words|more-ranks'
+
+# suite PRESET [OPTIONS OF ctest...]: builds a preset and runs its tests; of the fuzz, CUDA and thread
+# presets only what the others do not have.
 suite() {
   local preset=$1 begin=$SECONDS code=0 log="$logs/$1.ctest" targets=()
   shift
@@ -78,7 +86,11 @@ suite() {
       targets=(hashep hashep-bench hashep-bench-gpu gpu_tests)
       set -- --label-regex 'gpu|cuda' "$@"
       ;;
-    cuda-standin) targets=(standin_tests); set -- --label-regex standin "$@" ;;
+    cuda-standin)
+      # In --all it takes the place of cpu-asan, all of whose targets and tests it has.
+      if [ -z "$all" ]; then targets=(standin_tests); set -- --label-regex standin "$@"; fi
+      ;;
+    cpu-tsan) targets=(thread_tests hashep hashep-bench); set -- --label-regex threads "$@" ;;
   esac
   printf '\n== %s\n' "$preset"
   if ! build "$preset" "${targets[@]}"; then
@@ -133,18 +145,40 @@ all_suites() {
   suite cpu-release
   step "each header alone" build cpu-release check_headers
   step "the reference" build cpu-release docs
-  suite cpu-asan --label-exclude 'slow|cluster'
   if command -v nvcc >/dev/null; then
-    suite cuda-standin --label-exclude slow
+    suite cuda-standin --label-exclude "$not_for_sanitizers"
     find_cutlass
     suite cuda-release
   else
+    suite cpu-asan --label-exclude "$not_for_sanitizers"
     suites+=("skipped cuda-release, cuda-standin: there is no CUDA toolkit (nvcc) here")
   fi
+  suite cpu-tsan
   suite fuzz
 }
 
+# The share of lines that the tests run, of all but the tests.
+coverage() {
+  find build/coverage -name '*.gcda' -delete 2>/dev/null
+  suite coverage --label-exclude 'slow|cluster|words'
+  gcovr --root . --object-directory build/coverage --gcov-ignore-parse-errors -j "$jobs" \
+    --filter '(core|comm|kernels|runtime|launch|benchmarks|include)/' --json-summary build/coverage/lines.json \
+    --txt build/coverage/lines.txt >/dev/null || return 1
+  python3 - <<'PYTHON'
+import collections, json
+covered, total = collections.Counter(), collections.Counter()
+for file in json.load(open("build/coverage/lines.json"))["files"]:
+    for folder in (file["filename"].split("/")[0], "all"):
+        covered[folder] += file["line_covered"]
+        total[folder] += file["line_total"]
+for folder, lines in total.items():
+    print(f"{folder:<11} {100 * covered[folder] / lines:5.1f} % of {lines} lines")
+PYTHON
+}
+
 all=''
+with_slow=''
+with_coverage=''
 bare=''
 yes=()
 presets=()
@@ -152,6 +186,8 @@ ctest_options=()
 while [ $# -gt 0 ]; do
   case $1 in
     --all) all=1 ;;
+    --slow) with_slow=1 ;;
+    --coverage) with_coverage=1 ;;
     --bare) bare=1 ;;
     --yes | -y) yes=(--yes) ;;
     --preset)
@@ -170,7 +206,8 @@ if [ ${#presets[@]} = 0 ]; then presets=(cpu-release); fi
 if [ -n "$bare" ]; then exec ./tests/bare_debian.sh; fi
 
 sets=(build test)
-if [ -n "$all" ] || [[ " ${presets[*]} " == *" fuzz "* ]]; then sets+=(text ci); fi
+if [ -n "$all" ] || [[ " ${presets[*]} " =~ \ (fuzz|clang|cpu-tsan)\  ]]; then sets+=(text ci); fi
+if [ -n "$with_coverage" ]; then sets+=(coverage); fi
 ./launch/install_dependencies.sh "${yes[@]}" "${sets[@]}" || exit 1
 
 launcher=()
@@ -185,8 +222,12 @@ mkdir -p "$logs"
 
 if [ -n "$all" ]; then
   all_suites
+elif [ -n "$with_coverage" ]; then
+  step coverage coverage
 else
-  for preset in "${presets[@]}"; do suite "$preset"; done
+  only=()
+  if [ -z "$with_slow" ] && [ ${#ctest_options[@]} = 0 ]; then only=(--label-exclude slow); fi
+  for preset in "${presets[@]}"; do suite "$preset" "${only[@]}"; done
 fi
 
 printf '\n== Summary, %s s\n' "$SECONDS"

@@ -3,6 +3,9 @@
 // exchange_gpu_test. Transport local, whose ranks are threads: local_transport_test.
 #include "tests/support/exchange_suite.hpp"
 
+#include <map>
+#include <set>
+
 #include "comm/exchange/hier_transport.hpp"
 #include "comm/exchange/mpi_transport.hpp"
 #include "comm/exchange/shm_transport.hpp"
@@ -29,13 +32,26 @@ ExchangeWay hier_way(const std::string& nodes, const std::function<int(int)>& la
           driver_of(make, between), label, reduces};
 }
 
+/// Nodes of the job's ranks, numbered as they come: equal for two labels that group the ranks
+/// alike.
+std::vector<int> grouping(const std::function<int(int)>& label, int ranks) {
+  std::map<int, int> numbers;
+  std::vector<int> nodes;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const int own = label ? label(rank) : 0;
+    nodes.push_back(numbers.try_emplace(own, static_cast<int>(numbers.size())).first->second);
+  }
+  return nodes;
+}
+
 /// All transports of CPUs that this job can have, each in its ways.
 std::vector<ExchangeWay> host_ways(Ranks& ranks) {
   std::vector<ExchangeWay> ways;
   ways.push_back({"mpi", driver_of([](Ranks& on, const Topology&) {
                     return std::make_unique<MpiTransport>(on.comm, on.watch, 1);
                   })});
-  if (find_topology(ranks.comm, ranks.watch).nodes.num_nodes() == 1) {
+  const bool is_on_one_host = find_topology(ranks.comm, ranks.watch).nodes.num_nodes() == 1;
+  if (is_on_one_host) {
     for (const int threads : {1, 2}) {
       ways.push_back({"shm, " + std::to_string(threads) + " threads",
                       driver_of([threads](Ranks& on, const Topology& topology) {
@@ -50,7 +66,12 @@ std::vector<ExchangeWay> host_ways(Ranks& ranks) {
       {"two ranks a node", [](int rank) { return rank / 2; }},
       {"ranks dealt to two nodes", [](int rank) { return rank % 2; }},
       {"three ranks on the first node", [](int rank) { return rank < 3 ? 0 : rank; }}};
+  std::set<std::vector<int>> groupings;
   for (const auto& [name, label] : nodes) {
+    // Few ranks are grouped alike by several labels; ranks on several hosts are grouped by these
+    // alone.
+    const bool is_new = groupings.insert(grouping(label, ranks.comm.size())).second;
+    if (!is_new || (!is_on_one_host && groupings.size() > 1)) continue;
     for (const bool reduces : {false, true}) {
       const int threads = reduces ? 1 : 2;
       ways.push_back(hier_way(name, label, threads, BetweenParts::waits, reduces));

@@ -71,6 +71,11 @@ std::string complaint(const std::vector<std::string>& words, const Communicator&
     run_job(*line.options, words, comm, watch);
   } catch (const CollectiveInputError& error) {
     return error.is_reporter() ? option_text(error) : "";
+  } catch (const std::exception&) {
+    std::string all;
+    for (const std::string& word : words) all += " " + word;
+    std::fprintf(stderr, "refuse_cases: rank %d ends at the case:%s\n", comm.rank(), all.c_str());
+    throw;
   }
   return comm.rank() == 0 ? "it ran" : "";
 }

@@ -4,6 +4,8 @@
 
 #include <malloc.h>
 
+#include <functional>
+
 #include "hashep/hash_router.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/step_loop.hpp"
@@ -58,6 +60,18 @@ std::vector<TransportKind> transports() {
   return {TransportKind::mpi, TransportKind::hier};
 }
 
+/// Calls visit(case, transport) for each case with one transport; each transport meets every
+/// router, placement, dtype and number of choices.
+void for_each_case(int turn, const std::function<void(test::StackCase, TransportKind)>& visit) {
+  const std::vector<TransportKind> kinds = transports();
+  size_t next = static_cast<size_t>(turn);
+  for (const test::StackCase& c : test::stack_cases()) {
+    const TransportKind transport = kinds[next++ / 2 % kinds.size()];
+    INFO(transport_name(transport) << ", " << c.name());
+    visit(c, transport);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("counting works") {
@@ -70,18 +84,15 @@ TEST_CASE("counting works") {
 
 TEST_CASE("after the first steps of a size the step loop allocates nothing, planning included") {
   const int64_t ranks = Communicator(MPI_COMM_WORLD).size();
-  for (test::StackCase c : test::stack_cases()) {
-    for (const TransportKind transport : transports()) {
-      c.threads = 1;
-      INFO(transport_name(transport) << ", " << c.name());
-      c.seq_len = c.batch_tokens;  // so that positions repeat too
-      const auto stream = test::repeating_stream(c.config.vocab_size, c.batch_tokens);
-      const Counts counts = count_allocations(c, *stream, transport);
-      CHECK(counts.in_steps == 0);
-      CHECK(counts.around_steps == 0);
-      CHECK(counts.heap_growth < 65536 * ranks);  // MPI's own pools, which grow with peers
-    }
-  }
+  for_each_case(0, [&](test::StackCase c, TransportKind transport) {
+    c.threads = 1;
+    c.seq_len = c.batch_tokens;  // so that positions repeat too
+    const auto stream = test::repeating_stream(c.config.vocab_size, c.batch_tokens);
+    const Counts counts = count_allocations(c, *stream, transport);
+    CHECK(counts.in_steps == 0);
+    CHECK(counts.around_steps == 0);
+    CHECK(counts.heap_growth < 65536 * ranks);  // MPI's own pools, which grow with peers
+  });
 }
 
 TEST_CASE("a planner that has met its sizes allocates nothing, in whatever order they come") {
@@ -158,12 +169,9 @@ TEST_CASE("planning's buffers are said to be as large as what is allocated for t
 }
 
 TEST_CASE("with other tokens in every batch the step itself still allocates nothing") {
-  for (const test::StackCase& c : test::stack_cases()) {
-    for (const TransportKind transport : transports()) {
-      INFO(transport_name(transport) << ", " << c.name());
-      const auto stream = test::stack_stream(c);
-      const Counts counts = count_allocations(c, *stream, transport);
-      CHECK(counts.in_steps == 0);
-    }
-  }
+  for_each_case(2, [](const test::StackCase& c, TransportKind transport) {
+    const auto stream = test::stack_stream(c);
+    const Counts counts = count_allocations(c, *stream, transport);
+    CHECK(counts.in_steps == 0);
+  });
 }
