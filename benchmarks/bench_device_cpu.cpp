@@ -14,7 +14,7 @@ std::unique_ptr<BenchMemory> CpuBenchDevice::make_memory() {
 
 void CpuBenchDevice::upload(void* to, const void* from, int64_t bytes) {
   if (bytes == 0 || to == from) return;
-  std::memcpy(to, from, static_cast<size_t>(bytes));
+  std::memcpy(to, from, bytes);
 }
 
 void CpuBenchDevice::poison(MatrixView rows) {
@@ -24,7 +24,7 @@ void CpuBenchDevice::poison(MatrixView rows) {
 void CpuBenchDevice::scrub() {
   if (lines_.capacity() == 0) {
     lines_.reserve(last_level_cache_bytes());
-    std::memset(lines_.data(), 1, static_cast<size_t>(lines_.capacity()));  // pages of its own
+    std::memset(lines_.data(), 1, lines_.capacity());  // pages of its own
   }
   int64_t sum = 0;
   for (int64_t i = 0; i < lines_.capacity(); i += 64) {

@@ -31,7 +31,7 @@ void CudaBenchDevice::wait() {
 void CudaBenchDevice::upload(void* to, const void* from, int64_t bytes) {
   if (bytes == 0) return;
   to_gpu_.reserve(bytes);
-  std::memcpy(to_gpu_.data(), from, static_cast<size_t>(bytes));
+  std::memcpy(to_gpu_.data(), from, bytes);
   copy_async(to, to_gpu_.data(), bytes, stream_);
   wait();
 }

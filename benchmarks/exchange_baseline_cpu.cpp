@@ -34,7 +34,7 @@ class PackedAlltoallv::LayerExchange final : public Exchange {
                                            transport_.hidden_size_);
     received_ = transport_.recv_buffer_.matrix(transport_.dtype_, plan.total_recv(),
                                                transport_.hidden_size_);
-    places_.assign(static_cast<size_t>(plan.num_experts), ExpertPlace{sent_.data, 0});
+    places_.assign(plan.num_experts, ExpertPlace{sent_.data, 0});
   }
 
   std::span<const int32_t> experts() const override { return plan_->experts; }

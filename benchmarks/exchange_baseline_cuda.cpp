@@ -70,7 +70,7 @@ class PackedNccl::LayerExchange final : public Exchange {
     std::fill(no_experts.begin(), no_experts.end(), 0);
     for (const RowBlock& block : plan_->landing_blocks) {
       for (int64_t i = 0; i < block.count; ++i) {
-        landing_rows[static_cast<size_t>(block.message_row + i)] = block.expert_row + i;
+        landing_rows[block.message_row + i] = block.expert_row + i;
       }
     }
     landing_place.front() = {baseline_.expert_rows_.data(), 0};

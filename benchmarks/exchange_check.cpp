@@ -47,7 +47,7 @@ uint64_t message_address(int source, int destination, int64_t index) {
 }
 
 void poison(MatrixView rows) {
-  if (rows.bytes() > 0) std::memset(rows.data, kNaNByte, static_cast<size_t>(rows.bytes()));
+  if (rows.bytes() > 0) std::memset(rows.data, kNaNByte, rows.bytes());
 }
 
 int64_t wrong_elements(const ConstMatrixView& rows, int64_t row, std::span<const float> expected) {
@@ -90,18 +90,18 @@ int64_t ExchangeCheck::wrong_in_dispatch(ConstMatrixView rows) const {
   AddressedRow row(rows.cols);
   int64_t wrong = 0;
   for (int64_t i = 0; i < rows.rows; ++i) {
-    wrong += wrong_elements(rows, i, row.of(token_address(rows_[static_cast<size_t>(i)].token)));
+    wrong += wrong_elements(rows, i, row.of(token_address(rows_[i].token)));
   }
   return wrong;
 }
 
 void ExchangeCheck::run_experts(MatrixView rows) const {
   AddressedRow added(rows.cols);
-  std::vector<float> row(static_cast<size_t>(rows.cols));
+  std::vector<float> row(rows.cols);
   int32_t expert = -1;
   std::span<const float> adds;
   for (int64_t i = 0; i < std::min(rows.rows, std::ssize(rows_)); ++i) {
-    const int32_t next = rows_[static_cast<size_t>(i)].expert;
+    const int32_t next = rows_[i].expert;
     if (next != expert) adds = added.of(expert_address(next));
     expert = next;
     convert_to_float(rows.dtype, rows.row(i), rows.cols, row.data());
@@ -114,7 +114,7 @@ int64_t ExchangeCheck::wrong_in_combine(ConstMatrixView y, std::span<const float
                                         bool experts_ran) const {
   AddressedRow sent(y.cols);
   AddressedRow added(y.cols);
-  std::vector<float> output(static_cast<size_t>(y.cols));
+  std::vector<float> output(y.cols);
   std::vector<float> sum(output.size());
   int64_t wrong = 0;
   for (int64_t i = 0; i < y.rows; ++i) {
@@ -122,12 +122,12 @@ int64_t ExchangeCheck::wrong_in_combine(ConstMatrixView y, std::span<const float
     const std::span<const float> row = sent.of(token_address(token));
     std::fill(sum.begin(), sum.end(), 0.0f);
     for (int j = 0; j < top_k_; ++j) {
-      const int32_t expert = experts_of(token)[static_cast<size_t>(j)];
+      const int32_t expert = experts_of(token)[j];
       if (expert < 0) continue;
       std::copy(row.begin(), row.end(), output.begin());
       if (experts_ran) apply_expert(row, added.of(expert_address(expert)), output);
-      const float weight = weights.empty() ? 1.0f / static_cast<float>(top_k_)
-                                           : weights[static_cast<size_t>(i * top_k_ + j)];
+      const float weight =
+          weights.empty() ? 1.0f / static_cast<float>(top_k_) : weights[i * top_k_ + j];
       for (size_t c = 0; c < sum.size(); ++c) sum[c] += weight * output[c];
     }
     wrong += wrong_elements(y, i, sum);

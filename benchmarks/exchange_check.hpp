@@ -14,7 +14,7 @@ namespace hashep::bench {
 /// what made-up experts do to them, that are a random function of (address, column).
 class AddressedRow {
  public:
-  explicit AddressedRow(int64_t cols) : values_(static_cast<size_t>(cols)) {}
+  explicit AddressedRow(int64_t cols) : values_(cols) {}
 
   /// The row of an address, until the next call.
   std::span<const float> of(uint64_t address);

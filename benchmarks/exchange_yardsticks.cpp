@@ -62,7 +62,7 @@ MessageRows MessageRows::of(const ExchangePlan& plan) {
 }
 
 MessageRows MessageRows::equal(int ranks, int64_t rows) {
-  const std::vector<int> counts(static_cast<size_t>(ranks), narrow<int>(rows, "rows to one rank"));
+  const std::vector<int> counts(ranks, narrow<int>(rows, "rows to one rank"));
   std::vector<int> displs;
   for (int rank = 0; rank <= ranks; ++rank) {
     displs.push_back(narrow<int>(rank * rows, "row displacement"));
@@ -110,9 +110,8 @@ void RawExchange::reserve(const ExchangeSize& size) {
   received_->reserve(there_.total_recv() * size.row_bytes());
   if (directions().size() > 1) returned_->reserve(there_.total_send() * size.row_bytes());
   fill_addressed(device_, sent(), [this, peer = 0](int64_t row) mutable {
-    while (row >= there_.send_displs[static_cast<size_t>(peer) + 1]) ++peer;
-    return message_address(messages_.rank(), peer,
-                           row - there_.send_displs[static_cast<size_t>(peer)]);
+    while (row >= there_.send_displs[peer + 1]) ++peer;
+    return message_address(messages_.rank(), peer, row - there_.send_displs[peer]);
   });
 }
 
@@ -174,7 +173,7 @@ void LocalCopy::reserve(const ExchangeSize& size) {
 LocalCopy plain_copy(CopyRows& rows, int threads) {
   const auto copy = [threads](std::byte* to, const std::byte* from, int64_t bytes) {
     parallel_ranges(bytes, threads, kBytesPerThread, [to, from](int64_t begin, int64_t end) {
-      std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin));
+      std::memcpy(to + begin, from + begin, end - begin);
     });
   };
   return {"memcpy", copy, &ExchangePlan::total_send, rows};

@@ -26,7 +26,7 @@ ExpertGemms::ExpertGemms(const ModelConfig& config, const WeightSource& weights,
       dtype_(exec.dtype),
       ffn_(config.routed_shape(), exec.dtype, count_local_experts(placements, ep_rank),
            exec.threads, exec.gemm_library),
-      inputs_(static_cast<size_t>(kDistinctRows * config.hidden_size)),
+      inputs_(kDistinctRows * config.hidden_size),
       distinct_(kDistinctRows * config.hidden_size * dtype_size(exec.dtype)) {
   int64_t place = 0;
   for (size_t layer = 0; layer < placements.size(); ++layer) {
@@ -54,8 +54,7 @@ void ExpertGemms::prepare(std::span<const ExchangePlan> layers) {
   rows_.reserve(rows * row_bytes);
   for (int64_t row = 0; row < rows; row += kDistinctRows) {
     const int64_t count = std::min(kDistinctRows, rows - row);
-    std::memcpy(rows_.data() + row * row_bytes, distinct_.data(),
-                static_cast<size_t>(count * row_bytes));
+    std::memcpy(rows_.data() + row * row_bytes, distinct_.data(), count * row_bytes);
   }
 }
 
@@ -91,7 +90,7 @@ std::vector<ExpertGemms::ExpertRows> ExpertGemms::experts_with_rows() const {
 }
 
 int64_t ExpertGemms::wrong_rows() const {
-  std::vector<float> got(static_cast<size_t>(config_.hidden_size));
+  std::vector<float> got(config_.hidden_size);
   const ConstMatrixView rows = rows_.matrix(dtype_, num_rows(), config_.hidden_size);
   const std::vector<ExpertRows> experts = experts_with_rows();
   const size_t count = std::min(kRowsToCheck, experts.size());

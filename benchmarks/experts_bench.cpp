@@ -70,7 +70,7 @@ void set_experts(const Case& c, int64_t num_experts, ExpertFfn& ffn, GemmAlone& 
 int64_t wrong_rows(ConstMatrixView rows, const GemmAlone& alone) {
   const double tolerance = rows.dtype == DType::f32 ? 1e-5 : 1e-2;
   int64_t wrong = 0;
-  std::vector<float> row(static_cast<size_t>(rows.cols));
+  std::vector<float> row(rows.cols);
   for (int64_t i = 0; i < rows.rows; ++i) {
     convert_to_float(rows.dtype, rows.row(i), rows.cols, row.data());
     const std::vector<float> expected = alone.result(i);
@@ -111,7 +111,7 @@ std::array<MeasuredRow, 2> measure(const Case& c, const ExpertsOptions& options)
   Buffer rows_storage(x.bytes());
   const MatrixView rows = rows_storage.matrix(c.dtype, tokens, d);
   // Experts work in place: without fresh rows, values would shrink from run to run.
-  const auto fresh_rows = [&] { std::memcpy(rows.data, x.data, static_cast<size_t>(x.bytes())); };
+  const auto fresh_rows = [&] { std::memcpy(rows.data, x.data, x.bytes()); };
 
   fresh_rows();
   ffn.run(offsets, rows);

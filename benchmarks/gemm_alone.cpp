@@ -47,8 +47,8 @@ GemmAlone::GemmAlone(const FfnShape& shape, DType dtype, int64_t num_experts, in
       operand_(OneDnnLinear::supports(engine_, dtype) ? dtype : DType::f32),
       x_(num_experts * rows * shape.hidden_size * dtype_size(operand_)),
       y_(num_experts * rows * shape.hidden_size * dtype_size(operand_)),
-      experts_(static_cast<size_t>(num_experts)),
-      threads_(static_cast<size_t>(threads)) {
+      experts_(num_experts),
+      threads_(threads) {
   const OmpThreads one_thread(1);
   const int64_t d = shape.hidden_size;
   const int64_t f = shape.ffn_size;
@@ -95,13 +95,13 @@ dnnl::memory GemmAlone::make_memory(const dnnl::memory::desc& description, Buffe
 }
 
 void GemmAlone::set_expert(int64_t index, const FfnWeights& weights) {
-  Expert& expert = experts_[static_cast<size_t>(index)];
+  Expert& expert = experts_[index];
   const std::array<ConstMatrixView, 3> matrices{weights.w1, weights.w3, weights.w2};
   dnnl::stream stream(engine_);
   for (size_t gemm = 0; gemm < matrices.size(); ++gemm) {
     const ConstMatrixView& matrix = matrices[gemm];
     if (matrix.rows == 0) continue;
-    std::vector<float> values(static_cast<size_t>(matrix.rows * matrix.cols));
+    std::vector<float> values(matrix.rows * matrix.cols);
     convert_to_float(matrix.dtype, matrix.data, matrix.rows * matrix.cols, values.data());
     if (dtype_ == DType::bf16) round_to_bf16(values);
     dnnl::memory plain(onednn_matrix(DType::f32, matrix.rows, matrix.cols), engine_, values.data());
@@ -121,18 +121,16 @@ void GemmAlone::set_expert(int64_t index, const FfnWeights& weights) {
 
 void GemmAlone::set_rows(ConstMatrixView x) {
   if (operand_ == dtype_) {
-    std::memcpy(x_.data(), x.data, static_cast<size_t>(x.bytes()));
+    std::memcpy(x_.data(), x.data, x.bytes());
   } else {
     convert_to_float(x.dtype, x.data, x.rows * x.cols, reinterpret_cast<float*>(x_.data()));
   }
 }
 
 void GemmAlone::run(bool whole) {
-  parallel_items(std::ssize(experts_), static_cast<int>(threads_.size()),
-                 [&](int thread, int64_t expert) {
-                   run_expert(threads_[static_cast<size_t>(thread)],
-                              experts_[static_cast<size_t>(expert)], whole);
-                 });
+  parallel_items(
+      std::ssize(experts_), static_cast<int>(threads_.size()),
+      [&](int thread, int64_t expert) { run_expert(threads_[thread], experts_[expert], whole); });
 }
 
 void GemmAlone::run_expert(Thread& thread, const Expert& expert, bool whole) {
@@ -165,7 +163,7 @@ void GemmAlone::finish_hidden(Thread& thread) const {
 
 std::vector<float> GemmAlone::result(int64_t row) const {
   const int64_t d = shape_.hidden_size;
-  std::vector<float> values(static_cast<size_t>(d));
+  std::vector<float> values(d);
   convert_to_float(operand_, y_.data() + row * d * dtype_size(operand_), d, values.data());
   return values;
 }

@@ -115,7 +115,7 @@ void LayerCase::check_first_batch() {
     way.steps->begin_sample();
     if (&way == &ways_.front()) {
       way.wrong += run_checked(*way.steps);
-      std::memcpy(expected.data(), state_.data(), static_cast<size_t>(view(state_).bytes()));
+      std::memcpy(expected.data(), state_.data(), view(state_).bytes());
       yardsticks_.set_copied(way.steps->plan().layers.front());
       yardsticks_.check(way.steps->plan().layers);
       if (!options_.dump_folder.empty()) {

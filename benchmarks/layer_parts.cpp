@@ -8,7 +8,7 @@
 namespace hashep::bench {
 
 void fill_random_rows(uint64_t key, int64_t first_row, MatrixView x) {
-  std::vector<float> row(static_cast<size_t>(x.cols));
+  std::vector<float> row(x.cols);
   for (int64_t i = 0; i < x.rows; ++i) {
     fill_normal(key, (first_row + i) * x.cols, row);
     convert_from_float(row.data(), x.cols, x.dtype, x.row(i));

@@ -37,14 +37,14 @@ std::unique_ptr<Router> open_router(const PlanCaseOptions& options, const TokenS
 
 PlanCase::PlanCase(const PlanCaseOptions& options)
     : geometry_({contiguous_placement(options.num_experts, options.ep_size)}, options.top_k),
-      counts_(static_cast<size_t>(options.ep_size * options.num_experts)) {
+      counts_(options.ep_size * options.num_experts) {
   const auto stream = make_zipf_stream(options.vocab_size, 1.0, kSeed);
   router_ = open_router(options, *stream);
   read_batch(*stream, {.batch_tokens = options.tokens, .seq_len = kSeqLen}, 0, batch_);
   plan_.top_k = options.top_k;
   plan_.experts.resize(batch_.ids.size() * static_cast<size_t>(options.top_k));
   route();
-  const auto own = std::span(counts_).first(static_cast<size_t>(options.num_experts));
+  const auto own = std::span(counts_).first(options.num_experts);
   count_assignments(plan_.experts, own);
   for (int rank = 1; rank < options.ep_size; ++rank) {
     std::copy(own.begin(), own.end(), counts_.begin() + rank * options.num_experts);
@@ -53,7 +53,7 @@ PlanCase::PlanCase(const PlanCaseOptions& options)
 }
 
 void PlanCase::plan() {
-  const auto own = std::span(counts_).first(static_cast<size_t>(geometry_.num_experts()));
+  const auto own = std::span(counts_).first(geometry_.num_experts());
   count_assignments(plan_.experts, own);
   complete_plan(counts(), geometry_.placement(0), 0, plan_);
 }

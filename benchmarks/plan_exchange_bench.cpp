@@ -21,9 +21,8 @@ namespace {
 /// One size of exchange. Words carry their address, so that one out of place shows.
 class ExchangeCase {
  public:
-  ExchangeCase(const JobRanks& ranks, int64_t words)
-      : exchange_(ranks, words), own_(static_cast<size_t>(words)) {
-    for (int64_t i = 0; i < words; ++i) own_[static_cast<size_t>(i)] = word(ranks.comm.rank(), i);
+  ExchangeCase(const JobRanks& ranks, int64_t words) : exchange_(ranks, words), own_(words) {
+    for (int64_t i = 0; i < words; ++i) own_[i] = word(ranks.comm.rank(), i);
   }
 
   void run() {

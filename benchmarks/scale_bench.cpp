@@ -119,7 +119,7 @@ class ScaleRun {
 
   RankGroup& group_of(const ScalePoint& point) const {
     const auto found = std::find(plan_.sizes.begin(), plan_.sizes.end(), point.ranks);
-    return *groups_[static_cast<size_t>(found - plan_.sizes.begin())];
+    return *groups_[found - plan_.sizes.begin()];
   }
 
   void report_point(const ScaleSeries& series, size_t first, size_t i,

@@ -41,7 +41,7 @@ std::string scale_bar(const Scaling& scaling, int width) {
     const double columns = std::round(std::min(1.0, end) * width);
     bar.resize(static_cast<size_t>(columns), letter);
   }
-  bar.resize(static_cast<size_t>(width), ' ');
+  bar.resize(width, ' ');
   return "|" + bar + "|";
 }
 

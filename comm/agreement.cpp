@@ -14,7 +14,7 @@ namespace {
 std::string broadcast_text(const Communicator& comm, Watch& watch, const std::string& text) {
   const int64_t length = gather_word(comm, watch, static_cast<int64_t>(text.size())).front();
   std::string received = text;
-  received.resize(static_cast<size_t>(length));
+  received.resize(length);
   MPI_Request request = MPI_REQUEST_NULL;
   check_mpi(MPI_Ibcast(received.data(), narrow<int>(length, "text length"), MPI_CHAR, 0, comm.get(),
                        &request),
@@ -88,7 +88,7 @@ std::pair<int64_t, std::string> run_locally(const Watch& watch, const std::funct
 }  // namespace
 
 std::vector<int64_t> gather_word(const Communicator& comm, Watch& watch, int64_t word) {
-  std::vector<int64_t> words(static_cast<size_t>(comm.size()));
+  std::vector<int64_t> words(comm.size());
   MPI_Request request = MPI_REQUEST_NULL;
   check_mpi(
       MPI_Iallgather(&word, 1, MPI_INT64_T, words.data(), 1, MPI_INT64_T, comm.get(), &request),
@@ -103,9 +103,9 @@ void agree(const Communicator& comm, Watch& watch, const std::function<void()>& 
   const std::vector<int64_t> words =
       gather_word(comm, watch, watch.rank() * kNumOutcomes + outcome);
   for (int place = 0; place < comm.size(); ++place) {
-    const int64_t of_rank = words[static_cast<size_t>(place)] % kNumOutcomes;
+    const int64_t of_rank = words[place] % kNumOutcomes;
     if (of_rank == kDone) continue;
-    const auto rank = static_cast<int>(words[static_cast<size_t>(place)] / kNumOutcomes);
+    const auto rank = static_cast<int>(words[place] / kNumOutcomes);
     const bool is_reporter = rank == watch.rank();
     const std::string text = failure.empty() ? "rank " + std::to_string(rank) + " failed" : failure;
     if (comm.size() < watch.size()) {

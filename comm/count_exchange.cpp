@@ -96,7 +96,7 @@ void CountExchange::join_rails(const JobRanks& ranks, const NodeMap& nodes) {
     for (int node = 0; node < nodes.num_nodes(); ++node) {
       const auto of_node = nodes.ranks_of(node);
       const auto size = static_cast<int>(of_node.size());
-      members.emplace_back(of_node[static_cast<size_t>(own % size)], own < size ? 1 : 0);
+      members.emplace_back(of_node[own % size], own < size ? 1 : 0);
     }
     std::ranges::sort(members);
     Rail& rail = rails_.emplace_back(std::move(*comm));

@@ -130,9 +130,7 @@ void SharedFile::write(std::span<const std::byte> part, int64_t offset) {
     agree(comm_, watch_, [&] {
       const int64_t first = std::min<int64_t>(begin, size);
       const int64_t count = std::min<int64_t>(kTurnBytes, size - first);
-      write_at(descriptor(), path_,
-               part.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
-               offset + first);
+      write_at(descriptor(), path_, part.subspan(first, count), offset + first);
       flush(offset + first, count);
     });
   }

@@ -56,7 +56,7 @@ Watch::Watch(const Communicator& comm, double deadline, const volatile int* stop
     : control_(comm.get()),
       deadline_(deadline),
       stop_signal_(stop_signal),
-      answers_(static_cast<size_t>(comm.size())),
+      answers_(comm.size()),
       sent_(answers_.size()),
       taken_(answers_.size()) {}
 
@@ -198,7 +198,7 @@ void Watch::send_note(int peer, int tag) {
   if (MPI_Isend(note_.data(), static_cast<int>(note_.size()), MPI_INT64_T, peer, tag,
                 control_.get(), &request) == MPI_SUCCESS) {
     check_mpi(MPI_Request_free(&request), "MPI_Request_free");
-    ++sent_[static_cast<size_t>(peer)];
+    ++sent_[peer];
   }
   if (policy_ != nullptr) policy_->sends_to(-1);
 }
@@ -222,14 +222,13 @@ void Watch::take_notes() {
     check_mpi(MPI_Recv(words.data(), static_cast<int>(words.size()), MPI_INT64_T, status.MPI_SOURCE,
                        status.MPI_TAG, control_.get(), MPI_STATUS_IGNORE),
               "MPI_Recv");
-    ++taken_[static_cast<size_t>(status.MPI_SOURCE)];
+    ++taken_[status.MPI_SOURCE];
     if (policy_ != nullptr) policy_->hears_of(status.MPI_SOURCE);
     if (status.MPI_TAG == kReport) {
       if (reporter_ < 0 || status.MPI_SOURCE < reporter_) reporter_ = status.MPI_SOURCE;
       continue;
     }
-    answers_[static_cast<size_t>(status.MPI_SOURCE)] = {true, unpack(words), words[3] != 0,
-                                                        Clock::now()};
+    answers_[status.MPI_SOURCE] = {true, unpack(words), words[3] != 0, Clock::now()};
     if (status.MPI_TAG == kQuestion && answers_questions_) {
       send_note(status.MPI_SOURCE, kAnswer);
     }
@@ -238,7 +237,7 @@ void Watch::take_notes() {
 
 void Watch::call_roll(double grace) {
   send_to_all(kQuestion);
-  answers_[static_cast<size_t>(rank())] = {true, position_, busy_, Clock::now()};
+  answers_[rank()] = {true, position_, busy_, Clock::now()};
   const auto limit = Clock::now() + seconds(grace);
   const auto all_present = [this] {
     return std::all_of(answers_.begin(), answers_.end(), [](const Answer& a) { return a.present; });
@@ -280,7 +279,7 @@ void Watch::give_up(double grace, const std::string& reason) {
   std::string missing;
   std::string elsewhere;
   for (int peer = 0; peer < size(); ++peer) {
-    const Answer& answer = answers_[static_cast<size_t>(peer)];
+    const Answer& answer = answers_[peer];
     if (!answer.present) {
       missing += (missing.empty() ? "rank " : ", rank ") + std::to_string(peer);
     } else if (answer.position != position_) {

@@ -110,7 +110,7 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
       if (errno == EINTR) continue;
       throw RunError(path_ + ": write failed: " + last_error());
     }
-    bytes = bytes.subspan(static_cast<size_t>(written));
+    bytes = bytes.subspan(written);
   }
 }
 
@@ -159,7 +159,7 @@ void write_at(int descriptor, const std::string& path, std::span<const std::byte
       if (errno == EINTR) continue;
       throw RunError(path + ": write failed: " + last_error());
     }
-    bytes = bytes.subspan(static_cast<size_t>(written));
+    bytes = bytes.subspan(written);
     offset += written;
   }
 }

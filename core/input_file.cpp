@@ -72,14 +72,14 @@ void InputFile::read(int64_t offset, std::span<std::byte> out) const {
       fail(path_, "it ends at byte " + std::to_string(offset) + ", but had " +
                       std::to_string(size_) + " bytes when it was opened");
     }
-    out = out.subspan(static_cast<size_t>(count));
+    out = out.subspan(count);
     offset += count;
   }
 }
 
 std::vector<std::byte> InputFile::read_all() const {
   require_memory_for(size_);
-  std::vector<std::byte> bytes(static_cast<size_t>(size_));
+  std::vector<std::byte> bytes(size_);
   read(0, bytes);
   return bytes;
 }

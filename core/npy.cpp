@@ -109,7 +109,7 @@ class HeaderParser {
       return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
              c == '_' || c == '.';
     });
-    const std::string_view word = rest_.substr(0, static_cast<size_t>(end - rest_.begin()));
+    const std::string_view word = rest_.substr(0, end - rest_.begin());
     rest_.remove_prefix(word.size());
     return word;
   }
@@ -293,11 +293,11 @@ NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& source) 
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + preamble.bytes;
   const NpyLayout layout = parse_layout({text, static_cast<size_t>(preamble.header_bytes)},
                                         preamble.data_offset(), std::ssize(bytes), source);
-  return {layout, bytes.subspan(static_cast<size_t>(layout.data_offset))};
+  return {layout, bytes.subspan(layout.data_offset)};
 }
 
 NpyLayout read_npy_layout(const InputFile& file) {
-  std::vector<std::byte> head(static_cast<size_t>(std::min(int64_t{kFileKindBytes}, file.size())));
+  std::vector<std::byte> head(std::min(int64_t{kFileKindBytes}, file.size()));
   file.read(0, head);
   const Preamble preamble = parse_preamble(head, file.size(), file.path());
   if (preamble.header_bytes > kMaxHeaderBytes) {
@@ -305,7 +305,7 @@ NpyLayout read_npy_layout(const InputFile& file) {
   }
   const size_t read = head.size();
   if (std::cmp_greater(preamble.data_offset(), read)) {
-    head.resize(static_cast<size_t>(preamble.data_offset()));
+    head.resize(preamble.data_offset());
     file.read(static_cast<int64_t>(read), std::span(head).subspan(read));
   }
   const std::string_view header(reinterpret_cast<const char*>(head.data()) + preamble.bytes,

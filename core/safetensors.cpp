@@ -207,7 +207,7 @@ SafeTensors parse_safetensors(std::span<const std::byte> head, int64_t file_size
 }
 
 SafeTensors read_safetensors_layout(const InputFile& file) {
-  std::vector<std::byte> head(static_cast<size_t>(std::min(int64_t{kFileKindBytes}, file.size())));
+  std::vector<std::byte> head(std::min(int64_t{kFileKindBytes}, file.size()));
   file.read(0, head);
   const size_t read = head.size();
   const auto wanted = static_cast<size_t>(safetensors_header_bytes(head, file.size(), file.path()));
@@ -246,7 +246,7 @@ TensorContents SafeTensorsFile::read(const std::string& name) const {
   const SafeTensor& tensor = at(name);
   file_.require_memory_for(tensor.bytes);
   TensorContents contents{tensor.dtype, tensor.shape, {}};
-  contents.bytes.resize(static_cast<size_t>(tensor.bytes));
+  contents.bytes.resize(tensor.bytes);
   read(tensor, 0, contents.bytes);
   return contents;
 }

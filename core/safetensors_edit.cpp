@@ -64,9 +64,9 @@ std::vector<Part> edited_parts(const SafeTensors& old, const TensorEdits& edits)
 
 void copy_data(const SafeTensorsFile& old, const Part& part, AtomicFile& out) {
   constexpr int64_t kChunkBytes = int64_t{4} << 20;
-  std::vector<std::byte> chunk(static_cast<size_t>(std::min(kChunkBytes, part.bytes)));
+  std::vector<std::byte> chunk(std::min(kChunkBytes, part.bytes));
   for (int64_t done = 0; done < part.bytes; done += std::ssize(chunk)) {
-    chunk.resize(static_cast<size_t>(std::min(kChunkBytes, part.bytes - done)));
+    chunk.resize(std::min(kChunkBytes, part.bytes - done));
     old.read_bytes(part.old_offset + done, chunk);
     out.write(chunk);
   }

@@ -26,8 +26,7 @@ std::string what_it_is(std::span<const std::byte> start, int64_t file_size) {
 std::string what_it_is(const std::string& path) {
   try {
     const InputFile file(path);
-    std::vector<std::byte> start(
-        static_cast<size_t>(std::min(file.size(), int64_t{kFileKindBytes})));
+    std::vector<std::byte> start(std::min(file.size(), int64_t{kFileKindBytes}));
     file.read(0, start);
     return what_it_is(start, file.size());
   } catch (const InputError&) {

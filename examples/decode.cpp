@@ -96,7 +96,7 @@ int main(int argc, char** argv) {
   bool good = true;
   int64_t decoded = 0;
   for (const Sequence& sequence : together) {
-    good = good && sequence.ids == alone[static_cast<size_t>(sequence.number)].ids;
+    good = good && sequence.ids == alone[sequence.number].ids;
     decoded += sequence.length() - 1;
   }
   std::printf("rank %d of %d: %lld tokens decoded, %s\n", rank, size,

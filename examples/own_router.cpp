@@ -41,7 +41,7 @@ std::vector<float> run(MPI_Comm comm, int64_t first, int64_t count) {
   const auto weights = hashep::make_synthetic_weights(shape, hashep::DType::f32, 1);
   hashep::Stack stack(context, shape, BlockRouter(4), *weights);
 
-  std::vector<int32_t> ids(static_cast<size_t>(count), 1);
+  std::vector<int32_t> ids(count, 1);
   std::vector<float> x;
   for (int64_t i = first * kHidden; i < (first + count) * kHidden; ++i) {
     x.push_back(static_cast<float>(i % 7) - 3.0f);

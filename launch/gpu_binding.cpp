@@ -53,12 +53,12 @@ std::vector<int64_t> choose_on_all_nodes(const NodeMap& nodes,
     std::string host;
     std::vector<GpuView> views;
     for (const int32_t rank : ranks) {
-      RankView seen = to_view(texts[static_cast<size_t>(rank)]);
+      RankView seen = to_view(texts[rank]);
       if (views.empty()) host = std::move(seen.host);
       views.push_back(std::move(seen.view));
     }
     const std::vector<int> of_node = choose_gpus(host, views, share);
-    for (size_t i = 0; i < ranks.size(); ++i) chosen[static_cast<size_t>(ranks[i])] = of_node[i];
+    for (size_t i = 0; i < ranks.size(); ++i) chosen[ranks[i]] = of_node[i];
   }
   return chosen;
 }
@@ -79,13 +79,13 @@ GpuBinding bind_gpu(const Communicator& comm, const Topology& topology, Watch& w
   });
   const int64_t index = scatter_word(comm, watch, chosen);
 
-  const VisibleGpu& gpu = gpus[static_cast<size_t>(index)];
+  const VisibleGpu& gpu = gpus[index];
   GpuBinding binding{
       .host = own.host,
       .gpu = narrow<int>(index, "GPU"),
       .name = gpu.name,
       .pci_id = gpu.pci_id,
-      .numa_node = own.view.gpus[static_cast<size_t>(index)].numa_node,
+      .numa_node = own.view.gpus[index].numa_node,
       .nic = machine.nearest_nic(gpu.pci_id),
       .cores = {},
       .dispute = launcher_disagreement([](const char* name) { return std::getenv(name); },

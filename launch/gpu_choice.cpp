@@ -22,8 +22,7 @@ using Options = std::vector<std::vector<Option>>;  // [ranks], each ascending by
 /// Gives GPUs to ranks, each to one rank at most.
 class Matching {
  public:
-  Matching(const Options& options, int num_gpus)
-      : options_(options), owner_(static_cast<size_t>(num_gpus), kNobody) {}
+  Matching(const Options& options, int num_gpus) : options_(options), owner_(num_gpus, kNobody) {}
 
   /// Gives `rank` a GPU, others changing theirs if need be. The ranks below `first_free` keep what
   /// they have. (One round of Kuhn's algorithm.)
@@ -32,12 +31,12 @@ class Matching {
     return place(rank, first_free, tried);
   }
 
-  void give(int gpu, int rank) { owner_[static_cast<size_t>(gpu)] = rank; }
-  int owner(int gpu) const { return owner_[static_cast<size_t>(gpu)]; }
+  void give(int gpu, int rank) { owner_[gpu] = rank; }
+  int owner(int gpu) const { return owner_[gpu]; }
 
  private:
   bool place(int rank, int first_free, std::vector<bool>& tried) {
-    for (const Option& option : options_[static_cast<size_t>(rank)]) {
+    for (const Option& option : options_[rank]) {
       const auto gpu = static_cast<size_t>(option.gpu);
       if (tried[gpu]) continue;
       tried[gpu] = true;
@@ -60,7 +59,7 @@ bool can_complete(const Options& options, int num_gpus, std::span<const int> tak
   Matching matching(options, num_gpus);
   const int first_free = static_cast<int>(taken.size());
   for (int rank = 0; rank < first_free; ++rank) {
-    matching.give(taken[static_cast<size_t>(rank)], rank);
+    matching.give(taken[rank], rank);
   }
   for (int rank = first_free; rank < static_cast<int>(options.size()); ++rank) {
     if (!matching.place(rank, first_free)) return false;

@@ -20,7 +20,7 @@ std::string numbers(std::span<const int64_t> values, int64_t size) {
   std::string text;
   for (int64_t source = 0; source < size; ++source) {
     for (int64_t target = 0; target < size; ++target) {
-      const int64_t bytes = values[static_cast<size_t>(source * size + target)];
+      const int64_t bytes = values[source * size + target];
       text += format("%12s", source == target ? "" : format_bytes(bytes).c_str());
     }
     text += '\n';
@@ -33,16 +33,16 @@ std::string numbers(std::span<const int64_t> values, int64_t size) {
 std::string heat_map(std::span<const int64_t> values, int64_t size) {
   if (size <= kMaxNumbers) return numbers(values, size);
   const int64_t cells = std::min(size, kMaxCells);
-  std::vector<double> sums(static_cast<size_t>(cells * cells));
+  std::vector<double> sums(cells * cells);
   for (int64_t row = 0; row < cells; ++row) {
     const Range sources = split_range(size, cells, row);
     for (int64_t col = 0; col < cells; ++col) {
       const Range targets = split_range(size, cells, col);
-      double& sum = sums[static_cast<size_t>(row * cells + col)];
+      double& sum = sums[row * cells + col];
       for (int64_t source = sources.begin; source < sources.end; ++source) {
         for (int64_t target = targets.begin; target < targets.end; ++target) {
           if (source == target) continue;
-          sum += static_cast<double>(values[static_cast<size_t>(source * size + target)]);
+          sum += static_cast<double>(values[source * size + target]);
         }
       }
       // A mean, as cells may sum different numbers of pairs.
@@ -54,7 +54,7 @@ std::string heat_map(std::span<const int64_t> values, int64_t size) {
   std::string text;
   for (int64_t row = 0; row < cells; ++row) {
     for (int64_t col = 0; col < cells; ++col) {
-      const double share = most > 0 ? sums[static_cast<size_t>(row * cells + col)] / most : 0.0;
+      const double share = most > 0 ? sums[row * cells + col] / most : 0.0;
       text += kShades[static_cast<size_t>(share * last + 0.5)];
     }
     text += '\n';

@@ -22,8 +22,8 @@ void load_hidden_states(const std::string& path, int64_t batch_tokens, Range row
   const SafeTensor& states = file.at(kTensorName);
   states.require_matrix(batch_tokens, out.cols, path + ": " + kTensorName);
   const int64_t row_bytes = out.cols * dtype_size(states.dtype);
-  std::vector<std::byte> stored(static_cast<size_t>(row_bytes));
-  std::vector<float> row(static_cast<size_t>(out.cols));
+  std::vector<std::byte> stored(row_bytes);
+  std::vector<float> row(out.cols);
   for (int64_t i = 0; i < rows.size(); ++i) {
     file.read(states, (rows.begin + i) * row_bytes, stored);
     convert_to_float(states.dtype, stored.data(), out.cols, row.data());
@@ -39,7 +39,7 @@ uint64_t hidden_states_digest(const std::string& path) {
   const int64_t rows = states.shape.front();
   const int64_t row_bytes = rows == 0 ? 0 : states.bytes / rows;
   uint64_t digest = XXH64(states.shape.data(), states.shape.size() * sizeof(int64_t), 0);
-  std::vector<std::byte> row(static_cast<size_t>(std::min(kBytes, row_bytes)));
+  std::vector<std::byte> row(std::min(kBytes, row_bytes));
   const int64_t count = std::min(kRows, rows);
   for (int64_t i = 0; i < count; ++i) {
     file.read(states, i * rows / count * row_bytes, row);
@@ -50,7 +50,7 @@ uint64_t hidden_states_digest(const std::string& path) {
 
 void make_hidden_states(uint64_t seed, Range rows, MatrixView out) {
   constexpr uint64_t kStreamTag = 0x68696464656e;  // "hidden": apart from weights of the same seed
-  std::vector<float> row(static_cast<size_t>(out.cols));
+  std::vector<float> row(out.cols);
   for (int64_t i = 0; i < rows.size(); ++i) {
     fill_normal(derive_key(seed, kStreamTag), (rows.begin + i) * out.cols, row);
     convert_from_float(row.data(), out.cols, out.dtype, out.row(i));

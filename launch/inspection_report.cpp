@@ -64,7 +64,7 @@ std::string column(const std::string& text, int width) {
     if (begins && ++characters > width - 1) break;
     cell += byte;
   }
-  return cell + std::string(static_cast<size_t>(std::max(width - characters, 1)), ' ');
+  return cell + std::string(std::max(width - characters, 1), ' ');
 }
 
 /// The experts of a row, as many as fit.
@@ -96,7 +96,7 @@ std::vector<HeavyToken> heaviest_tokens(const TokenCounts& counts, const Routing
                                         int64_t num_experts, int64_t limit) {
   std::vector<int32_t> ids(counts.counts.size());
   std::iota(ids.begin(), ids.end(), 0);
-  const auto count_of = [&](int32_t id) { return counts.counts[static_cast<size_t>(id)]; };
+  const auto count_of = [&](int32_t id) { return counts.counts[id]; };
   const auto end = ids.begin() + std::min(limit, std::ssize(ids));
   std::partial_sort(ids.begin(), end, ids.end(), [&](int32_t a, int32_t b) {
     return std::pair(-count_of(a), a) < std::pair(-count_of(b), b);

@@ -71,8 +71,7 @@ void Progress::update(int64_t done) {
   }
   next_ = now + kBarInterval;
   const int filled = static_cast<int>(done * kBarWidth / steps_);
-  const std::string bar = std::string(static_cast<size_t>(filled), '#') +
-                          std::string(static_cast<size_t>(kBarWidth - filled), '.');
+  const std::string bar = std::string(filled, '#') + std::string(kBarWidth - filled, '.');
   std::fprintf(stderr, "\r[%s] %s   ", bar.c_str(), text(done).c_str());
   std::fflush(stderr);
   bar_drawn_ = true;

@@ -58,8 +58,7 @@ class Job {
         planner_(*setup_.geometry, *setup_.router, *setup_.stream, setup_.split, planning_,
                  JobRanks{comm, *setup_.topology, watch}, log_),
         checked_(options.check ? tokens_to_check(options, setup_) : std::vector<int64_t>{}),
-        expert_counts_(
-            static_cast<size_t>(setup_.geometry->num_layers() * setup_.geometry->num_experts())) {}
+        expert_counts_(setup_.geometry->num_layers() * setup_.geometry->num_experts()) {}
 
   void print_start() const {
     if (comm_.rank() != 0) return;
@@ -199,7 +198,7 @@ class Job {
     const auto tokens = checked_.tokens();
     agree(comm_, watch_, [&] {
       if (difference.is_explained()) return;
-      const int64_t token = setup_.rows().begin + tokens[static_cast<size_t>(difference.row)];
+      const int64_t token = setup_.rows().begin + tokens[difference.row];
       throw RunError("check failed: token " + std::to_string(token) + ": " + difference.text());
     });
     const auto most = reduce_max(

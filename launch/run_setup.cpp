@@ -229,7 +229,7 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
     if (setup.device.choice.device == Device::cpu) resolve_transport(options.transport, nodes);
   });
   agree(comm, watch, [&] { read_hidden_states(options, watch, setup); });
-  setup.weight_digests.layers.resize(static_cast<size_t>(setup.config.num_layers));
+  setup.weight_digests.layers.resize(setup.config.num_layers);
   if (setup.device.choice.device == Device::cuda) {
     make_gpu_stack(options, comm, watch, setup);
   } else {

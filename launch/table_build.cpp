@@ -120,7 +120,7 @@ void table_build(int argc, char** argv) {
   std::vector<NamedTable> tables;
   for (int64_t layer = 0; layer < options->num_layers; ++layer) {
     tables.push_back({options->has_layers ? layer_table_name(layer) : "tid2eid",
-                      builder.build(layer, placements[static_cast<size_t>(layer)])});
+                      builder.build(layer, placements[layer])});
   }
   times.building = seconds_since(counted);
   std::vector<const RoutingTable*> table_of_layer;

@@ -85,7 +85,7 @@ void validate(const ConvertOptions& options) {
 
 /// How often each id counts in loads.
 std::vector<int64_t> counts_for(const ConvertOptions& options, int64_t vocab_size) {
-  if (options.tokens.empty()) return std::vector<int64_t>(static_cast<size_t>(vocab_size), 1);
+  if (options.tokens.empty()) return std::vector<int64_t>(vocab_size, 1);
   std::vector<TokenFile> files;
   for (const std::string& path : options.tokens) {
     files.push_back(options.format);

@@ -109,7 +109,7 @@ std::vector<int64_t> measure_loads(const InspectOptions& options, const RoutingT
   if (!table.spread) return table_loads(table, counts.counts, num_experts);
   const TableRouter router({table}, num_experts);
   const std::array layers = {RoutedLayer{.num_experts = num_experts, .top_k = table.top_k}};
-  std::vector<int64_t> loads(static_cast<size_t>(num_experts));
+  std::vector<int64_t> loads(num_experts);
   for (const TokenFile& file : options.tokens) {
     const auto stream = open_token_file(file, table.vocab_size);
     const int64_t natural = stream->natural_seq_len().value_or(kDefaultSeqLen);

@@ -9,7 +9,7 @@
 namespace hashep::bench {
 
 std::vector<std::byte> random_rows(DType dtype, int64_t rows, int64_t cols, uint64_t key) {
-  std::vector<std::byte> bytes(static_cast<size_t>(rows * cols * dtype_size(dtype)));
+  std::vector<std::byte> bytes(rows * cols * dtype_size(dtype));
   fill_random_rows(key, 0, {bytes.data(), dtype, rows, cols});
   return bytes;
 }

@@ -21,7 +21,7 @@ constexpr int64_t kStride = 4099;       // elements from a matrix's place in the
 constexpr int64_t kMatrices = 3;        // of an expert
 
 std::vector<std::byte> make_pool(int64_t count, uint64_t key, float scale) {
-  std::vector<float> values(static_cast<size_t>(count));
+  std::vector<float> values(count);
   fill_normal(key, 0, values);
   for (float& value : values) value *= scale;
   std::vector<std::byte> pool(values.size() * static_cast<size_t>(dtype_size(DType::bf16)));
@@ -44,8 +44,7 @@ PooledWeights::PooledWeights(const LayerSizes& sizes)
     : sizes_(sizes),
       w13_pool_(make_pool(pool_size(sizes), 11, inverse_root(sizes.hidden_size))),
       w2_pool_(make_pool(pool_size(sizes), 12, inverse_root(sizes.ffn_size))),
-      gate_pool_(
-          static_cast<size_t>(sizes.num_experts * sizes.hidden_size + sizes.num_layers * kStride)) {
+      gate_pool_(sizes.num_experts * sizes.hidden_size + sizes.num_layers * kStride) {
   fill_normal(13, 0, gate_pool_);
   for (float& value : gate_pool_) value *= inverse_root(sizes.hidden_size);
 }

@@ -47,7 +47,7 @@ int64_t checked_place(int64_t i, int64_t count) {
 std::vector<float> fetch_row(const DeviceBuffer& matrix, DType dtype, int64_t row, int64_t cols) {
   const int64_t bytes = cols * dtype_size(dtype);
   const auto row_bytes = to_host(matrix.data() + row * bytes, bytes);
-  std::vector<float> values(static_cast<size_t>(cols));
+  std::vector<float> values(cols);
   convert_to_float(dtype, row_bytes.data(), cols, values.data());
   return values;
 }
@@ -147,7 +147,7 @@ int64_t LayerGemms::count_wrong_in(const Product& product, GemmWay way) const {
     for (int64_t j = 0; j < kChecked; ++j) {
       const int64_t col = checked_place(j, shape.out_cols);
       const auto w = fetch_row(product.w, shape.operands, first_w + col, shape.in_cols);
-      wrong += is_product(y[static_cast<size_t>(col)], x, w, shape.result) ? 0 : 1;
+      wrong += is_product(y[col], x, w, shape.result) ? 0 : 1;
     }
   }
   return wrong;

@@ -30,7 +30,7 @@ class RowsCase {
         plan_(random_plan(options, top_k)),
         x_bytes_(random_rows(dtype, tokens_, d_, 1)),
         weights_(plan_.experts.size()),
-        gate_values_(static_cast<size_t>(options.num_experts * d_)) {
+        gate_values_(options.num_experts * d_) {
     for (size_t i = 0; i < weights_.size(); ++i) {
       weights_[i] = static_cast<float>(uniform_from_bits(random_bits(2, i)));
     }
@@ -43,7 +43,7 @@ class RowsCase {
       x_.push_back(to_gpu(x_bytes_.data(), std::ssize(x_bytes_)));
       expert_rows_.emplace_back(plan_.total_recv() * d_ * dtype_size(dtype));
       y_.emplace_back(tokens_ * d_ * dtype_size(dtype));
-      std::vector<ExpertPlace> places(static_cast<size_t>(plan_.num_experts));
+      std::vector<ExpertPlace> places(plan_.num_experts);
       for (size_t e = 0; e < places.size(); ++e) {
         places[e] = {expert_rows_.back().data(), plan_.landing_rows[e] - plan_.expert_send_rows[e]};
       }
@@ -102,8 +102,8 @@ class RowsCase {
     const auto got = to_host(y_[0].data(), y_[0].capacity());
     const double bound = dtype_ == DType::bf16 ? 0x1p-7 : 0x1p-20;
     const auto k = static_cast<size_t>(plan_.top_k);
-    std::vector<float> x(static_cast<size_t>(d_));
-    std::vector<float> y(static_cast<size_t>(d_));
+    std::vector<float> x(d_);
+    std::vector<float> y(d_);
     int64_t wrong = 0;
     for (int64_t token = 0; token < tokens_; ++token) {
       const auto offset = static_cast<size_t>(token * d_ * dtype_size(dtype_));
@@ -157,7 +157,7 @@ class RowsCase {
         experts.push_back(static_cast<int32_t>((first + j * 7) % options.num_experts));
       }
     }
-    std::vector<CountWord> counts(static_cast<size_t>(options.num_experts));
+    std::vector<CountWord> counts(options.num_experts);
     count_assignments(experts, counts);
     return make_plan(std::move(experts), top_k, counts,
                      contiguous_placement(options.num_experts, 1), 0);

@@ -20,8 +20,8 @@ void take_largest(std::vector<int32_t>& indices, int64_t count, const Score& sco
 
 void route_by_groups(const GroupRouting& routing, int64_t first, std::span<int32_t> experts) {
   const int64_t per_group = routing.num_experts / routing.num_groups;
-  std::vector<uint64_t> scores(static_cast<size_t>(routing.num_experts));
-  std::vector<uint64_t> best(static_cast<size_t>(routing.num_groups));
+  std::vector<uint64_t> scores(routing.num_experts);
+  std::vector<uint64_t> best(routing.num_groups);
   std::vector<int32_t> groups(best.size());
   std::vector<int32_t> candidates;
   const auto top_k = static_cast<size_t>(routing.top_k);
@@ -35,17 +35,15 @@ void route_by_groups(const GroupRouting& routing, int64_t first, std::span<int32
       best[group] = *std::max_element(begin, begin + per_group);
     }
     std::iota(groups.begin(), groups.end(), 0);
-    take_largest(groups, routing.top_groups,
-                 [&](int32_t group) { return best[static_cast<size_t>(group)]; });
+    take_largest(groups, routing.top_groups, [&](int32_t group) { return best[group]; });
     candidates.clear();
     for (int64_t chosen = 0; chosen < routing.top_groups; ++chosen) {
-      const int64_t begin = groups[static_cast<size_t>(chosen)] * per_group;
+      const int64_t begin = groups[chosen] * per_group;
       for (int64_t expert = begin; expert < begin + per_group; ++expert) {
         candidates.push_back(static_cast<int32_t>(expert));
       }
     }
-    take_largest(candidates, routing.top_k,
-                 [&](int32_t expert) { return scores[static_cast<size_t>(expert)]; });
+    take_largest(candidates, routing.top_k, [&](int32_t expert) { return scores[expert]; });
     std::copy_n(candidates.begin(), top_k, experts.begin() + static_cast<int64_t>(token * top_k));
   }
 }

@@ -26,7 +26,7 @@ ExpertsCost experts_cost(const JobFlows& flows, const Placement& placement,
   for (int rank = 0; rank < placement.ep_size(); ++rank) {
     double seconds = 0.0;
     for (const int32_t expert : placement.local_experts(rank)) {
-      seconds += expert_seconds(profile, shape, flows.expert_rows[static_cast<size_t>(expert)]);
+      seconds += expert_seconds(profile, shape, flows.expert_rows[expert]);
     }
     cost.slowest = std::max(cost.slowest, seconds);
     cost.mean += seconds / placement.ep_size();

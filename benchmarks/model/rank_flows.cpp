@@ -18,23 +18,22 @@ constexpr int64_t RankFlows::*kSums[] = {
 FlowCounter::FlowCounter(const Placement& placement, const NodeMap& nodes)
     : placement_(placement),
       nodes_(nodes),
-      flows_{std::vector<RankFlows>(static_cast<size_t>(placement.ep_size())),
-             std::vector<int64_t>(static_cast<size_t>(placement.num_experts()))},
-      rank_rows_(static_cast<size_t>(placement.ep_size())) {}
+      flows_{std::vector<RankFlows>(placement.ep_size()),
+             std::vector<int64_t>(placement.num_experts())},
+      rank_rows_(placement.ep_size()) {}
 
 void FlowCounter::add(int source, int64_t tokens, std::span<const CountWord> counts) {
   const auto num_experts = static_cast<size_t>(placement_.num_experts());
   std::fill(rank_rows_.begin(), rank_rows_.end(), 0);
   for (size_t expert = 0; expert < num_experts; ++expert) {
     flows_.expert_rows[expert] += counts[expert];
-    rank_rows_[static_cast<size_t>(placement_.rank_of(static_cast<int64_t>(expert)))] +=
-        counts[expert];
+    rank_rows_[placement_.rank_of(static_cast<int64_t>(expert))] += counts[expert];
   }
   RankFlows& own = rank(source);
   own.tokens += tokens;
   const int32_t own_node = nodes_.node_of(source);
   for (int32_t owner = 0; owner < placement_.ep_size(); ++owner) {
-    const int64_t rows = rank_rows_[static_cast<size_t>(owner)];
+    const int64_t rows = rank_rows_[owner];
     if (rows == 0) continue;
     const int32_t node = nodes_.node_of(owner);
     if (owner == source) {

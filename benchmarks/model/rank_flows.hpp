@@ -58,7 +58,7 @@ class FlowCounter {
   const JobFlows& flows() const { return flows_; }
 
  private:
-  RankFlows& rank(int32_t index) { return flows_.ranks[static_cast<size_t>(index)]; }
+  RankFlows& rank(int32_t index) { return flows_.ranks[index]; }
 
   const Placement& placement_;
   const NodeMap& nodes_;

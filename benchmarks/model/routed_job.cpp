@@ -48,7 +48,7 @@ JobFlows RoutedJob::count_flows(int threads) const {
   std::mutex mutex;
   parallel_ranges(shape_.ranks, threads, 1, [&](int64_t begin, int64_t end) {
     FlowCounter counter(placement(), nodes());
-    std::vector<CountWord> counts(static_cast<size_t>(geometry().layer_words()));
+    std::vector<CountWord> counts(geometry().layer_words());
     StreamBatch batch;  // of one rank after the other
     BatchPlan plan;
     for (int64_t rank = begin; rank < end; ++rank) {

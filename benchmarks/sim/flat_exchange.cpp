@@ -51,8 +51,8 @@ class FlatExchange final : public SimulatedExchange {
     for (int step = 1; step < rank_.size(); ++step) {
       const int target = (rank_.rank() + step) % rank_.size();
       const int source = (rank_.rank() + rank_.size() - step) % rank_.size();
-      const int64_t in = recv_counts[static_cast<size_t>(source)] * row_bytes_;
-      const int64_t out = send_counts[static_cast<size_t>(target)] * row_bytes_;
+      const int64_t in = recv_counts[source] * row_bytes_;
+      const int64_t out = send_counts[target] * row_bytes_;
       if (in > 0) pending.push_back({rank_.receive(in, source, kTag), in});
       if (out > 0) pending.push_back({rank_.send(out, target, kTag, false), -1});
       wait_down_to(2 * kWindow);

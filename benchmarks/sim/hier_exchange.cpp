@@ -40,7 +40,7 @@ class Stream {
   bool take_next() {
     if (complete_ == std::ssize(requests_)) return false;
     const int64_t bytes = receives_ ? bytes_of(message(complete_)) : -1;
-    if (!rank_.is_complete(requests_[static_cast<size_t>(complete_)], bytes)) return false;
+    if (!rank_.is_complete(requests_[complete_], bytes)) return false;
     ++complete_;
     return true;
   }
@@ -146,10 +146,10 @@ class HierExchange final : public SimulatedExchange {
   void pass_node_rows() const {
     int64_t others = 0;
     for (const int32_t peer : rank_.nodes().ranks_of(rank_.nodes().node_of(rank_.rank()))) {
-      if (peer != rank_.rank()) others += plan_.send_counts[static_cast<size_t>(peer)];
+      if (peer != rank_.rank()) others += plan_.send_counts[peer];
     }
     rank_.pass_node_latency();
-    rank_.pass_copy(plan_.send_counts[static_cast<size_t>(rank_.rank())] * row_bytes_);
+    rank_.pass_copy(plan_.send_counts[rank_.rank()] * row_bytes_);
     rank_.pass_node(others * row_bytes_);
   }
 
@@ -268,7 +268,7 @@ class HierExchange final : public SimulatedExchange {
       const auto done =
           std::count_if(out.routes.begin(), out.routes.begin() + rows,
                         [](NodePlan::Route route) { return (route & NodePlan::kLastRoute) != 0; });
-      ready = std::min<int64_t>(ready, out.tokens[static_cast<size_t>(done)]);
+      ready = std::min<int64_t>(ready, out.tokens[done]);
     }
     return ready;
   }

@@ -35,14 +35,12 @@ SimCase make_sim_case(const SimOptions& options, int ep_size, int ep_rank) {
   const int64_t words = options.num_experts + made.nodes.num_nodes();
   const int64_t assignments = options.tokens_per_rank * options.top_k;
   const int top_k = static_cast<int>(options.top_k);
-  std::vector<CountWord> counts(static_cast<size_t>(ep_size * words));
+  std::vector<CountWord> counts(ep_size * words);
   const auto experts_of = [&](int rank) {
-    return std::span(experts).subspan(static_cast<size_t>(rank * assignments),
-                                      static_cast<size_t>(assignments));
+    return std::span(experts).subspan(rank * assignments, assignments);
   };
   for (int rank = 0; rank < ep_size; ++rank) {
-    const auto of_rank =
-        std::span(counts).subspan(static_cast<size_t>(rank * words), static_cast<size_t>(words));
+    const auto of_rank = std::span(counts).subspan(rank * words, words);
     const auto num_experts = static_cast<size_t>(options.num_experts);
     count_assignments(experts_of(rank), of_rank.first(num_experts));
     count_node_rows(experts_of(rank), top_k, expert_nodes, of_rank.subspan(num_experts));

@@ -40,7 +40,7 @@ SimulatedRank::SimulatedRank(const NodeMap& nodes)
   check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");
   node_ = static_cast<size_t>(nodes.node_of(rank_));
-  if (reached_on_node.empty()) reached_on_node.resize(static_cast<size_t>(nodes.num_nodes()));
+  if (reached_on_node.empty()) reached_on_node.resize(nodes.num_nodes());
 }
 
 double SimulatedRank::property(const char* name) const {

@@ -25,7 +25,7 @@ void keyed_shuffle(uint64_t seed, Draw draw, int64_t a, int64_t b, std::vector<i
 }
 
 std::vector<int32_t> keyed_order(uint64_t seed, Draw draw, int64_t count) {
-  std::vector<int32_t> order(static_cast<size_t>(count));
+  std::vector<int32_t> order(count);
   std::iota(order.begin(), order.end(), 0);
   keyed_shuffle(seed, draw, 0, 0, order);
   return order;

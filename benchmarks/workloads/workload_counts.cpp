@@ -15,11 +15,11 @@ std::vector<int64_t> expected_counts(const WorkloadRules& rules, int64_t step, i
                                      int64_t layer) {
   const std::vector<ExpertClass> classes = rules.classes(layer);
   const auto parts = rules.parts(step, rank);
-  std::vector<int64_t> counts(static_cast<size_t>(rules.shape().num_experts));
+  std::vector<int64_t> counts(rules.shape().num_experts);
   for (size_t p = 0; p < parts.size(); ++p) {
     const TokenPart& part = parts[p];
-    const ExpertClass& experts = classes[static_cast<size_t>(part.expert_class)];
-    for (const int32_t expert : experts.fixed) counts[static_cast<size_t>(expert)] += part.tokens;
+    const ExpertClass& experts = classes[part.expert_class];
+    for (const int32_t expert : experts.fixed) counts[expert] += part.tokens;
     const auto circle = static_cast<int64_t>(experts.circle.size());
     const int64_t width = rules.shape().top_k - static_cast<int64_t>(experts.fixed.size());
     // Places [begin, end) of the endless circle are given out here, if in turn.
@@ -27,7 +27,7 @@ std::vector<int64_t> expected_counts(const WorkloadRules& rules, int64_t step, i
     for (int lower = 0; lower < rank; ++lower) begin += rules.parts(step, lower)[p].tokens * width;
     const int64_t end = begin + part.tokens * width;
     for (int64_t x = 0; x < circle; ++x) {
-      int64_t& count = counts[static_cast<size_t>(experts.circle[static_cast<size_t>(x)])];
+      int64_t& count = counts[experts.circle[x]];
       if (part.pinned == TokenPart::kInTurn) {
         count += places_before(end, x, circle) - places_before(begin, x, circle);
       } else if ((x - part.pinned + circle) % circle < width) {

@@ -21,7 +21,7 @@ constexpr int64_t kBurstPeriod = 4;       // burst: steps from a full batch to t
 constexpr int64_t kQuietTokens = 8;       // burst: one token of so many is real in other steps
 
 std::vector<int32_t> numbers(int64_t begin, int64_t end) {
-  std::vector<int32_t> values(static_cast<size_t>(end - begin));
+  std::vector<int32_t> values(end - begin);
   std::iota(values.begin(), values.end(), static_cast<int32_t>(begin));
   return values;
 }
@@ -107,7 +107,7 @@ std::vector<ExpertClass> WorkloadRules::classes(int64_t layer) const {
 int64_t WorkloadRules::ragged_tokens(int64_t step, int rank) const {
   const int64_t ranks = shape_.ep_size;
   if (ranks == 1) return shape_.tokens_per_rank;
-  const int64_t turn = (rank_order_[static_cast<size_t>(rank)] + step) % ranks;
+  const int64_t turn = (rank_order_[rank] + step) % ranks;
   return shape_.tokens_per_rank * turn / (ranks - 1);
 }
 

@@ -58,7 +58,7 @@ class RuleStream final : public TokenStream {
 
   LaidOutPart lay_out(int64_t step, int rank, size_t index, int64_t begin) const {
     const TokenPart part = rules_.parts(step, rank)[index];
-    const Circle& circle = circles_[static_cast<size_t>(part.expert_class)];
+    const Circle& circle = circles_[part.expert_class];
     LaidOutPart laid_out{.end = begin + part.tokens, .place = part.pinned, .circle = circle};
     if (part.pinned != TokenPart::kInTurn) return laid_out;
     int64_t before = 0;  // tokens of this part on lower ranks

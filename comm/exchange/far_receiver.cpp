@@ -18,7 +18,7 @@ void FarReceiver::reserve(std::span<const ExchangePlan> plans, DType dtype, int6
   for (const ExchangePlan& plan : plans) {
     const auto& incoming = plan.across.incoming;
     sources_.resize(incoming.size());
-    summed_rows_.reserve(static_cast<size_t>(plan.top_k));
+    summed_rows_.reserve(plan.top_k);
     int64_t rows = 0;
     int64_t results = 0;
     for (size_t i = 0; i < incoming.size(); ++i) {
@@ -26,9 +26,9 @@ void FarReceiver::reserve(std::span<const ExchangePlan> plans, DType dtype, int6
       rows += in.num_rows;
       results += in.num_returns;
       sources_[i].stream.reserve(std::max(in.num_rows, in.num_returns), row_bytes);
-      sources_[i].routes.reserve(static_cast<size_t>(in.num_routes));
+      sources_[i].routes.reserve(in.num_routes);
       sources_[i].next_rows.reserve(in.landing_rows.size());
-      if (plan.across.reduces) sources_[i].weights.reserve(static_cast<size_t>(in.num_routes));
+      if (plan.across.reduces) sources_[i].weights.reserve(in.num_routes);
     }
     buffer_.reserve(std::max(rows, results) * row_bytes);
   }
@@ -52,7 +52,7 @@ void FarReceiver::begin_rows(const ExchangePlan& plan, MPI_Datatype row_type) {
   open_streams(plan, kRowsTag, row_type);
   for (size_t i = 0; i < sources_.size(); ++i) {
     const NodePlan::Incoming& in = plan.across.incoming[i];
-    sources_[i].routes.resize(static_cast<size_t>(in.num_routes));
+    sources_[i].routes.resize(in.num_routes);
     if (in.num_routes == 0) continue;
     check_mpi(
         MPI_Irecv(sources_[i].routes.data(), narrow<int>(in.num_routes, "routes of a message"),
@@ -72,9 +72,9 @@ std::byte* FarReceiver::next_place(const ExchangePlan& plan, Source& source) {
                    std::to_string(source.next_rows.size()));
   }
   const int32_t expert = plan.across.node_experts[slot];
-  const int32_t owner = plan.expert_ranks[static_cast<size_t>(expert)];
+  const int32_t owner = plan.expert_ranks[expert];
   const int64_t row = source.next_rows[slot]++;
-  if (row >= plan.rank_rows[static_cast<size_t>(owner)]) {
+  if (row >= plan.rank_rows[owner]) {
     throw RunError("rank " + std::to_string(source.stream.peer()) + " sent more rows for expert " +
                    std::to_string(expert) + " than it announced");
   }
@@ -110,7 +110,7 @@ void FarReceiver::begin_results(const ExchangePlan& plan, MPI_Datatype row_type)
   if (!plan.across.reduces) return;
   for (size_t i = 0; i < sources_.size(); ++i) {
     const NodePlan::Incoming& in = plan.across.incoming[i];
-    sources_[i].weights.resize(static_cast<size_t>(in.num_routes));
+    sources_[i].weights.resize(in.num_routes);
     if (in.num_routes == 0) continue;
     check_mpi(
         MPI_Irecv(sources_[i].weights.data(), narrow<int>(in.num_routes, "weights of a message"),
@@ -121,7 +121,7 @@ void FarReceiver::begin_results(const ExchangePlan& plan, MPI_Datatype row_type)
 
 void FarReceiver::pack_results(const ExchangePlan& plan, Source& source, MatrixView rows) {
   for (int64_t row = 0; row < rows.rows; ++row) {
-    std::memcpy(rows.row(row), next_place(plan, source), static_cast<size_t>(rows.row_bytes()));
+    std::memcpy(rows.row(row), next_place(plan, source), rows.row_bytes());
   }
 }
 

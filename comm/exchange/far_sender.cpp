@@ -50,8 +50,8 @@ bool FarSender::send_next(const ExchangePlan& plan, ConstMatrixView x) {
     const NodePlan::Outgoing& out = plan.across.outgoing[i];
     if (const auto message = nodes_[i].stream.unsent()) {
       for (int64_t row = message->begin; row < message->end; ++row) {
-        std::memcpy(first + static_cast<size_t>(row) * row_bytes,
-                    x.row(out.tokens[static_cast<size_t>(row)]), row_bytes);
+        std::memcpy(first + static_cast<size_t>(row) * row_bytes, x.row(out.tokens[row]),
+                    row_bytes);
       }
       nodes_[i].stream.send_next();
       found = true;
@@ -82,10 +82,9 @@ void FarSender::send_weights(const ExchangePlan& plan, std::span<const float> we
   for (Node& node : nodes_) node.weights.clear();
   for (size_t a = 0; a < plan.experts.size(); ++a) {
     if (plan.experts[a] < 0) continue;
-    const int32_t outgoing = plan.across.expert_outgoing[static_cast<size_t>(plan.experts[a])];
+    const int32_t outgoing = plan.across.expert_outgoing[plan.experts[a]];
     if (outgoing < 0) continue;
-    nodes_[static_cast<size_t>(outgoing)].weights.push_back(weights.empty() ? equal_weight
-                                                                            : weights[a]);
+    nodes_[outgoing].weights.push_back(weights.empty() ? equal_weight : weights[a]);
   }
   for (size_t i = 0; i < nodes_.size(); ++i) {
     const NodePlan::Outgoing& out = plan.across.outgoing[i];
@@ -125,12 +124,12 @@ int64_t FarSender::take_results(const ExchangePlan& plan) {
       node.tokens_done = arrived;
     } else {
       for (; node.routes_done < arrived; ++node.routes_done) {
-        const NodePlan::Route route = out.routes[static_cast<size_t>(node.routes_done)];
+        const NodePlan::Route route = out.routes[node.routes_done];
         node.tokens_done += (route & NodePlan::kLastRoute) != 0 ? 1 : 0;
       }
     }
     if (node.tokens_done == out.num_rows()) continue;
-    ready = std::min<int64_t>(ready, out.tokens[static_cast<size_t>(node.tokens_done)]);
+    ready = std::min<int64_t>(ready, out.tokens[node.tokens_done]);
   }
   return ready;
 }

@@ -163,7 +163,7 @@ class HierDeviceTransport::LayerExchange final : public Exchange {
           near[expert].data != nullptr ? near[expert] : ExpertPlace{transport_.returned_.data(), 0};
     }
     for (int rank = 0; rank < rows.node_size(); ++rank) {
-      ranks[static_cast<size_t>(rank)] = {rows.rows_of(rank), 0};
+      ranks[rank] = {rows.rows_of(rank), 0};
     }
     for (size_t i = 0; i < boxes.size(); ++i) {
       boxes[i] = {transport_.outbox_.data(), outgoing_[i].first_row};

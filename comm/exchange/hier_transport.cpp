@@ -47,7 +47,7 @@ class HierTransport::LayerExchange final : public Exchange {
   void begin(const ExchangePlan& plan) override {
     plan_ = &plan;
     const NodePlan& across = plan.across;
-    near_places_.resize(static_cast<size_t>(plan.num_experts));
+    near_places_.resize(plan.num_experts);
     transport_.rows_.find_places(plan, near_places_);
     result_places_.assign(near_places_.begin(), near_places_.end());
     for (size_t expert = 0; expert < across.expert_outgoing.size(); ++expert) {
@@ -173,8 +173,7 @@ class HierTransport::LayerExchange final : public Exchange {
     weights_.clear();
     for (size_t a = 0; a < plan_->experts.size(); ++a) {
       const int32_t expert = plan_->experts[a];
-      const bool is_sum =
-          expert >= 0 && plan_->across.expert_outgoing[static_cast<size_t>(expert)] >= 0;
+      const bool is_sum = expert >= 0 && plan_->across.expert_outgoing[expert] >= 0;
       weights_.push_back(is_sum ? 1.0f : given_weights_.empty() ? equal_weight : given_weights_[a]);
     }
     return weights_;

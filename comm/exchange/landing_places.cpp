@@ -11,8 +11,8 @@ namespace hashep {
 
 void keep_part(const ExchangePlan& plan, int num_parts, int part,
                std::span<const ExpertPlace> places, std::span<ExpertPlace> of_part) {
-  std::vector<int64_t> owned(static_cast<size_t>(plan.ep_size));
-  for (const int32_t owner : plan.expert_ranks) ++owned[static_cast<size_t>(owner)];
+  std::vector<int64_t> owned(plan.ep_size);
+  for (const int32_t owner : plan.expert_ranks) ++owned[owner];
   std::vector<int64_t> index(owned.size());
   for (size_t expert = 0; expert < of_part.size(); ++expert) {
     const auto owner = static_cast<size_t>(plan.expert_ranks[expert]);

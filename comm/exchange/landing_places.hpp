@@ -39,7 +39,7 @@ inline void raise_to_received(std::span<const ExchangePlan> plans, std::span<con
                               int64_t row_bytes, std::span<int64_t> most) {
   for (const ExchangePlan& plan : plans) {
     for (size_t i = 0; i < ranks.size(); ++i) {
-      most[i] = std::max(most[i], plan.rank_rows[static_cast<size_t>(ranks[i])] * row_bytes);
+      most[i] = std::max(most[i], plan.rank_rows[ranks[i]] * row_bytes);
     }
   }
 }

@@ -13,7 +13,7 @@ class LocalTransport::LayerExchange final : public Exchange {
 
   void begin(const ExchangePlan& plan) override {
     plan_ = &plan;
-    places_.resize(static_cast<size_t>(plan.num_experts));
+    places_.resize(plan.num_experts);
     for (size_t expert = 0; expert < places_.size(); ++expert) {
       const auto owner = static_cast<size_t>(plan.expert_ranks[expert]);
       places_[expert] = landing_place(plan, expert, transport_.group_.expert_rows_[owner]);
@@ -49,8 +49,7 @@ class LocalTransport::LayerExchange final : public Exchange {
   std::vector<ExpertPlace> places_;  // [num_experts]
 };
 
-LocalGroup::LocalGroup(int ep_size)
-    : barrier_(ep_size), expert_rows_(static_cast<size_t>(ep_size)) {}
+LocalGroup::LocalGroup(int ep_size) : barrier_(ep_size), expert_rows_(ep_size) {}
 
 LocalTransport::LocalTransport(LocalGroup& group, int ep_rank) : group_(group), ep_rank_(ep_rank) {}
 
@@ -61,7 +60,7 @@ bool LocalTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, i
   for (const ExchangePlan& plan : plans) {
     expert_buffer_.reserve(plan.total_recv() * hidden_size * dtype_size(dtype));
   }
-  group_.expert_rows_[static_cast<size_t>(ep_rank_)] = expert_buffer_.data();
+  group_.expert_rows_[ep_rank_] = expert_buffer_.data();
   group_.barrier_.arrive_and_wait();  // all buffers are known
   return true;                        // any rank's may be another one
 }

@@ -36,8 +36,7 @@ class MpiTransport::LayerExchange final : public Exchange {
     plan_ = &plan;
     source_.set(plan.send_counts, plan.send_displs);
     owner_.set(plan.recv_counts, plan.recv_displs);
-    places_.assign(static_cast<size_t>(plan.num_experts),
-                   ExpertPlace{transport_.send_buffer_.data(), 0});
+    places_.assign(plan.num_experts, ExpertPlace{transport_.send_buffer_.data(), 0});
   }
 
   std::span<const int32_t> experts() const override { return plan_->experts; }

@@ -123,7 +123,7 @@ class NcclTransport::LayerExchange final : public Exchange {
 
   template <typename T>
   static std::span<const T> slice(std::span<const T> values, Range range) {
-    return values.subspan(static_cast<size_t>(range.begin), static_cast<size_t>(range.size()));
+    return values.subspan(range.begin, range.size());
   }
 
   static void fill_sources(std::span<const RowBlock> blocks, Source source,
@@ -214,7 +214,7 @@ NcclTransport::NcclTransport(const Communicator& comm, Watch& watch, const Excha
       expert_rows_(nccl_),
       send_buffer_(nccl_),
       receive_buffer_(nccl_) {
-  std::vector<int> others(static_cast<size_t>(comm.size()));
+  std::vector<int> others(comm.size());
   std::iota(others.begin(), others.end(), 0);
   std::erase(others, comm.rank());
   nccl_.connect(others);

@@ -56,7 +56,7 @@ void NodeRows::make_window() {
 }
 
 std::byte* NodeRows::rows_of(int rank) const {
-  return window_.data() + begin_[static_cast<size_t>(nodes_.local_index(rank))];
+  return window_.data() + begin_[nodes_.local_index(rank)];
 }
 
 MatrixView NodeRows::own(const ExchangePlan& plan) const {
@@ -65,13 +65,12 @@ MatrixView NodeRows::own(const ExchangePlan& plan) const {
 
 void NodeRows::find_places(const ExchangePlan& plan, std::span<ExpertPlace> places) const {
   find_node_places(
-      plan, nodes_,
-      [this](int32_t rank) { return window_.data() + begin_[static_cast<size_t>(rank)]; }, places);
+      plan, nodes_, [this](int32_t rank) { return window_.data() + begin_[rank]; }, places);
 }
 
 bool NodeRows::are_streamed(const ExchangePlan& plan) const {
   int64_t rows = 0;
-  for (const int32_t rank : ranks_) rows += plan.rank_rows[static_cast<size_t>(rank)];
+  for (const int32_t rank : ranks_) rows += plan.rank_rows[rank];
   const int64_t node_bytes = 2 * rows * hidden_size_ * dtype_size(dtype_);
   return worth_streaming(node_bytes / static_cast<int64_t>(ranks_.size()));
 }

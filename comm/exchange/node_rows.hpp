@@ -49,7 +49,7 @@ class NodeRows {
   int64_t others_bytes() const {
     return std::accumulate(used_.begin(), used_.end(), int64_t{0}) - own_bytes();
   }
-  int64_t own_bytes() const { return used_[static_cast<size_t>(node_.rank())]; }
+  int64_t own_bytes() const { return used_[node_.rank()]; }
 
  private:
   static constexpr double kHeadroom = 1.25;

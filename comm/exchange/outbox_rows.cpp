@@ -15,7 +15,7 @@ void OutboxRows::lay_out(const ExchangePlan& plan, ArrayLayout& arrays) {
   size_t entry = 0;
   for (size_t a = 0; a < plan.experts.size(); ++a) {
     if (plan.experts[a] < 0) continue;
-    const int32_t box = plan.across.expert_outgoing[static_cast<size_t>(plan.experts[a])];
+    const int32_t box = plan.across.expert_outgoing[plan.experts[a]];
     if (box < 0) continue;
     const auto token = static_cast<int32_t>(a / static_cast<size_t>(plan.top_k));
     const auto at = static_cast<size_t>(box);

@@ -18,7 +18,7 @@ namespace {
 template <typename T>
 std::vector<T> all_gather(const Communicator& comm, Watch& watch, const T& value) {
   static_assert(std::is_trivially_copyable_v<T>);
-  std::vector<T> values(static_cast<size_t>(comm.size()));
+  std::vector<T> values(comm.size());
   const int bytes = static_cast<int>(sizeof(T));
   MPI_Request request = MPI_REQUEST_NULL;
   check_mpi(
@@ -80,7 +80,7 @@ bool memory_can_be_mapped(const Communicator& node, Watch& watch) {
   std::vector<IpcMapping> mapped;
   attempt([&] {
     for (int rank = 0; rank < node.size(); ++rank) {
-      if (rank != node.rank()) mapped.emplace_back(handles[static_cast<size_t>(rank)]);
+      if (rank != node.rank()) mapped.emplace_back(handles[rank]);
     }
   });
   const bool works_everywhere = on_all(node, watch, works);

@@ -16,10 +16,7 @@ class PeerMemory {
  public:
   /// `node` and `watch` must outlive this. Nothing is held yet.
   PeerMemory(const Communicator& node, Watch& watch)
-      : node_(node),
-        watch_(watch),
-        mapped_(static_cast<size_t>(node.size())),
-        bytes_(static_cast<size_t>(node.size())) {}
+      : node_(node), watch_(watch), mapped_(node.size()), bytes_(node.size()) {}
   /// Waits until no rank of the node maps this one's memory any more; not while an error unwinds,
   /// as others may never come to it. Collective. No GPU uses the memory.
   ~PeerMemory();
@@ -35,11 +32,11 @@ class PeerMemory {
 
   /// The buffer of the node's rank `node_rank`, as this rank's GPU reaches it.
   std::byte* of(int node_rank) const {
-    return node_rank == node_.rank() ? own_.data() : mapped_[static_cast<size_t>(node_rank)].data();
+    return node_rank == node_.rank() ? own_.data() : mapped_[node_rank].data();
   }
   const DeviceBuffer& own() const { return own_; }
   /// How much that buffer holds: alike on all ranks.
-  int64_t bytes_of(int node_rank) const { return bytes_[static_cast<size_t>(node_rank)]; }
+  int64_t bytes_of(int node_rank) const { return bytes_[node_rank]; }
 
  private:
   void unmap();

@@ -8,7 +8,7 @@ namespace hashep {
 PeerRows::PeerRows(const Topology& topology, int ep_rank, Watch& watch)
     : topology_(topology),
       node_(topology.nodes.node_of(ep_rank)),
-      used_(static_cast<size_t>(topology.node.size())),
+      used_(topology.node.size()),
       memory_(topology.node, watch) {}
 
 bool PeerRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
@@ -18,11 +18,11 @@ bool PeerRows::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t
   raise_to_received(plans, topology_.nodes.ranks_of(node_), hidden_size * dtype_size(dtype), used_);
   bool grows = false;
   for (int rank = 0; rank < node_size(); ++rank) {
-    grows = grows || used_[static_cast<size_t>(rank)] > memory_.bytes_of(rank);
+    grows = grows || used_[rank] > memory_.bytes_of(rank);
   }
   if (!grows) return false;
   if (before_free) before_free();
-  memory_.resize(used_[static_cast<size_t>(topology_.node.rank())]);
+  memory_.resize(used_[topology_.node.rank()]);
   return true;
 }
 

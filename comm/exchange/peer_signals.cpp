@@ -65,7 +65,7 @@ void PeerSignals::check() const {
   const auto ranks = topology_.nodes.ranks_of(node_);
   throw RunError("rank " + std::to_string(watch_.rank()) + " in " + to_string(watch_.position()) +
                  ": no progress for " + std::to_string(std::llround(watch_.deadline())) +
-                 " s, waiting for rank " + std::to_string(ranks[static_cast<size_t>(found.peer)]) +
+                 " s, waiting for rank " + std::to_string(ranks[found.peer]) +
                  what_is_missing(static_cast<ExchangeStage>(found.mark)) + " (exchange " +
                  std::to_string(found.exchange) + ")");
 }

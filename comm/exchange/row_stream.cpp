@@ -16,7 +16,7 @@ int64_t rows_per_message(int64_t row_bytes) {
 }  // namespace
 
 void RowStream::reserve(int64_t rows, int64_t row_bytes) {
-  requests_.reserve(static_cast<size_t>(rows / rows_per_message(row_bytes) + 1));
+  requests_.reserve(rows / rows_per_message(row_bytes) + 1);
 }
 
 void RowStream::open(const StreamEnd& end, MPI_Datatype row_type, MatrixView rows) {
@@ -24,7 +24,7 @@ void RowStream::open(const StreamEnd& end, MPI_Datatype row_type, MatrixView row
   row_type_ = row_type;
   rows_ = rows;
   per_message_ = rows_per_message(rows.row_bytes());
-  requests_.assign(static_cast<size_t>(num_messages()), MPI_REQUEST_NULL);
+  requests_.assign(num_messages(), MPI_REQUEST_NULL);
   begun_ = 0;
   complete_ = 0;
 }
@@ -41,28 +41,25 @@ std::optional<Range> RowStream::unsent() const {
 
 void RowStream::send_next() {
   const Range rows = message(begun_);
-  check_mpi(
-      MPI_Issend(rows_.row(rows.begin), narrow<int>(rows.size(), "rows of a message"), row_type_,
-                 end_.peer, end_.tag, end_.comm, &requests_[static_cast<size_t>(begun_)]),
-      "MPI_Issend");
+  check_mpi(MPI_Issend(rows_.row(rows.begin), narrow<int>(rows.size(), "rows of a message"),
+                       row_type_, end_.peer, end_.tag, end_.comm, &requests_[begun_]),
+            "MPI_Issend");
   ++begun_;
 }
 
 void RowStream::receive_all() {
   for (; begun_ < num_messages(); ++begun_) {
     const Range rows = message(begun_);
-    check_mpi(
-        MPI_Irecv(rows_.row(rows.begin), narrow<int>(rows.size(), "rows of a message"), row_type_,
-                  end_.peer, end_.tag, end_.comm, &requests_[static_cast<size_t>(begun_)]),
-        "MPI_Irecv");
+    check_mpi(MPI_Irecv(rows_.row(rows.begin), narrow<int>(rows.size(), "rows of a message"),
+                        row_type_, end_.peer, end_.tag, end_.comm, &requests_[begun_]),
+              "MPI_Irecv");
   }
 }
 
 bool RowStream::next_is_complete() {
   if (complete_ == begun_) return false;
   int done = 0;
-  check_mpi(MPI_Test(&requests_[static_cast<size_t>(complete_)], &done, MPI_STATUS_IGNORE),
-            "MPI_Test");
+  check_mpi(MPI_Test(&requests_[complete_], &done, MPI_STATUS_IGNORE), "MPI_Test");
   return done != 0;
 }
 

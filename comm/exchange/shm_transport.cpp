@@ -14,7 +14,7 @@ class ShmTransport::LayerExchange final : public Exchange {
 
   void begin(const ExchangePlan& plan) override {
     plan_ = &plan;
-    places_.resize(static_cast<size_t>(plan.num_experts));
+    places_.resize(plan.num_experts);
     transport_.rows_.find_places(plan, places_);
     is_streamed_ = transport_.rows_.are_streamed(plan);
   }

@@ -38,7 +38,7 @@ std::ostream& operator<<(std::ostream& out, const NodeMap& nodes) {
 }
 
 NodeMap one_node(int ep_size) {
-  return NodeMap(std::vector<int32_t>(static_cast<size_t>(ep_size), 0));
+  return NodeMap(std::vector<int32_t>(ep_size, 0));
 }
 
 NodeMap nodes_of_equal_size(int ep_size, int64_t ranks_per_node) {

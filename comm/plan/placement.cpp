@@ -20,7 +20,7 @@ Placement::Placement(std::vector<int32_t> rank_of, int ep_size)
       throw InputError("placement: expert " + std::to_string(expert) + " is on rank " +
                        std::to_string(rank) + ", outside [0, " + std::to_string(ep_size) + ")");
     }
-    ++first_[static_cast<size_t>(rank) + 1];
+    ++first_[rank + 1];
   }
   std::partial_sum(first_.begin(), first_.end(), first_.begin());
   std::iota(by_rank_.begin(), by_rank_.end(), 0);
@@ -30,7 +30,7 @@ Placement::Placement(std::vector<int32_t> rank_of, int ep_size)
 
 std::span<const int32_t> Placement::local_experts(int rank) const {
   const Range range = range_of(rank);
-  return by_rank().subspan(static_cast<size_t>(range.begin), static_cast<size_t>(range.size()));
+  return by_rank().subspan(range.begin, range.size());
 }
 
 std::ostream& operator<<(std::ostream& out, const Placement& placement) {
@@ -43,7 +43,7 @@ std::ostream& operator<<(std::ostream& out, const Placement& placement) {
 }
 
 Placement contiguous_placement(int64_t num_experts, int ep_size) {
-  std::vector<int32_t> rank_of(static_cast<size_t>(num_experts));
+  std::vector<int32_t> rank_of(num_experts);
   for (int rank = 0; rank < ep_size; ++rank) {
     const Range range = split_range(num_experts, ep_size, rank);
     std::fill(rank_of.begin() + range.begin, rank_of.begin() + range.end, rank);

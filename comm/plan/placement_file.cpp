@@ -49,9 +49,9 @@ Placement read_layer(const nlohmann::json& layer, const std::string& source,
     throw InputError(source + ": experts: expected a list for each of " +
                      std::to_string(shape.ep_size) + " ranks");
   }
-  std::vector<int32_t> rank_of(static_cast<size_t>(shape.num_experts), -1);
+  std::vector<int32_t> rank_of(shape.num_experts, -1);
   for (int rank = 0; rank < shape.ep_size; ++rank) {
-    const nlohmann::json& local = (*experts)[static_cast<size_t>(rank)];
+    const nlohmann::json& local = (*experts)[rank];
     if (!local.is_array()) {
       throw InputError(source + ": rank " + std::to_string(rank) + ": not a list of experts");
     }
@@ -62,7 +62,7 @@ Placement read_layer(const nlohmann::json& layer, const std::string& source,
                          (entry.is_number() ? entry.dump() : quote(entry.dump())) +
                          " is not an expert in [0, " + std::to_string(shape.num_experts) + ")");
       }
-      int32_t& owner = rank_of[static_cast<size_t>(*expert)];
+      int32_t& owner = rank_of[*expert];
       if (owner >= 0) {
         throw InputError(source + ": expert " + std::to_string(*expert) + " is on rank " +
                          std::to_string(owner) + " and on rank " + std::to_string(rank));

@@ -15,37 +15,36 @@ double load_factor(std::span<const int64_t> values) {
 }
 
 LoadFactors load_factors(std::span<const int64_t> expert_counts, const Placement& placement) {
-  std::vector<int64_t> rank_counts(static_cast<size_t>(placement.ep_size()));
+  std::vector<int64_t> rank_counts(placement.ep_size());
   for (size_t expert = 0; expert < expert_counts.size(); ++expert) {
-    rank_counts[static_cast<size_t>(placement.rank_of(static_cast<int64_t>(expert)))] +=
-        expert_counts[expert];
+    rank_counts[placement.rank_of(static_cast<int64_t>(expert))] += expert_counts[expert];
   }
   return {load_factor(expert_counts), load_factor(rank_counts)};
 }
 
 double node_load_factor(std::span<const int64_t> expert_counts, const Placement& placement,
                         const NodeMap& nodes) {
-  std::vector<int64_t> node_counts(static_cast<size_t>(nodes.num_nodes()));
+  std::vector<int64_t> node_counts(nodes.num_nodes());
   for (size_t expert = 0; expert < expert_counts.size(); ++expert) {
     const int32_t owner = placement.rank_of(static_cast<int64_t>(expert));
-    node_counts[static_cast<size_t>(nodes.node_of(owner))] += expert_counts[expert];
+    node_counts[nodes.node_of(owner)] += expert_counts[expert];
   }
   const int64_t sum = std::accumulate(node_counts.begin(), node_counts.end(), int64_t{0});
   if (sum == 0) return 1.0;
   double most = 0.0;  // rows of a rank, on the average of its node
   for (int node = 0; node < nodes.num_nodes(); ++node) {
     const auto ranks = static_cast<double>(nodes.ranks_of(node).size());
-    most = std::max(most, static_cast<double>(node_counts[static_cast<size_t>(node)]) / ranks);
+    most = std::max(most, static_cast<double>(node_counts[node]) / ranks);
   }
   return most * static_cast<double>(nodes.ep_size()) / static_cast<double>(sum);
 }
 
 int64_t rows_sent_off_rank(const ExchangePlan& plan) {
-  return plan.total_send() - plan.send_counts[static_cast<size_t>(plan.ep_rank)];
+  return plan.total_send() - plan.send_counts[plan.ep_rank];
 }
 
 int64_t rows_received_off_rank(const ExchangePlan& plan) {
-  return plan.total_recv() - plan.recv_counts[static_cast<size_t>(plan.ep_rank)];
+  return plan.total_recv() - plan.recv_counts[plan.ep_rank];
 }
 
 int64_t plan_bytes(const ExchangePlan& plan) {

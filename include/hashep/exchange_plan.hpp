@@ -95,7 +95,7 @@ struct CountMatrix {
 
   /// Of one source rank and one expert.
   int64_t operator()(int64_t source, int64_t expert) const {
-    return values[static_cast<size_t>(source * row_stride + expert)];
+    return values[source * row_stride + expert];
   }
 };
 

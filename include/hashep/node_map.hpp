@@ -20,11 +20,11 @@ class NodeMap {
   /// Nodes.
   int num_nodes() const { return static_cast<int>(ranks_.size()); }
   /// The node of a rank: [0, num_nodes).
-  int32_t node_of(int rank) const { return node_of_[static_cast<size_t>(rank)]; }
+  int32_t node_of(int rank) const { return node_of_[rank]; }
   /// Ranks of a node, ascending.
-  std::span<const int32_t> ranks_of(int node) const { return ranks_[static_cast<size_t>(node)]; }
+  std::span<const int32_t> ranks_of(int node) const { return ranks_[node]; }
   /// The place of a rank among the ranks of its node.
-  int32_t local_index(int rank) const { return local_index_[static_cast<size_t>(rank)]; }
+  int32_t local_index(int rank) const { return local_index_[rank]; }
   /// The rank of `node` that `rank` talks to: the one of equal local index, taken around where that
   /// node has fewer ranks.
   int32_t peer_of(int rank, int node) const;

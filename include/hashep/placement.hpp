@@ -22,16 +22,14 @@ class Placement {
   /// Ranks of the job.
   int ep_size() const { return static_cast<int>(first_.size()) - 1; }
   /// The owner of an expert: [0, ep_size).
-  int32_t rank_of(int64_t expert) const { return rank_of_[static_cast<size_t>(expert)]; }
+  int32_t rank_of(int64_t expert) const { return rank_of_[expert]; }
   /// The owners of all experts. [num_experts]
   std::span<const int32_t> ranks() const { return rank_of_; }
 
   /// All experts in the order (owner, expert). [num_experts]
   std::span<const int32_t> by_rank() const { return by_rank_; }
   /// Where rank `rank` stands in by_rank().
-  Range range_of(int rank) const {
-    return {first_[static_cast<size_t>(rank)], first_[static_cast<size_t>(rank) + 1]};
-  }
+  Range range_of(int rank) const { return {first_[rank], first_[rank + 1]}; }
   /// The experts of a rank, ascending. [num_local_experts]
   std::span<const int32_t> local_experts(int rank) const;
 

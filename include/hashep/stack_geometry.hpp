@@ -35,9 +35,7 @@ class StackGeometry {
   /// Of all layers. [num_layers]
   std::span<const Placement> placements() const { return placements_; }
   /// Of one layer.
-  const Placement& placement(int64_t layer) const {
-    return placements_[static_cast<size_t>(layer)];
-  }
+  const Placement& placement(int64_t layer) const { return placements_[layer]; }
   /// Where ranks run; nothing where all rows travel alike.
   const std::optional<NodeMap>& nodes() const { return nodes_; }
   /// Whether a node's contributions to a token return as one sum.
@@ -46,9 +44,7 @@ class StackGeometry {
   RoutedLayer layer(int64_t layer) const { return {layer, num_experts(), top_k_}; }
 
   /// The node of each expert of a layer, where there are several nodes. [num_experts]
-  std::span<const int32_t> expert_nodes(int64_t layer) const {
-    return expert_nodes_[static_cast<size_t>(layer)];
-  }
+  std::span<const int32_t> expert_nodes(int64_t layer) const { return expert_nodes_[layer]; }
 
   /// Nodes that a rank counts rows for; none where all ranks share one.
   int64_t counted_nodes() const {

@@ -29,14 +29,14 @@ struct TokenBatch {
 /// The place of a token in its sequence. The batch has seq_len or positions.
 inline int64_t position_of(const TokenBatch& batch, int64_t token) {
   if (batch.seq_len > 0) return (batch.first_position + token) % batch.seq_len;
-  return batch.positions[static_cast<size_t>(token)];
+  return batch.positions[token];
 }
 
 /// The id before a token in its sequence, -1 at its start. The batch has seq_len or previous_ids.
 inline int32_t previous_id_of(const TokenBatch& batch, int64_t token) {
-  if (batch.seq_len == 0) return batch.previous_ids[static_cast<size_t>(token)];
+  if (batch.seq_len == 0) return batch.previous_ids[token];
   if (position_of(batch, token) == 0) return -1;
-  return token == 0 ? batch.previous_id : batch.ids[static_cast<size_t>(token - 1)];
+  return token == 0 ? batch.previous_id : batch.ids[token - 1];
 }
 
 /// Throws InputError unless the batch is as TokenBatch says: sizes agree, no position is negative,

@@ -17,7 +17,7 @@ double round_to_bf16(double value) {
 
 /// Row `row`, rounded to dtype.
 void read_row(ConstMatrixView matrix, int64_t row, DType dtype, std::vector<float>& out) {
-  out.resize(static_cast<size_t>(matrix.cols));
+  out.resize(matrix.cols);
   convert_to_float(matrix.dtype, matrix.row(row), matrix.cols, out.data());
   if (dtype != DType::bf16) return;
   for (float& value : out) value = static_cast<float>(BFloat16(value));
@@ -104,13 +104,13 @@ Bounded BoundedOperands::dot(std::span<const float> weights, double bias) const 
 std::vector<Bounded> linear(ConstMatrixView weights, ConstMatrixView bias, DType dtype,
                             std::span<const Bounded> x) {
   const BoundedOperands operands(x);
-  std::vector<float> biases(static_cast<size_t>(weights.rows));
+  std::vector<float> biases(weights.rows);
   if (bias.rows > 0) read_row(bias, 0, DType::f32, biases);
   std::vector<Bounded> result;
   std::vector<float> row;
   for (int64_t i = 0; i < weights.rows; ++i) {
     read_row(weights, i, dtype, row);
-    result.push_back(operands.dot(row, biases[static_cast<size_t>(i)]));
+    result.push_back(operands.dot(row, biases[i]));
   }
   return result;
 }

@@ -26,7 +26,7 @@ class ExpertFfn::Impl {
         dtype_(dtype),
         threads_(threads),
         runner_(shape, dtype, threads, library),
-        experts_(static_cast<size_t>(num_experts)) {}
+        experts_(num_experts) {}
 
   void set_expert(int64_t expert, const FfnWeights& weights) {
     if (expert < 0 || expert >= std::ssize(experts_)) {
@@ -35,7 +35,7 @@ class ExpertFfn::Impl {
     }
     check_weights(shape_, weights, expert);
     const OmpThreads team(threads_);
-    experts_[static_cast<size_t>(expert)] = runner_.pack(weights);
+    experts_[expert] = runner_.pack(weights);
   }
 
   void prepare(std::span<const int64_t> offsets) {
@@ -75,9 +75,9 @@ class ExpertFfn::Impl {
     }
     // Which thread runs a tile changes no bit of its result.
     parallel_items(std::ssize(tiles), threads_, [&](int thread, int64_t item) {
-      const ExpertTile& tile = tiles[static_cast<size_t>(item)];
+      const ExpertTile& tile = tiles[item];
       const MatrixView part = rows.slice(tile.first_row, tile.count);
-      runner_.run(thread, *experts_[static_cast<size_t>(first_expert + tile.expert)],
+      runner_.run(thread, *experts_[first_expert + tile.expert],
                   {part, part, 0, runner_.gemm_rows(tile.count)});
     });
   }
@@ -111,7 +111,7 @@ class ExpertFfn::Impl {
       const int64_t tile_begin = (first_tile + item) * tile_rows;
       const int64_t begin = std::max(tile_begin, first_row);
       const int64_t count = std::min(tile_begin + tile_rows, first_row + x.rows) - begin;
-      runner_.run(thread, *experts_[static_cast<size_t>(expert)],
+      runner_.run(thread, *experts_[expert],
                   {x.slice(begin - first_row, count), out.slice(begin - first_row, count),
                    begin - tile_begin, runner_.gemm_rows(tile_rows)});
     });
@@ -177,7 +177,7 @@ class ExpertFfn::Impl {
   }
 
   void require_expert(int64_t expert) const {
-    if (!experts_[static_cast<size_t>(expert)].has_value()) {
+    if (!experts_[expert].has_value()) {
       throw RunError("expert FFN: expert " + std::to_string(expert) + " has rows and no weights");
     }
   }

@@ -22,7 +22,7 @@ LinearShape second_shape(const DeviceExpertWeights& weights, DType dtype) {
 /// besides its rows: kLoadRows is about as many rows as take that long.
 class LanePicker {
  public:
-  explicit LanePicker(int lanes) : rows_(static_cast<size_t>(lanes)) {}
+  explicit LanePicker(int lanes) : rows_(lanes) {}
 
   int pick(int64_t rows) {
     const auto least = std::min_element(rows_.begin(), rows_.end());

@@ -20,7 +20,7 @@ DeviceExpertWeights::DeviceExpertWeights(const FfnShape& shape, DType dtype, int
       dtype_(dtype),
       order_(order),
       first_cols_(shape.activation == Activation::silu ? 2 * shape.ffn_size : shape.ffn_size),
-      experts_(static_cast<size_t>(num_experts)) {
+      experts_(num_experts) {
   if (dtype != DType::f32 && dtype != DType::bf16) {
     throw InputError("expert FFN: dtype " + std::string(dtype_name(dtype)) +
                      ", expected fp32 or bf16");
@@ -46,7 +46,7 @@ void DeviceExpertWeights::set(int64_t expert, const FfnWeights& weights) {
   }
   upload(rows_of(weights.w2), dtype_, const_cast<std::byte*>(second(expert)));
   const ConstMatrixView biases[] = {weights.bias1, weights.bias3, weights.bias2};
-  Expert& entry = experts_[static_cast<size_t>(expert)];
+  Expert& entry = experts_[expert];
   for (int which = 0; which < 3; ++which) {
     if (biases[which].rows == 0) continue;
     biases_.reserve(std::ssize(experts_) * (2 * shape_.ffn_size + shape_.hidden_size) *
@@ -58,8 +58,7 @@ void DeviceExpertWeights::set(int64_t expert, const FfnWeights& weights) {
 }
 
 void DeviceExpertWeights::require(int64_t expert) const {
-  if (expert >= 0 && expert < std::ssize(experts_) && experts_[static_cast<size_t>(expert)].is_set)
-    return;
+  if (expert >= 0 && expert < std::ssize(experts_) && experts_[expert].is_set) return;
   throw RunError("expert FFN: expert " + std::to_string(expert) + " has rows and no weights");
 }
 
@@ -77,7 +76,7 @@ std::byte* DeviceExpertWeights::bias_place(int64_t expert, int which) const {
 }
 
 const float* DeviceExpertWeights::bias(int64_t expert, int which) const {
-  if (!experts_[static_cast<size_t>(expert)].has_bias[which]) return nullptr;
+  if (!experts_[expert].has_bias[which]) return nullptr;
   return reinterpret_cast<const float*>(bias_place(expert, which));
 }
 
@@ -96,7 +95,7 @@ DeviceExpertWeights::Rows DeviceExpertWeights::in_blocks(ConstMatrixView gate, C
 void DeviceExpertWeights::upload(const Rows& rows, DType dtype, std::byte* to) {
   const int64_t row_bytes = rows.cols * dtype_size(dtype);
   const int64_t staged = std::min(rows.count, std::max(int64_t{1}, kStagedElements / rows.cols));
-  std::vector<float> values(static_cast<size_t>(rows.cols));
+  std::vector<float> values(rows.cols);
   staging_.reserve(staged * row_bytes);
   for (int64_t begin = 0; begin < rows.count; begin += staged) {
     const int64_t part = std::min(staged, rows.count - begin);

@@ -61,7 +61,7 @@ FfnTileRunner::FfnTileRunner(const FfnShape& shape, DType dtype, int threads, Ge
       operand_(dtype),
       kernel_rows_(kMostTileRows + 1),
       gemm_rows_(kMostTileRows + 1),
-      threads_(static_cast<size_t>(threads)) {
+      threads_(threads) {
   const GemmMaker maker(library, dtype, threads);
   operand_ = maker.operand();
   const auto make = [&](Gemm gemm, int64_t inputs, int64_t outputs, DType result,
@@ -85,7 +85,7 @@ PackedExpert FfnTileRunner::pack(const FfnWeights& weights) const {
 }
 
 void FfnTileRunner::make_kernels(int64_t rows) {
-  int64_t& kernel_rows = kernel_rows_[static_cast<size_t>(rows)];
+  int64_t& kernel_rows = kernel_rows_[rows];
   if (kernel_rows != 0) return;
   int64_t wanted = rows;
   if (!make_gemms(rows)) {
@@ -96,10 +96,10 @@ void FfnTileRunner::make_kernels(int64_t rows) {
 }
 
 void FfnTileRunner::make_ready(int64_t rows) {
-  int64_t& gemm_rows = gemm_rows_[static_cast<size_t>(rows)];
+  int64_t& gemm_rows = gemm_rows_[rows];
   if (gemm_rows != 0) return;
   make_kernels(rows);
-  const int64_t wanted = kernel_rows_[static_cast<size_t>(rows)];
+  const int64_t wanted = kernel_rows_[rows];
   for (Thread& thread : threads_) reserve(thread, wanted);
   gemm_rows = wanted;
 }
@@ -123,7 +123,7 @@ void FfnTileRunner::reserve(Thread& thread, int64_t rows) const {
 }
 
 void FfnTileRunner::run(int thread_index, const PackedExpert& expert, const TileRows& tile) {
-  Thread& thread = threads_[static_cast<size_t>(thread_index)];
+  Thread& thread = threads_[thread_index];
   const int64_t rows = tile.gemm_rows;
   const bool whole = tile.x.rows == rows && !emulates_bf16();
   const auto execute = [&](Gemm gemm, const std::byte* x, std::byte* y) {
@@ -147,7 +147,7 @@ void FfnTileRunner::run(int thread_index, const PackedExpert& expert, const Tile
     convert_from_float(reinterpret_cast<const float*>(result), tile.out.rows * tile.out.cols,
                        dtype_, tile.out.data);
   } else {
-    std::memcpy(tile.out.data, result, static_cast<size_t>(tile.out.bytes()));
+    std::memcpy(tile.out.data, result, tile.out.bytes());
   }
 }
 
@@ -161,7 +161,7 @@ std::byte* FfnTileRunner::stage(const TileRows& tile, Buffer& rows) const {
     convert_to_float(dtype_, tile.x.data, tile.x.rows * tile.x.cols,
                      reinterpret_cast<float*>(begin));
   } else {
-    std::memcpy(begin, tile.x.data, static_cast<size_t>(tile.x.bytes()));
+    std::memcpy(begin, tile.x.data, tile.x.bytes());
   }
   std::fill(end, rows.data() + tile.gemm_rows * row_bytes, std::byte{0});
   return rows.data();

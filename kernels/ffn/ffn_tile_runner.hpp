@@ -51,7 +51,7 @@ class FfnTileRunner {
 
   /// Rows of the GEMM for a tile of `rows` rows: as many, or more where the GEMMs need it; 0 where
   /// make_ready was not called.
-  int64_t gemm_rows(int64_t rows) const { return gemm_rows_[static_cast<size_t>(rows)]; }
+  int64_t gemm_rows(int64_t rows) const { return gemm_rows_[rows]; }
 
   /// tile.out <- the expert of tile.x, on thread `thread`, which must have OmpThreads(1) in force.
   /// Allocates nothing of its own.

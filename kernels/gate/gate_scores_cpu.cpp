@@ -19,11 +19,11 @@ float dot(const T* x, const float* w, int64_t count) {
   const int64_t whole = count - count % kLanes;
   for (int64_t i = 0; i < whole; i += kLanes) {
     for (int64_t lane = 0; lane < kLanes; ++lane) {
-      sums[static_cast<size_t>(lane)] += static_cast<float>(x[i + lane]) * w[i + lane];
+      sums[lane] += static_cast<float>(x[i + lane]) * w[i + lane];
     }
   }
   for (int64_t i = whole; i < count; ++i) {
-    sums[static_cast<size_t>(i - whole)] += static_cast<float>(x[i]) * w[i];
+    sums[i - whole] += static_cast<float>(x[i]) * w[i];
   }
   for (size_t width = kLanes / 2; width > 0; width /= 2) {
     for (size_t lane = 0; lane < width; ++lane) sums[lane] += sums[lane + width];

@@ -38,15 +38,14 @@ void OneDnnEltwise::make_ready(int64_t count) {
 void OneDnnEltwise::run(int thread, int64_t count, float* values) const {
   if (ops_.empty()) return;
   const Kernel& kernel = kernels_.at(count);
-  const dnnl::memory& handle = kernel.handles[static_cast<size_t>(thread)];
+  const dnnl::memory& handle = kernel.handles[thread];
   onednn::call("setting the address of values", [&] { handle.set_data_handle(values); });
   for (const dnnl::eltwise_forward& primitive : kernel.primitives) {
     const std::array<dnnl_exec_arg_t, 2> arguments{
         {{DNNL_ARG_SRC, handle.get()}, {DNNL_ARG_DST, handle.get()}}};
-    onednn::check(
-        dnnl_primitive_execute(primitive.get(), streams_[static_cast<size_t>(thread)].get(),
-                               static_cast<int>(arguments.size()), arguments.data()),
-        "executing an element-wise function");
+    onednn::check(dnnl_primitive_execute(primitive.get(), streams_[thread].get(),
+                                         static_cast<int>(arguments.size()), arguments.data()),
+                  "executing an element-wise function");
   }
 }
 

@@ -9,9 +9,7 @@
 namespace hashep {
 
 GemmLanes::GemmLanes(int count, int64_t workspace_bytes, BeforeFree before_free)
-    : workspace_bytes_(workspace_bytes),
-      before_free_(std::move(before_free)),
-      lanes_(static_cast<size_t>(count)) {
+    : workspace_bytes_(workspace_bytes), before_free_(std::move(before_free)), lanes_(count) {
   for (Lane& lane : lanes_) lane.workspace.reserve(workspace_bytes);
   if (count > 1) multiprocessors_ = std::max(1, hashep::multiprocessors() / count);
 }

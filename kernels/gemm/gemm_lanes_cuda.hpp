@@ -52,7 +52,7 @@ class GemmLanes {
     DeviceBuffer second;
   };
 
-  const Lane& at(int lane) const { return lanes_[static_cast<size_t>(lane)]; }
+  const Lane& at(int lane) const { return lanes_[lane]; }
 
   int64_t workspace_bytes_;
   int multiprocessors_ = 0;

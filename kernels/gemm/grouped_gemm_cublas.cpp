@@ -11,13 +11,13 @@ namespace hashep {
 GroupedGemm::GroupedGemm(const LinearShape& shape, int64_t max_groups, int64_t workspace_bytes)
     : shape_(shape),
       workspace_(workspace_bytes),
-      transposed_(static_cast<size_t>(max_groups), CUBLAS_OP_T),
-      plain_(static_cast<size_t>(max_groups), CUBLAS_OP_N),
-      out_cols_(static_cast<size_t>(max_groups), narrow<int>(shape.out_cols, "GEMM columns")),
-      in_cols_(static_cast<size_t>(max_groups), narrow<int>(shape.in_cols, "GEMM columns")),
-      ones_(static_cast<size_t>(max_groups), 1.0f),
-      zeros_(static_cast<size_t>(max_groups), 0.0f),
-      group_sizes_(static_cast<size_t>(max_groups), 1) {
+      transposed_(max_groups, CUBLAS_OP_T),
+      plain_(max_groups, CUBLAS_OP_N),
+      out_cols_(max_groups, narrow<int>(shape.out_cols, "GEMM columns")),
+      in_cols_(max_groups, narrow<int>(shape.in_cols, "GEMM columns")),
+      ones_(max_groups, 1.0f),
+      zeros_(max_groups, 0.0f),
+      group_sizes_(max_groups, 1) {
   if (shape.operands != shape.result) {
     throw RunError("grouped GEMM: cuBLAS offers operands and results of one dtype alone");
   }

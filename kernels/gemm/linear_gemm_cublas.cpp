@@ -120,7 +120,7 @@ LinearGemm::~LinearGemm() = default;
 LinearGemm::LinearGemm(LinearGemm&&) noexcept = default;
 
 void LinearGemm::prepare(int64_t rows) {
-  std::unique_ptr<Choice>& choice = choices_.at(static_cast<size_t>(rows));
+  std::unique_ptr<Choice>& choice = choices_.at(rows);
   if (rows == 0 || choice != nullptr) return;
   auto made = std::make_unique<Choice>();
   made->desc = make_desc(multiprocessors_);
@@ -145,7 +145,7 @@ void LinearGemm::prepare(int64_t rows) {
 void LinearGemm::run(int64_t rows, const void* x, const void* w, void* y,
                      const GemmWorkspace& workspace, DeviceStream stream) const {
   if (rows == 0) return;
-  const Choice* const choice = choices_.at(static_cast<size_t>(rows)).get();
+  const Choice* const choice = choices_.at(rows).get();
   if (choice == nullptr || workspace.bytes < workspace_bytes_) {
     throw RunError("GEMM " + shape_text(shape_, rows) + ": run without prepare");
   }

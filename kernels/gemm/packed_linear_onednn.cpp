@@ -144,7 +144,7 @@ bool OneDnnLinear::make_ready(int64_t rows) {
 }
 
 bool OneDnnLinear::make_kernel(int64_t rows) {
-  auto& kernel = kernels_[static_cast<size_t>(rows)];
+  auto& kernel = kernels_[rows];
   if (kernel != nullptr) return true;
   const OmpThreads one_thread(1);
   try {
@@ -176,7 +176,7 @@ int64_t OneDnnLinear::scratch_bytes(int64_t rows) const {
   const auto [blocks, rest] = parts_of(rows);
   size_t bytes = 0;
   for (const int64_t part : {blocks, rest}) {
-    if (part > 0) bytes = std::max(bytes, kernels_[static_cast<size_t>(part)]->scratch.get_size());
+    if (part > 0) bytes = std::max(bytes, kernels_[part]->scratch.get_size());
   }
   return static_cast<int64_t>(bytes);
 }
@@ -193,8 +193,8 @@ void OneDnnLinear::run(int thread, const Call& call) const {
 }
 
 void OneDnnLinear::run_kernel(int thread, const Call& call) const {
-  const Kernel& kernel = *kernels_[static_cast<size_t>(call.rows)];
-  const Handles& handles = kernel.handles[static_cast<size_t>(thread)];
+  const Kernel& kernel = *kernels_[call.rows];
+  const Handles& handles = kernel.handles[thread];
   const auto& weights = static_cast<const OneDnnWeights&>(call.weights);
   // oneDNN takes a mutable address for what it only reads.
   set_address(handles.x, const_cast<std::byte*>(call.x));
@@ -206,10 +206,9 @@ void OneDnnLinear::run_kernel(int thread, const Call& call) const {
                                                   {DNNL_ARG_BIAS, weights.bias.get()},
                                                   {DNNL_ARG_DST, handles.y.get()},
                                                   {DNNL_ARG_SCRATCHPAD, handles.scratch.get()}}};
-  onednn::check(
-      dnnl_primitive_execute(kernel.primitive.get(), streams_[static_cast<size_t>(thread)].get(),
-                             static_cast<int>(arguments.size()), arguments.data()),
-      "executing an inner product");
+  onednn::check(dnnl_primitive_execute(kernel.primitive.get(), streams_[thread].get(),
+                                       static_cast<int>(arguments.size()), arguments.data()),
+                "executing an inner product");
 }
 
 dnnl::inner_product_forward::primitive_desc OneDnnLinear::describe(

@@ -80,7 +80,7 @@ class XsmmLinear final : public PackedLinear {
   }
 
   bool make_ready(int64_t rows) override {
-    auto& gemm = gemms_[static_cast<size_t>(rows)];
+    auto& gemm = gemms_[rows];
     if (gemm != nullptr) return true;
     auto made = std::make_unique<Gemm>(rows);
     for (int64_t row = 0; row < rows; row += made->rows.size) {
@@ -107,7 +107,7 @@ class XsmmLinear final : public PackedLinear {
     const auto* bias = reinterpret_cast<const float*>(weights.bias.data());
     const auto* x = reinterpret_cast<const float*>(call.x);
     auto* y = reinterpret_cast<float*>(call.y);
-    Gemm& gemm = *gemms_[static_cast<size_t>(call.rows)];
+    Gemm& gemm = *gemms_[call.rows];
     if (bias != nullptr) {
       for (int64_t row = 0; row < call.rows; ++row) {
         std::copy_n(bias, spec_.outputs, y + row * spec_.outputs);

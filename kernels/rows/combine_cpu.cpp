@@ -91,9 +91,8 @@ class Combiner {
       read_ahead(token + 1, choice, column, count);
       const T* const row = row_of(token, choice);
       if (row == nullptr) continue;
-      const float weight = input_.weights.empty()
-                               ? equal_weight_
-                               : input_.weights[static_cast<size_t>(token * input_.top_k + choice)];
+      const float weight =
+          input_.weights.empty() ? equal_weight_ : input_.weights[token * input_.top_k + choice];
       if (choice == 0) {
         set_scaled(row + column, weight, count, sums.data());
       } else {

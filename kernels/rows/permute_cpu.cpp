@@ -45,7 +45,7 @@ void permute_rows(ConstMatrixView x, std::span<const int64_t> rows, int top_k, M
   parallel_ranges(x.rows, threads, kRowsPerThread, [&](int64_t begin, int64_t end) {
     for (int64_t token = begin; token < end; ++token) {
       for (int64_t choice = 0; choice < top_k; ++choice) {
-        const int64_t row = rows[static_cast<size_t>(token * top_k + choice)];
+        const int64_t row = rows[token * top_k + choice];
         if (row >= 0) std::memcpy(out.row(row), x.row(token), row_bytes);
       }
     }
@@ -57,7 +57,7 @@ void copy_blocks_to_experts(ConstMatrixView messages, std::span<const RowBlock> 
   require_like(messages, expert_rows);
   for_each_part(blocks, threads, [&](const RowBlock& part) {
     std::memcpy(expert_rows.row(part.expert_row), messages.row(part.message_row),
-                static_cast<size_t>(part.count * messages.row_bytes()));
+                part.count * messages.row_bytes());
   });
 }
 
@@ -66,7 +66,7 @@ void copy_blocks_from_experts(ConstMatrixView expert_rows, std::span<const RowBl
   require_like(expert_rows, messages);
   for_each_part(blocks, threads, [&](const RowBlock& part) {
     std::memcpy(messages.row(part.message_row), expert_rows.row(part.expert_row),
-                static_cast<size_t>(part.count * messages.row_bytes()));
+                part.count * messages.row_bytes());
   });
 }
 

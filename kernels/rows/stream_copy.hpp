@@ -32,7 +32,7 @@ inline void copy_row(std::byte* to, const std::byte* from, int64_t bytes, bool s
   if (stream) {
     stream_copy(to, from, bytes);
   } else {
-    std::memcpy(to, from, static_cast<size_t>(bytes));
+    std::memcpy(to, from, bytes);
   }
 }
 

@@ -5,7 +5,7 @@
 namespace hashep {
 
 void stream_copy(std::byte* to, const std::byte* from, int64_t bytes) {
-  if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+  if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
 void stream_copy(std::byte* to, const std::byte* from, int64_t bytes, const std::byte*) {

@@ -30,9 +30,9 @@ void for_each_line(std::byte* to, const std::byte* from, int64_t bytes, const Li
   const int64_t misplaced = reinterpret_cast<intptr_t>(to) % kLine;
   const int64_t head = std::min(bytes, misplaced == 0 ? 0 : kLine - misplaced);
   const int64_t end = head + (bytes - head) / kLine * kLine;
-  if (head > 0) std::memcpy(to, from, static_cast<size_t>(head));
+  if (head > 0) std::memcpy(to, from, head);
   for (int64_t i = head; i < end; i += kLine) line(i);
-  if (end < bytes) std::memcpy(to + end, from + end, static_cast<size_t>(bytes - end));
+  if (end < bytes) std::memcpy(to + end, from + end, bytes - end);
 }
 
 }  // namespace

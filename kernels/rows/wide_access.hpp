@@ -60,7 +60,7 @@ HASHEP_HOST_DEVICE inline void to_floats(const ElementChunk<T, kCount>& chunk,
                                          float (&out)[kCount]) {
   const auto values = std::bit_cast<std::array<T, static_cast<size_t>(kCount)>>(chunk);
   HASHEP_UNROLL
-  for (int i = 0; i < kCount; ++i) out[i] = static_cast<float>(values[static_cast<size_t>(i)]);
+  for (int i = 0; i < kCount; ++i) out[i] = static_cast<float>(values[i]);
 }
 
 /// The values, each rounded to T, as a chunk.
@@ -68,7 +68,7 @@ template <typename T, int kCount>
 HASHEP_HOST_DEVICE inline ElementChunk<T, kCount> from_floats(const float (&values)[kCount]) {
   std::array<T, static_cast<size_t>(kCount)> rounded;
   HASHEP_UNROLL
-  for (int i = 0; i < kCount; ++i) rounded[static_cast<size_t>(i)] = static_cast<T>(values[i]);
+  for (int i = 0; i < kCount; ++i) rounded[i] = static_cast<T>(values[i]);
   return std::bit_cast<ElementChunk<T, kCount>>(rounded);
 }
 

@@ -100,13 +100,13 @@ void Watchdog::at(const Position& position) noexcept {
 
 void Watchdog::hears_of(int peer) noexcept {
   const std::lock_guard lock(mutex_);
-  if (peer < std::ssize(heard_)) heard_[static_cast<size_t>(peer)] = true;
+  if (peer < std::ssize(heard_)) heard_[peer] = true;
 }
 
 void Watchdog::gives_up(const std::string& reason, double grace, int size) noexcept {
   const std::lock_guard lock(mutex_);
   reason_ = reason;
-  heard_.assign(static_cast<size_t>(size), false);
+  heard_.assign(size, false);
   const bool presses = stop_signal_ != nullptr && *stop_signal_ != 0;
   give_up_limit_ =
       Clock::now() + (presses ? kSignalPatience : kGiveUpPatience) +
@@ -225,7 +225,7 @@ std::string Watchdog::silent_ranks() const {
   std::string names;
   int count = 0;
   for (int peer = 0; peer < std::ssize(heard_); ++peer) {
-    if (peer == place_.rank || heard_[static_cast<size_t>(peer)] || ++count > kMostNamed) continue;
+    if (peer == place_.rank || heard_[peer] || ++count > kMostNamed) continue;
     names += (names.empty() ? "rank " : ", rank ") + std::to_string(peer);
   }
   if (count > kMostNamed) names += " and " + std::to_string(count - kMostNamed) + " more";

@@ -50,7 +50,7 @@ Batch Stack::submit(const TokenBatch& tokens) {
 
 Batch Stack::submit_all(std::span<const TokenBatch> by_rank) {
   const Ticket ticket = impl_->submit_all(by_rank);
-  return hold(ticket.step, std::ssize(by_rank[static_cast<size_t>(impl_->rank())].ids));
+  return hold(ticket.step, std::ssize(by_rank[impl_->rank()].ids));
 }
 
 void Stack::forward(const Batch& batch, ConstMatrixView x, MatrixView y) {

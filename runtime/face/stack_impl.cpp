@@ -124,7 +124,7 @@ void Stack::Impl::read_weights(const WeightSource& weights) {
   Watch& watch = context_->watch();
   const ModelConfig config = config_of_shape(shape_);
   WeightDigests digests;
-  digests.layers.resize(static_cast<size_t>(shape_.num_layers));
+  digests.layers.resize(shape_.num_layers);
   agree(comm, watch, [&] {
     layers_.emplace(config, weights, options_.placements, comm.rank(), options_.residual,
                     ExecOptions{.dtype = options_.dtype,
@@ -196,8 +196,7 @@ const ExchangePlan& Stack::Impl::plan(Ticket ticket, int64_t layer) {
     throw InputError("layer " + std::to_string(layer) + " is not in [0, " +
                      std::to_string(shape_.num_layers) + ")");
   }
-  return in_step(
-      [&]() -> const ExchangePlan& { return wait(ticket).layers[static_cast<size_t>(layer)]; });
+  return in_step([&]() -> const ExchangePlan& { return wait(ticket).layers[layer]; });
 }
 
 void Stack::Impl::require_matrix(const char* name, ConstMatrixView matrix, int64_t tokens) const {

@@ -23,11 +23,10 @@ class DryRun {
         ep_size_(geometry.ep_size()),
         nodes_(geometry.nodes() ? *geometry.nodes() : one_node(ep_size_)),
         words_(geometry.batch_words()),
-        counts_(static_cast<size_t>(ep_size_ * words_)),
-        expert_rows_(static_cast<size_t>(geometry.num_layers()),
-                     std::vector<int64_t>(static_cast<size_t>(geometry.num_experts()))),
-        buffers_(static_cast<size_t>(ep_size_)),
-        plan_bytes_(static_cast<size_t>(ep_size_)) {
+        counts_(ep_size_ * words_),
+        expert_rows_(geometry.num_layers(), std::vector<int64_t>(geometry.num_experts())),
+        buffers_(ep_size_),
+        plan_bytes_(ep_size_) {
     if (options.traffic) result_.traffic = empty_traffic(nodes_, *options.traffic);
   }
 
@@ -37,7 +36,7 @@ class DryRun {
       const Placement& placement = geometry_.placement(layer);
       const LayerTraffic moved = layer_traffic(counts_of(layer), placement, nodes_);
       for (size_t expert = 0; expert < moved.expert_rows.size(); ++expert) {
-        expert_rows_[static_cast<size_t>(layer)][expert] += moved.expert_rows[expert];
+        expert_rows_[layer][expert] += moved.expert_rows[expert];
       }
       rows_intra_ += moved.rows_intra;
       rows_inter_ += moved.rows_inter;
@@ -81,7 +80,7 @@ class DryRun {
       const int64_t ranks_of_node = std::ssize(nodes_.ranks_of(nodes_.node_of(rank)));
       result_.plan_bytes_max =
           std::max(result_.plan_bytes_max,
-                   (options_.plan_depth + 1) * plan_bytes_[static_cast<size_t>(rank)] +
+                   (options_.plan_depth + 1) * plan_bytes_[rank] +
                        planning_buffer_bytes(words, ep_size_, ranks_of_node, planning));
       result_.counts_bytes_node_max =
           std::max(result_.counts_bytes_node_max,
@@ -105,8 +104,7 @@ class DryRun {
                     .ep_rank = static_cast<int>(rank)},
                    step, batch);
         route_batch(geometry_, router_, batch.view(), plan,
-                    std::span(counts_).subspan(static_cast<size_t>(rank * words_),
-                                               static_cast<size_t>(words_)));
+                    std::span(counts_).subspan(rank * words_, words_));
       }
     });
   }
@@ -127,7 +125,7 @@ class DryRun {
           bytes += expected_plan_bytes(counts_of(layer), geometry_.placement(layer), planned,
                                        static_cast<int>(rank), tokens * geometry_.top_k());
         }
-        int64_t& most = plan_bytes_[static_cast<size_t>(rank)];
+        int64_t& most = plan_bytes_[rank];
         most = std::max(most, bytes);
       }
     });

@@ -52,7 +52,7 @@ class HostMoeLayer::Work final : public LayerWork {
   void routed_experts(int part) override {
     if (part == 0) experts_phase_.emplace(log_, Phase::experts, layer_.layer_);
     const bool is_last = part + 1 == num_parts();
-    Range& own = left_[static_cast<size_t>(part)];
+    Range& own = left_[part];
     if (in_turn_ && !is_last && !exchange_.gives_back(part)) {
       while (!exchange_.progress() && own.size() > 0) run_some(own);
       return;
@@ -92,10 +92,8 @@ class HostMoeLayer::Work final : public LayerWork {
  private:
   /// Runs all of a range of tiles, which then is empty.
   void run(Range& range) {
-    layer_.experts_.routed.run_tiles(
-        std::span(layer_.tiles_)
-            .subspan(static_cast<size_t>(range.begin), static_cast<size_t>(range.size())),
-        expert_rows_, layer_.first_expert_);
+    layer_.experts_.routed.run_tiles(std::span(layer_.tiles_).subspan(range.begin, range.size()),
+                                     expert_rows_, layer_.first_expert_);
     range.begin = range.end;
   }
   /// Runs the first of them, one a thread.
@@ -160,7 +158,7 @@ void HostMoeLayer::sort_tiles(const ExchangePlan& plan) {
       const Range rows{tile.first_row, tile.first_row + tile.count};
       if (exchange_->part_of(rows) == part) tiles_.push_back(tile);
     });
-    tiles_of_part_[static_cast<size_t>(part)] = {begin, std::ssize(tiles_)};
+    tiles_of_part_[part] = {begin, std::ssize(tiles_)};
   }
 }
 

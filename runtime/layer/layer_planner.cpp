@@ -16,7 +16,7 @@ LayerPlanner::LayerPlanner(const StackGeometry& geometry, const JobRanks& ranks)
       ep_rank_(ranks.comm.rank()),
       row_words_(kStatusWords + kTokenWords + geometry.layer_words()),
       exchange_(ranks, row_words_),
-      words_(static_cast<size_t>(row_words_)) {}
+      words_(row_words_) {}
 
 void LayerPlanner::begin(int64_t tokens) {
   ++plan_.step;

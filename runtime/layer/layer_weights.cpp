@@ -14,8 +14,7 @@ void read_layer_weights(const ModelConfig& config, int64_t layer,
                         const WeightReading& reading, const LayerWeightSink& sink) {
   const std::string where = "layer " + std::to_string(layer);
   WeightDigests::Layer unused;
-  auto& digests =
-      reading.digests == nullptr ? unused : reading.digests->layers[static_cast<size_t>(layer)];
+  auto& digests = reading.digests == nullptr ? unused : reading.digests->layers[layer];
   for (size_t i = 0; i < local_experts.size(); ++i) {
     if (reading.between) reading.between();
     const LoadedFfn expert = weights.routed_expert(layer, local_experts[i]);

@@ -70,7 +70,7 @@ std::unique_ptr<Router> make_router(const ModelConfig& config, const RoutingSour
 }
 
 uint64_t id_digest(const TokenStream& stream, int64_t limit) {
-  std::vector<int32_t> ids(static_cast<size_t>(std::min(limit, kCountedTokens)));
+  std::vector<int32_t> ids(std::min(limit, kCountedTokens));
   stream.read(0, ids);
   return XXH64(ids.data(), ids.size() * sizeof(ids[0]), 0);
 }

@@ -98,8 +98,7 @@ std::vector<Bounded> oracle_stack(const ModelConfig& config, const WeightSource&
                                   const OracleOptions& options) {
   std::vector<Bounded> x = exact_values(inputs);
   for (int64_t layer = layers.begin; layer < layers.end; ++layer) {
-    const OracleLayer oracle(config, weights, plan.layers[static_cast<size_t>(layer)], layer,
-                             options);
+    const OracleLayer oracle(config, weights, plan.layers[layer], layer, options);
     std::vector<Bounded> y = oracle.run(tokens, x);
     for (size_t i = 0; options.residual && i < y.size(); ++i) {
       if (y[i] == Bounded{}) {
@@ -160,7 +159,7 @@ OracleDifference compare_with_oracle(const ModelConfig& config, const WeightSour
   for (int64_t begin = 0; begin < config.num_layers;) {
     const int64_t end = is_by_layer ? begin + 1 : config.num_layers;
     const auto& input = kept[is_by_layer ? static_cast<size_t>(begin) : 0];
-    const auto& got = is_by_layer ? kept[static_cast<size_t>(end)] : kept.back();
+    const auto& got = is_by_layer ? kept[end] : kept.back();
     const auto want =
         oracle_stack(config, weights, plan, {begin, end}, states.tokens(), input, options);
     OracleDifference here = compare_with_oracle(got, want, config.hidden_size, end - 1);

@@ -11,8 +11,8 @@ PhaseLog::PhaseLog(Watch* watch, int64_t max_samples, bool trace)
       origin_(std::chrono::steady_clock::now()),
       capacity_(std::clamp<int64_t>(max_samples, 1, kMaxSamples)),
       trace_(trace) {
-  for (Samples& samples : samples_) samples.ring.resize(static_cast<size_t>(capacity_));
-  if (trace_) events_.reserve(static_cast<size_t>(std::min(kMaxEvents, kNumPhases * max_samples)));
+  for (Samples& samples : samples_) samples.ring.resize(capacity_);
+  if (trace_) events_.reserve(std::min(kMaxEvents, kNumPhases * max_samples));
 }
 
 void PhaseLog::set_origin() {
@@ -23,9 +23,9 @@ std::vector<double> PhaseLog::samples(Phase phase) const {
   const Samples& samples = samples_[static_cast<size_t>(phase)];
   const int64_t kept = std::min(samples.count, capacity_);
   std::vector<double> result;
-  result.reserve(static_cast<size_t>(kept));
+  result.reserve(kept);
   for (int64_t i = samples.count - kept; i < samples.count; ++i) {
-    result.push_back(samples.ring[static_cast<size_t>(i % capacity_)]);
+    result.push_back(samples.ring[i % capacity_]);
   }
   return result;
 }
@@ -43,7 +43,7 @@ int64_t PhaseLog::now_ns() const {
 
 void PhaseLog::record(const PhaseEvent& event) {
   Samples& samples = samples_[static_cast<size_t>(event.position.phase)];
-  samples.ring[static_cast<size_t>(samples.count % capacity_)] =
+  samples.ring[samples.count % capacity_] =
       static_cast<float>(event.end_ns - event.begin_ns) * 1e-3f;
   ++samples.count;
   if (trace_ && events_.size() < events_.capacity()) events_.push_back(event);

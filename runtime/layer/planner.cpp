@@ -11,7 +11,7 @@ namespace hashep {
 Planner::Planner(const StackGeometry& geometry, const Router& router, const JobRanks& ranks,
                  int exchanges)
     : Planner(geometry, router, ranks.comm.rank()) {
-  words_.resize(static_cast<size_t>(row_words_));
+  words_.resize(row_words_);
   for (int i = 0; i < std::max(1, exchanges); ++i) {
     ring_.push_back(std::make_unique<CountExchange>(ranks, row_words_));
   }
@@ -131,7 +131,7 @@ void Planner::make_room_for_exchange() {
 }
 
 Ticket Planner::begin_exchange(Slot& slot) {
-  ring_[static_cast<size_t>(exchanges_begun_ % std::ssize(ring_))]->start(words_);
+  ring_[exchanges_begun_ % std::ssize(ring_)]->start(words_);
   slot.exchange = exchanges_begun_++;
   return take(slot);
 }
@@ -144,8 +144,7 @@ Ticket Planner::take(Slot& slot) {
 
 void Planner::settle_through(int64_t exchange) {
   while (exchanges_completed_ <= exchange) {
-    const auto gathered =
-        ring_[static_cast<size_t>(exchanges_completed_ % std::ssize(ring_))]->finish();
+    const auto gathered = ring_[exchanges_completed_ % std::ssize(ring_)]->finish();
     const auto slot = std::ranges::find_if(slots_, [this](const auto& each) {
       return each->step >= 0 && each->exchange == exchanges_completed_;
     });

@@ -7,7 +7,7 @@ namespace hashep {
 
 FoundFault find_fault(std::span<const CountWord> words, int64_t row_stride, int ep_size) {
   for (int rank = 0; rank < ep_size; ++rank) {
-    const auto fault = static_cast<PlanningFault>(words[static_cast<size_t>(rank * row_stride)]);
+    const auto fault = static_cast<PlanningFault>(words[rank * row_stride]);
     if (fault != PlanningFault::none) return {fault, rank};
   }
   return {};

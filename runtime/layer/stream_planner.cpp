@@ -64,8 +64,8 @@ Ticket StreamPlanner::submit(int64_t step) {
   for (int rank = 0; rank < split_.ep_size; ++rank) {
     BatchSplit split = split_;
     split.ep_rank = rank;
-    read_batch(stream_, split, step, batches_[static_cast<size_t>(rank)]);
-    views_[static_cast<size_t>(rank)] = batches_[static_cast<size_t>(rank)].view();
+    read_batch(stream_, split, step, batches_[rank]);
+    views_[rank] = batches_[rank].view();
   }
   return planner_.submit_all(views_);
 }

@@ -43,9 +43,7 @@ class StreamPlanner {
 
  private:
   Ticket submit(int64_t step);
-  Ticket& ticket_of(int64_t step) {
-    return tickets_[static_cast<size_t>(step % std::ssize(tickets_))];
-  }
+  Ticket& ticket_of(int64_t step) { return tickets_[step % std::ssize(tickets_)]; }
 
   const TokenStream& stream_;
   BatchSplit split_;

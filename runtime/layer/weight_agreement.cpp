@@ -27,7 +27,7 @@ std::vector<LayerExpert> sampled_experts(std::span<const Placement> placements, 
   const int64_t count = std::min(kSampledExperts, std::ssize(all));
   std::vector<LayerExpert> sampled;
   for (int64_t i = 0; i < count; ++i) {
-    sampled.push_back(all[static_cast<size_t>(i * std::ssize(all) / count)]);
+    sampled.push_back(all[i * std::ssize(all) / count]);
   }
   return sampled;
 }
@@ -70,7 +70,7 @@ void require_same_experts(const Communicator& comm, Watch& watch, const WeightSo
 
   std::vector<uint64_t> mine;
   for (const auto& [layer, expert] : sampled_experts(placements, comm.rank())) {
-    mine.push_back(digests.layers[static_cast<size_t>(layer)].experts.at(expert));
+    mine.push_back(digests.layers[layer].experts.at(expert));
   }
   const std::vector<LayerExpert> sampled = sampled_experts(placements, owner);
   std::vector<uint64_t> theirs(sampled.size());

@@ -21,10 +21,10 @@ ArrayWeights::ArrayWeights(Functions functions) : functions_(std::move(functions
 
 ArrayWeights::ArrayWeights(std::vector<std::vector<FfnWeights>> experts) {
   functions_.routed_expert = [experts = std::move(experts)](int64_t layer, int64_t expert) {
-    if (layer >= std::ssize(experts) || expert >= std::ssize(experts[static_cast<size_t>(layer)])) {
+    if (layer >= std::ssize(experts) || expert >= std::ssize(experts[layer])) {
       refuse("expert " + std::to_string(expert), layer);
     }
-    return experts[static_cast<size_t>(layer)][static_cast<size_t>(expert)];
+    return experts[layer][expert];
   };
 }
 

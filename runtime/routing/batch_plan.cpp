@@ -14,8 +14,7 @@ namespace {
 uint64_t digest(const GatheredCounts& counts, int ranks, int64_t words) {
   uint64_t value = 0;
   for (int rank = 0; rank < ranks; ++rank) {
-    const auto of_rank = counts.words.subspan(
-        static_cast<size_t>(rank * counts.row_stride + counts.first), static_cast<size_t>(words));
+    const auto of_rank = counts.words.subspan(rank * counts.row_stride + counts.first, words);
     value = XXH64(of_rank.data(), of_rank.size_bytes(), value);
   }
   return value;
@@ -24,8 +23,7 @@ uint64_t digest(const GatheredCounts& counts, int ranks, int64_t words) {
 CountMatrix layer_counts(const StackGeometry& geometry, const GatheredCounts& counts,
                          int64_t layer) {
   const int64_t words = (geometry.ep_size() - 1) * counts.row_stride + geometry.layer_words();
-  return {counts.words.subspan(static_cast<size_t>(counts.first + geometry.layer_begin(layer)),
-                               static_cast<size_t>(words)),
+  return {counts.words.subspan(counts.first + geometry.layer_begin(layer), words),
           counts.row_stride};
 }
 
@@ -41,10 +39,10 @@ void add_expert_counts(const CountMatrix& matrix, int ep_size, std::span<int64_t
 
 std::span<int32_t> assignments(const StackGeometry& geometry, int64_t layer, int64_t tokens,
                                BatchPlan& plan) {
-  plan.layers.resize(static_cast<size_t>(geometry.num_layers()));
-  ExchangePlan& layer_plan = plan.layers[static_cast<size_t>(layer)];
+  plan.layers.resize(geometry.num_layers());
+  ExchangePlan& layer_plan = plan.layers[layer];
   layer_plan.top_k = geometry.top_k();
-  layer_plan.experts.resize(static_cast<size_t>(tokens * geometry.top_k()));
+  layer_plan.experts.resize(tokens * geometry.top_k());
   return layer_plan.experts;
 }
 
@@ -56,7 +54,7 @@ void route_layer(const StackGeometry& geometry, const Router& router, const Toke
 
 void count_layer(const StackGeometry& geometry, int64_t layer, const BatchPlan& plan,
                  std::span<CountWord> words) {
-  const ExchangePlan& layer_plan = plan.layers[static_cast<size_t>(layer)];
+  const ExchangePlan& layer_plan = plan.layers[layer];
   const auto num_experts = static_cast<size_t>(geometry.num_experts());
   count_assignments(layer_plan.experts, words.first(num_experts));
   if (geometry.counted_nodes() == 0) return;
@@ -72,8 +70,7 @@ void route_batch(const StackGeometry& geometry, const Router& router, const Toke
   for (int64_t layer = 0; layer < geometry.num_layers(); ++layer) {
     route_layer(geometry, router, batch, layer, plan);
     count_layer(geometry, layer, plan,
-                words.subspan(static_cast<size_t>(geometry.layer_begin(layer)),
-                              static_cast<size_t>(geometry.layer_words())));
+                words.subspan(geometry.layer_begin(layer), geometry.layer_words()));
   }
 }
 
@@ -81,15 +78,14 @@ void place_batch(const GatheredCounts& counts, int ep_size, int ep_rank, BatchPl
   plan.global_tokens = 0;
   for (int rank = 0; rank < ep_size; ++rank) {
     if (rank == ep_rank) plan.first_token = plan.global_tokens;
-    plan.global_tokens +=
-        counts.words[static_cast<size_t>(rank * counts.row_stride + counts.first)];
+    plan.global_tokens += counts.words[rank * counts.row_stride + counts.first];
   }
 }
 
 void complete_layer(const StackGeometry& geometry, int64_t layer, const CountMatrix& counts,
                     int ep_rank, BatchPlan& plan) {
   const Placement& placement = geometry.placement(layer);
-  ExchangePlan& layer_plan = plan.layers[static_cast<size_t>(layer)];
+  ExchangePlan& layer_plan = plan.layers[layer];
   complete_plan(counts, placement, ep_rank, layer_plan);
   if (geometry.nodes()) {
     complete_node_plan(counts, placement, *geometry.nodes(), geometry.node_reduce(), layer_plan);

@@ -15,8 +15,7 @@ void validate_rows(std::span<const int32_t> experts, int top_k, int64_t num_expe
   constexpr int64_t kNoRow = -1;
   // Who does not know num_experts passes a large one: memory follows the experts that occur.
   const int64_t largest = experts.empty() ? 0 : *std::max_element(experts.begin(), experts.end());
-  std::vector<int64_t> last_row(
-      static_cast<size_t>(std::clamp<int64_t>(largest + 1, 1, num_experts)), kNoRow);
+  std::vector<int64_t> last_row(std::clamp<int64_t>(largest + 1, 1, num_experts), kNoRow);
   const auto num_rows = std::ssize(experts) / top_k;
   const int32_t* entry = experts.data();
   for (int64_t row = 0; row < num_rows; ++row) {
@@ -26,7 +25,7 @@ void validate_rows(std::span<const int32_t> experts, int top_k, int64_t num_expe
                          std::to_string(*entry) + ", outside [0, " + std::to_string(num_experts) +
                          ")");
       }
-      int64_t& seen_in = last_row[static_cast<size_t>(*entry)];
+      int64_t& seen_in = last_row[*entry];
       if (seen_in == row) {
         throw InputError(what + " " + std::to_string(row) + " repeats expert " +
                          std::to_string(*entry));

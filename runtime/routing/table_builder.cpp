@@ -19,7 +19,7 @@ RoutingTable make_table(int64_t vocab_size, int top_k) {
 }
 
 std::vector<int32_t> first_integers(int64_t count) {
-  std::vector<int32_t> values(static_cast<size_t>(count));
+  std::vector<int32_t> values(count);
   std::iota(values.begin(), values.end(), 0);
   return values;
 }

@@ -44,7 +44,7 @@ template <typename Entry>
 RoutingTable make_table(std::span<const int64_t> shape, int64_t num_experts,
                         const std::string& source, Entry entry) {
   RoutingTable table{shape[0], static_cast<int>(shape[1]), {}};
-  table.experts.resize(static_cast<size_t>(shape[0] * shape[1]));
+  table.experts.resize(shape[0] * shape[1]);
   for (size_t i = 0; i < table.experts.size(); ++i) {
     const int64_t expert = entry(static_cast<int64_t>(i));
     if (!std::in_range<int32_t>(expert)) {
@@ -84,7 +84,7 @@ RoutingTable load_npy_table(const std::string& path, int64_t num_experts) {
   }
   require_table_shape(layout.shape, num_experts, path);
   file.require_memory_for(layout.data_bytes);
-  std::vector<std::byte> data(static_cast<size_t>(layout.data_bytes));
+  std::vector<std::byte> data(layout.data_bytes);
   file.read(layout.data_offset, data);
   return make_table(layout.shape, num_experts, path, [&](int64_t index) {
     try {

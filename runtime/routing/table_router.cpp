@@ -72,10 +72,10 @@ void take_spread_rows(const TokenBatch& batch, const RoutingTable& table,
   const auto top_k = static_cast<size_t>(table.top_k);
   for (size_t i = 0; i < batch.ids.size(); ++i) {
     if (batch.ids[i] == kPaddingId) continue;
-    const int32_t index = spread_index[static_cast<size_t>(batch.ids[i])];
+    const int32_t index = spread_index[batch.ids[i]];
     if (index < 0) continue;
-    const int64_t first = spread.offsets[static_cast<size_t>(index)];
-    const int64_t num_rows = spread.offsets[static_cast<size_t>(index) + 1] - first;
+    const int64_t first = spread.offsets[index];
+    const int64_t num_rows = spread.offsets[index + 1] - first;
     const int64_t position = position_of(batch, static_cast<int64_t>(i));
     const int64_t row = first + spread_row(position, spread.seed, num_rows);
     std::copy_n(spread.experts.data() + static_cast<size_t>(row) * top_k, top_k,
@@ -86,9 +86,9 @@ void take_spread_rows(const TokenBatch& batch, const RoutingTable& table,
 /// Place in spread->ids of each id that is there, else -1.
 std::vector<int32_t> index_spread_ids(const RoutingTable& table) {
   if (!table.spread || table.spread->ids.empty()) return {};
-  std::vector<int32_t> index(static_cast<size_t>(table.vocab_size), -1);
+  std::vector<int32_t> index(table.vocab_size, -1);
   for (size_t i = 0; i < table.spread->ids.size(); ++i) {
-    index[static_cast<size_t>(table.spread->ids[i])] = static_cast<int32_t>(i);
+    index[table.spread->ids[i]] = static_cast<int32_t>(i);
   }
   return index;
 }
@@ -107,7 +107,7 @@ TableRouter::TableRouter(std::vector<RoutingTable> tables, int64_t num_experts)
 
 const TableRouter::LayerTable& TableRouter::of_layer(int64_t layer) const {
   if (tables_.size() == 1) return tables_.front();
-  if (layer >= 0 && layer < std::ssize(tables_)) return tables_[static_cast<size_t>(layer)];
+  if (layer >= 0 && layer < std::ssize(tables_)) return tables_[layer];
   throw InputError("table router: no table for layer " + std::to_string(layer) + " among " +
                    std::to_string(tables_.size()));
 }

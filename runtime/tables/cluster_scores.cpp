@@ -48,9 +48,8 @@ void add_products(const float* rows, int64_t row_stride, const float* panel, int
 CentroidPanels::CentroidPanels(std::span<const float> centroids, int64_t dim)
     : dim_(dim),
       num_panels_((std::ssize(centroids) / dim + kPanelWidth - 1) / kPanelWidth),
-      panels_(static_cast<size_t>(num_panels_ * dim * kPanelWidth)),
-      half_norms_(static_cast<size_t>(num_panels_ * kPanelWidth),
-                  std::numeric_limits<float>::infinity()) {
+      panels_(num_panels_ * dim * kPanelWidth),
+      half_norms_(num_panels_ * kPanelWidth, std::numeric_limits<float>::infinity()) {
   const int64_t num_centroids = std::ssize(centroids) / dim;
   for (int64_t c = 0; c < num_centroids; ++c) {
     const float* centroid = centroids.data() + c * dim;
@@ -60,7 +59,7 @@ CentroidPanels::CentroidPanels(std::span<const float> centroids, int64_t dim)
       column[i * kPanelWidth] = centroid[i];
       norm += centroid[i] * centroid[i];
     }
-    half_norms_[static_cast<size_t>(c)] = norm / 2.0f;
+    half_norms_[c] = norm / 2.0f;
   }
 }
 

@@ -81,10 +81,10 @@ void EmbeddingFile::read(int64_t row, int64_t first, std::span<float> out) const
   int64_t offset = data_offset_ + (row * dim_ + first) * size;
   while (!out.empty()) {
     const auto count = std::min(std::ssize(out), std::ssize(stored) / size);
-    const auto bytes = std::span(stored).first(static_cast<size_t>(count * size));
+    const auto bytes = std::span(stored).first(count * size);
     file_.read(offset, bytes);
     convert_to_float(dtype_, bytes.data(), count, out.data());
-    out = out.subspan(static_cast<size_t>(count));
+    out = out.subspan(count);
     offset += count * size;
   }
 }

@@ -59,7 +59,7 @@ void fill_pruned(RoutingTable& table, int64_t num_experts, std::span<const int64
   const auto row_of = [&](int32_t id) {
     return std::span(table.experts).subspan(static_cast<size_t>(id) * top_k, top_k);
   };
-  std::vector<int64_t> loads(static_cast<size_t>(num_experts));
+  std::vector<int64_t> loads(num_experts);
   std::vector<int32_t> ids;  // with a choice to fill
   for (int32_t id = 0; id < table.vocab_size; ++id) {
     bool is_whole = true;
@@ -67,14 +67,13 @@ void fill_pruned(RoutingTable& table, int64_t num_experts, std::span<const int64
       if (expert == kPruned) {
         is_whole = false;
       } else {
-        loads[static_cast<size_t>(expert)] += counts[static_cast<size_t>(id)];
+        loads[expert] += counts[id];
       }
     }
     if (!is_whole) ids.push_back(id);
   }
-  std::stable_sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) {
-    return counts[static_cast<size_t>(a)] > counts[static_cast<size_t>(b)];
-  });
+  std::stable_sort(ids.begin(), ids.end(),
+                   [&](int32_t a, int32_t b) { return counts[a] > counts[b]; });
   for (const int32_t id : ids) {
     const std::span<int32_t> row = row_of(id);
     for (int32_t& choice : row) {
@@ -82,13 +81,12 @@ void fill_pruned(RoutingTable& table, int64_t num_experts, std::span<const int64
       int32_t best = kPruned;
       for (int32_t expert = 0; expert < num_experts; ++expert) {
         if (std::find(row.begin(), row.end(), expert) != row.end()) continue;
-        const bool is_less = best == kPruned ||
-                             loads[static_cast<size_t>(expert)] < loads[static_cast<size_t>(best)];
+        const bool is_less = best == kPruned || loads[expert] < loads[best];
         if (is_less) best = expert;
       }
       choice = best;
       // An id that never occurred counts as one, or all of them would get the same expert.
-      loads[static_cast<size_t>(best)] += std::max(counts[static_cast<size_t>(id)], int64_t{1});
+      loads[best] += std::max(counts[id], int64_t{1});
     }
   }
 }
@@ -100,9 +98,9 @@ ExpertRemap make_expert_remap(std::vector<int32_t> new_of, const std::string& so
   ExpertRemap remap{std::move(new_of), 0};
   remap.num_experts = std::ssize(remap.new_of) - pruned;
   if (remap.num_experts == 0) throw InputError(source + ": no expert is left");
-  std::vector<int64_t> old_of(static_cast<size_t>(remap.num_experts), -1);
+  std::vector<int64_t> old_of(remap.num_experts, -1);
   for (int64_t expert = 0; expert < std::ssize(remap.new_of); ++expert) {
-    const int32_t number = remap.new_of[static_cast<size_t>(expert)];
+    const int32_t number = remap.new_of[expert];
     if (number == kPruned) continue;
     const std::string what =
         source + ": expert " + std::to_string(expert) + " becomes " + std::to_string(number) + ", ";
@@ -110,7 +108,7 @@ ExpertRemap make_expert_remap(std::vector<int32_t> new_of, const std::string& so
       throw InputError(what + "outside [0, " + std::to_string(remap.num_experts) +
                        "), the experts that are left (-1: pruned)");
     }
-    int64_t& old = old_of[static_cast<size_t>(number)];
+    int64_t& old = old_of[number];
     if (old >= 0) throw InputError(what + "as does expert " + std::to_string(old));
     old = expert;
   }
@@ -136,7 +134,7 @@ RoutingTable remap_table(const RoutingTable& table, const ExpertRemap& remap, Pr
   bool has_pruned = false;
   for (size_t i = 0; i < rows.experts.size(); ++i) {
     const int32_t old = rows.experts[i];
-    rows.experts[i] = remap.new_of[static_cast<size_t>(old)];
+    rows.experts[i] = remap.new_of[old];
     if (rows.experts[i] != kPruned) continue;
     has_pruned = true;
     if (pruned == PrunedChoice::refuse) {

@@ -30,22 +30,18 @@ void for_each_scored_block(const EmbeddingFile& file, std::span<const int64_t> r
   parallel_items((count + kScoreRows - 1) / kScoreRows, threads, [&](int, int64_t block) {
     const int64_t first = block * kScoreRows;
     const int64_t in_block = std::min(kScoreRows, count - first);
-    std::vector<float> values(static_cast<size_t>(kScoreRows * file.dim()));
-    std::vector<float> scores(static_cast<size_t>(kScoreRows * panels.padded_centroids()));
+    std::vector<float> values(kScoreRows * file.dim());
+    std::vector<float> scores(kScoreRows * panels.padded_centroids());
     for (int64_t i = 0; i < in_block; ++i) {
-      const int64_t row = rows[static_cast<size_t>(first + i)];
-      file.read(row, 0,
-                std::span(values).subspan(static_cast<size_t>(i * file.dim()),
-                                          static_cast<size_t>(file.dim())));
+      const int64_t row = rows[first + i];
+      file.read(row, 0, std::span(values).subspan(i * file.dim(), file.dim()));
     }
     panels.score_rows(values, scores);
     for (int64_t i = 0; i < in_block; ++i) {
       const auto at = static_cast<size_t>(i * panels.padded_centroids());
-      const auto x = std::span(values).subspan(static_cast<size_t>(i * file.dim()),
-                                               static_cast<size_t>(file.dim()));
+      const auto x = std::span(values).subspan(i * file.dim(), file.dim());
       body(first + i, std::span<const float>(x),
-           std::span<const float>(scores).subspan(at,
-                                                  static_cast<size_t>(panels.padded_centroids())));
+           std::span<const float>(scores).subspan(at, panels.padded_centroids()));
     }
   });
 }
@@ -81,9 +77,9 @@ float squared_distance(std::span<const float> x, std::span<const float> y) {
 /// `wanted` rows at most, evenly spread.
 std::vector<int64_t> spread_rows(int64_t num_rows, int64_t wanted) {
   const int64_t count = std::min(num_rows, wanted);
-  std::vector<int64_t> rows(static_cast<size_t>(count));
+  std::vector<int64_t> rows(count);
   for (int64_t i = 0; i < count; ++i) {
-    rows[static_cast<size_t>(i)] = split_range(num_rows, count, i).begin;
+    rows[i] = split_range(num_rows, count, i).begin;
   }
   return rows;
 }
@@ -116,7 +112,7 @@ std::vector<float> seed_centroids(const EmbeddingFile& file, const KMeansOptions
       for (int64_t i = begin; i < end; ++i) {
         const auto x = std::span(values).subspan(static_cast<size_t>(i) * dim, dim);
         const double distance = squared_distance(x, centroid);
-        double& least = distances[static_cast<size_t>(i)];
+        double& least = distances[i];
         least = cluster == 0 ? distance : std::min(least, distance);
       }
     });
@@ -136,17 +132,17 @@ Assignment assign_rows(const EmbeddingFile& file, std::span<const int64_t> rows,
   const CentroidPanels panels(centroids, file.dim());
   for_each_scored_block(file, rows, panels, threads, [&](int64_t i, auto x, auto scores) {
     const auto best = std::max_element(scores.begin(), scores.end());
-    const float norm = checked_norm(file, rows[static_cast<size_t>(i)], x);
-    result.cluster[static_cast<size_t>(i)] = static_cast<int32_t>(best - scores.begin());
-    result.distance[static_cast<size_t>(i)] = norm - 2.0f * *best;
+    const float norm = checked_norm(file, rows[i], x);
+    result.cluster[i] = static_cast<int32_t>(best - scores.begin());
+    result.distance[i] = norm - 2.0f * *best;
   });
   return result;
 }
 
 /// Clusters without a row take the rows farthest from their centroids, one each.
 void fill_empty_clusters(Assignment& assignment, int64_t num_clusters) {
-  std::vector<int64_t> sizes(static_cast<size_t>(num_clusters));
-  for (const int32_t cluster : assignment.cluster) ++sizes[static_cast<size_t>(cluster)];
+  std::vector<int64_t> sizes(num_clusters);
+  for (const int32_t cluster : assignment.cluster) ++sizes[cluster];
   if (std::find(sizes.begin(), sizes.end(), 0) == sizes.end()) return;
   std::vector<size_t> farthest(assignment.cluster.size());
   std::iota(farthest.begin(), farthest.end(), size_t{0});
@@ -155,15 +151,13 @@ void fill_empty_clusters(Assignment& assignment, int64_t num_clusters) {
   });
   auto row = farthest.begin();
   for (int32_t cluster = 0; cluster < num_clusters; ++cluster) {
-    if (sizes[static_cast<size_t>(cluster)] > 0) continue;
-    const auto alone = [&](size_t i) {
-      return sizes[static_cast<size_t>(assignment.cluster[i])] == 1;
-    };
+    if (sizes[cluster] > 0) continue;
+    const auto alone = [&](size_t i) { return sizes[assignment.cluster[i]] == 1; };
     while (row != farthest.end() && alone(*row)) ++row;
     if (row == farthest.end()) return;  // fewer rows than clusters
-    --sizes[static_cast<size_t>(assignment.cluster[*row])];
+    --sizes[assignment.cluster[*row]];
     assignment.cluster[*row++] = cluster;
-    sizes[static_cast<size_t>(cluster)] = 1;
+    sizes[cluster] = 1;
   }
 }
 
@@ -173,23 +167,23 @@ void move_centroids(const EmbeddingFile& file, std::span<const int64_t> rows,
                     const Assignment& assignment, int threads, std::vector<float>& centroids) {
   const int64_t dim = file.dim();
   const int64_t num_clusters = std::ssize(centroids) / dim;
-  std::vector<int64_t> sizes(static_cast<size_t>(num_clusters));
-  for (const int32_t cluster : assignment.cluster) ++sizes[static_cast<size_t>(cluster)];
+  std::vector<int64_t> sizes(num_clusters);
+  for (const int32_t cluster : assignment.cluster) ++sizes[cluster];
   parallel_items((dim + kUpdateColumns - 1) / kUpdateColumns, threads, [&](int, int64_t task) {
     const int64_t first = task * kUpdateColumns;
     const int64_t width = std::min(kUpdateColumns, dim - first);
-    std::vector<double> sums(static_cast<size_t>(num_clusters * width));
-    std::vector<float> x(static_cast<size_t>(width));
+    std::vector<double> sums(num_clusters * width);
+    std::vector<float> x(width);
     for (size_t i = 0; i < rows.size(); ++i) {
       file.read(rows[i], first, x);
       double* sum = sums.data() + assignment.cluster[i] * width;
-      for (int64_t d = 0; d < width; ++d) sum[d] += double{x[static_cast<size_t>(d)]};
+      for (int64_t d = 0; d < width; ++d) sum[d] += double{x[d]};
     }
     for (int64_t cluster = 0; cluster < num_clusters; ++cluster) {
-      const int64_t size = sizes[static_cast<size_t>(cluster)];
+      const int64_t size = sizes[cluster];
       for (int64_t d = 0; d < width && size > 0; ++d) {
-        centroids[static_cast<size_t>(cluster * dim + first + d)] = static_cast<float>(
-            sums[static_cast<size_t>(cluster * width + d)] / static_cast<double>(size));
+        centroids[cluster * dim + first + d] =
+            static_cast<float>(sums[cluster * width + d] / static_cast<double>(size));
       }
     }
   });
@@ -217,7 +211,7 @@ std::vector<float> find_centroids(const EmbeddingFile& rows, const KMeansOptions
 std::vector<int32_t> nearest_centroids(const EmbeddingFile& rows,
                                        const std::vector<float>& centroids, int k, int threads) {
   const CentroidPanels panels(centroids, rows.dim());
-  std::vector<int64_t> all(static_cast<size_t>(rows.rows()));
+  std::vector<int64_t> all(rows.rows());
   std::iota(all.begin(), all.end(), int64_t{0});
   std::vector<int32_t> nearest(all.size() * static_cast<size_t>(k));
   for_each_scored_block(rows, all, panels, threads, [&](int64_t row, auto x, auto scores) {
@@ -225,8 +219,8 @@ std::vector<int32_t> nearest_centroids(const EmbeddingFile& rows,
     std::vector<int32_t> order(scores.size());
     std::iota(order.begin(), order.end(), 0);
     std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int32_t a, int32_t b) {
-      const float of_a = scores[static_cast<size_t>(a)];
-      const float of_b = scores[static_cast<size_t>(b)];
+      const float of_a = scores[a];
+      const float of_b = scores[b];
       return of_a != of_b ? of_a > of_b : a < b;
     });
     std::copy_n(order.begin(), k, nearest.begin() + row * k);

@@ -12,11 +12,11 @@ namespace {
 
 /// Deals the count of an id evenly to its rows, of which the first is its own.
 void deal_count(int32_t id, int64_t num_rows, SpreadCounts& spread) {
-  const int64_t count = spread.counts[static_cast<size_t>(id)];
+  const int64_t count = spread.counts[id];
   for (int64_t row = 0; row < num_rows; ++row) {
     const int64_t share = count / num_rows + (row < count % num_rows ? 1 : 0);
     if (row == 0) {
-      spread.counts[static_cast<size_t>(id)] = share;
+      spread.counts[id] = share;
     } else {
       spread.counts.push_back(share);
     }

@@ -19,11 +19,11 @@ std::vector<int64_t> table_loads(const RoutingTable& table, std::span<const int6
     const SpreadCounts rows = counts_of_rows(table, counts);
     return table_loads(unfold_spread_rows(table), rows.counts, num_experts);
   }
-  std::vector<int64_t> loads(static_cast<size_t>(num_experts));
+  std::vector<int64_t> loads(num_experts);
   const int32_t* expert = table.experts.data();
   for (const int64_t count : counts) {
     for (int choice = 0; choice < table.top_k; ++choice) {
-      loads[static_cast<size_t>(*expert++)] += count;
+      loads[*expert++] += count;
     }
   }
   return loads;

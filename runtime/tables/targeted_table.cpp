@@ -40,8 +40,7 @@ using LeastLoaded = std::priority_queue<Loaded, std::vector<Loaded>, std::greate
 class IdAssigner {
  public:
   IdAssigner(const Placement& placement, bool per_expert, uint64_t key)
-      : experts_(static_cast<size_t>(placement.ep_size())),
-        share_(static_cast<size_t>(placement.ep_size()), 1.0) {
+      : experts_(placement.ep_size()), share_(placement.ep_size(), 1.0) {
     for (int32_t rank = 0; rank < placement.ep_size(); ++rank) {
       const auto local = placement.local_experts(rank);
       if (local.empty()) continue;
@@ -68,11 +67,11 @@ class IdAssigner {
       if (ranks_.empty()) take_back(waiting_);  // each rank has its share: another round
       Loaded rank = ranks_.top();
       ranks_.pop();
-      LeastLoaded& local = experts_[static_cast<size_t>(rank.index)];
+      LeastLoaded& local = experts_[rank.index];
       taken_.emplace_back(rank.index, local.top());
       local.pop();
       expert = taken_.back().second.index;
-      rank.load += weight * share_[static_cast<size_t>(rank.index)];
+      rank.load += weight * share_[rank.index];
       if (local.empty()) {
         used_up_.push_back(rank);
       } else {
@@ -81,7 +80,7 @@ class IdAssigner {
     }
     for (auto& [rank, expert] : taken_) {
       expert.load += weight;
-      experts_[static_cast<size_t>(rank)].push(expert);
+      experts_[rank].push(expert);
     }
     taken_.clear();
     take_back(used_up_);
@@ -127,9 +126,7 @@ std::vector<int32_t> assigning_order(std::span<const int64_t> counts, double shu
   }
   std::vector<int32_t> ids(counts.size());
   std::iota(ids.begin(), ids.end(), 0);
-  std::sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) {
-    return place[static_cast<size_t>(a)] < place[static_cast<size_t>(b)];
-  });
+  std::sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) { return place[a] < place[b]; });
   return ids;
 }
 

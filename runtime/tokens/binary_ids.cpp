@@ -103,7 +103,7 @@ std::optional<BinaryIds> behind_llmc_header(const InputFile& file, const TokenFi
 }  // namespace
 
 BinaryIds locate_binary_ids(const InputFile& file, const TokenFile& source, int64_t vocab_size) {
-  std::vector<std::byte> sample(static_cast<size_t>(std::min(file.size(), kSampleBytes)));
+  std::vector<std::byte> sample(std::min(file.size(), kSampleBytes));
   file.read(0, sample);
   const auto start = std::span(sample).first(std::min(sample.size(), kFileKindBytes));
   if (const auto ids = behind_llmc_header(file, source, start)) return *ids;

@@ -27,13 +27,13 @@ std::vector<std::vector<int64_t>> routed_loads(const Router& router,
   StreamBatch chunk{.ids = {}, .first_position = 0, .previous_id = -1, .seq_len = seq_len};
   for (; chunk.first_position < tokens; chunk.first_position += kChunk) {
     if (!chunk.ids.empty()) chunk.previous_id = chunk.ids.back();
-    chunk.ids.resize(static_cast<size_t>(std::min(kChunk, tokens - chunk.first_position)));
+    chunk.ids.resize(std::min(kChunk, tokens - chunk.first_position));
     stream.read(chunk.first_position, chunk.ids);
     for (size_t i = 0; i < layers.size(); ++i) {
       experts.resize(chunk.ids.size() * static_cast<size_t>(layers[i].top_k));
       route_checked(router, chunk.view(), layers[i], experts);
       for (const int32_t expert : experts) {
-        if (expert >= 0) ++loads[i][static_cast<size_t>(expert)];
+        if (expert >= 0) ++loads[i][expert];
       }
     }
   }

@@ -64,7 +64,7 @@ int64_t bytes_of(const TokenFile& file) {
 void count_stream(const TokenStream& stream, Tally& tally,
                   const std::function<void(double share)>& report) {
   const int64_t size = stream.size().value();
-  std::vector<int32_t> ids(static_cast<size_t>(std::min(kChunk, size)));
+  std::vector<int32_t> ids(std::min(kChunk, size));
   int64_t chunks = 0;
   for (int64_t first = 0; first < size; first += kChunk) {
     const std::span<int32_t> chunk(ids.data(), static_cast<size_t>(std::min(kChunk, size - first)));

@@ -63,7 +63,7 @@ class FileTokens final : public TokenStream {
   template <typename Id>
   void read_as(int64_t first, std::span<int32_t> out) const {
     for_each_run(first, std::ssize(out), num_ids_, [&](int64_t from, int64_t count, int64_t at) {
-      const auto run = out.subspan(static_cast<size_t>(at), static_cast<size_t>(count));
+      const auto run = out.subspan(at, count);
       if constexpr (sizeof(Id) == sizeof(int32_t)) {
         take<Id>(from, std::span(reinterpret_cast<Id*>(run.data()), run.size()), run);
       } else {

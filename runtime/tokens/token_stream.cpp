@@ -36,7 +36,7 @@ void read_batch(const TokenStream& stream, const BatchSplit& split, int64_t step
   batch.first_position = step * split.batch_tokens + range.begin;
   batch.seq_len = split.seq_len;
   batch.previous_id = id_before(stream, batch.first_position);
-  batch.ids.resize(static_cast<size_t>(range.size()));
+  batch.ids.resize(range.size());
   stream.read(batch.first_position, batch.ids);
 }
 
@@ -51,7 +51,7 @@ std::string repetition_note(const TokenStream& stream, const std::string& path,
 std::vector<int64_t> count_ids(const TokenStream& stream, int64_t vocab_size, int64_t limit) {
   constexpr int64_t kChunk = 1 << 16;  // ids: small enough to stay in a core's cache
   IdHistogram histogram(vocab_size);
-  std::vector<int32_t> ids(static_cast<size_t>(std::clamp(limit, int64_t{0}, kChunk)));
+  std::vector<int32_t> ids(std::clamp(limit, int64_t{0}, kChunk));
   for (int64_t first = 0; first < limit; first += kChunk) {
     const std::span<int32_t> chunk(ids.data(),
                                    static_cast<size_t>(std::min(kChunk, limit - first)));

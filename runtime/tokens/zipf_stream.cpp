@@ -16,13 +16,13 @@ constexpr uint64_t kZipfTag = 0x7a697066u;  // "zipf"
 class ZipfStream final : public TokenStream {
  public:
   ZipfStream(int64_t vocab_size, double exponent, uint64_t seed)
-      : key_(derive_key(seed, kZipfTag)), columns_(static_cast<size_t>(vocab_size)) {
+      : key_(derive_key(seed, kZipfTag)), columns_(vocab_size) {
     std::vector<double> heights = column_heights(vocab_size, exponent);
     std::vector<int32_t> low;
     std::vector<int32_t> high;
     for (int32_t id = 0; id < vocab_size; ++id) {
-      columns_[static_cast<size_t>(id)].alias = id;
-      (heights[static_cast<size_t>(id)] < 1.0 ? low : high).push_back(id);
+      columns_[id].alias = id;
+      (heights[id] < 1.0 ? low : high).push_back(id);
     }
     // What is left in one list when the other is empty has height 1, up to rounding, and keeps
     // itself as alias.
@@ -30,9 +30,9 @@ class ZipfStream final : public TokenStream {
       const int32_t filled = low.back();
       const int32_t donor = high.back();
       low.pop_back();
-      const double height = heights[static_cast<size_t>(filled)];
-      columns_[static_cast<size_t>(filled)] = {static_cast<uint32_t>(height * 0x1.0p32), donor};
-      double& left = heights[static_cast<size_t>(donor)];
+      const double height = heights[filled];
+      columns_[filled] = {static_cast<uint32_t>(height * 0x1.0p32), donor};
+      double& left = heights[donor];
       left -= 1.0 - height;
       if (left < 1.0) {
         high.pop_back();
@@ -63,11 +63,11 @@ class ZipfStream final : public TokenStream {
 
   /// Probabilities times vocab_size: mean 1.
   static std::vector<double> column_heights(int64_t vocab_size, double exponent) {
-    std::vector<double> heights(static_cast<size_t>(vocab_size));
+    std::vector<double> heights(vocab_size);
     double sum = 0.0;
     for (int64_t id = vocab_size - 1; id >= 0; --id) {  // small first, for the sum's sake
       const double weight = std::pow(static_cast<double>(id + 1), -exponent);
-      heights[static_cast<size_t>(id)] = weight;
+      heights[id] = weight;
       sum += weight;
     }
     for (double& height : heights) height *= static_cast<double>(vocab_size) / sum;

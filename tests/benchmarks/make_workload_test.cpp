@@ -49,7 +49,7 @@ TEST_CASE("however a stream is read, it holds the same ids") {
     c.made.stream->read(0, whole);
     std::vector<int32_t> pieces;
     for (int64_t size = 1; pieces.size() < whole.size(); size = size * 3 % 101) {
-      std::vector<int32_t> piece(static_cast<size_t>(size));
+      std::vector<int32_t> piece(size);
       c.made.stream->read(static_cast<int64_t>(pieces.size()), piece);
       pieces.insert(pieces.end(), piece.begin(), piece.end());
     }

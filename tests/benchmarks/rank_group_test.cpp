@@ -104,7 +104,7 @@ TEST_CASE("errors of the members are those of the job") {
   }
   CHECK(caught == 2);
   // And go on afterwards.
-  CHECK(gather_word(job, watch, 1) == std::vector<int64_t>(static_cast<size_t>(job.size()), 1));
+  CHECK(gather_word(job, watch, 1) == std::vector<int64_t>(job.size(), 1));
 }
 
 TEST_CASE("a member that is silent is given up by those that sleep") {

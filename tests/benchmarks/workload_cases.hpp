@@ -36,13 +36,13 @@ struct WorkloadCase {
   }
   /// Assignments of a rank's tokens to each expert. [num_experts]
   std::vector<int64_t> counts(int64_t step, int rank, int64_t layer) const {
-    std::vector<CountWord> counts(static_cast<size_t>(options.num_experts));
+    std::vector<CountWord> counts(options.num_experts);
     count_assignments(experts(step, rank, layer), counts);
     return {counts.begin(), counts.end()};
   }
   /// The same of all ranks' tokens.
   std::vector<int64_t> counts(int64_t step, int64_t layer) const {
-    std::vector<int64_t> sums(static_cast<size_t>(options.num_experts));
+    std::vector<int64_t> sums(options.num_experts);
     for (int rank = 0; rank < ep_size; ++rank) {
       const std::vector<int64_t> own = counts(step, rank, layer);
       for (size_t expert = 0; expert < sums.size(); ++expert) sums[expert] += own[expert];

@@ -82,8 +82,7 @@ TEST_CASE("ids and tables are those of the definition") {
   for (const test::WorkloadKnownAnswer& known : test::workload_known_answers()) {
     INFO(bench::workload_name(known.shape.kind) << ", " << known.shape.ep_size << " ranks");
     const bench::WorkloadRules rules(known.shape);
-    std::vector<int32_t> ids(
-        static_cast<size_t>(5 * known.shape.ep_size * known.shape.tokens_per_rank));
+    std::vector<int32_t> ids(5 * known.shape.ep_size * known.shape.tokens_per_rank);
     bench::make_workload_stream(rules)->read(0, ids);
     CHECK(digest(ids) == known.ids);
     std::vector<int32_t> tables;
@@ -130,7 +129,7 @@ TEST_CASE("hot-experts: half of the tokens go to every eighth expert") {
         const std::vector<int64_t> counts = c.counts(step, layer);
         CHECK(sum(counts) == rows);
         for (int64_t expert = 0; expert < sizes.num_experts; ++expert) {
-          const int64_t count = counts[static_cast<size_t>(expert)];
+          const int64_t count = counts[expert];
           const bool is_hot = hot.contains(expert);
           const int64_t least =
               (rows - hot_rows) / sizes.num_experts + (is_hot ? hot_rows / num_hot : 0);
@@ -157,7 +156,7 @@ TEST_CASE("hot-rank: one rank has 4R / (R + 3) times the mean") {
     for (int rank = 0; rank < ep_size; ++rank) {
       int64_t rows = 0;
       for (const int32_t expert : placement.local_experts(rank)) {
-        rows += counts[static_cast<size_t>(expert)];
+        rows += counts[expert];
       }
       CHECK(rows == 2 * 16 * ep_size * (rank == hot ? 4 : 1));
     }
@@ -197,7 +196,7 @@ TEST_CASE("zero-load: odd ranks receive nothing, the others' experts share all r
         const std::vector<int64_t> counts = c.counts(step, layer);
         std::vector<int64_t> loaded;
         for (int64_t expert = 0; expert < sizes.num_experts; ++expert) {
-          const int64_t count = counts[static_cast<size_t>(expert)];
+          const int64_t count = counts[expert];
           if (placement.rank_of(expert) % 2 == 0) {
             loaded.push_back(count);
           } else {

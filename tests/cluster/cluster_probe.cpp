@@ -68,7 +68,7 @@ void tell_hosts(const Communicator& comm) {
 void transfer(const Communicator& comm, bool to_last, int64_t bytes) {
   const int last = comm.size() - 1;
   const int count = narrow<int>(bytes, "bytes");
-  std::vector<char> data(static_cast<size_t>(bytes * comm.size()));
+  std::vector<char> data(bytes * comm.size());
   const auto send = [&](int peer, int size) {
     check_mpi(MPI_Send(data.data(), size, MPI_CHAR, peer, 0, comm.get()), "MPI_Send");
   };
@@ -87,7 +87,7 @@ void transfer(const Communicator& comm, bool to_last, int64_t bytes) {
   const auto begin = std::chrono::steady_clock::now();
   for (int peer = 0; peer < last; ++peer) send(peer, 0);
   // All at once, each into or out of its own part of the data.
-  std::vector<MPI_Request> requests(static_cast<size_t>(last), MPI_REQUEST_NULL);
+  std::vector<MPI_Request> requests(last, MPI_REQUEST_NULL);
   for (int peer = 0; peer < last; ++peer) {
     const auto at = static_cast<size_t>(peer);
     char* part = data.data() + at * static_cast<size_t>(bytes);

@@ -52,7 +52,7 @@ std::vector<size_t> hosts_of_experts(const Options& options) {
   std::vector<size_t> hosts;
   for (int64_t rank = 0; rank < ep_size; ++rank) {
     const int64_t end = (rank + 1) * options.num_experts / ep_size;
-    hosts.resize(static_cast<size_t>(end), ranks[static_cast<size_t>(rank)]);
+    hosts.resize(end, ranks[rank]);
   }
   return hosts;
 }
@@ -63,7 +63,7 @@ void add_rows(const std::vector<int32_t>& experts, size_t top_k, size_t own_host
   for (size_t first = 0; first < experts.size(); first += top_k) {
     std::set<size_t> others;
     for (size_t a = first; a < first + top_k; ++a) {
-      const size_t host = hosts.at(static_cast<size_t>(experts[a]));
+      const size_t host = hosts.at(experts[a]);
       if (host == own_host) continue;
       others.insert(host);
       ++rows[host].results;

@@ -68,7 +68,7 @@ TEST_CASE("the planning exchange gathers the words of all ranks in one collectiv
     const auto all = gathered.words();
     CHECK(ranks.watch.collectives() - before == (ranks.comm.size() > 1 ? 1 : 0));
     for (int rank = 0; rank < ranks.comm.size(); ++rank) {
-      const auto of_rank = all.subspan(static_cast<size_t>(3 * rank), 3);
+      const auto of_rank = all.subspan(3 * rank, 3);
       CHECK(static_cast<int>(of_rank[0]) == rank);
       CHECK(of_rank[1] == batch);
       CHECK(of_rank[2] == 4294967295);

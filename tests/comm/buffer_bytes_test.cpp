@@ -32,7 +32,7 @@ int64_t reserve_layers(Transport& transport, const NodeMap& nodes, int ep_rank, 
     const auto words = routing.words(placement, nodes);
     const LayerTraffic traffic =
         layer_traffic({words, routing.num_experts + nodes.num_nodes()}, placement, nodes);
-    keep_largest(traffic.buffers[static_cast<size_t>(ep_rank)], largest);
+    keep_largest(traffic.buffers[ep_rank], largest);
     plans.push_back(routing.plan(placement, ep_rank, nodes, reduces));
   }
   transport.reserve(plans, DType::f32, kHiddenSize, {});

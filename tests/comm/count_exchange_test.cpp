@@ -119,7 +119,7 @@ std::vector<CountWord> words_of(int64_t exchange, int64_t rank, int64_t words) {
 int64_t wrong_words(std::span<const CountWord> found, int64_t exchange, int64_t words) {
   int64_t wrong = 0;
   for (int64_t at = 0; at < std::ssize(found); ++at) {
-    wrong += found[static_cast<size_t>(at)] == word(exchange, at / words, at % words) ? 0 : 1;
+    wrong += found[at] == word(exchange, at / words, at % words) ? 0 : 1;
   }
   return wrong;
 }
@@ -178,7 +178,7 @@ TEST_CASE("an exchange that is pending gets done in waits for other things, long
     const auto all = gathered.words();
     CHECK(tests_of_pending == before);  // nothing was left to do
     for (int rank = 0; rank < ranks.comm.size(); ++rank) {
-      CHECK(int64_t{all[static_cast<size_t>(rank)]} == 10 * batch + rank);
+      CHECK(int64_t{all[rank]} == 10 * batch + rank);
     }
   }
 }

@@ -26,7 +26,7 @@ TEST_CASE("long streams of many messages between nodes arrive in order") {
   const int64_t hidden_size = 96;
   const int64_t row_bytes = hidden_size * 4;
   const int64_t rows = 5 * RowStream::kMessageBytes / row_bytes;
-  const std::vector<int64_t> tokens(static_cast<size_t>(ranks.comm.size()), rows);
+  const std::vector<int64_t> tokens(ranks.comm.size(), rows);
   const auto routing =
       test::random_routing(random, ranks.comm.size(), 8, 3, tokens, test::Skew::uniform);
   const Placement placement = contiguous_placement(8, ranks.comm.size());
@@ -48,7 +48,7 @@ TEST_CASE("transport hier refuses a plan that was made for other nodes") {
   const Topology topology = made_up(ranks, ranks.comm.rank());
   HierTransport transport(ranks.comm, topology, ranks.watch, 1);
   std::mt19937 random(5);
-  const std::vector<int64_t> tokens(static_cast<size_t>(ranks.comm.size()), 4);
+  const std::vector<int64_t> tokens(ranks.comm.size(), 4);
   const auto routing =
       test::random_routing(random, ranks.comm.size(), 4, 1, tokens, test::Skew::uniform);
   const ExchangePlan plan =
@@ -67,7 +67,7 @@ TEST_CASE("a rank of another node that stalls is named by those that wait for it
   watch.at({Phase::dispatch, 3, 1});
   static HierTransport transport(comm, topology, watch, 1);
   std::mt19937 random(1);
-  const std::vector<int64_t> tokens(static_cast<size_t>(comm.size()), 50);
+  const std::vector<int64_t> tokens(comm.size(), 50);
   const auto routing = test::random_routing(random, comm.size(), 4, 1, tokens, test::Skew::uniform);
   static const ExchangePlan plan =
       routing.plan(contiguous_placement(4, comm.size()), comm.rank(), topology.nodes);

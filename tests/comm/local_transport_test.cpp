@@ -43,12 +43,12 @@ TEST_CASE("transport local puts every row in its place, for any number of ranks 
     const DType dtype = round % 2 == 0 ? DType::f32 : DType::bf16;
 
     LocalGroup group(ep_size);
-    std::vector<test::ExchangeErrors> errors(static_cast<size_t>(ep_size));
+    std::vector<test::ExchangeErrors> errors(ep_size);
     std::vector<std::jthread> ranks;
     for (int rank = 0; rank < ep_size; ++rank) {
       ranks.emplace_back([&, rank] {
         LocalTransport transport(group, rank);
-        errors[static_cast<size_t>(rank)] =
+        errors[rank] =
             test::check_exchange(transport, routing, routing.plan(placement, rank), dtype, 5);
       });
     }

@@ -11,7 +11,7 @@ using namespace hashep;
 TEST_CASE("an exchange is one collective each way and its buffers are exactly the plan's") {
   test::Ranks ranks;
   std::mt19937 random(23);
-  const std::vector<int64_t> tokens(static_cast<size_t>(ranks.comm.size()), 30);
+  const std::vector<int64_t> tokens(ranks.comm.size(), 30);
   const auto routing =
       test::random_routing(random, ranks.comm.size(), 6, 2, tokens, test::Skew::uniform);
   const Placement placement = contiguous_placement(6, ranks.comm.size());

@@ -54,8 +54,7 @@ class SharedFolder {
 
 /// Rank r has 1000 r + 3 bytes of value r + 1, one rank's after the other's.
 std::vector<std::byte> part_of(int rank) {
-  return std::vector<std::byte>(static_cast<size_t>(1000 * rank + 3),
-                                static_cast<std::byte>(rank + 1));
+  return std::vector<std::byte>(1000 * rank + 3, static_cast<std::byte>(rank + 1));
 }
 
 int64_t offset_of(int rank) {

@@ -26,7 +26,7 @@ TEST_CASE("streamed and with threads, transport shm still puts every row in its 
   std::mt19937 random(5);
   const int64_t hidden_size = 1024;
   const int64_t rows = core_cache_bytes() / (hidden_size * 4);  // twice as much, read and written
-  const std::vector<int64_t> tokens(static_cast<size_t>(ranks.comm.size()), rows);
+  const std::vector<int64_t> tokens(ranks.comm.size(), rows);
   const auto routing =
       test::random_routing(random, ranks.comm.size(), 8, 1, tokens, test::Skew::uniform);
   const Placement placement = contiguous_placement(8, ranks.comm.size());
@@ -43,7 +43,7 @@ TEST_CASE("the buffers of transport shm are the rows that land, and an exchange 
   const Topology topology = find_topology(ranks.comm, ranks.watch);
   ShmTransport transport(topology, ranks.comm.rank(), ranks.watch, 1);
   std::mt19937 random(23);
-  const std::vector<int64_t> tokens(static_cast<size_t>(ranks.comm.size()), 30);
+  const std::vector<int64_t> tokens(ranks.comm.size(), 30);
   const auto routing =
       test::random_routing(random, ranks.comm.size(), 6, 2, tokens, test::Skew::uniform);
   const Placement placement = contiguous_placement(6, ranks.comm.size());
@@ -65,7 +65,7 @@ TEST_CASE("a rank that stalls is named by those that wait for its rows") {
   watch.at({Phase::dispatch, 3, 1});
   static ShmTransport transport(topology, comm.rank(), watch, 1);
   std::mt19937 random(1);
-  const std::vector<int64_t> tokens(static_cast<size_t>(comm.size()), 5);
+  const std::vector<int64_t> tokens(comm.size(), 5);
   const auto routing = test::random_routing(random, comm.size(), 4, 1, tokens, test::Skew::uniform);
   static const ExchangePlan plan = routing.plan(contiguous_placement(4, comm.size()), comm.rank());
   test::check_late_rank_is_named(comm, transport, routing, plan);

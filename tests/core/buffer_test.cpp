@@ -17,7 +17,7 @@ TEST_CASE("buffers of all sizes are aligned, writable to their last byte, and gr
     buffer.reserve(bytes);
     CHECK(buffer.capacity() == bytes);
     CHECK(reinterpret_cast<uintptr_t>(buffer.data()) % Buffer::kAlignment == 0);
-    std::memset(buffer.data(), 0x5a, static_cast<size_t>(bytes));
+    std::memset(buffer.data(), 0x5a, bytes);
     CHECK(buffer.data()[bytes - 1] == std::byte{0x5a});
   }
 }

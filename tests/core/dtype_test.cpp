@@ -60,7 +60,7 @@ TEST_CASE("conversion to float takes data of any alignment") {
   constexpr int64_t kCount = 37;
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
     const int64_t size = dtype_size(dtype);
-    std::vector<std::byte> even(static_cast<size_t>(kCount * size));
+    std::vector<std::byte> even(kCount * size);
     for (size_t i = 0; i < even.size(); ++i) even[i] = static_cast<std::byte>((i * 37 + 11) % 113);
     std::vector<float> expected(kCount);
     convert_to_float(dtype, even.data(), kCount, expected.data());

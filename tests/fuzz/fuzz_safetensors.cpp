@@ -18,7 +18,7 @@ bool is_float(DType dtype) {
 std::span<const std::byte> data_of(const SafeTensor& tensor, std::span<const std::byte> file) {
   fuzz::require(tensor.offset >= 0 && tensor.bytes >= 0 &&
                 tensor.bytes <= std::ssize(file) - tensor.offset);
-  return file.subspan(static_cast<size_t>(tensor.offset), static_cast<size_t>(tensor.bytes));
+  return file.subspan(tensor.offset, tensor.bytes);
 }
 
 /// Reads every byte of every tensor, and checks that a header written for them is read again.
@@ -32,7 +32,7 @@ void check(std::span<const std::byte> bytes) {
     fuzz::require(count == tensor.num_elements());
     const auto stored = data_of(tensor, bytes);
     if (is_float(tensor.dtype)) {
-      std::vector<float> values(static_cast<size_t>(count));
+      std::vector<float> values(count);
       convert_to_float(tensor.dtype, stored.data(), count, values.data());
     }
     specs.push_back({name, tensor.dtype, tensor.shape});

@@ -28,8 +28,7 @@ void check_table(const TensorContents& tensor) {
 void check_file(std::span<const std::byte> bytes) {
   const SafeTensors file = parse_safetensors(bytes, std::ssize(bytes), "fuzz");
   for (const auto& [name, tensor] : file.tensors) {
-    const auto data =
-        bytes.subspan(static_cast<size_t>(tensor.offset), static_cast<size_t>(tensor.bytes));
+    const auto data = bytes.subspan(tensor.offset, tensor.bytes);
     const TensorContents contents{tensor.dtype, tensor.shape, {data.begin(), data.end()}};
     fuzz::allow_input_error([&] { check_table(contents); });
   }

@@ -37,10 +37,10 @@ void copy_and_wait(void* to, const void* from, int64_t bytes, bool to_gpu) {
   if (bytes == 0) return;
   PinnedBuffer staging(bytes);
   const CudaStream stream;
-  if (to_gpu) std::memcpy(staging.data(), from, static_cast<size_t>(bytes));
+  if (to_gpu) std::memcpy(staging.data(), from, bytes);
   copy_async(to_gpu ? to : staging.data(), to_gpu ? staging.data() : from, bytes, stream);
   stream.synchronize();
-  if (!to_gpu) std::memcpy(to, staging.data(), static_cast<size_t>(bytes));
+  if (!to_gpu) std::memcpy(to, staging.data(), bytes);
 }
 
 /// Runs experts [first, last) of the case on their rows of x, into poisoned memory. Returns all
@@ -70,7 +70,7 @@ Matrix run_part(const ExpertsCase& c, const std::vector<ExpertWeights>& weights,
   ffn.prepare(offsets, 0, rows, parts, work);
   ArrayLayout measured;
   work.lay_out(measured);
-  std::vector<std::byte> arrays(static_cast<size_t>(measured.bytes()));
+  std::vector<std::byte> arrays(measured.bytes());
   DeviceBuffer on_gpu(measured.bytes() + 1);
   ArrayLayout layout(arrays.data(), on_gpu.data());
   work.lay_out(layout);

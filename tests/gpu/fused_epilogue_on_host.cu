@@ -11,7 +11,7 @@ std::vector<BFloat16> run_epilogue(const std::vector<float>& sums, int rows, int
   using namespace cute;
   const bool is_gated = epilogue.kind == FusedEpilogue::Kind::swiglu;
   const int64_t size = int64_t{rows} * (is_gated ? cols / 2 : cols) + kMargin;
-  std::vector<BFloat16> y(static_cast<size_t>(size), static_cast<BFloat16>(NAN));
+  std::vector<BFloat16> y(size, static_cast<BFloat16>(NAN));
   const auto* const address = reinterpret_cast<const std::byte*>(y.data());
   const FusedStore store({&address, &bias1, &bias3, epilogue});
 

@@ -15,7 +15,7 @@ namespace {
 using Kind = FusedEpilogue::Kind;
 
 std::vector<float> random_values(uint64_t key, int64_t count) {
-  std::vector<float> values(static_cast<size_t>(count));
+  std::vector<float> values(count);
   fill_normal(key, 0, values);
   return values;
 }
@@ -46,7 +46,7 @@ void check_case(const FusedEpilogue& epilogue, int rows, int y_cols, bool with_b
       const float z = of_row[gate] + (with_biases ? bias1[at] : 0.0f);
       const float up = is_gated ? of_row[gate + block] + (with_biases ? bias3[at] : 0.0f) : 0.0f;
       const auto want = static_cast<float>(static_cast<BFloat16>(expected(epilogue, z, up)));
-      const auto got = static_cast<float>(y[static_cast<size_t>(int64_t{row} * y_cols + col)]);
+      const auto got = static_cast<float>(y[int64_t{row} * y_cols + col]);
       if (got != want) ++wrong;
     }
   }

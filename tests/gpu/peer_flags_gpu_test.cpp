@@ -35,8 +35,8 @@ std::vector<int64_t> download(const int64_t* from, int64_t count) {
   const CudaStream stream;
   copy_async(staging.data(), from, bytes, stream);
   stream.synchronize();
-  std::vector<int64_t> values(static_cast<size_t>(count));
-  std::memcpy(values.data(), staging.data(), static_cast<size_t>(bytes));
+  std::vector<int64_t> values(count);
+  std::memcpy(values.data(), staging.data(), bytes);
   return values;
 }
 
@@ -82,7 +82,7 @@ class Node {
     return {.num_peers = num_ranks_,
             .rank = rank,
             .num_marks = kMarks,
-            .own = flags_[static_cast<size_t>(rank)].data(),
+            .own = flags_[rank].data(),
             .peers = addresses_.as<int64_t* const>(),
             .exchange = numbers_.data() + rank,
             .status = &status(rank),
@@ -94,7 +94,7 @@ class Node {
     return {now.stop, now.gave_up, now.peer, now.mark, now.exchange};
   }
   void stop(int rank) const { static_cast<volatile PeerWaitStatus&>(status(rank)).stop = 1; }
-  std::vector<int64_t> flags(int rank) const { return flags_[static_cast<size_t>(rank)].read(); }
+  std::vector<int64_t> flags(int rank) const { return flags_[rank].read(); }
   std::vector<int64_t> numbers() const { return numbers_.read(); }
 
  private:
@@ -129,7 +129,7 @@ struct Rows {
     streams[0].synchronize();
   }
 
-  const CudaStream& stream(int rank) const { return streams[static_cast<size_t>(rank)]; }
+  const CudaStream& stream(int rank) const { return streams[rank]; }
 
   /// First stage of an exchange, when all ranks were asked to fetch of the one before: `rank`'s
   /// block goes to all inboxes.
@@ -150,14 +150,14 @@ struct Rows {
   void fetch(const PeerFlags& flags, bool has_waited, int64_t* output) const {
     const int rank = flags.rank;
     if (!has_waited) step_flags(flags, {.wait = kLanded}, stream(rank));
-    const Words& inbox = inboxes[static_cast<size_t>(rank)];
+    const Words& inbox = inboxes[rank];
     copy_async(output, inbox.data(), ranks * kBlock * kWord, stream(rank));
     fill_async(inbox.data(), 0xee, ranks * kBlock * kWord, stream(rank));  // to be written anew
     step_flags(flags, {.signal = kFetched}, stream(rank));
   }
 
   int64_t* output(int rank, int64_t exchange) const {
-    return outputs[static_cast<size_t>(rank)].data() + exchange * ranks * kBlock;
+    return outputs[rank].data() + exchange * ranks * kBlock;
   }
   bool is_right(int rank, int64_t exchange) const {
     return download(output(rank, exchange), ranks * kBlock) == expected;
@@ -201,10 +201,10 @@ TEST_CASE("flags give order between ranks", "[small]") {
       for (int exchange = 0; exchange < kExchanges; ++exchange) {
         CHECK(rows.is_right(rank, exchange));
       }
-      const std::vector<int64_t> all_five(static_cast<size_t>(kMarks * num_ranks), kExchanges);
+      const std::vector<int64_t> all_five(kMarks * num_ranks, kExchanges);
       CHECK(node.flags(rank) == all_five);
     }
-    CHECK(node.numbers() == std::vector<int64_t>(static_cast<size_t>(num_ranks), kExchanges));
+    CHECK(node.numbers() == std::vector<int64_t>(num_ranks, kExchanges));
     check_nobody_gave_up(node);
   }
 }
@@ -227,10 +227,10 @@ TEST_CASE("captured exchanges count on at each replay", "[small]") {
   for (int replay = 1; replay <= 4; ++replay) {
     for (int rank = 0; rank < kRanks; ++rank) {
       fill_async(rows.output(rank, 0), 0, kRanks * kBlock * Rows::kWord, rows.stream(rank));
-      sending[static_cast<size_t>(rank)].launch(rows.stream(rank));
+      sending[rank].launch(rows.stream(rank));
     }
     for (int rank = 0; rank < kRanks; ++rank) {
-      fetching[static_cast<size_t>(rank)].launch(rows.stream(rank));
+      fetching[rank].launch(rows.stream(rank));
     }
     for (const CudaStream& stream : rows.streams) stream.synchronize();
     for (int rank = 0; rank < kRanks; ++rank) CHECK(rows.is_right(rank, 0));

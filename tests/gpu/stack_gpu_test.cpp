@@ -48,7 +48,7 @@ TEST_CASE("a stack on a GPU agrees with the oracle, with graphs to the bit", "[s
         if (graph == GraphMode::off) {
           direct.push_back(std::move(result));
         } else {
-          CHECK(result == direct[static_cast<size_t>(step)]);
+          CHECK(result == direct[step]);
         }
       }
       CHECK(stack.graphs_captured() == (graph == GraphMode::on ? 2 : 0));
@@ -85,7 +85,7 @@ TEST_CASE("plans sent ahead of the steps that run change no bit", "[small]") {
   for (int64_t step = 0; step < steps.steps(); ++step) {
     stack.run(step);
     if (step + 1 < steps.steps()) stack.prepare(steps.plan(step + 1));
-    CHECK(fetch_result(stack) == alone[static_cast<size_t>(step)]);
+    CHECK(fetch_result(stack) == alone[step]);
   }
 }
 

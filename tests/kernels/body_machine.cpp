@@ -14,11 +14,11 @@
 namespace hashep::test {
 
 void BodyMachine::write(std::byte* to, const void* from, int64_t bytes) {
-  if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+  if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
 void BodyMachine::read(void* to, const std::byte* from, int64_t bytes) {
-  if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+  if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
 void BodyMachine::scatter_rows(ConstMatrixView x, const ScatterPlan& plan) {

@@ -25,7 +25,7 @@ Matrix plain_combine(const Case& c, const Matrix& rows, const std::vector<int64_
                      const std::vector<float>& weights, const Matrix& shared) {
   std::vector<float> all;
   for (int64_t token = 0; token < c.tokens; ++token) {
-    std::vector<float> sum(static_cast<size_t>(c.cols), 0.0f);
+    std::vector<float> sum(c.cols, 0.0f);
     for (int j = 0; j < c.top_k; ++j) {
       const auto assignment = static_cast<size_t>(token * c.top_k + j);
       if (row_of[assignment] < 0) continue;
@@ -35,7 +35,7 @@ Matrix plain_combine(const Case& c, const Matrix& rows, const std::vector<int64_
         sum[i] = j == 0 ? weight * row[i] : sum[i] + weight * row[i];
       }
     }
-    if (c.shared && row_of[static_cast<size_t>(token * c.top_k)] >= 0) {
+    if (c.shared && row_of[token * c.top_k] >= 0) {
       const std::vector<float> row = shared.row(token);
       for (size_t i = 0; i < sum.size(); ++i) sum[i] = sum[i] + row[i];
     }

@@ -52,7 +52,7 @@ Matrix run_experts(const Setup& setup, const std::vector<ExpertWeights>& experts
                    const std::vector<int64_t>& offsets) {
   ExpertFfn ffn(setup.shape, setup.dtype, std::ssize(experts), setup.threads, setup.library);
   for (int64_t e = 0; e < std::ssize(experts); ++e) {
-    ffn.set_expert(e, experts[static_cast<size_t>(e)].view(setup.biases));
+    ffn.set_expert(e, experts[e].view(setup.biases));
   }
   ffn.prepare(offsets);
   Matrix rows = random_matrix(setup.dtype, offsets.back(), setup.shape.hidden_size, 1);
@@ -187,7 +187,7 @@ TEST_CASE("with the kernels of all tiles made, preparing makes memory alone, to 
   const std::vector<ExpertWeights> experts = make_experts(setup, 2);
   const std::vector<int64_t> offsets{0, 1 + kMostTileRows, 1 + kMostTileRows + 77};
   ExpertFfn ffn(setup.shape, setup.dtype, 2, setup.threads, setup.library);
-  for (int64_t e = 0; e < 2; ++e) ffn.set_expert(e, experts[static_cast<size_t>(e)].view(false));
+  for (int64_t e = 0; e < 2; ++e) ffn.set_expert(e, experts[e].view(false));
   std::vector<ExpertTile> tiles;
   for_each_tile(offsets, [&](const ExpertTile& tile) { tiles.push_back(tile); });
   Matrix rows = random_matrix(setup.dtype, offsets.back(), setup.shape.hidden_size, 1);

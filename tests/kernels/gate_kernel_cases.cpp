@@ -87,10 +87,10 @@ void check_gate_fuses(KernelMachine& machine) {
   const float a = 1.0f + 0x1p-12f;
   for (const int64_t d : {2, 8}) {  // element by element, and a lane's all at once
     machine.release();
-    std::vector<float> x(static_cast<size_t>(d));
+    std::vector<float> x(d);
     x[0] = kUnit;
     x[1] = a * kUnit;
-    std::vector<float> rows(static_cast<size_t>(2 * d));
+    std::vector<float> rows(2 * d);
     rows[0] = -(1.0f + 0x1p-11f) * kUnit;
     rows[1] = a * kUnit;
     Matrix token(DType::f32, 1, d);
@@ -118,8 +118,7 @@ void check_gate_independence(KernelMachine& machine) {
         CHECK(gate_there(machine, x.view(), gate, experts, top_k, element) == whole);
         std::vector<float> one_by_one;
         for (int64_t token = 0; token < tokens; ++token) {
-          const auto part = std::span(experts).subspan(static_cast<size_t>(token * top_k),
-                                                       static_cast<size_t>(top_k));
+          const auto part = std::span(experts).subspan(token * top_k, top_k);
           const auto alone = gate_there(machine, x.view().slice(token, 1), gate, part, top_k);
           one_by_one.insert(one_by_one.end(), alone.begin(), alone.end());
         }

@@ -43,8 +43,7 @@ TEST_CASE("gate_weights agrees with the oracle, is zero for padding, same on any
         for (int64_t token = 0; token < tokens; ++token) {
           const auto begin = static_cast<size_t>(token * top_k);
           const std::vector<float> expected = oracle_gate_weights(
-              gate.view(), std::span(experts).subspan(begin, static_cast<size_t>(top_k)), 1.5f,
-              x.row(token));
+              gate.view(), std::span(experts).subspan(begin, top_k), 1.5f, x.row(token));
           for (size_t j = 0; j < expected.size(); ++j) {
             if (experts[begin + j] < 0) {
               CHECK(first[begin + j] == 0.0f);

@@ -22,7 +22,7 @@ namespace {
 class WriteCounts {
  public:
   WriteCounts(BodyMachine& machine, MatrixView output)
-      : output_(output), counts_(static_cast<size_t>(output.rows * output.cols)) {
+      : output_(output), counts_(output.rows * output.cols) {
     machine.after_thread = [this] { count(); };
   }
 

@@ -30,18 +30,18 @@ Matrix::Matrix(DType dtype, int64_t rows, int64_t cols, int misaligned_by, int p
       rows_(rows),
       cols_(cols) {
   if (buffer_.capacity() > 0) {
-    std::memset(buffer_.data(), poison, static_cast<size_t>(buffer_.capacity()));
+    std::memset(buffer_.data(), poison, buffer_.capacity());
   }
 }
 
 std::vector<float> Matrix::row(int64_t index) const {
-  std::vector<float> out(static_cast<size_t>(cols_));
+  std::vector<float> out(cols_);
   convert_to_float(dtype_, view().row(index), cols_, out.data());
   return out;
 }
 
 std::vector<float> Matrix::values() const {
-  std::vector<float> out(static_cast<size_t>(rows_ * cols_));
+  std::vector<float> out(rows_ * cols_);
   convert_to_float(dtype_, view().data, rows_ * cols_, out.data());
   return out;
 }
@@ -63,7 +63,7 @@ void Matrix::set(const std::vector<float>& values) {
 
 Matrix random_matrix(DType dtype, int64_t rows, int64_t cols, uint64_t key, float scale,
                      int misaligned_by) {
-  std::vector<float> values(static_cast<size_t>(rows * cols));
+  std::vector<float> values(rows * cols);
   fill_normal(key, 0, values);
   for (float& value : values) value *= scale;
   Matrix matrix(dtype, rows, cols, misaligned_by);

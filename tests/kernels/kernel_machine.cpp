@@ -19,13 +19,13 @@ Output::Output(KernelMachine& machine, DType dtype, int64_t rows, int64_t cols, 
   whole_bytes_ = before + view_.bytes() + kGuard;
   whole_ = machine.allocate(whole_bytes_);
   view_.data = whole_ + before;
-  std::vector<std::byte> bytes(static_cast<size_t>(whole_bytes_), kGuardByte);
+  std::vector<std::byte> bytes(whole_bytes_, kGuardByte);
   std::fill_n(bytes.begin() + before, view_.bytes(), std::byte{0xff});
   machine.write(whole_, bytes.data(), whole_bytes_);
 }
 
 std::vector<std::byte> Output::bytes() const {
-  std::vector<std::byte> whole(static_cast<size_t>(whole_bytes_));
+  std::vector<std::byte> whole(whole_bytes_);
   machine_.read(whole.data(), whole_, whole_bytes_);
   const auto begin = whole.begin() + (view_.data - whole_);
   const auto end = begin + view_.bytes();
@@ -37,7 +37,7 @@ std::vector<std::byte> Output::bytes() const {
 }
 
 std::vector<float> Output::values() const {
-  std::vector<float> out(static_cast<size_t>(view_.rows * view_.cols));
+  std::vector<float> out(view_.rows * view_.cols);
   convert_to_float(view_.dtype, bytes().data(), view_.rows * view_.cols, out.data());
   return out;
 }

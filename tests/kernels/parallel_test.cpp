@@ -15,15 +15,15 @@ namespace {
 TEST_CASE("parallel work does each thing once, and hands on the first exception") {
   for (const int threads : {0, 1, 3, 8}) {
     for (const int64_t count : {0, 1, 5, 1000}) {
-      std::vector<std::atomic<int>> by_items(static_cast<size_t>(count));
-      std::vector<std::atomic<int>> by_ranges(static_cast<size_t>(count));
+      std::vector<std::atomic<int>> by_items(count);
+      std::vector<std::atomic<int>> by_ranges(count);
       std::atomic<int> strangers = 0;
       parallel_items(count, threads, [&](int thread, int64_t i) {
-        ++by_items[static_cast<size_t>(i)];
+        ++by_items[i];
         if (thread < 0 || thread >= std::max(threads, 1) || omp_get_max_threads() != 1) ++strangers;
       });
       parallel_ranges(count, threads, 2, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) ++by_ranges[static_cast<size_t>(i)];
+        for (int64_t i = begin; i < end; ++i) ++by_ranges[i];
       });
       const auto once = [](const std::atomic<int>& calls) { return calls == 1; };
       CHECK(std::all_of(by_items.begin(), by_items.end(), once));

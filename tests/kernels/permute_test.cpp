@@ -54,7 +54,7 @@ TEST_CASE("permute_rows puts each assignment's row in its place") {
     for (const int64_t tokens : {0, 1, 5, 700}) {
       for (const int threads : {1, 2, 3}) {
         // Every seventh token is padding; the others' assignments get all rows in random order.
-        std::vector<int64_t> rows(static_cast<size_t>(tokens * top_k), -1);
+        std::vector<int64_t> rows(tokens * top_k, -1);
         std::vector<int64_t> source;
         for (int64_t i = 0; i < tokens * top_k; ++i) {
           if ((i / top_k) % 7 != 3) source.push_back(i);
@@ -62,7 +62,7 @@ TEST_CASE("permute_rows puts each assignment's row in its place") {
         std::vector<int64_t> order(source.size());
         std::iota(order.begin(), order.end(), int64_t{0});
         std::shuffle(order.begin(), order.end(), random);
-        for (size_t n = 0; n < source.size(); ++n) rows[static_cast<size_t>(source[n])] = order[n];
+        for (size_t n = 0; n < source.size(); ++n) rows[source[n]] = order[n];
 
         const Matrix x = addressed_rows(tokens, 7);
         Matrix out(DType::f32, std::ssize(source), 7);

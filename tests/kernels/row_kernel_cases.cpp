@@ -43,7 +43,7 @@ void check_combine_case(KernelMachine& machine, const CombineCase& c) {
   machine.release();
   MadeRoutes routes(c.tokens, c.top_k);
   for (int64_t token = 0; token < c.tokens; token += 7) {  // some have fewer choices
-    if (c.top_k > 1) routes.rows[static_cast<size_t>(token * c.top_k + 1)] = -1;
+    if (c.top_k > 1) routes.rows[token * c.top_k + 1] = -1;
   }
   Matrix rows = random_matrix(c.dtype, c.tokens * c.top_k, c.d, 5);
   const Matrix shared = random_matrix(c.dtype, c.shared ? c.tokens : 0, c.d, 6);
@@ -93,10 +93,10 @@ MadeRoutes::MadeRoutes(int64_t tokens, int top_k)
   std::shuffle(order.begin(), order.end(), random);
   for (int64_t a = 0; a < total; ++a) {
     if (a / top_k % 5 == 2) continue;
-    const int64_t row = order[static_cast<size_t>(a)];
+    const int64_t row = order[a];
     const int64_t expert = row * kPlaces / total;
-    experts[static_cast<size_t>(a)] = static_cast<int32_t>(expert);
-    rows[static_cast<size_t>(a)] = row + 1000 * expert;
+    experts[a] = static_cast<int32_t>(expert);
+    rows[a] = row + 1000 * expert;
   }
 }
 

@@ -47,22 +47,22 @@ TEST_CASE("scatter_rows writes each row to each of its places and nowhere else")
         // is not to be reached. The rows of an expert are a permutation of the tokens.
         std::vector<int32_t> experts;
         std::vector<int64_t> rows;
-        std::vector<int64_t> order(static_cast<size_t>(tokens));
+        std::vector<int64_t> order(tokens);
         for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int64_t>(i);
         std::shuffle(order.begin(), order.end(), random);
         for (int64_t token = 0; token < tokens; ++token) {
           for (int j = 0; j < top_k; ++j) {
             experts.push_back(token % 5 == 2 ? -1 : j);
-            rows.push_back(token % 5 == 2 ? -1 : order[static_cast<size_t>(token)] + 100);
+            rows.push_back(token % 5 == 2 ? -1 : order[token] + 100);
           }
         }
-        const std::vector<float> marks(static_cast<size_t>(3 * tokens * cols), -9.0f);
+        const std::vector<float> marks(3 * tokens * cols, -9.0f);
         Matrix expected(dtype, 3 * tokens, cols);
         expected.set(marks);
         for (int64_t token = 0; token < tokens; ++token) {
           for (int j = 0; j < top_k; ++j) {
             if (token % 5 == 2 || j == 1) continue;
-            const int64_t row = j * tokens + order[static_cast<size_t>(token)];
+            const int64_t row = j * tokens + order[token];
             std::copy_n(x.view().row(token), x.view().row_bytes(), expected.view().row(row));
           }
         }
@@ -91,8 +91,7 @@ TEST_CASE("scatter_rows reads the rows that are listed") {
     const std::vector<ExpertPlace> places{{to.view().data, 0}};
     scatter_rows(x.view(), {experts, rows, 2, places, listed}, false, threads);
     const std::vector<int64_t> from{3, 3, 0, 3, 3};
-    for (int64_t row = 0; row < 5; ++row)
-      CHECK(to.row(row) == x.row(from[static_cast<size_t>(row)]));
+    for (int64_t row = 0; row < 5; ++row) CHECK(to.row(row) == x.row(from[row]));
   }
 }
 

@@ -26,7 +26,7 @@ MachineTopology machine() {
 
 /// As many of kGpus as there are ranks, or one fewer.
 std::span<const VisibleGpu> first_gpus(int count) {
-  return std::span(kGpus).first(static_cast<size_t>(count));
+  return std::span(kGpus).first(count);
 }
 
 }  // namespace

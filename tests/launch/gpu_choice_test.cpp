@@ -24,11 +24,11 @@ std::vector<SeenGpu> two_sockets(int gpus) {
 }
 
 std::vector<GpuView> same_view(int ranks, const std::vector<SeenGpu>& gpus) {
-  return std::vector<GpuView>(static_cast<size_t>(ranks), GpuView{.gpus = gpus, .numa_nodes = {}});
+  return std::vector<GpuView>(ranks, GpuView{.gpus = gpus, .numa_nodes = {}});
 }
 
 bool is_near(const GpuView& view, int index) {
-  const int node = view.gpus[static_cast<size_t>(index)].numa_node;
+  const int node = view.gpus[index].numa_node;
   return node < 0 || view.numa_nodes.empty() ||
          std::count(view.numa_nodes.begin(), view.numa_nodes.end(), node) > 0;
 }
@@ -41,7 +41,7 @@ std::optional<std::vector<int>> by_trying_all(std::span<const GpuView> ranks, bo
     if (chosen.size() == ranks.size()) return true;
     const GpuView& view = ranks[chosen.size()];
     for (int index = 0; index < static_cast<int>(view.gpus.size()); ++index) {
-      const std::string& id = view.gpus[static_cast<size_t>(index)].pci_id;
+      const std::string& id = view.gpus[index].pci_id;
       if (near_only && !is_near(view, index)) continue;
       if (!taken.insert(id).second) continue;
       chosen.push_back(index);
@@ -60,7 +60,7 @@ std::optional<std::vector<int>> by_trying_all(std::span<const GpuView> ranks, bo
 TEST_CASE("ranks that see the same GPUs take them in order") {
   for (int gpus = 1; gpus <= 8; ++gpus) {
     for (int ranks = 1; ranks <= gpus; ++ranks) {
-      std::vector<int> want(static_cast<size_t>(ranks));
+      std::vector<int> want(ranks);
       std::iota(want.begin(), want.end(), 0);
       for (const bool share : {false, true}) {
         CHECK(choose_gpus("a", same_view(ranks, two_sockets(gpus)), share) == want);

@@ -46,7 +46,7 @@ DType weight_dtype(const Options& options) {
 TensorData matrix(const Options& options, const std::string& name, int64_t rows, int64_t cols) {
   uint64_t key = options.seed;
   for (const char letter : name) key = hashep::derive_key(key, static_cast<uint64_t>(letter));
-  std::vector<float> values(static_cast<size_t>(rows * cols));
+  std::vector<float> values(rows * cols);
   hashep::fill_normal(key, 0, values);
   for (float& value : values) value /= std::sqrt(static_cast<float>(cols));
   if (options.defect == "nan " + name) values[1] = std::numeric_limits<float>::quiet_NaN();

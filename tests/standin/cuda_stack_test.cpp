@@ -31,7 +31,7 @@ std::vector<float> on_cpu(const StackSteps& steps, int64_t step) {
   const MatrixView rows{x.data(), c.dtype, c.batch_tokens, c.config.hidden_size};
   stack.prepare(steps.plan(step));
   stack.run(steps.plan(step), rows, log);
-  std::vector<float> values(static_cast<size_t>(rows.rows * rows.cols));
+  std::vector<float> values(rows.rows * rows.cols);
   convert_to_float(c.dtype, rows.data, std::ssize(values), values.data());
   return values;
 }
@@ -197,7 +197,7 @@ TEST_CASE("the phase under way can be asked for at any time") {
 BatchPlan with_other_tokens(BatchPlan plan) {
   for (ExchangePlan& layer : plan.layers) {
     std::rotate(layer.experts.begin(), layer.experts.begin() + layer.top_k, layer.experts.end());
-    std::vector<CountWord> counts(static_cast<size_t>(layer.num_experts));
+    std::vector<CountWord> counts(layer.num_experts);
     count_assignments(layer.experts, counts);
     layer = make_plan(layer.experts, layer.top_k, counts,
                       contiguous_placement(layer.num_experts, 1), 0);

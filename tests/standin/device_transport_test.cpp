@@ -60,7 +60,7 @@ TEST_CASE("exchanges between GPUs give the bits of those between CPUs") {
 ExchangePlan rising_plan(int batch, std::mt19937& random, const NodeMap& nodes, int ep_rank) {
   const int size = nodes.ep_size();
   const auto tokens = static_cast<int64_t>(std::lround(300 * std::pow(1.01, batch)));
-  const std::vector<int64_t> of_ranks(static_cast<size_t>(size), tokens);
+  const std::vector<int64_t> of_ranks(size, tokens);
   const auto routing = random_routing(random, size, 12, 2, of_ranks, Skew::uniform);
   return routing.plan(contiguous_placement(12, size), ep_rank, nodes);
 }
@@ -103,14 +103,14 @@ TEST_CASE("memory that GPUs share grows seldom where plans grow slowly") {
 /// A batch of which only every 64th token has an expert of another rank: the next one's.
 RandomRouting mostly_local(int ep_size, int64_t tokens) {
   RandomRouting routing{ep_size, 1, ep_size, {}, {}};
-  routing.counts.resize(static_cast<size_t>(ep_size * ep_size));
+  routing.counts.resize(ep_size * ep_size);
   for (int rank = 0; rank < ep_size; ++rank) {
-    std::vector<int32_t> experts(static_cast<size_t>(tokens), rank);
+    std::vector<int32_t> experts(tokens, rank);
     for (size_t token = 0; token < experts.size(); token += 64) {
       experts[token] = (rank + 1) % ep_size;
     }
     const auto at = static_cast<size_t>(rank * ep_size);
-    count_assignments(experts, std::span(routing.counts).subspan(at, static_cast<size_t>(ep_size)));
+    count_assignments(experts, std::span(routing.counts).subspan(at, ep_size));
     routing.experts.push_back(std::move(experts));
   }
   return routing;
@@ -145,7 +145,7 @@ TEST_CASE("messages of one part wait for no kernel of the part before") {
   if (ranks.comm.size() == 1) return;
   standin::reset(standin::Order::eager);
   std::mt19937 random(5);
-  const std::vector<int64_t> tokens(static_cast<size_t>(ranks.comm.size()), 40);
+  const std::vector<int64_t> tokens(ranks.comm.size(), 40);
   const auto routing = random_routing(random, ranks.comm.size(), 8, 2, tokens, Skew::uniform);
   const ExchangePlan plan =
       routing.plan(contiguous_placement(8, ranks.comm.size()), ranks.comm.rank());

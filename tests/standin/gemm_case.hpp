@@ -59,8 +59,8 @@ double error_of(const Shape& shape, std::span<const In> a, std::span<const In> b
       for (int i = 0; i < shape.k; ++i) {
         const int at_a = shape.transpose_a ? i + row * shape.lda() : row + i * shape.lda();
         const int at_b = shape.transpose_b ? col + i * shape.ldb() : i + col * shape.ldb();
-        const double product = 2.0 * static_cast<double>(to_float(a[static_cast<size_t>(at_a)])) *
-                               static_cast<double>(to_float(b[static_cast<size_t>(at_b)]));
+        const double product =
+            2.0 * static_cast<double>(to_float(a[at_a])) * static_cast<double>(to_float(b[at_b]));
         sum += product;
         size += std::abs(product);
       }

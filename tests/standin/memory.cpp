@@ -42,7 +42,7 @@ bool Memory::free(void* data, Place place) {
   if (block.place != place || block.opened > 0) return false;
   if (block.shared != nullptr && block.shared->mappings() > 0) {
     ++freed_while_mapped_;
-    std::memset(data, 0xff, static_cast<size_t>(block.bytes));  // for who reads it there
+    std::memset(data, 0xff, block.bytes);  // for who reads it there
   }
   blocks_.erase(found);
   return true;

@@ -79,7 +79,7 @@ bool NcclMessages::is_done() {
     if ((status.MPI_TAG == kRegisteredTag) != message.is_registered) {
       throw RunError(name_of(message) + ": memory is registered at one end alone");
     }
-    std::memcpy(message.data, flight.copy.get(), static_cast<size_t>(count));
+    std::memcpy(message.data, flight.copy.get(), count);
     return true;
   });
   return flights_.empty();

@@ -77,11 +77,10 @@ void fill(DeviceBuffer& buffer, const Messages& messages, int64_t round, int ran
 
 /// Whether the messages are there, and nothing beside them.
 bool has_come(const std::byte* data, const Messages& messages, int64_t round, int rank) {
-  std::vector<std::byte> want(static_cast<size_t>(messages.receive_bytes), kUntouched);
+  std::vector<std::byte> want(messages.receive_bytes, kUntouched);
   for (const Place& receive : messages.receives) {
     for (int64_t i = 0; i < receive.bytes; ++i) {
-      want[static_cast<size_t>(receive.begin + i)] =
-          payload(round, receive.peer, rank, receive.k, i);
+      want[receive.begin + i] = payload(round, receive.peer, rank, receive.k, i);
     }
   }
   return std::equal(want.begin(), want.end(), data);

@@ -14,7 +14,7 @@ namespace {
 ExchangePlan plan_of(int nodes, int64_t tokens, int top_k, Skew skew) {
   std::mt19937 random(41);
   const int ranks = 2 * nodes;
-  const std::vector<int64_t> of_ranks(static_cast<size_t>(ranks), tokens);
+  const std::vector<int64_t> of_ranks(ranks, tokens);
   const auto routing = random_routing(random, ranks, ranks, top_k, of_ranks, skew);
   return routing.plan(contiguous_placement(ranks, ranks), 5 % ranks, nodes_of_equal_size(ranks, 2));
 }
@@ -46,7 +46,7 @@ TEST_CASE("each row that crosses has one entry in the order of tokens") {
         CHECK(rows.tokens.empty() == (nodes == 1));
         std::vector<std::vector<int32_t>> boxes(plan.across.outgoing.size());
         for (size_t i = 0; i < rows.tokens.size(); ++i) {
-          std::vector<int32_t>& box = boxes.at(static_cast<size_t>(rows.boxes[i]));
+          std::vector<int32_t>& box = boxes.at(rows.boxes[i]);
           CHECK(rows.rows[i] == std::ssize(box));
           box.push_back(rows.tokens[i]);
         }

@@ -46,7 +46,7 @@ class PeerMemory {
     new (&status()) PeerWaitStatus;
     std::fill_n(own_.as<int64_t>(), inbox_offset(), 0);  // the stand-in's memory is the host's too
     const IpcHandle own = export_memory(own_);
-    std::vector<IpcHandle> handles(static_cast<size_t>(size_));
+    std::vector<IpcHandle> handles(size_);
     const int bytes = sizeof(IpcHandle);
     check_mpi(
         MPI_Allgather(&own, bytes, MPI_BYTE, handles.data(), bytes, MPI_BYTE, ranks.comm.get()),
@@ -54,7 +54,7 @@ class PeerMemory {
     for (int peer = 0; peer < size_; ++peer) {
       mappings_.emplace_back();
       if (peer != ranks.comm.rank()) {
-        mappings_.back() = IpcMapping(handles[static_cast<size_t>(peer)]);
+        mappings_.back() = IpcMapping(handles[peer]);
       }
       addresses_.as<int64_t*>()[peer] = words_of(peer);
     }
@@ -85,7 +85,7 @@ class PeerMemory {
   int64_t inbox_offset() const { return kMarks * size_ + 1; }
   int64_t* words_of(int peer) const {
     const bool is_own = peer == rank();
-    std::byte* const data = is_own ? own_.data() : mappings_[static_cast<size_t>(peer)].data();
+    std::byte* const data = is_own ? own_.data() : mappings_[peer].data();
     return reinterpret_cast<int64_t*>(data);
   }
 

@@ -49,8 +49,8 @@ std::set<std::string> replays_of_branches(int count, int replays) {
     join(handles, stream, branches.back());
   }
   for (int i = 0; i < count; ++i) {
-    write(branches[static_cast<size_t>(i)], word, static_cast<char>('b' + i));
-    join(handles, branches[static_cast<size_t>(i)], stream);
+    write(branches[i], word, static_cast<char>('b' + i));
+    join(handles, branches[i], stream);
   }
   write(stream, word, 'z');
   cudaGraph_t graph = nullptr;

@@ -59,7 +59,7 @@ void reset(Order order, int queues) {
   const int64_t freed = state().freed_while_held;
   state() = State{};
   state().order = order;
-  state().queues.assign(static_cast<size_t>(queues), {});
+  state().queues.assign(queues, {});
   if (left.device_bytes != 0 || left.pinned_bytes != 0 || left.objects != 0) {
     throw RunError("the stand-in was left with " + std::to_string(left.device_bytes) +
                    " bytes of GPU memory, " + std::to_string(left.pinned_bytes) +

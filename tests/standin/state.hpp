@@ -48,8 +48,7 @@ struct State {
   static std::vector<Failure> failures_from_environment();
 
   Order order = order_from_environment().order;
-  std::vector<SharedQueue> queues =
-      std::vector<SharedQueue>(static_cast<size_t>(order_from_environment().queues));
+  std::vector<SharedQueue> queues = std::vector<SharedQueue>(order_from_environment().queues);
   SharedQueue copies;
   int gpu_count = gpus_from_environment();
   bool peer_access = true;

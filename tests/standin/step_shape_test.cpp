@@ -64,7 +64,7 @@ void add_layer(const ModelConfig& config, const CudaExecOptions& options,
     }
     const Dealt routed(tiles, options.lanes);
     const bool is_last = part + 1 == parts;
-    at = std::max(at, exchange.landed[static_cast<size_t>(part)]) + routed.depth;
+    at = std::max(at, exchange.landed[part]) + routed.depth;
     shape.nodes += routed.nodes;
     shape.width = std::max(shape.width, (is_last ? 0 : beside) + routed.width);
   }

@@ -63,7 +63,7 @@ void DeviceDriver::upload(DeviceBuffer& to, const void* from, int64_t bytes) {
   if (bytes == 0) return;
   to.reserve(bytes);
   PinnedBuffer host(bytes);
-  std::memcpy(host.data(), from, static_cast<size_t>(bytes));
+  std::memcpy(host.data(), from, bytes);
   copy_async(to.data(), host.data(), bytes, stream_);
   wait();
 }
@@ -73,7 +73,7 @@ void DeviceDriver::download(void* to, const std::byte* from, int64_t bytes) {
   PinnedBuffer host(bytes);
   copy_async(host.data(), from, bytes, stream_);
   wait();
-  std::memcpy(to, host.data(), static_cast<size_t>(bytes));
+  std::memcpy(to, host.data(), bytes);
 }
 
 MatrixView DeviceDriver::dispatch(ConstMatrixView x) {
@@ -90,7 +90,7 @@ void DeviceDriver::combine(std::span<const float> weights, ConstMatrixView share
   captured_.reset();
   if (rows_.bytes() > 0) {
     PinnedBuffer host(rows_.bytes());
-    std::memcpy(host.data(), host_rows_.data(), static_cast<size_t>(rows_.bytes()));
+    std::memcpy(host.data(), host_rows_.data(), rows_.bytes());
     copy_async(rows_.data, host.data(), rows_.bytes(), stream_);
     wait();
   }

@@ -99,7 +99,7 @@ void check_stack_way(const StackCase& c, const StackWay& way, Ranks& ranks,
     stack.run(step);
     prepare_to(step + options.plans);
     const auto got = result_of(stack, step, ranks.watch);
-    CHECK(got == expected[static_cast<size_t>(step)]);
+    CHECK(got == expected[step]);
     CHECK(got.size() > 0);
   }
   if (way.graph == GraphMode::on) CHECK(stack.graphs_captured() >= kSteps);

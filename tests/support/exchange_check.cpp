@@ -31,7 +31,7 @@ int64_t wrong_in_dispatch(const MatrixView& rows, const RandomRouting& routing,
   int64_t row = 0;
   for (const int32_t expert : plan.local_experts) {
     for (int source = 0; source < routing.ep_size; ++source) {
-      const auto& experts = routing.experts[static_cast<size_t>(source)];
+      const auto& experts = routing.experts[source];
       for (size_t a = 0; a < experts.size(); ++a) {
         if (experts[a] != expert) continue;
         for (int64_t c = 0; c < rows.cols && counts(row); ++c) {
@@ -84,7 +84,7 @@ int64_t wrong_in_combine(const MatrixView& y, const ExchangePlan& plan,
 float address_element(int rank, int64_t token, int64_t column) {
   constexpr int64_t kBase = 64;
   const std::array<int64_t, 4> digits = {rank, token, token / kBase, token / (kBase * kBase)};
-  return static_cast<float>((digits[static_cast<size_t>(column % 4)] + column / 4 * 5) % kBase);
+  return static_cast<float>((digits[column % 4] + column / 4 * 5) % kBase);
 }
 
 ExchangeErrors check_exchange(ExchangeDriver& driver, const RandomRouting& routing,

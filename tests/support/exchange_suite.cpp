@@ -20,7 +20,7 @@ ExchangePlan make_plan_of(const RandomRouting& routing, const Placement& placeme
 
 /// Random values that no order of sums or rounding leaves alone.
 std::vector<std::byte> random_values(DType dtype, int64_t rows, int64_t cols, uint64_t key) {
-  std::vector<float> values(static_cast<size_t>(rows * cols));
+  std::vector<float> values(rows * cols);
   fill_normal(key, 0, values);
   std::vector<std::byte> bytes(values.size() * static_cast<size_t>(dtype_size(dtype)));
   convert_from_float(values.data(), std::ssize(values), dtype, bytes.data());

@@ -15,7 +15,7 @@ namespace {
 constexpr std::chrono::seconds kLongestWait{20};  // less than ctest gives a test on a GPU
 
 std::vector<float> as_floats(ConstMatrixView x) {
-  std::vector<float> values(static_cast<size_t>(x.rows * x.cols));
+  std::vector<float> values(x.rows * x.cols);
   convert_to_float(x.dtype, x.data, x.rows * x.cols, values.data());
   return values;
 }
@@ -37,14 +37,14 @@ StackSteps::StackSteps(const StackCase& c, int64_t steps, const NodeMap& nodes, 
       rows_(split_range(c.batch_tokens, nodes.ep_size(), ep_rank)),
       routing_(stack_routing(c, *stack_stream(c), {nodes})),
       weights_(make_synthetic_weights(c.config, c.dtype, kStackSeed)),
-      plans_(static_cast<size_t>(steps)),
+      plans_(steps),
       input_(stack_input(c, nodes.ep_size(), ep_rank)) {
   const auto stream = stack_stream(c);
   for (int64_t step = 0; step < steps; ++step) {
-    std::vector<StreamBatch> batches(static_cast<size_t>(nodes.ep_size()));
+    std::vector<StreamBatch> batches(nodes.ep_size());
     std::vector<TokenBatch> views;
     for (int rank = 0; rank < nodes.ep_size(); ++rank) {
-      StreamBatch& batch = batches[static_cast<size_t>(rank)];
+      StreamBatch& batch = batches[rank];
       read_batch(*stream,
                  {.batch_tokens = c.batch_tokens,
                   .seq_len = c.seq_len,
@@ -53,7 +53,7 @@ StackSteps::StackSteps(const StackCase& c, int64_t steps, const NodeMap& nodes, 
                  step, batch);
       views.push_back(batch.view());
     }
-    BatchPlan& plan = plans_[static_cast<size_t>(step)];
+    BatchPlan& plan = plans_[step];
     plan = plan_batch(routing_.geometry, *routing_.router, views, ep_rank);
     plan.step = step;
   }
@@ -65,7 +65,7 @@ ConstMatrixView StackSteps::input() const {
 
 OracleDifference StackSteps::difference(const std::vector<float>& got, int64_t step,
                                         GemmGrouping grouping) const {
-  std::vector<int64_t> tokens(static_cast<size_t>(rows_.size()));
+  std::vector<int64_t> tokens(rows_.size());
   std::iota(tokens.begin(), tokens.end(), 0);
   const auto want = oracle_stack(
       case_.config, *weights_, plan(step), {0, case_.config.num_layers}, tokens, as_floats(input()),

@@ -23,7 +23,7 @@ class StackSteps {
   const ModelConfig& config() const { return case_.config; }
   std::span<const Placement> placements() const { return routing_.geometry.placements(); }
   const WeightSource& weights() const { return *weights_; }
-  const BatchPlan& plan(int64_t step) const { return plans_[static_cast<size_t>(step)]; }
+  const BatchPlan& plan(int64_t step) const { return plans_[step]; }
   int64_t steps() const { return std::ssize(plans_); }
   ConstMatrixView input() const;
 

@@ -39,12 +39,12 @@ std::vector<std::byte> run_stack(const StackCase& c, Transport& transport, const
 
 std::vector<std::byte> run_stack_locally(const StackCase& c, int ep_size) {
   LocalGroup group(ep_size);
-  std::vector<std::vector<std::byte>> parts(static_cast<size_t>(ep_size));
+  std::vector<std::vector<std::byte>> parts(ep_size);
   std::vector<std::jthread> ranks;
   for (int rank = 0; rank < ep_size; ++rank) {
     ranks.emplace_back([&, rank] {
       LocalTransport transport(group, rank);
-      parts[static_cast<size_t>(rank)] = run_stack(c, transport, {one_node(ep_size)}, rank);
+      parts[rank] = run_stack(c, transport, {one_node(ep_size)}, rank);
     });
   }
   ranks.clear();  // joins

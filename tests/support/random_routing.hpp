@@ -17,25 +17,21 @@ struct RandomRouting {
   std::vector<std::vector<int32_t>> experts;  // by rank, [tokens, top_k]
   std::vector<CountWord> counts;              // [ep_size, num_experts]
 
-  int64_t tokens(int rank) const {
-    return static_cast<int64_t>(experts[static_cast<size_t>(rank)].size()) / top_k;
-  }
+  int64_t tokens(int rank) const { return static_cast<int64_t>(experts[rank].size()) / top_k; }
   ExchangePlan plan(const Placement& placement, int rank) const {
-    return make_plan(experts[static_cast<size_t>(rank)], top_k, counts, placement, rank);
+    return make_plan(experts[rank], top_k, counts, placement, rank);
   }
   /// All ranks' counts with rows for nodes: [ep_size, num_experts + num_nodes].
   std::vector<CountWord> words(const Placement& placement, const NodeMap& nodes) const {
     std::vector<int32_t> expert_nodes;
     for (const int32_t owner : placement.ranks()) expert_nodes.push_back(nodes.node_of(owner));
     const int64_t stride = num_experts + nodes.num_nodes();
-    std::vector<CountWord> all(static_cast<size_t>(ep_size * stride));
+    std::vector<CountWord> all(ep_size * stride);
     for (int source = 0; source < ep_size; ++source) {
-      const auto row = std::span(all).subspan(static_cast<size_t>(source * stride));
-      const auto& of_source = experts[static_cast<size_t>(source)];
-      count_assignments(of_source, row.first(static_cast<size_t>(num_experts)));
-      count_node_rows(
-          of_source, top_k, expert_nodes,
-          row.subspan(static_cast<size_t>(num_experts), static_cast<size_t>(nodes.num_nodes())));
+      const auto row = std::span(all).subspan(source * stride);
+      const auto& of_source = experts[source];
+      count_assignments(of_source, row.first(num_experts));
+      count_node_rows(of_source, top_k, expert_nodes, row.subspan(num_experts, nodes.num_nodes()));
     }
     return all;
   }
@@ -45,7 +41,7 @@ struct RandomRouting {
     const std::vector<CountWord> all = words(placement, nodes);
     const CountMatrix matrix{all, num_experts + nodes.num_nodes()};
     ExchangePlan made;
-    made.experts = experts[static_cast<size_t>(rank)];
+    made.experts = experts[rank];
     made.top_k = top_k;
     complete_plan(matrix, placement, rank, made);
     complete_node_plan(matrix, placement, nodes, reduces, made);
@@ -60,10 +56,10 @@ inline RandomRouting random_routing(std::mt19937& random, int ep_size, int64_t n
                                     int top_k, const std::vector<int64_t>& tokens_by_rank,
                                     Skew skew) {
   RandomRouting routing{ep_size, top_k, num_experts, {}, {}};
-  routing.counts.resize(static_cast<size_t>(ep_size * num_experts));
+  routing.counts.resize(ep_size * num_experts);
   for (int rank = 0; rank < ep_size; ++rank) {
     std::vector<int32_t> experts;
-    for (int64_t token = 0; token < tokens_by_rank[static_cast<size_t>(rank)]; ++token) {
+    for (int64_t token = 0; token < tokens_by_rank[rank]; ++token) {
       const auto first = static_cast<int64_t>(
           skew == Skew::one_expert ? 0 : random() % static_cast<uint64_t>(num_experts));
       const bool padding = skew == Skew::padded && random() % 3 == 0;
@@ -71,9 +67,7 @@ inline RandomRouting random_routing(std::mt19937& random, int ep_size, int64_t n
         experts.push_back(padding ? -1 : static_cast<int32_t>((first + j) % num_experts));
       }
     }
-    count_assignments(experts, std::span(routing.counts)
-                                   .subspan(static_cast<size_t>(rank * num_experts),
-                                            static_cast<size_t>(num_experts)));
+    count_assignments(experts, std::span(routing.counts).subspan(rank * num_experts, num_experts));
     routing.experts.push_back(std::move(experts));
   }
   return routing;

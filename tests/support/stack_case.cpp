@@ -101,7 +101,7 @@ std::vector<TokenBatch> cut_batch(const StreamBatch& whole,
   size_t first = 0;
   for (const int64_t tokens : tokens_by_rank) {
     TokenBatch part = whole.view();
-    part.ids = part.ids.subspan(first, static_cast<size_t>(tokens));
+    part.ids = part.ids.subspan(first, tokens);
     part.first_position += static_cast<int64_t>(first);
     if (first > 0) part.previous_id = whole.ids[first - 1];
     parts.push_back(part);
@@ -111,7 +111,7 @@ std::vector<TokenBatch> cut_batch(const StreamBatch& whole,
 }
 
 std::vector<std::byte> stack_rows(const StackCase& c, const Range& rows) {
-  std::vector<float> values(static_cast<size_t>(rows.size() * c.config.hidden_size));
+  std::vector<float> values(rows.size() * c.config.hidden_size);
   fill_normal(kStackSeed, rows.begin * c.config.hidden_size, values);
   std::vector<std::byte> bytes(values.size() * static_cast<size_t>(dtype_size(c.dtype)));
   convert_from_float(values.data(), static_cast<int64_t>(values.size()), c.dtype, bytes.data());

@@ -48,7 +48,7 @@ class CudaMoeLayer::Work final : public LayerWork {
                                        apart ? 1 : 0);
       exchange_.dispatch(part, x_.rows, streams_.exchange);
     }
-    if (apart) streams_.events->landed[static_cast<size_t>(part)].record(streams_.exchange);
+    if (apart) streams_.events->landed[part].record(streams_.exchange);
   }
 
   std::span<const float> gate() override {
@@ -75,7 +75,7 @@ class CudaMoeLayer::Work final : public LayerWork {
 
   void routed_experts(int part) override {
     if (streams_.are_apart()) {
-      wait_for(streams_.experts, streams_.events->landed[static_cast<size_t>(part)]);
+      wait_for(streams_.experts, streams_.events->landed[part]);
     }
     const GpuPhaseTimer::Scope scope(timer_, Phase::experts, layer_.layer_, streams_.experts);
     layer_.experts_.routed.run(plan_.routed, part, plan_.expert_rows, plan_.expert_rows,
@@ -86,7 +86,7 @@ class CudaMoeLayer::Work final : public LayerWork {
     if (!exchange_.gives_back(part)) return;
     const bool apart = streams_.are_apart();
     if (apart) {
-      const CudaEvent& computed = streams_.events->computed[static_cast<size_t>(part)];
+      const CudaEvent& computed = streams_.events->computed[part];
       computed.record(streams_.experts);
       wait_for(streams_.exchange, computed);
     }

@@ -4,7 +4,7 @@
 namespace hashep {
 
 DevicePlan::DevicePlan(Transport& transport, int64_t num_layers)
-    : transport_(transport), layers_(static_cast<size_t>(num_layers)) {
+    : transport_(transport), layers_(num_layers) {
   for (DeviceLayerPlan& layer : layers_) layer.exchange = transport.make_exchange();
 }
 

@@ -12,7 +12,7 @@ namespace hashep {
 GpuPhaseTimer::GpuPhaseTimer(int64_t max_phases, bool timed, Observer observer)
     : timed_(timed), observer_(std::move(observer)) {
   if (!timed) return;
-  phases_.resize(static_cast<size_t>(max_phases));
+  phases_.resize(max_phases);
   spans_.reserve(phases_.size() + 1);
 }
 

@@ -19,7 +19,7 @@ TEST_CASE("tokens take distinct experts of so many groups at most, wherever a ba
       const int32_t expert = experts[token * 6 + choice];
       chosen.insert(expert);
       groups.insert(expert / 4);
-      ++loads.at(static_cast<size_t>(expert));
+      ++loads.at(expert);
     }
     CHECK(chosen.size() == 6);
     CHECK(groups.size() <= 3);

@@ -63,15 +63,15 @@ TEST_CASE("a small job is predicted from the plans of all its ranks") {
   std::vector<StreamBatch> batches(4);
   std::vector<TokenBatch> views;
   for (int rank = 0; rank < 4; ++rank) {
-    read_batch(job.stream(), job.split(rank), 0, batches[static_cast<size_t>(rank)]);
-    views.push_back(batches[static_cast<size_t>(rank)].view());
+    read_batch(job.stream(), job.split(rank), 0, batches[rank]);
+    views.push_back(batches[rank].view());
   }
   double slowest = 0.0;
   for (int rank = 0; rank < 4; ++rank) {
     const ExchangePlan plan = plan_batch(job.geometry(), job.router(), views, rank).layers.front();
     const int near = rank ^ 1;
     const auto rows = [&](const std::vector<int64_t>& counts, int other) {
-      return static_cast<double>(counts[static_cast<size_t>(other)]);
+      return static_cast<double>(counts[other]);
     };
     const int far = rank < 2 ? 2 : 0;
     const double far_rows = std::max(rows(plan.send_counts, far) + rows(plan.send_counts, far + 1),

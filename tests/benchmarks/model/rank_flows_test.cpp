@@ -15,18 +15,18 @@ namespace {
 JobFlows flows_of_plans(const RoutedJob& job) {
   const NodeMap& nodes = job.nodes();
   const int ranks = nodes.ep_size();
-  std::vector<StreamBatch> batches(static_cast<size_t>(ranks));
+  std::vector<StreamBatch> batches(ranks);
   std::vector<TokenBatch> views;
   for (int rank = 0; rank < ranks; ++rank) {
-    read_batch(job.stream(), job.split(rank), 0, batches[static_cast<size_t>(rank)]);
-    views.push_back(batches[static_cast<size_t>(rank)].view());
+    read_batch(job.stream(), job.split(rank), 0, batches[rank]);
+    views.push_back(batches[rank].view());
   }
   JobFlows flows;
-  flows.ranks.resize(static_cast<size_t>(ranks));
-  flows.expert_rows.resize(static_cast<size_t>(job.geometry().num_experts()));
+  flows.ranks.resize(ranks);
+  flows.expert_rows.resize(job.geometry().num_experts());
   for (int rank = 0; rank < ranks; ++rank) {
     const ExchangePlan plan = plan_batch(job.geometry(), job.router(), views, rank).layers.front();
-    RankFlows& own = flows.ranks[static_cast<size_t>(rank)];
+    RankFlows& own = flows.ranks[rank];
     own.tokens = plan.tokens;
     for (const auto& out : plan.across.outgoing) {
       own.far_out_once += out.num_rows();
@@ -38,8 +38,8 @@ JobFlows flows_of_plans(const RoutedJob& job) {
       served += in.num_routes;
     }
     for (int other = 0; other < ranks; ++other) {
-      const int64_t out = plan.send_counts[static_cast<size_t>(other)];
-      const int64_t in = plan.recv_counts[static_cast<size_t>(other)];
+      const int64_t out = plan.send_counts[other];
+      const int64_t in = plan.recv_counts[other];
       const bool near = nodes.node_of(other) == nodes.node_of(rank);
       if (other == rank) {
         own.own = out;
@@ -57,7 +57,7 @@ JobFlows flows_of_plans(const RoutedJob& job) {
     }
     own.forward_near = served - own.forward_own;
     for (size_t i = 0; i < plan.local_experts.size(); ++i) {
-      flows.expert_rows[static_cast<size_t>(plan.local_experts[i])] =
+      flows.expert_rows[plan.local_experts[i]] =
           plan.expert_offsets[i + 1] - plan.expert_offsets[i];
     }
   }

@@ -37,7 +37,7 @@ std::vector<Case> random_cases() {
     }
     const auto skew = static_cast<Skew>(round % 3);
     RandomRouting routing = test::random_routing(random, ep_size, num_experts, top_k, tokens, skew);
-    std::vector<int64_t> loads(static_cast<size_t>(num_experts));
+    std::vector<int64_t> loads(num_experts);
     for (auto& load : loads) load = static_cast<int64_t>(random() % 100);
     Placement placement = round % 2 == 0 ? contiguous_placement(num_experts, ep_size)
                                          : balanced_placement(loads, ep_size);
@@ -83,8 +83,7 @@ TEST_CASE("no assignment is lost: counts of sources and owners agree") {
     const auto plans = plans_of(c);
     for (const ExchangePlan& from : plans) {
       for (const ExchangePlan& to : plans) {
-        CHECK(from.send_counts[static_cast<size_t>(to.ep_rank)] ==
-              to.recv_counts[static_cast<size_t>(from.ep_rank)]);
+        CHECK(from.send_counts[to.ep_rank] == to.recv_counts[from.ep_rank]);
       }
       const auto assigned = std::count_if(from.experts.begin(), from.experts.end(),
                                           [](int32_t expert) { return expert >= 0; });
@@ -99,13 +98,13 @@ TEST_CASE("no assignment is lost: counts of sources and owners agree") {
 TEST_CASE("send rows are a permutation in the order (owner, expert, token)") {
   for (const Case& c : random_cases()) {
     for (const ExchangePlan& plan : plans_of(c)) {
-      std::vector<Origin> by_row(static_cast<size_t>(plan.total_send()));
+      std::vector<Origin> by_row(plan.total_send());
       for (size_t a = 0; a < plan.experts.size(); ++a) {
         if (plan.experts[a] < 0) {
           CHECK(plan.send_rows[a] == -1);
           continue;
         }
-        Origin& origin = by_row.at(static_cast<size_t>(plan.send_rows[a]));
+        Origin& origin = by_row.at(plan.send_rows[a]);
         CHECK(origin.token == -1);  // no row is taken twice
         origin = {plan.ep_rank, static_cast<int64_t>(a) / plan.top_k, plan.experts[a]};
       }
@@ -130,22 +129,19 @@ TEST_CASE("landing rows fill each owner's buffer in canonical order, and blocks 
         if (expert < 0) continue;
         const auto e = static_cast<size_t>(expert);
         const int64_t landing = plan.landing_rows[e] + plan.send_rows[a] - plan.expert_send_rows[e];
-        Origin& place = buffers[static_cast<size_t>(c.placement.rank_of(expert))].at(
-            static_cast<size_t>(landing));
+        Origin& place = buffers[c.placement.rank_of(expert)].at(landing);
         CHECK(place.rank == -1);
         place = {plan.ep_rank, static_cast<int64_t>(a) / plan.top_k, expert};
       }
     }
     for (const ExchangePlan& plan : plans) {
-      const auto& buffer = buffers[static_cast<size_t>(plan.ep_rank)];
+      const auto& buffer = buffers[plan.ep_rank];
       CHECK(std::is_sorted(buffer.begin(), buffer.end(), [](const Origin& a, const Origin& b) {
         return std::tuple(a.expert, a.rank, a.token) < std::tuple(b.expert, b.rank, b.token);
       }));
       for (int64_t i = 0; i < plan.num_local_experts(); ++i) {
-        for (int64_t row = plan.expert_offsets[static_cast<size_t>(i)];
-             row < plan.expert_offsets[static_cast<size_t>(i) + 1]; ++row) {
-          CHECK(buffer[static_cast<size_t>(row)].expert ==
-                plan.local_experts[static_cast<size_t>(i)]);
+        for (int64_t row = plan.expert_offsets[i]; row < plan.expert_offsets[i + 1]; ++row) {
+          CHECK(buffer[row].expert == plan.local_experts[i]);
         }
       }
       int64_t message_row = 0;
@@ -157,7 +153,7 @@ TEST_CASE("landing rows fill each owner's buffer in canonical order, and blocks 
             std::upper_bound(plan.recv_displs.begin(), plan.recv_displs.end(), block.message_row) -
             plan.recv_displs.begin() - 1;
         for (int64_t row = block.expert_row; row < block.expert_row + block.count; ++row) {
-          CHECK(buffer.at(static_cast<size_t>(row)).rank == source);
+          CHECK(buffer.at(row).rank == source);
         }
       }
       CHECK(message_row == plan.total_recv());

@@ -33,7 +33,7 @@ std::vector<ExchangePlan> random_plans(std::mt19937& random, int round) {
   }
   const auto routing = test::random_routing(random, ep_size, num_experts, top_k, tokens,
                                             static_cast<Skew>(random() % 3));
-  std::vector<int64_t> loads(static_cast<size_t>(num_experts));
+  std::vector<int64_t> loads(num_experts);
   for (auto& load : loads) load = static_cast<int64_t>(random() % 100);
   const Placement placement = random() % 2 == 0 ? contiguous_placement(num_experts, ep_size)
                                                 : balanced_placement(loads, ep_size);
@@ -80,9 +80,9 @@ std::vector<Message> with_peer(const std::vector<Message>& messages, size_t peer
 /// How many times each row of a buffer is in a message or block.
 class Cover {
  public:
-  explicit Cover(int64_t rows) : times_(static_cast<size_t>(rows)) {}
+  explicit Cover(int64_t rows) : times_(rows) {}
   void add(int64_t row, int64_t count) {
-    for (int64_t i = row; i < row + count; ++i) ++times_.at(static_cast<size_t>(i));
+    for (int64_t i = row; i < row + count; ++i) ++times_.at(i);
   }
   void add(const std::vector<Message>& messages) {
     for (const Message& message : messages) add(message.row, message.rows);
@@ -96,7 +96,7 @@ class Cover {
 };
 
 Row& at(Rows& rows, int64_t row) {
-  return rows.at(static_cast<size_t>(row));
+  return rows.at(row);
 }
 
 /// Does what messages do, in the order in which they match. Returns the rows moved.

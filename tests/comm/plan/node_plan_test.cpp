@@ -73,7 +73,7 @@ std::pair<int64_t, int64_t> check_outgoing(const ExchangePlan& plan, const Excha
     for (int64_t a = token * plan.top_k; a < (token + 1) * plan.top_k; ++a) {
       const auto i = static_cast<size_t>(a);
       if (plan.experts[i] < 0) continue;
-      const auto owner = plan.expert_ranks[static_cast<size_t>(plan.experts[i])];
+      const auto owner = plan.expert_ranks[plan.experts[i]];
       if (nodes.node_of(owner) != out.node) continue;
       if (plan.across.reduces) {
         CHECK(plan.across.return_rows[i] == (expected.empty() ? returned_row : -1));
@@ -95,14 +95,13 @@ std::pair<int64_t, int64_t> check_outgoing(const ExchangePlan& plan, const Excha
 
 /// far_rows against the blocks of messages: a block is far where its source is.
 void check_far_rows(const ExchangePlan& plan, const NodeMap& nodes) {
-  std::vector<bool> is_far(static_cast<size_t>(plan.total_recv()));
+  std::vector<bool> is_far(plan.total_recv());
   for (const RowBlock& block : plan.landing_blocks) {
     const auto source =
         std::upper_bound(plan.recv_displs.begin(), plan.recv_displs.end(), block.message_row) -
         plan.recv_displs.begin() - 1;
     const bool far = nodes.node_of(static_cast<int>(source)) != nodes.node_of(plan.ep_rank);
-    for (int64_t i = 0; i < block.count; ++i)
-      is_far[static_cast<size_t>(block.expert_row + i)] = far;
+    for (int64_t i = 0; i < block.count; ++i) is_far[block.expert_row + i] = far;
   }
   std::vector<bool> listed(is_far.size());
   int64_t last_end = -1;
@@ -110,8 +109,7 @@ void check_far_rows(const ExchangePlan& plan, const NodeMap& nodes) {
     CHECK(rows.begin > last_end);
     CHECK(rows.size() > 0);
     last_end = rows.end;
-    for (int64_t row = rows.begin; row < rows.end; ++row)
-      listed.at(static_cast<size_t>(row)) = true;
+    for (int64_t row = rows.begin; row < rows.end; ++row) listed.at(row) = true;
   }
   CHECK(listed == is_far);
 }
@@ -145,7 +143,7 @@ TEST_CASE("each row goes once to each node that has experts of it, and lands in 
       CHECK(std::ssize(plan.across.outgoing) == nodes.num_nodes() - 1);
       for (const NodePlan::Outgoing& out : plan.across.outgoing) {
         CHECK(nodes.node_of(out.peer) == out.node);
-        const auto moved = check_outgoing(plan, plans[static_cast<size_t>(out.peer)], out, nodes);
+        const auto moved = check_outgoing(plan, plans[out.peer], out, nodes);
         rows += moved.first;
         routes += moved.second;
       }
@@ -154,7 +152,7 @@ TEST_CASE("each row goes once to each node that has experts of it, and lands in 
         const bool is_padding = plan.experts[a] < 0;
         if (is_padding) CHECK(plan.across.return_rows[a] == -1);
         if (is_padding) continue;
-        const auto owner = plan.expert_ranks[static_cast<size_t>(plan.experts[a])];
+        const auto owner = plan.expert_ranks[plan.experts[a]];
         if (nodes.node_of(owner) == nodes.node_of(plan.ep_rank)) {
           CHECK(plan.across.return_rows[a] == plan.send_rows[a]);
         }

@@ -58,9 +58,9 @@ TEST_CASE("balanced placement beats contiguous where the hot experts are neighbo
 namespace {
 
 std::vector<int64_t> rank_loads(std::span<const int64_t> loads, const Placement& placement) {
-  std::vector<int64_t> sums(static_cast<size_t>(placement.ep_size()));
+  std::vector<int64_t> sums(placement.ep_size());
   for (size_t e = 0; e < loads.size(); ++e) {
-    sums[static_cast<size_t>(placement.rank_of(static_cast<int64_t>(e)))] += loads[e];
+    sums[placement.rank_of(static_cast<int64_t>(e))] += loads[e];
   }
   return sums;
 }
@@ -79,13 +79,13 @@ TEST_CASE("in a balanced placement no swap with the fullest rank evens loads fur
     const auto sums = rank_loads(loads, placement);
     const auto fullest =
         static_cast<int>(std::max_element(sums.begin(), sums.end()) - sums.begin());
-    const int64_t most = sums[static_cast<size_t>(fullest)];
+    const int64_t most = sums[fullest];
     for (const int32_t a : placement.local_experts(fullest)) {
       for (int32_t b = 0; b < num_experts; ++b) {
         const int other = placement.rank_of(b);
         if (other == fullest) continue;
-        const int64_t moved = loads[static_cast<size_t>(a)] - loads[static_cast<size_t>(b)];
-        const int64_t larger = std::max(most - moved, sums[static_cast<size_t>(other)] + moved);
+        const int64_t moved = loads[a] - loads[b];
+        const int64_t larger = std::max(most - moved, sums[other] + moved);
         // Other ranks may be as full: then the fullest pair stays as it is.
         CHECK(larger >= most);
         ++swaps_tried;

@@ -67,16 +67,15 @@ Moved moved_by_plans(const Job& job) {
   for (const ExchangePlan& plan : job.plans) {
     const int64_t own_node = job.nodes.node_of(plan.ep_rank);
     for (int rank = 0; rank < plan.ep_size; ++rank) {
-      const int64_t rows = plan.send_counts[static_cast<size_t>(rank)];
+      const int64_t rows = plan.send_counts[rank];
       const auto node_cell =
           static_cast<size_t>(own_node * moved.nodes.size + job.nodes.node_of(rank));
-      moved.ranks.rows[static_cast<size_t>(plan.ep_rank * plan.ep_size + rank)] += rows;
+      moved.ranks.rows[plan.ep_rank * plan.ep_size + rank] += rows;
       moved.nodes.rows[node_cell] += rows;
       if (job.nodes.node_of(rank) == own_node) moved.nodes.rows_dedup[node_cell] += rows;
     }
     for (const NodePlan::Outgoing& out : plan.across.outgoing) {
-      moved.nodes.rows_dedup[static_cast<size_t>(own_node * moved.nodes.size + out.node)] +=
-          out.num_rows();
+      moved.nodes.rows_dedup[own_node * moved.nodes.size + out.node] += out.num_rows();
     }
   }
   return moved;
@@ -85,7 +84,7 @@ Moved moved_by_plans(const Job& job) {
 /// Sum of the cells that are, or are not, on the diagonal.
 int64_t sum_off_diagonal(const std::vector<int64_t>& cells, int64_t size) {
   int64_t sum = std::accumulate(cells.begin(), cells.end(), int64_t{0});
-  for (int64_t i = 0; i < size; ++i) sum -= cells[static_cast<size_t>(i * size + i)];
+  for (int64_t i = 0; i < size; ++i) sum -= cells[i * size + i];
   return sum;
 }
 
@@ -128,7 +127,7 @@ TEST_CASE("traffic computed from counts is the sum of the plans of all ranks") {
       CHECK(traffic.rank_rows == plan.rank_rows);
       CHECK(traffic.buffers[rank] == rows_of_plan(plan));
       for (size_t i = 0; i < plan.local_experts.size(); ++i) {
-        CHECK(traffic.expert_rows[static_cast<size_t>(plan.local_experts[i])] ==
+        CHECK(traffic.expert_rows[plan.local_experts[i]] ==
               plan.expert_offsets[i + 1] - plan.expert_offsets[i]);
       }
     }

@@ -53,20 +53,19 @@ int run(char** argv) {
   const int64_t begin = part_begin(tokens, context.rank(), context.size());
   const int64_t end = part_begin(tokens, context.rank() + 1, context.size());
   const int64_t seq_len = std::stoll(argv[7]);
-  const Batch batch = stack.submit(
-      {.ids = std::span(ids).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
-       .seq_len = seq_len,
-       .first_position = begin,
-       .previous_id = begin == 0 ? -1 : ids[static_cast<size_t>(begin - 1)]});
+  const Batch batch = stack.submit({.ids = std::span(ids).subspan(begin, end - begin),
+                                    .seq_len = seq_len,
+                                    .first_position = begin,
+                                    .previous_id = begin == 0 ? -1 : ids[begin - 1]});
 
   const int64_t hidden_size = stack.shape().hidden_size;
   const TensorContents given = SafeTensorsFile(argv[6]).read("hidden_states");
   std::vector<float> floats(given.bytes.size() / static_cast<size_t>(dtype_size(given.dtype)));
   convert_to_float(given.dtype, given.bytes.data(), std::ssize(floats), floats.data());
   const int64_t row_bytes = hidden_size * dtype_size(dtype);
-  std::vector<std::byte> x(static_cast<size_t>(tokens * row_bytes));
+  std::vector<std::byte> x(tokens * row_bytes);
   convert_from_float(floats.data(), std::ssize(floats), dtype, x.data());
-  std::vector<std::byte> y(static_cast<size_t>((end - begin) * row_bytes));
+  std::vector<std::byte> y((end - begin) * row_bytes);
   stack.forward(batch,
                 ConstMatrixView{x.data(), dtype, tokens, hidden_size}.slice(begin, end - begin),
                 MatrixView{y.data(), dtype, end - begin, hidden_size});

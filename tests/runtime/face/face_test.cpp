@@ -46,11 +46,10 @@ struct Part {
   int64_t end;
 
   TokenBatch tokens() const {
-    return {.ids = std::span(all.ids).subspan(static_cast<size_t>(begin),
-                                              static_cast<size_t>(end - begin)),
+    return {.ids = std::span(all.ids).subspan(begin, end - begin),
             .seq_len = kSeqLen,
             .first_position = begin,
-            .previous_id = begin == 0 ? -1 : all.ids[static_cast<size_t>(begin - 1)]};
+            .previous_id = begin == 0 ? -1 : all.ids[begin - 1]};
   }
   std::vector<float> x() const {
     return {all.x.begin() + begin * kShape.hidden_size, all.x.begin() + end * kShape.hidden_size};

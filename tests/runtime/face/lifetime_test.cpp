@@ -44,8 +44,7 @@ class Weights final : public WeightSource {
 /// Lives and ends. `number` changes from one life to the next.
 void live(End end, int number) {
   constexpr std::array kTransports = {TransportKind::shm, TransportKind::hier, TransportKind::mpi};
-  const Context context(MPI_COMM_WORLD,
-                        {.transport = kTransports[static_cast<size_t>(number % 3)], .threads = 1});
+  const Context context(MPI_COMM_WORLD, {.transport = kTransports[number % 3], .threads = 1});
   const bool is_culprit = context.rank() == number % context.size();
   const Weights weights(end == End::bad_weights && is_culprit);
   Stack stack(context, kShape, HashRouter({.vocab_size = 100, .seed = 1}), weights);
@@ -100,7 +99,7 @@ TEST_CASE("a thousand Contexts, half of them ended by an error, leave nothing be
       MPI_Barrier(MPI_COMM_WORLD);
       before = look();
     }
-    const End end = time % 2 == 0 ? End::good : kErrors[static_cast<size_t>(time / 2 % 4)];
+    const End end = time % 2 == 0 ? End::good : kErrors[time / 2 % 4];
     try {
       live(end, time);
     } catch (const Error&) {

@@ -110,7 +110,7 @@ TEST_CASE("a planner that has met its sizes allocates nothing, in whatever order
   constexpr int64_t kWarmup = 12;  // each of two plans has met each of three sizes
   for (int64_t step = 0; step < 2 * kWarmup; ++step) {
     if (step == kWarmup) before = test::allocation_count();
-    Ticket& ticket = under_way[static_cast<size_t>(step % 2)];
+    Ticket& ticket = under_way[step % 2];
     if (step >= 2) {
       planner.wait(ticket);
       planner.release(ticket);

@@ -21,8 +21,8 @@ TEST_CASE("plans are a pure function of (ids by rank, placement, rank)") {
     read_batch(
         *stream,
         {.batch_tokens = c.batch_tokens, .seq_len = c.seq_len, .ep_size = ep_size, .ep_rank = rank},
-        0, batches[static_cast<size_t>(rank)]);
-    views.push_back(batches[static_cast<size_t>(rank)].view());
+        0, batches[rank]);
+    views.push_back(batches[rank].view());
   }
   PhaseLog log(nullptr, 4, false);
   for (int rank = 0; rank < ep_size; ++rank) {

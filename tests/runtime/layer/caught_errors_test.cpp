@@ -26,7 +26,7 @@ class WrongStream final : public TokenStream {
   void read(int64_t first, std::span<int32_t> out) const override {
     good_->read(first, out);
     const int64_t place = wrong_ - first;
-    if (place >= 0 && place < std::ssize(out)) out[static_cast<size_t>(place)] = 1 << 20;
+    if (place >= 0 && place < std::ssize(out)) out[place] = 1 << 20;
   }
   std::optional<int64_t> size() const override { return std::nullopt; }
 

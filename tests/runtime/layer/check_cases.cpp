@@ -52,7 +52,7 @@ BatchPlan plan_of(const ModelConfig& config, int64_t tokens, uint64_t seed) {
                                          : static_cast<int32_t>((first + j) % config.num_experts));
       }
     }
-    std::vector<CountWord> counts(static_cast<size_t>(config.num_experts));
+    std::vector<CountWord> counts(config.num_experts);
     count_assignments(experts, counts);
     plan.layers.push_back(make_plan(std::move(experts), config.top_k, counts,
                                     contiguous_placement(config.num_experts, 1), 0));
@@ -123,16 +123,16 @@ void shift_logits(CheckedCase& c, float logit) {
 }  // namespace
 
 LoadedFfn CheckedModel::routed_expert(int64_t layer, int64_t expert) const {
-  const CheckedLayer& from = layers[static_cast<size_t>(layer)];
-  return {from.experts[static_cast<size_t>(expert)].view(with_biases), {}};
+  const CheckedLayer& from = layers[layer];
+  return {from.experts[expert].view(with_biases), {}};
 }
 
 LoadedFfn CheckedModel::shared_experts(int64_t layer) const {
-  return {layers[static_cast<size_t>(layer)].shared.view(with_biases), {}};
+  return {layers[layer].shared.view(with_biases), {}};
 }
 
 LoadedMatrix CheckedModel::gate(int64_t layer) const {
-  return {layers[static_cast<size_t>(layer)].gate.view(), {}};
+  return {layers[layer].gate.view(), {}};
 }
 
 std::string CheckedCase::name() const {
@@ -150,7 +150,7 @@ LayerStates CheckedCase::run(const WeightSource& weights, const BatchPlan& with_
   const ModelConfig& config = model.config;
   LocalGroup group(1);
   LocalTransport transport(group, 0);
-  const std::vector<Placement> placements(static_cast<size_t>(config.num_layers),
+  const std::vector<Placement> placements(config.num_layers,
                                           contiguous_placement(config.num_experts, 1));
   LayerStack stack(config, weights, placements, 0, residual,
                    {.dtype = dtype, .gemm_library = library}, transport);
@@ -158,7 +158,7 @@ LayerStates CheckedCase::run(const WeightSource& weights, const BatchPlan& with_
   x.set(inputs);
   stack.prepare(with_plan);
   PhaseLog log(nullptr, 16, false);
-  std::vector<int64_t> all(static_cast<size_t>(tokens()));
+  std::vector<int64_t> all(tokens());
   std::iota(all.begin(), all.end(), 0);
   LayerStates states(std::move(all));
   stack.run(with_plan, x.view(), log, &states);

@@ -42,14 +42,14 @@ std::vector<StepCounts> count_steps(const test::StackCase& c, const test::LoopSe
   const Topology topology = topology_by_label(
       comm, watch, settings.transport == TransportKind::hier ? comm.rank() / kRanksOfNode : 0);
   const auto stream = test::repeating_stream(c.config.vocab_size, c.batch_tokens);
-  std::vector<StepCounts> counts(static_cast<size_t>(steps));
+  std::vector<StepCounts> counts(steps);
   Counts at_planning;
   Counts at_run;
   test::StepLooks looks;
   looks.before_planning = [&](int64_t) { at_planning = test::collective_counts(); };
   looks.before_run = [&](int64_t) { at_run = test::collective_counts(); };
   looks.after_run = [&](int64_t step) {
-    StepCounts& of_step = counts[static_cast<size_t>(step)];
+    StepCounts& of_step = counts[step];
     of_step.inside = test::collective_counts() - at_run;
     of_step.around = at_run - at_planning;
   };
@@ -72,7 +72,7 @@ TEST_CASE("a step begins no collective but those that move its rows, and plannin
       INFO(transport_name(transport) << ", depth " << depth << ", " << c.name());
       const auto counts = count_steps(c, {.transport = transport, .plan_depth = depth}, kSteps);
       for (int64_t step = 0; step < kSteps; ++step) {
-        const StepCounts& of_step = counts[static_cast<size_t>(step)];
+        const StepCounts& of_step = counts[step];
         if (transport == TransportKind::mpi) {
           CHECK(of_step.inside == Counts{{"MPI_Ialltoallv", 2 * c.config.num_layers}});
           moving_steps += 1;

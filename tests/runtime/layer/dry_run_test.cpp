@@ -37,12 +37,11 @@ void add_plans(const std::vector<ExchangePlan>& layers, const NodeMap& nodes, in
   int64_t bytes = 0;
   for (const ExchangePlan& plan : layers) {
     bytes += plan_bytes(plan);
-    planned.rank_rows[static_cast<size_t>(plan.ep_rank)] += plan.total_recv();
+    planned.rank_rows[plan.ep_rank] += plan.total_recv();
     for (int rank = 0; rank < plan.ep_size; ++rank) {
       if (rank == plan.ep_rank) continue;
       const bool near = nodes.node_of(rank) == nodes.node_of(plan.ep_rank);
-      (near ? planned.rows_intra : planned.rows_inter) +=
-          plan.send_counts[static_cast<size_t>(rank)];
+      (near ? planned.rows_intra : planned.rows_inter) += plan.send_counts[rank];
     }
     for (const auto& out : plan.across.outgoing) planned.rows_inter_dedup += out.num_rows();
   }
@@ -54,9 +53,9 @@ Planned plan_all_ranks(const test::CaseRouting& routing, const TokenStream& stre
                        const test::StackCase& c, const NodeMap& nodes, int64_t steps) {
   const int ep_size = nodes.ep_size();
   Planned planned;
-  planned.rank_rows.resize(static_cast<size_t>(ep_size));
+  planned.rank_rows.resize(ep_size);
   for (int64_t step = 0; step < steps; ++step) {
-    std::vector<StreamBatch> batches(static_cast<size_t>(ep_size));
+    std::vector<StreamBatch> batches(ep_size);
     std::vector<TokenBatch> views;
     for (int rank = 0; rank < ep_size; ++rank) {
       read_batch(stream,
@@ -64,8 +63,8 @@ Planned plan_all_ranks(const test::CaseRouting& routing, const TokenStream& stre
                   .seq_len = c.seq_len,
                   .ep_size = ep_size,
                   .ep_rank = rank},
-                 step, batches[static_cast<size_t>(rank)]);
-      views.push_back(batches[static_cast<size_t>(rank)].view());
+                 step, batches[rank]);
+      views.push_back(batches[rank].view());
     }
     for (int rank = 0; rank < ep_size; ++rank) {
       add_plans(plan_batch(routing.geometry, *routing.router, views, rank).layers, nodes,

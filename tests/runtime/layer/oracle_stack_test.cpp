@@ -29,7 +29,7 @@ std::vector<Bounded> oracle_of(const test::StackCase& c) {
                         {.planning = Planning::replicated}, std::nullopt, log);
   planner.begin();
   const BatchPlan& plan = planner.take();
-  std::vector<int64_t> tokens(static_cast<size_t>(c.batch_tokens));
+  std::vector<int64_t> tokens(c.batch_tokens);
   std::iota(tokens.begin(), tokens.end(), 0);
   constexpr uint64_t kSeed = 5;  // of local_stack.cpp
   const auto weights = make_synthetic_weights(c.config, c.dtype, kSeed);

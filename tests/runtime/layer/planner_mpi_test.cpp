@@ -38,7 +38,7 @@ std::vector<std::vector<int64_t>> splits_of(int64_t tokens, int ep_size) {
 }
 
 std::vector<int32_t> some_ids(int64_t count) {
-  std::vector<int32_t> ids(static_cast<size_t>(count));
+  std::vector<int32_t> ids(count);
   make_zipf_stream(kVocabSize, 0.5, 7)->read(0, ids);
   return ids;
 }
@@ -51,9 +51,7 @@ struct Job {
   HashRouter router;
   std::vector<int32_t> ids = some_ids(40);
 
-  TokenBatch tokens(int64_t count) const {
-    return {.ids = std::span(ids).first(static_cast<size_t>(count))};
-  }
+  TokenBatch tokens(int64_t count) const { return {.ids = std::span(ids).first(count)}; }
 };
 
 int64_t gathers() {
@@ -105,12 +103,12 @@ TEST_CASE("ranks that hold other parts of the same batch find its place, its pla
       INFO(c.name() << ", rank 0 has " << split.front());
       const std::vector<TokenBatch> parts = test::cut_batch(whole, split);
       const int64_t before = all_collectives();
-      const Ticket ticket = planner.submit(parts[static_cast<size_t>(rank)]);
+      const Ticket ticket = planner.submit(parts[rank]);
       const BatchPlan& plan = planner.wait(ticket);
       CHECK(all_collectives() - before == (topology.nodes.num_nodes() > 1 ? 1 : 0));
       BatchPlan expected = plan_batch(routing.geometry, *routing.router, parts, rank);
       CHECK(plan.layers == expected.layers);
-      CHECK(plan.tokens == split[static_cast<size_t>(rank)]);
+      CHECK(plan.tokens == split[rank]);
       CHECK(plan.first_token == expected.first_token);
       CHECK(plan.global_tokens == c.batch_tokens);
       CHECK(plan.expert_counts == expected.expert_counts);

@@ -32,8 +32,7 @@ std::vector<std::byte> run_parts(const test::StackCase& c, const std::vector<int
       Planner planner(routing.geometry, *routing.router, rank);
       const Ticket ticket = planner.submit_all(parts);
       LocalTransport transport(group, rank);
-      rows[static_cast<size_t>(rank)] =
-          test::run_plan(c, routing.geometry, planner.wait(ticket), transport, rank);
+      rows[rank] = test::run_plan(c, routing.geometry, planner.wait(ticket), transport, rank);
     });
   }
   ranks.clear();  // joins
@@ -48,7 +47,7 @@ StackGeometry small_geometry(int ep_size, int64_t num_layers = 2) {
 }
 
 std::vector<int32_t> ids_with_padding(int64_t count) {
-  std::vector<int32_t> ids(static_cast<size_t>(count));
+  std::vector<int32_t> ids(count);
   make_zipf_stream(50, 0.5, 7)->read(0, ids);
   for (size_t i = 4; i < ids.size(); i += 9) ids[i] = kPaddingId;
   return ids;
@@ -93,7 +92,7 @@ TEST_CASE("one token a step, with what stands around it given, is routed as the 
     for (int64_t i = 0; i < kTokens; ++i) {
       const int64_t position = position_of(whole, i);
       const int32_t previous_id = previous_id_of(whole, i);
-      const TokenBatch step{.ids = std::span(ids).subspan(static_cast<size_t>(i), 1),
+      const TokenBatch step{.ids = std::span(ids).subspan(i, 1),
                             .positions = {&position, 1},
                             .previous_ids = {&previous_id, 1}};
       const Ticket ticket = planner.submit_all(std::span(&step, 1));

@@ -22,7 +22,7 @@ void check_weights(const ConstMatrixView& view, const std::string& name, int64_t
   INFO(name);
   REQUIRE(view.rows == rows);
   REQUIRE(view.cols == cols);
-  std::vector<float> values(static_cast<size_t>(rows * cols));
+  std::vector<float> values(rows * cols);
   convert_to_float(view.dtype, view.data, rows * cols, values.data());
   int64_t wrong = 0;
   for (size_t i = 0; i < values.size(); ++i) {

@@ -25,7 +25,7 @@ float small_weight(const std::string& name, int64_t index) {
 Tensors small_tensors(DType dtype, const std::string& prefix) {
   Tensors tensors;
   const auto add = [&](const std::string& name, int64_t rows, int64_t cols) {
-    std::vector<float> values(static_cast<size_t>(rows * cols));
+    std::vector<float> values(rows * cols);
     for (size_t i = 0; i < values.size(); ++i) {
       values[i] = small_weight(name, static_cast<int64_t>(i));
     }

@@ -28,7 +28,7 @@ ModelConfig config_of(Activation activation) {
 }
 
 std::vector<float> values_of(const ConstMatrixView& view) {
-  std::vector<float> values(static_cast<size_t>(view.rows * view.cols));
+  std::vector<float> values(view.rows * view.cols);
   convert_to_float(view.dtype, view.data, view.rows * view.cols, values.data());
   return values;
 }

@@ -122,20 +122,19 @@ TEST_CASE("a table router takes a spread id's row by position, and any other's f
     int64_t num_further = 0;  // tokens that took a row other than their first
     std::vector<int32_t> expected;
     for (int64_t i = 0; i < std::ssize(batch.ids); ++i) {
-      const int32_t id = batch.ids[static_cast<size_t>(i)];
+      const int32_t id = batch.ids[i];
       for (int choice = 0; choice < top_k; ++choice) {
         if (id == kPaddingId) {
           expected.push_back(-1);
         } else if (id % 3 != 0) {
-          expected.push_back(table.experts[static_cast<size_t>(id * top_k + choice)]);
+          expected.push_back(table.experts[id * top_k + choice]);
         } else {
           const auto place = static_cast<size_t>(id / 3);
           const int64_t first = table.spread->offsets[place];
           const int64_t row = spread_row((batch.first_position + i) % 37, table.spread->seed,
                                          table.spread->offsets[place + 1] - first);
           num_further += row > 0 ? 1 : 0;
-          expected.push_back(
-              table.spread->experts[static_cast<size_t>((first + row) * top_k + choice)]);
+          expected.push_back(table.spread->experts[(first + row) * top_k + choice]);
         }
       }
     }

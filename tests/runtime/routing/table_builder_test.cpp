@@ -21,8 +21,7 @@ TEST_CASE("the random table has distinct experts, drawn evenly, from the seed al
     for (int choice = 0; choice < top_k; ++choice) {
       std::vector<int> uses(8);
       for (size_t row = 0; row < 8000; ++row) {
-        ++uses[static_cast<size_t>(
-            table.experts[row * static_cast<size_t>(top_k) + static_cast<size_t>(choice)])];
+        ++uses[table.experts[row * static_cast<size_t>(top_k) + static_cast<size_t>(choice)]];
       }
       CAPTURE(top_k, choice, uses);
       CHECK(std::all_of(uses.begin(), uses.end(), [](int n) { return n > 850 && n < 1150; }));

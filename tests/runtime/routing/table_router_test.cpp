@@ -53,7 +53,7 @@ TEST_CASE("a table router names a token whose id is outside its table") {
   for (const int top_k : {1, 3}) {
     const TableRouter router = one_table(build_random_table(10, 4, top_k, 0), 4);
     const RoutedLayer layer{0, 4, top_k};
-    std::vector<int32_t> experts(static_cast<size_t>(3 * top_k));
+    std::vector<int32_t> experts(3 * top_k);
     // Above, below, and the id that an unchecked product would wrap to.
     for (const int32_t id : {10, -2, std::numeric_limits<int32_t>::min()}) {
       const StreamBatch batch{{3, -1, id}, 500, -1, 8};
@@ -64,7 +64,7 @@ TEST_CASE("a table router names a token whose id is outside its table") {
     // Far ahead in the batch, where its row would only be prefetched at first.
     StreamBatch batch{std::vector<int32_t>(100, 1), 0, -1, 8};
     batch.ids[60] = 2147483647;
-    experts.resize(static_cast<size_t>(100 * top_k));
+    experts.resize(100 * top_k);
     CHECK_THROWS_WITH(router.route(batch.view(), layer, experts),
                       ContainsSubstring("token 60 has id 2147"));
   }

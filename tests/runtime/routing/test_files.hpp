@@ -48,7 +48,7 @@ class VectorStream final : public TokenStream {
   explicit VectorStream(std::vector<int32_t> ids) : ids_(std::move(ids)) {}
 
   void read(int64_t first, std::span<int32_t> out) const override {
-    for (int32_t& id : out) id = ids_[static_cast<size_t>(first++ % std::ssize(ids_))];
+    for (int32_t& id : out) id = ids_[first++ % std::ssize(ids_)];
   }
   std::optional<int64_t> size() const override { return std::ssize(ids_); }
 

@@ -25,7 +25,7 @@ std::string safetensors_of(const std::string& name, const std::string& dtype, in
 
 std::vector<float> random_rows(std::mt19937_64& random, int64_t rows, int64_t dim) {
   std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<size_t>(rows * dim));
+  std::vector<float> values(rows * dim);
   for (float& value : values) value = normal(random);
   return values;
 }
@@ -34,7 +34,7 @@ std::vector<float> random_rows(std::mt19937_64& random, int64_t rows, int64_t di
 std::vector<float> blobs(std::mt19937_64& random, int64_t rows, int64_t dim, int64_t num_blobs) {
   std::vector<float> values = random_rows(random, rows, dim);
   for (int64_t row = 0; row < rows; ++row) {
-    values[static_cast<size_t>(row * dim + row % num_blobs)] += 100.0f;
+    values[row * dim + row % num_blobs] += 100.0f;
   }
   return values;
 }
@@ -77,7 +77,7 @@ TEST_CASE("each seed of k-means finds all clusters, as each centroid starts far 
     const auto nearest = nearest_centroids(
         file, find_centroids(file, {.num_clusters = 8, .seed = seed, .threads = 1}), 1, 1);
     std::vector<int64_t> sizes(8);
-    for (const int32_t cluster : nearest) ++sizes[static_cast<size_t>(cluster)];
+    for (const int32_t cluster : nearest) ++sizes[cluster];
     CAPTURE(seed);
     CHECK(sizes == std::vector<int64_t>(8, 75));
   }
@@ -118,8 +118,7 @@ TEST_CASE("the nearest centroids are those of a plain search, whatever the sizes
       for (int64_t c = 0; c < num; ++c) {
         double sum = 0.0;
         for (int64_t d = 0; d < dim; ++d) {
-          const double difference = double{values[static_cast<size_t>(row * dim + d)]} -
-                                    double{centroids[static_cast<size_t>(c * dim + d)]};
+          const double difference = double{values[row * dim + d]} - double{centroids[c * dim + d]};
           sum += difference * difference;
         }
         distances.push_back(sum);
@@ -127,8 +126,8 @@ TEST_CASE("the nearest centroids are those of a plain search, whatever the sizes
       std::vector<double> in_order = distances;
       std::sort(in_order.begin(), in_order.end());
       for (int j = 0; j < k; ++j) {
-        const auto c = static_cast<size_t>(nearest[static_cast<size_t>(row * k + j)]);
-        const double expected = in_order[static_cast<size_t>(j)];
+        const auto c = static_cast<size_t>(nearest[row * k + j]);
+        const double expected = in_order[j];
         if (std::abs(distances[c] - expected) > 1e-4 * (1.0 + expected)) ++wrong;
       }
     }
@@ -201,10 +200,10 @@ TEST_CASE("a dispersed table deals each cluster evenly to all experts") {
     CAPTURE(round, num_experts, top_k);
     CHECK_NOTHROW(validate_table(table, num_experts, "dispersed"));
     for (int32_t c = 0; c < 5; ++c) {
-      std::vector<int64_t> uses(static_cast<size_t>(num_experts));
+      std::vector<int64_t> uses(num_experts);
       for (size_t i = 0; i < table.experts.size(); ++i) {
         if (cluster[i / static_cast<size_t>(top_k)] == c) {
-          ++uses[static_cast<size_t>(table.experts[i])];
+          ++uses[table.experts[i]];
         }
       }
       const auto [least, most] = std::minmax_element(uses.begin(), uses.end());

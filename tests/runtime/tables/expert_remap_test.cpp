@@ -48,7 +48,7 @@ TEST_CASE("renumbered tables go where their experts went, and back") {
   std::mt19937_64 random(4);
   for (int round = 0; round < 10; ++round) {
     const auto vocab_size = static_cast<int64_t>(1 + random() % 50);
-    std::vector<int64_t> counts(static_cast<size_t>(vocab_size));
+    std::vector<int64_t> counts(vocab_size);
     for (int64_t& count : counts) count = static_cast<int64_t>(random() % 100);
     const SpreadCounts spread = spread_counts(counts, 12, 3, 0.5);
     RoutingTable table =
@@ -59,12 +59,12 @@ TEST_CASE("renumbered tables go where their experts went, and back") {
     std::shuffle(new_of.begin(), new_of.end(), random);
     std::vector<int32_t> old_of(12);
     for (int32_t old = 0; old < 12; ++old) {
-      old_of[static_cast<size_t>(new_of[static_cast<size_t>(old)])] = old;
+      old_of[new_of[old]] = old;
     }
     const RoutingTable there =
         remap_table(table, make_expert_remap(new_of, "r"), PrunedChoice::refuse, counts, "t");
     for (size_t i = 0; i < table.experts.size(); ++i) {
-      REQUIRE(there.experts[i] == new_of[static_cast<size_t>(table.experts[i])]);
+      REQUIRE(there.experts[i] == new_of[table.experts[i]]);
     }
     CHECK(there.spread->seed == 7);
     CHECK(remap_table(there, make_expert_remap(old_of, "r"), PrunedChoice::refuse, counts, "t") ==
@@ -97,12 +97,12 @@ TEST_CASE("filled tables are whole, keep what was not pruned, and stay near even
   const SpreadCounts none = spread_counts(counts, 32, 4, 1.0);
   const RoutingTable table = build_random_table(std::ssize(none.counts), 32, 4, 1);
   std::vector<int32_t> new_of(32, -1);
-  for (int32_t old = 0; old < 24; ++old) new_of[static_cast<size_t>(old)] = old;
+  for (int32_t old = 0; old < 24; ++old) new_of[old] = old;
   std::shuffle(new_of.begin(), new_of.end(), random);
   const RoutingTable filled =
       remap_table(table, make_expert_remap(new_of, "r"), PrunedChoice::least_loaded, counts, "t");
   for (size_t i = 0; i < table.experts.size(); ++i) {
-    const int32_t kept = new_of[static_cast<size_t>(table.experts[i])];
+    const int32_t kept = new_of[table.experts[i]];
     if (kept >= 0) REQUIRE(filled.experts[i] == kept);
   }
   CHECK(load_factor(table_loads(filled, counts, 24)) < 1.01);

@@ -32,9 +32,9 @@ TEST_CASE("loads that are routed are those that follow from counts") {
   RoutingTable two{1, 1, {0}};
   two.spread = SpreadRows{.ids = {0}, .offsets = {0, 2}, .experts = {0, 1}};
   std::vector<int64_t> expected(2);
-  for (int64_t i = 0; i < kTokens; ++i) ++expected[static_cast<size_t>(spread_row(i % 7, 0, 2))];
+  for (int64_t i = 0; i < kTokens; ++i) ++expected[spread_row(i % 7, 0, 2)];
   CHECK(expected[0] != expected[1]);
-  const VectorStream zeros(std::vector<int32_t>(static_cast<size_t>(kTokens), 0));
+  const VectorStream zeros(std::vector<int32_t>(kTokens, 0));
   CHECK(loads_of(two, 2, zeros, 7, kTokens) == expected);
 }
 

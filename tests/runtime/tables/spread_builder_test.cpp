@@ -25,7 +25,7 @@ TEST_CASE("hot ids get as many rows as bring each down to the limit") {
     const auto num_experts = static_cast<int64_t>(8 + random() % 64);
     const auto top_k = static_cast<int>(1 + random() % 4);
     const double limit = round % 3 == 0 ? 1.0 : round % 3 == 1 ? 0.3 : 2.5;
-    std::vector<int64_t> counts(static_cast<size_t>(vocab_size));
+    std::vector<int64_t> counts(vocab_size);
     for (int64_t& count : counts) {
       count = static_cast<int64_t>(random() % 1000 / (1 + random() % 300));
     }
@@ -96,8 +96,8 @@ TEST_CASE("spread rows bring the experts' load below what any table without them
     table.spread->seed = layer;
     std::vector<int32_t> experts(batch.ids.size());
     TableRouter({table}, kExperts).route(batch.view(), {0, kExperts, 1}, experts);
-    std::vector<int64_t> loads(static_cast<size_t>(kExperts));
-    for (const int32_t expert : experts) ++loads[static_cast<size_t>(expert)];
+    std::vector<int64_t> loads(kExperts);
+    for (const int32_t expert : experts) ++loads[expert];
     CHECK(load_factor(loads) < 1.25);  // 1.07 when written
   }
 }

@@ -18,9 +18,9 @@ constexpr BalanceTarget kTargets[] = {BalanceTarget::expert, BalanceTarget::rank
 
 /// Zipf counts, ids in no order.
 std::vector<int64_t> zipf_counts(int64_t vocab_size, int64_t heaviest) {
-  std::vector<int64_t> counts(static_cast<size_t>(vocab_size));
+  std::vector<int64_t> counts(vocab_size);
   for (int64_t id = 0; id < vocab_size; ++id) {
-    counts[static_cast<size_t>((id * 7919) % vocab_size)] = heaviest / (id + 1);
+    counts[(id * 7919) % vocab_size] = heaviest / (id + 1);
   }
   return counts;
 }
@@ -41,7 +41,7 @@ std::vector<int64_t> hard_counts(std::mt19937_64& random) {
 
 Placement random_placement(std::mt19937_64& random, int64_t num_experts, int ep_size) {
   if (random() % 2 == 0) return contiguous_placement(num_experts, ep_size);
-  std::vector<int32_t> rank_of(static_cast<size_t>(num_experts));
+  std::vector<int32_t> rank_of(num_experts);
   for (int32_t& rank : rank_of) rank = static_cast<int32_t>(random() % uint64_t(ep_size));
   return {std::move(rank_of), ep_size};
 }
@@ -109,7 +109,7 @@ TEST_CASE("the experts of a row stand on as many ranks as can be") {
       int64_t rows_amiss = 0;
       for (auto row = table.experts.begin(); row != table.experts.end(); row += top_k) {
         std::vector<int> of_rank(4);
-        for (int j = 0; j < top_k; ++j) ++of_rank[static_cast<size_t>(placement.rank_of(row[j]))];
+        for (int j = 0; j < top_k; ++j) ++of_rank[placement.rank_of(row[j])];
         if (*std::max_element(of_rank.begin(), of_rank.end()) > (top_k + 3) / 4) ++rows_amiss;
       }
       CAPTURE(top_k);
@@ -123,7 +123,7 @@ TEST_CASE("ids that never occurred are dealt evenly over experts and ranks") {
   for (const auto& [seen, unseen, num_experts, top_k] :
        {std::array{2000, 8000, 32, 2}, {300, 45, 256, 1}, {100, 1500, 256, 6}, {0, 77, 8, 3}}) {
     auto counts = zipf_counts(seen, 100000);
-    counts.resize(static_cast<size_t>(seen + unseen));
+    counts.resize(seen + unseen);
     std::shuffle(counts.begin(), counts.end(), random);
     std::vector<int64_t> never(counts.size());
     std::transform(counts.begin(), counts.end(), never.begin(),

@@ -26,9 +26,9 @@ std::vector<int32_t> random_ids(std::mt19937_64& random, size_t size, int64_t vo
 }
 
 std::vector<int64_t> naive_counts(const std::vector<int32_t>& ids, int64_t vocab_size) {
-  std::vector<int64_t> counts(static_cast<size_t>(vocab_size));
+  std::vector<int64_t> counts(vocab_size);
   for (const int32_t id : ids) {
-    if (id >= 0 && id < vocab_size) ++counts[static_cast<size_t>(id)];
+    if (id >= 0 && id < vocab_size) ++counts[id];
   }
   return counts;
 }

@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kMaxVocab = std::numeric_limits<int32_t>::max();
 
 std::vector<int32_t> read(const TokenStream& stream, int64_t first, int64_t count) {
-  std::vector<int32_t> ids(static_cast<size_t>(count));
+  std::vector<int32_t> ids(count);
   stream.read(first, ids);
   return ids;
 }

@@ -13,7 +13,7 @@ namespace hashep::test {
 namespace {
 
 std::vector<int32_t> read(const TokenStream& stream, int64_t first, int64_t count) {
-  std::vector<int32_t> ids(static_cast<size_t>(count));
+  std::vector<int32_t> ids(count);
   stream.read(first, ids);
   return ids;
 }
@@ -30,8 +30,7 @@ TEST_CASE("Zipf ids have the probabilities of the law") {
     for (int id = 0; id < kVocab; ++id) {
       const double expected = kDraws * std::pow(id + 1.0, -exponent) / sum;
       CAPTURE(exponent, id, expected);
-      CHECK(std::abs(static_cast<double>(counts[static_cast<size_t>(id)]) - expected) <
-            5.0 * std::sqrt(expected) + 1.0);
+      CHECK(std::abs(static_cast<double>(counts[id]) - expected) < 5.0 * std::sqrt(expected) + 1.0);
     }
     CHECK_FALSE(stream->size().has_value());
   }
