@@ -44,7 +44,7 @@ void InlinePlanner::plan_layer(int64_t layer, PhaseLog& log) {
   }
   const PhaseLog::Scope scope(log, Phase::plan, layer);
   exchange_.start(own_, watch_);
-  const std::span<const int64_t> words = exchange_.finish(watch_);
+  const std::span<const CountWord> words = exchange_.finish(watch_);
   for (int rank = 0; rank < split_.ep_size; ++rank) {
     if (words[static_cast<size_t>(rank * words_)] == 0) continue;
     throw CollectiveInputError(error_, rank == split_.ep_rank);

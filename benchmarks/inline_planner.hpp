@@ -42,7 +42,7 @@ class InlinePlanner {
   Watch& watch_;
   int64_t words_;
   CountExchange exchange_;
-  std::vector<int64_t> own_;  // [words_]
+  std::vector<CountWord> own_;  // [words_]
   BatchPlan plan_;
   std::string error_;
 };

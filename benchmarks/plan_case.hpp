@@ -46,7 +46,7 @@ class PlanCase {
 
   std::unique_ptr<Router> router_;
   Placement placement_;
-  std::vector<int64_t> counts_;  // [ep_size, num_experts]
+  std::vector<CountWord> counts_;  // [ep_size, num_experts]
   TokenBatch batch_;
   ExchangePlan plan_;
 };

@@ -40,13 +40,15 @@ class ExchangeCase {
   }
 
  private:
-  static int64_t word(int64_t rank, int64_t index) { return (rank << 40) + index; }
+  CountWord word(int64_t rank, int64_t index) const {
+    return static_cast<CountWord>(rank * std::ssize(own_) + index);
+  }
 
   const Communicator& comm_;
   Watch& watch_;
   CountExchange exchange_;
-  std::vector<int64_t> own_;
-  std::span<const int64_t> gathered_;
+  std::vector<CountWord> own_;
+  std::span<const CountWord> gathered_;
 };
 
 MeasuredRow blank_row(const Communicator& comm, int64_t num_experts, int64_t words) {
@@ -55,7 +57,7 @@ MeasuredRow blank_row(const Communicator& comm, int64_t num_experts, int64_t wor
   row.transport = "mpi";
   row.device = "cpu";
   row.num_experts = num_experts;
-  row.bytes_off_rank = (comm.size() - 1) * words * static_cast<int64_t>(sizeof(int64_t));
+  row.bytes_off_rank = (comm.size() - 1) * words * static_cast<int64_t>(sizeof(CountWord));
   return row;
 }
 
@@ -90,7 +92,7 @@ void measure_plan_exchange(const PlanOptions& options, const std::string& json_p
       nlohmann::ordered_json json = row_json(row);
       json["ep_size"] = comm.size();
       json["num_layers"] = num_layers;
-      json["count_bytes"] = comm.size() * words * static_cast<int64_t>(sizeof(int64_t));
+      json["count_bytes"] = comm.size() * words * static_cast<int64_t>(sizeof(CountWord));
       json["buffer_bytes"] = count_exchange_bytes(words, comm.size());
       json["rank_median_min_us"] = own.rank_median_min;
       json["rank_median_max_us"] = own.rank_median_max;

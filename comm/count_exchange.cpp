@@ -13,8 +13,8 @@ CountExchange::CountExchange(const Communicator& comm, int64_t words)
     : comm_(comm.get()),
       words_(words),
       gathered_words_(words * comm.size()),
-      mine_(std::make_unique<int64_t[]>(static_cast<size_t>(words))),
-      gathered_(std::make_unique<int64_t[]>(static_cast<size_t>(gathered_words_))) {}
+      mine_(std::make_unique<CountWord[]>(static_cast<size_t>(words))),
+      gathered_(std::make_unique<CountWord[]>(static_cast<size_t>(gathered_words_))) {}
 
 CountExchange::~CountExchange() {
   if (watch_ == nullptr) return;
@@ -33,14 +33,14 @@ CountExchange::~CountExchange() {
   comm_.abandon();
 }
 
-void CountExchange::start(std::span<const int64_t> mine, Watch& watch) {
+void CountExchange::start(std::span<const CountWord> mine, Watch& watch) {
   if (static_cast<int64_t>(mine.size()) != words_) {
     throw RunError("planning exchange: expected " + std::to_string(words_) + " words, got " +
                    std::to_string(mine.size()));
   }
   const int count = narrow<int>(words_, "words of the planning exchange");
   std::copy(mine.begin(), mine.end(), mine_.get());
-  check_mpi(MPI_Iallgather(mine_.get(), count, MPI_INT64_T, gathered_.get(), count, MPI_INT64_T,
+  check_mpi(MPI_Iallgather(mine_.get(), count, MPI_UINT32_T, gathered_.get(), count, MPI_UINT32_T,
                            comm_.get(), &request_),
             "MPI_Iallgather");
   watch.count_collective();
@@ -48,7 +48,7 @@ void CountExchange::start(std::span<const int64_t> mine, Watch& watch) {
   watch_ = &watch;
 }
 
-std::span<const int64_t> CountExchange::finish(Watch& watch) {
+std::span<const CountWord> CountExchange::finish(Watch& watch) {
   watch.wait(request_);
   watch.forget(request_);
   return {gathered_.get(), static_cast<size_t>(gathered_words_)};

@@ -7,6 +7,7 @@
 
 #include "comm/communicator.hpp"
 #include "comm/watch.hpp"
+#include "hashep/exchange_plan.hpp"
 
 namespace hashep {
 
@@ -14,7 +15,7 @@ namespace hashep {
 /// experts) integers, in one non-blocking all-gather, and gets those of all ranks. One gather
 /// rather than a pair of all-to-alls (counts to owners, places back): it needs one latency of
 /// log(ep_size), a single call to overlap with a step, and lets every rank know where its rows
-/// land. 384 ranks with 3 layers of 384 experts gather 3.5 MB.
+/// land. 384 ranks with 3 layers of 384 experts gather 1.8 MB.
 class CountExchange {
  public:
   /// Collective (duplicates `comm`). `words`: integers each rank contributes.
@@ -27,17 +28,17 @@ class CountExchange {
 
   /// Begins the exchange, which then goes on in all waits of `watch`, whatever they are for.
   /// `mine`: [words], copied; `watch` must outlive this. Collective.
-  void start(std::span<const int64_t> mine, Watch& watch);
+  void start(std::span<const CountWord> mine, Watch& watch);
 
   /// Completes it. Returns [ep_size, words], valid until the next start. Collective.
-  std::span<const int64_t> finish(Watch& watch);
+  std::span<const CountWord> finish(Watch& watch);
 
  private:
   Communicator comm_;
   int64_t words_;
   int64_t gathered_words_;
-  std::unique_ptr<int64_t[]> mine_;      // [words]
-  std::unique_ptr<int64_t[]> gathered_;  // [ep_size, words]
+  std::unique_ptr<CountWord[]> mine_;      // [words]
+  std::unique_ptr<CountWord[]> gathered_;  // [ep_size, words]
   MPI_Request request_ = MPI_REQUEST_NULL;
   Watch* watch_ = nullptr;  // that looks after the request
 };

@@ -99,7 +99,7 @@ LayerCase::LayerCase(const LayerSizes& layer_sizes)
   plan.step = 0;
   plan.global_tokens = sizes.tokens;
   read_batch(*stream, {.batch_tokens = sizes.tokens, .seq_len = sizes.tokens}, 0, plan.batch);
-  std::vector<int64_t> counts(static_cast<size_t>(routing.count_words()));
+  std::vector<CountWord> counts(static_cast<size_t>(routing.count_words()));
   route_batch(routing, plan, counts);
   complete_batch(routing, {.words = counts, .row_stride = routing.count_words()}, 0, plan);
 }

@@ -157,7 +157,7 @@ class RowsCase {
         experts.push_back(static_cast<int32_t>((first + j * 7) % options.num_experts));
       }
     }
-    std::vector<int64_t> counts(static_cast<size_t>(options.num_experts));
+    std::vector<CountWord> counts(static_cast<size_t>(options.num_experts));
     count_assignments(experts, counts);
     return make_plan(std::move(experts), top_k, counts,
                      contiguous_placement(options.num_experts, 1), 0);

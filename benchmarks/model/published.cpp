@@ -100,7 +100,7 @@ PublishedJob count_published(const Entry& entry) {
   std::vector<int32_t> expert_nodes;
   for (int rank = 0; rank < entry.ranks; ++rank) expert_nodes.push_back(nodes.node_of(rank));
   const auto ranks = static_cast<size_t>(entry.ranks);
-  std::vector<int64_t> counts(ranks + static_cast<size_t>(nodes.num_nodes()));
+  std::vector<CountWord> counts(ranks + static_cast<size_t>(nodes.num_nodes()));
   int64_t rank_rows = 0;
   int64_t node_rows = 0;
   for (int source = 0; source < entry.ranks; ++source) {
@@ -117,8 +117,8 @@ PublishedJob count_published(const Entry& entry) {
       }
     }
     count_assignments(chosen, words.first(ranks));
-    for (const int64_t rows : words.first(ranks)) rank_rows += rows;
-    for (const int64_t rows : words.subspan(ranks)) node_rows += rows;
+    for (const CountWord rows : words.first(ranks)) rank_rows += rows;
+    for (const CountWord rows : words.subspan(ranks)) node_rows += rows;
     counter.add(source, entry.tokens, words.first(nodes.num_nodes() > 1 ? words.size() : ranks));
   }
   job.flows = counter.flows();

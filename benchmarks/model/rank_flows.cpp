@@ -22,7 +22,7 @@ FlowCounter::FlowCounter(const Placement& placement, const NodeMap& nodes)
              std::vector<int64_t>(static_cast<size_t>(placement.num_experts()))},
       rank_rows_(static_cast<size_t>(placement.ep_size())) {}
 
-void FlowCounter::add(int source, int64_t tokens, std::span<const int64_t> counts) {
+void FlowCounter::add(int source, int64_t tokens, std::span<const CountWord> counts) {
   const auto num_experts = static_cast<size_t>(placement_.num_experts());
   std::fill(rank_rows_.begin(), rank_rows_.end(), 0);
   for (size_t expert = 0; expert < num_experts; ++expert) {

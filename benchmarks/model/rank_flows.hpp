@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "hashep/exchange_plan.hpp"
 #include "hashep/node_map.hpp"
 #include "hashep/placement.hpp"
 
@@ -51,7 +52,7 @@ class FlowCounter {
 
   /// counts: of this source's assignments, and where there are several nodes its rows for nodes, as
   /// route_batch leaves them. [num_experts + (num_nodes > 1 ? num_nodes : 0)]
-  void add(int source, int64_t tokens, std::span<const int64_t> counts);
+  void add(int source, int64_t tokens, std::span<const CountWord> counts);
   /// Adds what another counter of the same job counted.
   void merge(const FlowCounter& other);
   const JobFlows& flows() const { return flows_; }

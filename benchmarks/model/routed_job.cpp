@@ -51,7 +51,7 @@ JobFlows RoutedJob::count_flows(int threads) const {
   std::mutex mutex;
   parallel_parts(shape_.ranks, threads, [&](int64_t begin, int64_t end) {
     FlowCounter counter(placement(), nodes());
-    std::vector<int64_t> counts(static_cast<size_t>(routing().count_words()));
+    std::vector<CountWord> counts(static_cast<size_t>(routing().count_words()));
     BatchPlan plan;  // of one rank after the other
     for (int64_t rank = begin; rank < end; ++rank) {
       read_batch(stream(), split(static_cast<int>(rank)), 0, plan.batch);

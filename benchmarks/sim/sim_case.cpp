@@ -37,7 +37,7 @@ SimCase make_sim_case(const SimOptions& options, int ep_size, int ep_rank) {
   const int64_t words = options.num_experts + made.nodes.num_nodes();
   const int64_t assignments = options.tokens_per_rank * options.top_k;
   const int top_k = static_cast<int>(options.top_k);
-  std::vector<int64_t> counts(static_cast<size_t>(ep_size * words));
+  std::vector<CountWord> counts(static_cast<size_t>(ep_size * words));
   const auto experts_of = [&](int rank) {
     return std::span(made.experts)
         .subspan(static_cast<size_t>(rank * assignments), static_cast<size_t>(assignments));

@@ -2,12 +2,16 @@
 #include "hashep/exchange_plan.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <string>
+#include <utility>
 
 #include "hashep/error.hpp"
 
 namespace hashep {
 namespace {
+
+constexpr const char* kAssignments = "assignments (tokens x top_k) of a rank";
 
 size_t at(int64_t index) {
   return static_cast<size_t>(index);
@@ -119,10 +123,37 @@ void check_rows(const CountMatrix& counts, const Placement& placement, ExchangeP
 
 }  // namespace
 
-void count_assignments(std::span<const int32_t> experts, std::span<int64_t> counts) {
+CountWord count_word(int64_t value, std::string_view what) {
+  if (!std::in_range<CountWord>(value)) {
+    throw InputError(std::string(what) + ": " + std::to_string(value) + ", where at most " +
+                     std::to_string(std::numeric_limits<CountWord>::max()) + " can be counted");
+  }
+  return static_cast<CountWord>(value);
+}
+
+void count_assignments(std::span<const int32_t> experts, std::span<CountWord> counts) {
+  count_word(std::ssize(experts), kAssignments);
   std::fill(counts.begin(), counts.end(), 0);
   for (const int32_t expert : experts) {
     if (expert >= 0) ++counts[at(expert)];
+  }
+}
+
+void count_node_rows(std::span<const int32_t> experts, int top_k,
+                     std::span<const int32_t> expert_nodes, std::span<CountWord> rows) {
+  count_word(std::ssize(experts), kAssignments);
+  std::fill(rows.begin(), rows.end(), 0);
+  const auto choices = static_cast<size_t>(top_k);
+  for (size_t first = 0; first < experts.size(); first += choices) {
+    for (size_t j = 0; j < choices; ++j) {
+      if (experts[first + j] < 0) continue;
+      const int32_t node = expert_nodes[at(experts[first + j])];
+      bool is_first = true;
+      for (size_t earlier = 0; earlier < j && is_first; ++earlier) {
+        is_first = expert_nodes[at(experts[first + earlier])] != node;
+      }
+      if (is_first) ++rows[at(node)];
+    }
   }
 }
 
@@ -144,7 +175,7 @@ void complete_plan(const CountMatrix& counts, const Placement& placement, int ep
   check_rows(counts, placement, plan);
 }
 
-ExchangePlan make_plan(std::vector<int32_t> experts, int top_k, std::span<const int64_t> counts,
+ExchangePlan make_plan(std::vector<int32_t> experts, int top_k, std::span<const CountWord> counts,
                        const Placement& placement, int ep_rank) {
   ExchangePlan plan;
   plan.experts = std::move(experts);

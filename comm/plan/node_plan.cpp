@@ -164,23 +164,6 @@ void plan_far_rows(const CountMatrix& counts, const NodeMap& nodes, ExchangePlan
 
 }  // namespace
 
-void count_node_rows(std::span<const int32_t> experts, int top_k,
-                     std::span<const int32_t> expert_nodes, std::span<int64_t> rows) {
-  for (int64_t& count : rows) count = 0;
-  const auto choices = static_cast<size_t>(top_k);
-  for (size_t first = 0; first < experts.size(); first += choices) {
-    for (size_t j = 0; j < choices; ++j) {
-      if (experts[first + j] < 0) continue;
-      const int32_t node = expert_nodes[at(experts[first + j])];
-      bool is_first = true;
-      for (size_t earlier = 0; earlier < j && is_first; ++earlier) {
-        is_first = expert_nodes[at(experts[first + earlier])] != node;
-      }
-      if (is_first) ++rows[at(node)];
-    }
-  }
-}
-
 void complete_node_plan(const CountMatrix& counts, const Placement& placement, const NodeMap& nodes,
                         bool reduces, ExchangePlan& plan) {
   if (nodes.ep_size() != plan.ep_size) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <ostream>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "hashep/node_map.hpp"
@@ -69,16 +70,27 @@ struct ExchangePlan {
 /// A summary and the counts, for people and for failing tests.
 std::ostream& operator<<(std::ostream& out, const ExchangePlan& plan);
 
+/// A count as ranks tell it to each other. Sums of counts are int64.
+using CountWord = uint32_t;
+
+/// `value` as a CountWord. Throws InputError, naming `what`, where it does not fit.
+CountWord count_word(int64_t value, std::string_view what);
+
 /// counts[e] = assignments to expert e. experts: [assignments], -1 is skipped; counts:
-/// [num_experts].
-void count_assignments(std::span<const int32_t> experts, std::span<int64_t> counts);
+/// [num_experts]. Throws InputError where there are more assignments than a CountWord can hold.
+void count_assignments(std::span<const int32_t> experts, std::span<CountWord> counts);
+
+/// rows[n] = tokens that have any expert on node n. experts: [tokens, top_k], -1 is skipped;
+/// expert_nodes: [num_experts]; rows: [num_nodes]. Throws as count_assignments does.
+void count_node_rows(std::span<const int32_t> experts, int top_k,
+                     std::span<const int32_t> expert_nodes, std::span<CountWord> rows);
 
 /// All ranks' counts for one layer: (source, expert) -> assignments, and where there are several
 /// nodes (source, num_experts + node) -> rows (see count_node_rows). A view of rows that may stand
 /// apart, as ranks contribute the counts of all layers at once.
 struct CountMatrix {
-  std::span<const int64_t> values;  // from the first row's first count to the last row's last
-  int64_t row_stride = 0;           // words from a source's counts to the next one's
+  std::span<const CountWord> values;  // from the first row's first count to the last row's last
+  int64_t row_stride = 0;             // words from a source's counts to the next one's
 
   int64_t operator()(int64_t source, int64_t expert) const {
     return values[static_cast<size_t>(source * row_stride + expert)];
@@ -102,7 +114,7 @@ void complete_node_plan(const CountMatrix& counts, const Placement& placement, c
                         bool reduces, ExchangePlan& plan);
 
 /// complete_plan as a value, counts being [ep_size, num_experts] without gaps.
-ExchangePlan make_plan(std::vector<int32_t> experts, int top_k, std::span<const int64_t> counts,
+ExchangePlan make_plan(std::vector<int32_t> experts, int top_k, std::span<const CountWord> counts,
                        const Placement& placement, int ep_rank);
 
 }  // namespace hashep

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "hashep/split.hpp"
@@ -65,10 +64,5 @@ struct NodePlan {
   }
   bool operator==(const NodePlan&) const = default;
 };
-
-/// rows[n] = tokens that have any expert on node n. experts: [tokens, top_k], -1 is skipped;
-/// expert_nodes: [num_experts]; rows: [num_nodes].
-void count_node_rows(std::span<const int32_t> experts, int top_k,
-                     std::span<const int32_t> expert_nodes, std::span<int64_t> rows);
 
 }  // namespace hashep

@@ -21,7 +21,7 @@ uint64_t digest(const GatheredCounts& counts, int ranks, int64_t words) {
 }  // namespace
 
 void route_layer(const StackRouting& routing, int64_t layer, BatchPlan& plan,
-                 std::span<int64_t> counts) {
+                 std::span<CountWord> counts) {
   const auto num_experts = static_cast<size_t>(routing.num_experts());
   const Router& router = *routing.routers[static_cast<size_t>(layer)];
   plan.layers.resize(routing.routers.size());
@@ -39,7 +39,7 @@ void route_layer(const StackRouting& routing, int64_t layer, BatchPlan& plan,
                   counts.subspan(num_experts));
 }
 
-void route_batch(const StackRouting& routing, BatchPlan& plan, std::span<int64_t> counts) {
+void route_batch(const StackRouting& routing, BatchPlan& plan, std::span<CountWord> counts) {
   const auto words = static_cast<size_t>(routing.layer_words());
   for (int64_t layer = 0; layer < routing.num_layers(); ++layer) {
     route_layer(routing, layer, plan, counts.subspan(static_cast<size_t>(layer) * words, words));
@@ -82,7 +82,7 @@ void complete_batch(const StackRouting& routing, const GatheredCounts& counts, i
 std::vector<ExchangePlan> plan_batch(const StackRouting& routing,
                                      std::span<const TokenBatch> batches_by_rank, int ep_rank) {
   const auto words = static_cast<size_t>(routing.count_words());
-  std::vector<int64_t> counts(batches_by_rank.size() * words);
+  std::vector<CountWord> counts(batches_by_rank.size() * words);
   BatchPlan plan;
   BatchPlan other;
   for (size_t rank = 0; rank < batches_by_rank.size(); ++rank) {

@@ -46,16 +46,16 @@ struct BatchPlan {
 
 /// Routes plan.batch in all layers into plan.layers[l].experts, and counts assignments to experts
 /// and rows for nodes: counts [num_layers, layer_words]. Local.
-void route_batch(const StackRouting& routing, BatchPlan& plan, std::span<int64_t> counts);
+void route_batch(const StackRouting& routing, BatchPlan& plan, std::span<CountWord> counts);
 
 /// The same for one of its layers. counts: [layer_words].
 void route_layer(const StackRouting& routing, int64_t layer, BatchPlan& plan,
-                 std::span<int64_t> counts);
+                 std::span<CountWord> counts);
 
 /// All ranks' counts for all layers, as they are gathered: rank s's counts [num_layers,
 /// layer_words] stand at words[s * row_stride + first].
 struct GatheredCounts {
-  std::span<const int64_t> words;
+  std::span<const CountWord> words;
   int64_t row_stride = 0;
   int64_t first = 0;
 };

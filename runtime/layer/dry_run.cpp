@@ -130,7 +130,7 @@ class DryRun {
   int ep_size_;
   NodeMap nodes_;
   int64_t words_;                                  // of a rank's counts
-  std::vector<int64_t> counts_;                    // [ep_size, words_], of one step
+  std::vector<CountWord> counts_;                  // [ep_size, words_], of one step
   std::vector<std::vector<int64_t>> expert_rows_;  // by layer, over all steps
   std::vector<BufferRows> buffers_;                // [ep_size]
   std::vector<int64_t> plan_bytes_;                // of all layers. [ep_size]

@@ -86,8 +86,8 @@ const BatchPlan& PlanPipeline::finish(PhaseLog& log) {
   if (finished_ == started_) throw RunError("plan pipeline: no batch has been begun");
   Slot& slot = slots_[static_cast<size_t>(finished_ % slots())];
   ++finished_;
-  const std::span<const int64_t> words =
-      slot.exchange ? slot.exchange->finish(*watch_) : std::span<const int64_t>(slot.words);
+  const std::span<const CountWord> words =
+      slot.exchange ? slot.exchange->finish(*watch_) : std::span<const CountWord>(slot.words);
   for (int rank = 0; rank < split_.ep_size; ++rank) {
     if (words[static_cast<size_t>(rank * words_)] == 0) continue;
     // Where planning is replicated all ranks hold the same error, and rank 0 prints it.

@@ -48,7 +48,7 @@ class PlanPipeline {
   struct Slot {
     BatchPlan plan;
     std::optional<CountExchange> exchange;
-    std::vector<int64_t> words;  // own [words], or where planning is replicated [ep_size, words]
+    std::vector<CountWord> words;  // own [words], or where planning is replicated [ep_size, words]
     std::string error;
   };
 

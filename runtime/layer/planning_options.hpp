@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "hashep/exchange_plan.hpp"
+
 namespace hashep {
 
 /// How ranks learn of each other's counts.
@@ -24,7 +26,7 @@ inline constexpr int64_t kStatusWords = 1;
 /// Bytes of the buffers of a CountExchange that gathers so many words of each of `ep_size` ranks:
 /// this rank's, as MPI reads them, and all ranks'.
 constexpr int64_t count_exchange_bytes(int64_t words, int64_t ep_size) {
-  return (1 + ep_size) * words * static_cast<int64_t>(sizeof(int64_t));
+  return (1 + ep_size) * words * static_cast<int64_t>(sizeof(CountWord));
 }
 
 /// Bytes of the buffers of a PlanPipeline through which ranks learn of `count_words` counts of each
@@ -33,7 +35,7 @@ constexpr int64_t count_exchange_bytes(int64_t words, int64_t ep_size) {
 constexpr int64_t planning_buffer_bytes(int64_t count_words, int64_t ep_size,
                                         const PlanningOptions& options) {
   const int64_t words = kStatusWords + count_words;
-  const auto word_bytes = static_cast<int64_t>(sizeof(int64_t));
+  const auto word_bytes = static_cast<int64_t>(sizeof(CountWord));
   const int64_t of_batch = options.planning == Planning::exchange
                                ? words * word_bytes + count_exchange_bytes(words, ep_size)
                                : ep_size * words * word_bytes;

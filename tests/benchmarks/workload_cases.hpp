@@ -37,9 +37,9 @@ struct WorkloadCase {
   }
   /// Assignments of a rank's tokens to each expert. [num_experts]
   std::vector<int64_t> counts(int64_t step, int rank, int64_t layer) const {
-    std::vector<int64_t> counts(static_cast<size_t>(options.num_experts));
+    std::vector<CountWord> counts(static_cast<size_t>(options.num_experts));
     count_assignments(experts(step, rank, layer), counts);
-    return counts;
+    return {counts.begin(), counts.end()};
   }
   /// The same of all ranks' tokens.
   std::vector<int64_t> counts(int64_t step, int64_t layer) const {

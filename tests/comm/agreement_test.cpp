@@ -58,18 +58,19 @@ TEST_CASE("ranks that disagree name the setting and both values") {
 TEST_CASE("the planning exchange gathers the words of all ranks in one collective") {
   test::Ranks ranks;
   CountExchange exchange(ranks.comm, 3);
-  for (int64_t batch = 0; batch < 3; ++batch) {
-    const std::vector<int64_t> mine = {ranks.comm.rank(), batch, int64_t{1} << 40};
+  for (CountWord batch = 0; batch < 3; ++batch) {
+    const auto rank_word = static_cast<CountWord>(ranks.comm.rank());
+    const std::vector<CountWord> mine = {rank_word, batch, 4294967295};
     const int64_t before = ranks.watch.collectives();
     exchange.start(mine, ranks.watch);
     const auto all = exchange.finish(ranks.watch);
     CHECK(ranks.watch.collectives() - before == 1);
     for (int rank = 0; rank < ranks.comm.size(); ++rank) {
       const auto of_rank = all.subspan(static_cast<size_t>(3 * rank), 3);
-      CHECK(of_rank[0] == rank);
+      CHECK(static_cast<int>(of_rank[0]) == rank);
       CHECK(of_rank[1] == batch);
-      CHECK(of_rank[2] == int64_t{1} << 40);
+      CHECK(of_rank[2] == 4294967295);
     }
   }
-  CHECK_THROWS_AS(exchange.start(std::vector<int64_t>{1}, ranks.watch), RunError);
+  CHECK_THROWS_AS(exchange.start(std::vector<CountWord>{1}, ranks.watch), RunError);
 }

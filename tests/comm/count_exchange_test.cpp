@@ -54,7 +54,7 @@ TEST_CASE("an exchange that is pending gets done in waits for other things, long
     const bool long_waits = batch == 1;
     INFO((long_waits ? "long waits" : "short waits"));
     const int64_t at_start = tests_of_pending;
-    const std::vector<int64_t> mine = {10 * batch + ranks.comm.rank()};
+    const std::vector<CountWord> mine = {static_cast<CountWord>(10 * batch + ranks.comm.rank())};
     exchange.start(mine, ranks.watch);
     flags.set(Mark::landed, batch);
     flags.wait(Mark::landed, batch);  // all ranks have begun the exchange
@@ -68,7 +68,7 @@ TEST_CASE("an exchange that is pending gets done in waits for other things, long
     const auto all = exchange.finish(ranks.watch);
     CHECK(tests_of_pending == before);  // nothing was left to do
     for (int rank = 0; rank < ranks.comm.size(); ++rank) {
-      CHECK(all[static_cast<size_t>(rank)] == 10 * batch + rank);
+      CHECK(int64_t{all[static_cast<size_t>(rank)]} == 10 * batch + rank);
     }
   }
 }
@@ -76,7 +76,7 @@ TEST_CASE("an exchange that is pending gets done in waits for other things, long
 TEST_CASE("an exchange that is given up while it is pending leaves MPI its memory") {
   constexpr int64_t kWords = 1000;
   test::Ranks ranks;
-  const std::vector<int64_t> mine(kWords, 7);
+  const std::vector<CountWord> mine(kWords, 7);
   const auto size = static_cast<size_t>(kWords * ranks.comm.size());
   {
     CountExchange exchange(ranks.comm, kWords);
@@ -84,13 +84,13 @@ TEST_CASE("an exchange that is given up while it is pending leaves MPI its memor
     if (ranks.comm.rank() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(200));
     exchange.start(mine, ranks.watch);
   }
-  const std::vector<int64_t> next(size, -1);  // likely where the exchange had its memory
+  const std::vector<CountWord> next(size, 8);  // likely where the exchange had its memory
   for (int i = 0; i < 3; ++i) {
     MPI_Request barrier = MPI_REQUEST_NULL;  // moves the exchange on
     check_mpi(MPI_Ibarrier(ranks.comm.get(), &barrier), "MPI_Ibarrier");
     ranks.watch.wait(barrier);
   }
-  CHECK(std::count(next.begin(), next.end(), -1) == std::ssize(next));
+  CHECK(std::count(next.begin(), next.end(), CountWord{8}) == std::ssize(next));
 }
 
 TEST_CASE("a request that is forgotten is not touched by waits") {

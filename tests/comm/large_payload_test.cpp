@@ -43,7 +43,7 @@ TEST_CASE("a payload of over 2^31 elements and over 2^32 bytes arrives whole") {
   constexpr int64_t kTokens = 4097;  // 8 x 4097 x 65536 = 2^31 + 2^19 elements
   static_assert(kTokens * kTopK * kHidden > int64_t{1} << 31);
   const Placement placement(std::vector<int32_t>(kTopK, 1), 2);
-  std::vector<int64_t> counts(2 * kTopK);
+  std::vector<CountWord> counts(2 * kTopK);
   std::fill_n(counts.begin(), kTopK, kTokens);
   std::vector<int32_t> experts;
   if (comm.rank() == 0) {

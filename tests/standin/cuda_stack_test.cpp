@@ -197,7 +197,7 @@ TEST_CASE("the phase under way can be asked for at any time") {
 BatchPlan with_other_tokens(BatchPlan plan) {
   for (ExchangePlan& layer : plan.layers) {
     std::rotate(layer.experts.begin(), layer.experts.begin() + layer.top_k, layer.experts.end());
-    std::vector<int64_t> counts(static_cast<size_t>(layer.num_experts));
+    std::vector<CountWord> counts(static_cast<size_t>(layer.num_experts));
     count_assignments(layer.experts, counts);
     layer = make_plan(layer.experts, layer.top_k, counts,
                       contiguous_placement(layer.num_experts, 1), 0);

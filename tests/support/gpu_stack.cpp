@@ -41,7 +41,7 @@ StackSteps::StackSteps(const StackCase& c, int64_t steps, const NodeMap& nodes, 
   const auto stream = stack_stream(c);
   routing_ = stack_routing(c, *stream, {nodes});
   const auto words = static_cast<size_t>(routing_.count_words());
-  std::vector<int64_t> counts(static_cast<size_t>(nodes.ep_size()) * words);
+  std::vector<CountWord> counts(static_cast<size_t>(nodes.ep_size()) * words);
   BatchPlan other;
   for (int64_t step = 0; step < steps; ++step) {
     BatchPlan& plan = plans_[static_cast<size_t>(step)];

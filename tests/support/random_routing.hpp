@@ -15,7 +15,7 @@ struct RandomRouting {
   int top_k = 1;
   int64_t num_experts = 1;
   std::vector<std::vector<int32_t>> experts;  // by rank, [tokens, top_k]
-  std::vector<int64_t> counts;                // [ep_size, num_experts]
+  std::vector<CountWord> counts;              // [ep_size, num_experts]
 
   int64_t tokens(int rank) const {
     return static_cast<int64_t>(experts[static_cast<size_t>(rank)].size()) / top_k;
@@ -24,11 +24,11 @@ struct RandomRouting {
     return make_plan(experts[static_cast<size_t>(rank)], top_k, counts, placement, rank);
   }
   /// All ranks' counts with rows for nodes: [ep_size, num_experts + num_nodes].
-  std::vector<int64_t> words(const Placement& placement, const NodeMap& nodes) const {
+  std::vector<CountWord> words(const Placement& placement, const NodeMap& nodes) const {
     std::vector<int32_t> expert_nodes;
     for (const int32_t owner : placement.ranks()) expert_nodes.push_back(nodes.node_of(owner));
     const int64_t stride = num_experts + nodes.num_nodes();
-    std::vector<int64_t> all(static_cast<size_t>(ep_size * stride));
+    std::vector<CountWord> all(static_cast<size_t>(ep_size * stride));
     for (int source = 0; source < ep_size; ++source) {
       const auto row = std::span(all).subspan(static_cast<size_t>(source * stride));
       const auto& of_source = experts[static_cast<size_t>(source)];
@@ -42,7 +42,7 @@ struct RandomRouting {
   /// The same plan with its part between nodes.
   ExchangePlan plan(const Placement& placement, int rank, const NodeMap& nodes,
                     bool reduces = false) const {
-    const std::vector<int64_t> all = words(placement, nodes);
+    const std::vector<CountWord> all = words(placement, nodes);
     const CountMatrix matrix{all, num_experts + nodes.num_nodes()};
     ExchangePlan made;
     made.experts = experts[static_cast<size_t>(rank)];

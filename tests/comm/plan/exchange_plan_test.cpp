@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hashep/exchange_plan.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <numeric>
 #include <sstream>
@@ -63,7 +65,7 @@ struct Origin {
 
 TEST_CASE("a plan by hand: two ranks, three experts, top 2") {
   // Rank 0 owns expert 0, rank 1 owns experts 1 and 2.
-  const std::vector<int64_t> counts = {1, 2, 1, /* rank 1: */ 1, 0, 1};
+  const std::vector<CountWord> counts = {1, 2, 1, /* rank 1: */ 1, 0, 1};
   const ExchangePlan plan = make_plan({1, 0, 2, 1}, 2, counts, contiguous_placement(3, 2), 0);
   CHECK(plan.tokens == 2);
   CHECK(plan.send_counts == std::vector<int64_t>{1, 3});
@@ -180,11 +182,40 @@ TEST_CASE("plans are values: equal inputs give equal plans, and memory is reused
 
 TEST_CASE("a plan refuses counts that are not those of its assignments") {
   const Placement placement = contiguous_placement(2, 1);
-  const std::vector<int64_t> wrong = {2, 0};
+  const std::vector<CountWord> wrong = {2, 0};
   CHECK_THROWS_WITH(make_plan({0, 1}, 1, wrong, placement, 0),
                     ContainsSubstring("announced 2 rows for expert 0 but has 1"));
-  const std::vector<int64_t> short_counts = {1};
+  const std::vector<CountWord> short_counts = {1};
   CHECK_THROWS_AS(make_plan({0, 1}, 1, short_counts, placement, 0), RunError);
+}
+
+TEST_CASE("more assignments than a count can hold are refused before any is counted") {
+  // Address space alone: whoever reads it dies.
+  constexpr int64_t kAssignments = int64_t{1} << 32;
+  constexpr auto kBytes = static_cast<size_t>(kAssignments) * sizeof(int32_t);
+  void* const memory =
+      mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  REQUIRE(memory != MAP_FAILED);
+  const std::span experts(static_cast<const int32_t*>(memory), static_cast<size_t>(kAssignments));
+  std::vector<CountWord> counts(2);
+  const std::vector<int32_t> expert_nodes = {0, 1};
+  const auto refused = ContainsSubstring(
+      "assignments (tokens x top_k) of a rank: 4294967296, where at most 4294967295 can be");
+  CHECK_THROWS_WITH(count_assignments(experts, counts), refused);
+  CHECK_THROWS_WITH(count_node_rows(experts, 1, expert_nodes, counts), refused);
+  munmap(memory, kBytes);
+  CHECK(count_word(4294967295, "tokens") == 4294967295);
+  CHECK_THROWS_AS(count_word(4294967296, "tokens"), InputError);
+  CHECK_THROWS_AS(count_word(-1, "tokens"), InputError);
+}
+
+TEST_CASE("sums of counts may be larger than a count can be") {
+  // Two ranks send 3e9 rows each to the one expert, which this rank owns and sends none to.
+  const std::vector<CountWord> counts = {0, 3000000000, 3000000000};
+  const ExchangePlan plan = make_plan({}, 1, counts, Placement({0}, 3), 0);
+  CHECK(plan.total_recv() == 6000000000);
+  CHECK(plan.expert_offsets == std::vector<int64_t>{0, 6000000000});
+  CHECK(plan.recv_displs == std::vector<int64_t>{0, 0, 3000000000, 6000000000});
 }
 
 TEST_CASE("a plan takes at most 16 bytes per assignment and O(E + R) more") {
@@ -204,7 +235,7 @@ TEST_CASE("load factors and off-rank rows") {
   CHECK(load_factor(std::vector<int64_t>{}) == 1.0);
   CHECK(load_factor(std::vector<int64_t>{0, 0}) == 1.0);
   CHECK(load_factor(std::vector<int64_t>{3, 1}) == 1.5);
-  const std::vector<int64_t> counts = {1, 2, 1, /* rank 1: */ 1, 0, 1};
+  const std::vector<CountWord> counts = {1, 2, 1, /* rank 1: */ 1, 0, 1};
   const ExchangePlan plan = make_plan({1, 0, 2, 1}, 2, counts, contiguous_placement(3, 2), 0);
   CHECK(rows_sent_off_rank(plan) == 3);
   CHECK(rows_received_off_rank(plan) == 1);

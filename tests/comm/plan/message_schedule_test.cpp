@@ -173,7 +173,7 @@ void combine(const std::vector<MessageSchedule>& schedules, const Way& way, Buff
 
 TEST_CASE("a schedule by hand: rank 0 of two, three experts") {
   // Rank 0 owns expert 0, rank 1 owns experts 1 and 2.
-  const std::vector<int64_t> counts = {1, 2, 1, /* rank 1: */ 3, 0, 1};
+  const std::vector<CountWord> counts = {1, 2, 1, /* rank 1: */ 3, 0, 1};
   const ExchangePlan plan = make_plan({1, 0, 2, 1}, 2, counts, contiguous_placement(3, 2), 0);
   MessageSchedule schedule;
   make_schedule(plan, Landing::direct, 1, 0, schedule);

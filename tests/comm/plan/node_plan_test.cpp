@@ -185,7 +185,7 @@ TEST_CASE("a node map numbers nodes by their lowest rank and pairs ranks of equa
 
 TEST_CASE("a node plan refuses rows that were not announced, and other ranks than the plan's") {
   // Two ranks on two nodes, one expert each; rank 0 announces one row for node 1 but has two.
-  const std::vector<int64_t> words = {0, 2, 0, 1, /* rank 1: */ 0, 0, 0, 0};
+  const std::vector<CountWord> words = {0, 2, 0, 1, /* rank 1: */ 0, 0, 0, 0};
   ExchangePlan plan;
   plan.experts = {1, 1};
   const Placement placement = contiguous_placement(2, 2);

@@ -19,7 +19,7 @@ struct Job {
   test::RandomRouting routing;
   Placement placement;
   NodeMap nodes;
-  std::vector<int64_t> words;
+  std::vector<CountWord> words;
   std::vector<ExchangePlan> plans;
 
   CountMatrix counts() const { return {words, routing.num_experts + nodes.num_nodes()}; }

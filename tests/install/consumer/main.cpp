@@ -39,7 +39,7 @@ int main() {
   good = good && experts[0] == experts[6] && experts[1] == experts[7];  // the same id twice
 
   // Both of two ranks have these tokens, of which one is padding: six rows each.
-  std::vector<int64_t> counts(2 * kNumExperts);
+  std::vector<hashep::CountWord> counts(2 * kNumExperts);
   hashep::count_assignments(experts, std::span(counts).first(kNumExperts));
   hashep::count_assignments(experts, std::span(counts).last(kNumExperts));
   const hashep::Placement placement = hashep::contiguous_placement(kNumExperts, 2);

@@ -52,7 +52,7 @@ BatchPlan plan_of(const ModelConfig& config, int64_t tokens, uint64_t seed) {
                                          : static_cast<int32_t>((first + j) % config.num_experts));
       }
     }
-    std::vector<int64_t> counts(static_cast<size_t>(config.num_experts));
+    std::vector<CountWord> counts(static_cast<size_t>(config.num_experts));
     count_assignments(experts, counts);
     plan.layers.push_back(make_plan(std::move(experts), config.top_k, counts,
                                     contiguous_placement(config.num_experts, 1), 0));

@@ -87,7 +87,7 @@ TEST_CASE("a dry run says what the plans of all ranks say, for any number of thr
       CHECK(result.bytes_inter_dedup == planned.rows_inter_dedup * kRowBytes / steps);
       // Own words twice, as routed and as MPI reads them, and those of all ranks.
       const int64_t words = 1 + routing.count_words();
-      const int64_t exchange_bytes = (kPlanDepth + 1) * (2 + ep_size) * words * 8;
+      const int64_t exchange_bytes = (kPlanDepth + 1) * (2 + ep_size) * words * 4;
       CHECK(result.plan_bytes_max == planned.plan_bytes_max + exchange_bytes);
       CHECK(result.rank_max_over_mean >= load_factor(planned.rank_rows));
       CHECK(result.expert_max_over_mean >= 1.0);
