@@ -59,13 +59,13 @@ class ExchangeCase {
   std::vector<CountWord> own_;
 };
 
-MeasuredRow blank_row(const Communicator& comm, int64_t num_experts, int64_t words) {
+MeasuredRow blank_row(const JobRanks& ranks, int64_t num_experts, int64_t words) {
   MeasuredRow row;
   row.name = "exchange";
-  row.transport = "mpi";
+  row.transport = ranks.topology.nodes.num_nodes() == 1 ? "shm" : "mpi";
   row.device = "cpu";
   row.num_experts = num_experts;
-  row.bytes_off_rank = (comm.size() - 1) * words * static_cast<int64_t>(sizeof(CountWord));
+  row.bytes_off_rank = (ranks.comm.size() - 1) * words * static_cast<int64_t>(sizeof(CountWord));
   return row;
 }
 
@@ -83,20 +83,21 @@ void measure_plan_exchange(const PlanOptions& options, const std::string& json_p
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   int64_t wrong_in_all = 0;
   const Topology topology = find_topology(comm, watch);
+  const JobRanks ranks{comm, topology, watch};
   for (const int64_t num_experts : options.num_experts) {
     for (const int64_t num_layers : options.num_layers) {
       const StackGeometry geometry(std::vector(static_cast<size_t>(num_layers),
                                                contiguous_placement(num_experts, comm.size())),
                                    1);
       const int64_t words = kStatusWords + geometry.batch_words();
-      ExchangeCase exchanged({comm, topology, watch}, words);
+      ExchangeCase exchanged(ranks, words);
       int64_t wrong = exchanged.count_wrong();
       const std::array<RankTimed, 1> things = {{{nullptr, {[&] { exchanged.run(); }}}}};
       const auto samples = time_in_turn_on_ranks(comm, watch, options.sampling, things);
       const RankSamples& own = samples[0][0];
       wrong = reduce_sum(comm, watch, wrong + exchanged.count_wrong());
       wrong_in_all += wrong;
-      MeasuredRow row = blank_row(comm, num_experts, words);
+      MeasuredRow row = blank_row(ranks, num_experts, words);
       row.samples_us = own.max_us;
       row.wrong = wrong;
       nlohmann::ordered_json json = row_json(row);
