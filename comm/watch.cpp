@@ -6,10 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <memory>
 #include <thread>
-
-#include "comm/thrown_on_all_ranks.hpp"
 
 namespace hashep {
 namespace {
@@ -53,48 +50,12 @@ bool is_complete(MPI_Request& request) {
 }  // namespace
 
 Watch::Watch(const Communicator& comm, double deadline, const volatile int* stop_signal)
-    : control_(comm.get()),
-      deadline_(deadline),
-      stop_signal_(stop_signal),
-      answers_(comm.size()),
-      sent_(answers_.size()),
-      taken_(answers_.size()) {}
+    : control_(comm.get()), deadline_(deadline), stop_signal_(stop_signal), answers_(comm.size()) {}
 
 Watch::~Watch() {
-  if (size() == 1 || unwinds_alone() || !mpi_is_up()) return;
-  try {
-    if (settle_notes()) return;
-  } catch (const std::exception&) {
-    // A call of MPI has failed, which the next one will say.
-  }
-  control_.abandon();
-}
-
-bool Watch::settle_notes() {
-  answers_questions_ = false;
-  // MPI may use both for as long as the exchange is under way.
-  auto sent = std::make_unique<std::vector<int>>(sent_);
-  auto coming = std::make_unique<std::vector<int>>(sent_.size());
-  MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(
-      MPI_Ialltoall(sent->data(), 1, MPI_INT, coming->data(), 1, MPI_INT, control_.get(), &request),
-      "MPI_Ialltoall");
-  const auto limit = Clock::now() + seconds(deadline_);
-  const auto goes_on = [&] {
-    sched_yield();
-    return Clock::now() < limit && (stop_signal_ == nullptr || *stop_signal_ == 0);
-  };
-  while (!is_complete(request)) {
-    if (goes_on()) continue;
-    static_cast<void>(sent.release());
-    static_cast<void>(coming.release());
-    return false;
-  }
-  while (taken_ != *coming) {
-    take_notes();
-    if (!goes_on()) return false;
-  }
-  return true;
+  // A note that is still on its way when its communicator is freed would be taken for a message of
+  // the next communicator of that number.
+  if (has_sent_notes_) control_.abandon();
 }
 
 void Watch::set_policy(FailurePolicy* policy) {
@@ -122,7 +83,11 @@ void Watch::wait(MPI_Request& request) {
 Watch::Patience Watch::start_waiting() const {
   const auto now = Clock::now();
   const double grace = std::min(kLongestGrace, deadline_ / 4);
-  return {now + seconds(deadline_ - grace), now + kNoteInterval, grace, now, now};
+  return {now + seconds(deadline_ - grace), now + kNoteInterval, grace, now, next_question(now)};
+}
+
+Watch::Clock::time_point Watch::next_question(Clock::time_point now) const {
+  return now + std::chrono::duration_cast<Clock::duration>(seconds(deadline_ / kSignsInDeadline));
 }
 
 void Watch::move_on() {
@@ -151,8 +116,7 @@ bool Watch::hears_of_all(Patience& patience, Clock::time_point now) {
   const int first = rank() == 0 ? 1 : 0;
   const int end = rank() == 0 ? size() : 1;
   if (now >= patience.next_question) {
-    patience.next_question =
-        now + std::chrono::duration_cast<Clock::duration>(seconds(deadline_ / kSignsInDeadline));
+    patience.next_question = next_question(now);
     for (int peer = first; peer < end; ++peer) send_note(peer, kQuestion);
   }
   const auto is_silent = [&](const Answer& answer) {
@@ -198,7 +162,7 @@ void Watch::send_note(int peer, int tag) {
   if (MPI_Isend(note_.data(), static_cast<int>(note_.size()), MPI_INT64_T, peer, tag,
                 control_.get(), &request) == MPI_SUCCESS) {
     check_mpi(MPI_Request_free(&request), "MPI_Request_free");
-    ++sent_[peer];
+    has_sent_notes_ = true;
   }
   if (policy_ != nullptr) policy_->sends_to(-1);
 }
@@ -222,14 +186,13 @@ void Watch::take_notes() {
     check_mpi(MPI_Recv(words.data(), static_cast<int>(words.size()), MPI_INT64_T, status.MPI_SOURCE,
                        status.MPI_TAG, control_.get(), MPI_STATUS_IGNORE),
               "MPI_Recv");
-    ++taken_[status.MPI_SOURCE];
     if (policy_ != nullptr) policy_->hears_of(status.MPI_SOURCE);
     if (status.MPI_TAG == kReport) {
       if (reporter_ < 0 || status.MPI_SOURCE < reporter_) reporter_ = status.MPI_SOURCE;
       continue;
     }
     answers_[status.MPI_SOURCE] = {true, unpack(words), words[3] != 0, Clock::now()};
-    if (status.MPI_TAG == kQuestion && answers_questions_) {
+    if (status.MPI_TAG == kQuestion) {
       send_note(status.MPI_SOURCE, kAnswer);
     }
   }

@@ -54,9 +54,8 @@ class Watch {
   /// Collective (duplicates `comm`). `deadline`: seconds a wait may take in all. `stop_signal` may
   /// be null; it points to a flag that a signal handler sets to the signal's number.
   Watch(const Communicator& comm, double deadline, const volatile int* stop_signal);
-  /// Collective, unless an error unwinds this rank alone: takes in what others have sent, since a
-  /// message on its way when a communicator is freed may be taken for one of the next communicator.
-  /// Waits for them until the deadline at most.
+  /// Gives its communicator back, but where this rank has sent others notes (after long waits, and
+  /// errors that it met alone), which they may not have read. Local.
   ~Watch();
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
@@ -140,6 +139,8 @@ class Watch {
     Clock::time_point next_question;  // in set-up
   };
   Patience start_waiting() const;
+  /// When set-up asks for signs of life, from now on: not in short waits.
+  Clock::time_point next_question(Clock::time_point now) const;
   /// Tests the requests that waits poll.
   void move_on();
   /// Yields the core, and polls requests, notes and signals. False past the limit.
@@ -166,9 +167,6 @@ class Watch {
   void send_to_all(int tag);
   /// Takes all notes that have come: answers questions, records answers and reports.
   void take_notes();
-  /// Takes all notes that others have sent to this rank, and sends no more. False where a rank does
-  /// not come to it in time.
-  bool settle_notes();
   void call_roll(double grace);
   /// Leaves in reporter_ the rank that reports; -1: this one.
   void settle_reporter();
@@ -180,9 +178,7 @@ class Watch {
   Position position_;
   std::vector<Answer> answers_;    // [size]
   std::array<int64_t, 4> note_{};  // what send_note sends: phase, step, layer, busy
-  std::vector<int> sent_;          // [size] notes to each rank
-  std::vector<int> taken_;         // [size] notes of each rank
-  bool answers_questions_ = true;
+  bool has_sent_notes_ = false;
   bool busy_ = true;            // not in a wait
   double setup_seconds_ = 0.0;  // see allow_setup; 0: none
   Clock::time_point setup_limit_ = {};

@@ -90,7 +90,7 @@ suite() {
       # In --all it takes the place of cpu-asan, all of whose targets and tests it has.
       if [ -z "$all" ]; then targets=(standin_tests); set -- --label-regex standin "$@"; fi
       ;;
-    cpu-tsan) targets=(thread_tests hashep hashep-bench); set -- --label-regex threads "$@" ;;
+    cpu-tsan) targets=(thread_tests); set -- --label-regex threads "$@" ;;
   esac
   printf '\n== %s\n' "$preset"
   if ! build "$preset" "${targets[@]}"; then

@@ -73,19 +73,6 @@ TEST_CASE("in set-up a wait goes on while a rank that works shows signs of life"
   }
 }
 
-TEST_CASE("a Watch that goes leaves no message to the next one") {
-  const Communicator comm(MPI_COMM_WORLD);
-  for (int i = 0; i < 200; ++i) {
-    Watch watch(comm, 20.0, nullptr);
-    watch.allow_setup(240.0);
-    // The others ask this rank where it is, after 20 ms of waiting, as it comes and goes.
-    if (comm.rank() == i % comm.size()) {
-      std::this_thread::sleep_for(std::chrono::microseconds(19000 + 20 * i));
-    }
-    REQUIRE_NOTHROW(watch.barrier());
-  }
-}
-
 TEST_CASE("set-up that is not done in its time ends, and says which ranks work") {
   const Communicator comm(MPI_COMM_WORLD);
   if (comm.size() < 2) return;
