@@ -99,7 +99,7 @@ void CountExchange::join_rails(const JobRanks& ranks, const NodeMap& nodes) {
       members.emplace_back(of_node[own % size], own < size ? 1 : 0);
     }
     std::ranges::sort(members);
-    Rail& rail = rails_.emplace_back(std::move(*comm));
+    Rail& rail = rails_.emplace_back(Rail{std::move(*comm), {}, {}});
     for (const auto& [place, count] : members) {
       rail.places.push_back(place);
       rail.counts.push_back(count);

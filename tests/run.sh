@@ -15,10 +15,10 @@ Usage: ./tests/run.sh [--all] [--preset NAME]... [--slow] [--coverage] [--bare] 
                  no oneDNN, each header that no source includes first compiled alone, the reference
                  without a warning, the tests whose memory is worth a look with AddressSanitizer and
                  UndefinedBehaviorSanitizer, together with the GPU path on a stand-in where there is a
-                 CUDA toolkit, all libraries and programs built with clang and tests of threads under
-                 ThreadSanitizer, the GPU build for all its architectures where there is a CUDA
-                 toolkit, and the fuzzers for a bounded time. Not cpu-debug: the sanitizers' build has
-                 the same assertions, and tests that are not optimised
+                 CUDA toolkit, the GPU build for all its architectures where there is one, and the
+                 fuzzers for a bounded time. Not cpu-debug: the sanitizers' build has the same
+                 assertions, and tests that are not optimised. Not clang and cpu-tsan, for the time
+                 that a third whole build takes: run them by --preset
   --coverage     build with counters, run the tests but slow and cluster ones, and print which share of
                  lines ran, a line per folder; build/coverage/lines.txt has it by file
   --bare         prove both README commands on a bare Debian 12 (root; see tests/bare_debian.sh)
@@ -153,7 +153,6 @@ all_suites() {
     suite cpu-asan --label-exclude "$not_for_sanitizers"
     suites+=("skipped cuda-release, cuda-standin: there is no CUDA toolkit (nvcc) here")
   fi
-  suite cpu-tsan
   suite fuzz
 }
 
