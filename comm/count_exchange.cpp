@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "comm/agreement.hpp"
+#include "comm/keep_until_exit.hpp"
 #include "comm/thrown_on_all_ranks.hpp"
 #include "core/narrow.hpp"
 
@@ -118,7 +119,7 @@ CountExchange::~CountExchange() {
   }
   if (!is_pending()) return;
   // A collective cannot be cancelled, and MPI goes on reading and writing where it was told to.
-  own_.release();
+  keep_until_exit(std::shared_ptr<CountWord[]>(std::move(own_)));
   window_.abandon();
   for (Rail& rail : rails_) rail.comm.abandon();
 }

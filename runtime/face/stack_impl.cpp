@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "comm/agreement.hpp"
+#include "comm/keep_until_exit.hpp"
 #include "comm/plan/placement_digest.hpp"
 #include "hashep/error.hpp"
 #include "runtime/layer/backend_factory.hpp"
@@ -147,7 +148,7 @@ Stack::Impl::~Impl() {
   planner_.reset();
   layers_.reset();
   // MPI may still write to rows of an exchange that was given up.
-  if (!context_->is_in_step()) static_cast<void>(transport_.release());
+  if (!context_->is_in_step()) keep_until_exit(std::move(transport_));
   transport_.reset();
 }
 
