@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The same bits over MPI: each rank compares its rows with those of one rank alone, and plans made
 // with an exchange with plans made without.
-#include <cstring>
+#include <algorithm>
 #include <optional>
 
 #include "kernels/ffn/tiles.hpp"
@@ -64,7 +64,7 @@ TEST_CASE("every transport gives the bits of one rank alone; node-reduce, nearly
       CHECK(mine.size() == expected.size());
       CHECK(mine.size() > 0);
       if (!way.reduce) {
-        CHECK(std::memcmp(mine.data(), expected.data(), mine.size()) == 0);
+        CHECK(std::ranges::equal(mine, expected));
         continue;
       }
       const auto difference =
@@ -121,7 +121,7 @@ TEST_CASE("tiles computed while rows of other nodes travel give the bits of one 
       make_transport(TransportKind::hier, ranks.comm, *pairs, ranks.watch, c.threads);
   const auto mine = test::run_stack(c, *transport, {pairs->nodes}, ranks.comm.rank());
   CHECK(mine.size() == expected.size());
-  CHECK(std::memcmp(mine.data(), expected.data(), mine.size()) == 0);
+  CHECK(std::ranges::equal(mine, expected));
   const auto [near, far] = near_and_far_tiles(c, *pairs, ranks.comm);
   if (pairs->nodes.num_nodes() == 2 && ranks.comm.size() == 4) {
     CHECK(near > 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each rank knows its own tokens alone: what the planning exchange finds out, and what all ranks
 // meet where one goes wrong.
-#include <cstring>
+#include <algorithm>
 
 #include "comm/agreement.hpp"
 #include "hashep/hash_router.hpp"
@@ -117,9 +117,9 @@ TEST_CASE("ranks that hold other parts of the same batch find its place, its pla
       const auto mine = test::run_plan(c, routing.geometry, plan, *transport, rank);
       const auto row_bytes = static_cast<size_t>(c.config.hidden_size * dtype_size(c.dtype));
       CHECK(mine.size() == static_cast<size_t>(plan.tokens) * row_bytes);
-      CHECK(std::memcmp(mine.data(),
-                        alone.data() + static_cast<size_t>(plan.first_token) * row_bytes,
-                        mine.size()) == 0);
+      const auto same =
+          std::span(alone).subspan(static_cast<size_t>(plan.first_token) * row_bytes, mine.size());
+      CHECK(std::ranges::equal(mine, same));
       planner.release(ticket);
     }
     CHECK(planner.slots() == 1);
