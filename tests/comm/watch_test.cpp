@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/support/catch.hpp"
+#include "tests/support/communicator_count.hpp"
 
 using namespace hashep;
 
@@ -97,6 +98,29 @@ TEST_CASE("set-up that is not done in its time ends, and says which ranks work")
   const std::string rank = "rank " + std::to_string(busy);
   CHECK((text.find(rank + " is at work") != std::string::npos ||
          text.find("no answer from") != std::string::npos));
+}
+
+TEST_CASE("a Watch that has asked keeps its communicator, and its questions reach no other") {
+  const Communicator comm(MPI_COMM_WORLD);
+  if (comm.size() < 2) return;
+  for (const bool asks : {false, true}) {
+    const int64_t held = test::communicators_held();
+    {
+      Watch watch(comm, asks ? 8.0 : 240.0, nullptr);
+      watch.allow_setup(240.0);
+      // The others ask after a quarter of the deadline. Whether rank 0 answers before it leaves is
+      // open.
+      if (asks && comm.rank() == 0) std::this_thread::sleep_for(std::chrono::seconds(3));
+      watch.barrier();
+    }
+    const int64_t kept = test::communicators_held() - held;
+    if (!asks) CHECK(kept == 0);
+    if (asks && comm.rank() != 0) CHECK(kept == 1);
+    Watch next(comm, 60.0, nullptr);
+    next.barrier();
+    CHECK_NOTHROW(next.check_in());
+    next.barrier();
+  }
 }
 
 TEST_CASE("a stop signal ends a wait") {
