@@ -3,7 +3,6 @@
 
 #include "launch/process/backend_words.hpp"
 #include "launch/process/source_words.hpp"
-#include "launch/token_options.hpp"
 
 namespace hashep {
 namespace {
@@ -12,25 +11,21 @@ namespace {
 constexpr int64_t kMaxBatchTokens = int64_t{1} << 36;
 constexpr int64_t kMaxSteps = int64_t{1} << 32;
 constexpr int64_t kMaxThreads = 4096;
-constexpr int64_t kMaxPlanDepth = 64;
 
 constexpr Word<Planning> kPlannings[] = {{"exchange", Planning::exchange},
                                          {"replicated", Planning::replicated}};
 
-void describe_model(OptionTable& table, RunOptions& options) {
-  const CountLimits sizes{.least = 1, .most = kMaxModelSize};
+void describe_run_model(OptionTable& table, RunOptions& options) {
   ModelConfig& model = options.synthetic;
   table.begin_group("Model");
-  table.text("--model", options.model, "DIR", "Folder with config.json and *.safetensors");
+  describe_model(table, options);
   table.flag("--accept-unused", options.accept_unused,
              "Run though config.json has no use for some tensors of the hash-routed layers, "
              "which are named; without it that is an error");
   table.begin_group(kSyntheticModel);
-  table.count("--num-layers", model.num_layers, sizes, "Layers of a synthetic model");
-  table.count("--hidden-size", model.hidden_size, sizes, "Elements of a token's hidden state");
-  table.count("--ffn-size", model.ffn_size, sizes, "Elements of an expert's hidden activation");
-  table.count("--num-experts", model.num_experts, sizes, "Routed experts of a layer");
-  table.count("--top-k", options.top_k, sizes, "Experts of a token");
+  describe_sizes(table, options);
+  table.count("--ffn-size", model.ffn_size, {.least = 1, .most = kMaxModelSize},
+              "Elements of an expert's hidden activation");
   table.count("--num-shared-experts", model.num_shared_experts, {.least = 0, .most = kMaxModelSize},
               "Experts that every token passes, on every rank");
   table.parsed(
@@ -45,45 +40,22 @@ void describe_model(OptionTable& table, RunOptions& options) {
       "Weight of a choice: none (1/k) or sqrtsoftplus");
   table.number("--routed-scaling-factor", model.routed_scaling_factor,
                "Factor of sqrtsoftplus weights");
-  table.count("--vocab-size", model.vocab_size, {.least = 1, .most = kMaxVocabSize},
-              "Token ids are in [0, this)");
 }
 
-void describe_routing(OptionTable& table, RunOptions& options) {
+void describe_run_routing(OptionTable& table, RunOptions& options) {
   table.begin_group("Routing");
-  table.parsed(
-      "--router", [&options](const std::string& text) { options.router = parse_router(text); },
-      [&options] { return options.router ? std::string(router_name(*options.router)) : ""; },
-      "token, position, previous, bigram (hashes), table, or balanced (a greedy table "
-      "from the tokens); default: the model's, or token");
-  table.text(
-      "--table", options.table, "FILE",
-      "tid2eid table (.safetensors, .npy) for --router table: one for all layers, or tensors "
-      "layers.N.ffn.gate.tid2eid");
-  table.count("--seed", options.seed, {.least = 0},
-              "Seed of router, synthetic weights, tokens and states");
-  table.compare_if_given();
-  table.parsed(
-      "--placement",
-      [&options](const std::string& text) { options.placement = parse_placement(text); },
-      [&options] { return placement_word(options.placement); },
-      "Experts on ranks: contiguous, balanced, or a file of `hashep placement` (*.json)");
+  describe_router(table, options);
+  describe_placement(table, options.placement);
   table.word<Planning>(
       "--planning", options.planning, kPlannings,
       "exchange (each rank routes its tokens) or replicated (each rank routes all; "
       "no exchange)");
-  table.count("--plan-depth", options.plan_depth, {.least = 0, .most = kMaxPlanDepth},
-              "Batches planned ahead while one computes; 0: plan each when it is needed");
+  describe_plan_depth(table, options.plan_depth);
 }
 
-void describe_tokens(OptionTable& table, RunOptions& options) {
+void describe_run_tokens(OptionTable& table, RunOptions& options) {
   table.begin_group("Tokens");
-  table.text("--tokens", options.tokens.path, "FILE",
-             "Token ids (.npy, .bin) or text (with --tokenizer); default: seeded Zipf");
-  describe_token_format(table, options.tokens);
-  table.number("--zipf", options.zipf, "Exponent of the seeded tokens; 0: uniform");
-  table.count("--seq-len", options.seq_len, {.least = 0},
-              "Tokens of a sequence; 0: rows of a 2-D token file, else 1024");
+  describe_tokens(table, options);
   table.count("--batch-tokens", options.batch_tokens, {.least = 1, .most = kMaxBatchTokens},
               "Tokens of a step, over all ranks");
   table.count("--steps", options.steps, {.least = 1, .most = kMaxSteps}, "Steps to run");
@@ -160,9 +132,9 @@ void describe_results(OptionTable& table, RunOptions& options) {
 }  // namespace
 
 void describe_run_options(OptionTable& table, RunOptions& options) {
-  describe_model(table, options);
-  describe_routing(table, options);
-  describe_tokens(table, options);
+  describe_run_model(table, options);
+  describe_run_routing(table, options);
+  describe_run_tokens(table, options);
   describe_execution(table, options);
   describe_gpu(table, options);
   describe_results(table, options);

@@ -6,10 +6,7 @@
 
 namespace hashep {
 
-/// The group of the options that a model folder sets.
-inline constexpr const char* kSyntheticModel = "Synthetic model (without --model)";
-
-/// All options of `hashep run`: the one place that knows their names, words, bounds and help.
+/// All options of `hashep run`, with their names, words, bounds and help.
 void describe_run_options(OptionTable& table, RunOptions& options);
 
 }  // namespace hashep

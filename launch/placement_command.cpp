@@ -37,7 +37,7 @@ void make_placement_file(int argc, char** argv) {
       "Places experts on ranks so that a corpus loads ranks and nodes evenly, for hashep run "
       "--placement FILE.json. Numbers take K, M, G (powers of 1024).",
       "hashep placement");
-  StaticRoutingOptions options;
+  RoutingOptions options;
   declare_static_routing(app, options);
   app.get_option("--tokens")->required()->description("Token ids (.npy, .bin) or text: all count");
   int64_t ranks = 8;

@@ -2,7 +2,6 @@
 #include "launch/plan_options.hpp"
 
 #include "hashep/error.hpp"
-#include "launch/process/source_words.hpp"
 
 namespace hashep {
 namespace {
@@ -31,14 +30,9 @@ void declare_plan_options(CLI::App& app, PlanCommandOptions& options) {
             {.least = 1, .most = kMaxTokensPerRank}, "Tokens of a rank in a step")
       ->group(job);
   add_count(app, "--steps", options.steps, {.least = 1, .most = kMaxSteps}, "Steps")->group(job);
-  const auto take_placement = [&options](const std::string& text) {
-    options.placement = parse_placement(text);
-  };
-  app.add_option_function<std::string>(
-         "--placement", take_placement,
-         "Experts on ranks: contiguous, balanced, or a file of `hashep placement` (*.json)")
-      ->default_str(placement_word(options.placement))
-      ->group(job);
+  OptionTable table(app);
+  table.begin_group(job);
+  describe_placement(table, options.placement);
   app.add_option("--dtype", options.dtype, "fp32 or bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->group(job);
@@ -49,9 +43,7 @@ void declare_plan_options(CLI::App& app, PlanCommandOptions& options) {
   app.add_flag("--node-reduce", options.node_reduce,
                "hier: a node's contributions to a token return as one sum")
       ->group(job);
-  add_count(app, "--plan-depth", options.plan_depth, {.least = 0, .most = 64},
-            "Batches planned ahead while one computes")
-      ->group(job);
+  describe_plan_depth(table, options.plan_depth);
   add_count(app, "--threads", options.threads, {.least = 0, .most = 4096},
             "Threads of this command; 0: OMP_NUM_THREADS, else the cores it was granted");
   app.add_option("--traffic", options.traffic,

@@ -17,7 +17,7 @@ inline constexpr CountLimits kRankLimits{.least = 1, .most = kMaxRanks};
 
 /// The command line of `hashep plan`.
 struct PlanCommandOptions {
-  StaticRoutingOptions routing;
+  RoutingOptions routing;
   std::vector<int64_t> ranks = {8};
   std::vector<int64_t> ranks_per_node = {8};
   int64_t tokens_per_rank = 4096;

@@ -11,7 +11,6 @@
 #include "launch/describe_run_options.hpp"
 #include "launch/process/result_json.hpp"
 #include "runtime/layer/backend_factory.hpp"
-#include "runtime/layer/stack_placements.hpp"
 
 namespace hashep {
 namespace {
@@ -19,10 +18,6 @@ namespace {
 /// Options of a synthetic model that others leave without effect.
 void require_used_options(const RunOptions& options) {
   const ModelConfig& model = options.synthetic;
-  if (options.top_k > model.num_experts) {
-    throw InputError("--top-k " + std::to_string(options.top_k) + ": must be in [1, " +
-                     std::to_string(model.num_experts) + "] (--num-experts)");
-  }
   if (options.accept_unused) throw InputError("--accept-unused goes with --model DIR");
   if (model.routed_scaling_factor != 1.0f && model.score == Score::none) {
     throw InputError("--routed-scaling-factor goes with --score sqrtsoftplus, not with none");
@@ -48,28 +43,12 @@ void validate(const RunOptions& options) {
                   std::numeric_limits<int64_t>::max() / options.batch_tokens);
   require_positive_seconds("--deadline", options.deadline);
   require_positive_seconds("--setup-deadline", options.setup_deadline);
-  if (!std::isfinite(options.zipf) || options.zipf < 0.0) {
-    throw InputError("--zipf: must be a number that is not negative");
-  }
   if (options.node_reduce && options.transport != TransportKind::hier &&
       options.transport != TransportKind::automatic) {
     throw InputError("--node-reduce goes with --transport hier or auto, not with " +
                      std::string(transport_name(options.transport)));
   }
-  if (!options.table.empty() && options.router && options.router != RouterKind::table) {
-    throw InputError("--table goes with --router table, not with --router " +
-                     std::string(router_name(*options.router)));
-  }
   if (options.model.empty()) require_used_options(options);
-}
-
-/// A model folder sets what these options do.
-void require_no_sizes(const CLI::App& app) {
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->count() > 0 && option->get_group() == kSyntheticModel) {
-      throw InputError(option->get_name() + " does not go with --model, which sets it");
-    }
-  }
 }
 
 }  // namespace
@@ -106,7 +85,7 @@ RunCommandLine parse_run_command_line(int argc, const char* const* argv) {
   for (const CLI::Option* option : app.get_options()) {
     if (option->count() > 0) options.given.push_back(option->get_name());
   }
-  if (!options.model.empty()) require_no_sizes(app);
+  require_routing(app, options);
   validate(options);
   options.settings = table.settings();
   options.settings.insert(options.settings.begin(), {"version", std::string(version())});

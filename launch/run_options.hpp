@@ -9,41 +9,20 @@
 #include "comm/agreement.hpp"
 #include "hashep/backend.hpp"
 #include "launch/progress.hpp"
+#include "launch/routing_options.hpp"
 #include "runtime/layer/planning_options.hpp"
-#include "runtime/layer/stack_placements.hpp"
-#include "runtime/model/model_config.hpp"
-#include "runtime/tokens/token_stream.hpp"
 
 namespace hashep {
 
 /// What the command line of `hashep run` asks for. The options are described in
 /// describe_run_options.cpp.
-struct RunOptions {
-  // Model: a folder, or sizes of a synthetic one.
-  std::string model;
+struct RunOptions : RoutingOptions {
   bool accept_unused = false;
-  ModelConfig synthetic = {.num_layers = 2,
-                           .hidden_size = 512,
-                           .ffn_size = 1024,
-                           .num_experts = 16,
-                           .num_shared_experts = 0,
-                           .top_k = 1,
-                           .vocab_size = 32768,
-                           .router = RouterKind::token};
-  int64_t top_k = 1;
-
-  // Routing.
-  std::optional<RouterKind> router;  // empty: the model's own, or token
-  std::string table;
-  int64_t seed = 0;
   PlacementSource placement;
   Planning planning = Planning::exchange;
   int64_t plan_depth = 1;
 
-  // Tokens and hidden states.
-  TokenFile tokens;  // an empty path: seeded Zipf
-  double zipf = 1.0;
-  int64_t seq_len = 0;  // 0: the rows of a 2-D token file, else 1024
+  // Batches.
   int64_t batch_tokens = 4096;
   int64_t steps = 10;
   std::string hidden;

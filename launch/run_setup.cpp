@@ -20,7 +20,6 @@
 namespace hashep {
 namespace {
 
-constexpr int64_t kDefaultSeqLen = 1024;  // tokens
 constexpr int64_t kReadBytes = int64_t{64} << 20;
 
 ModelConfig synthetic_config(const RunOptions& options) {
@@ -51,7 +50,7 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
   setup.steps = options.output.empty() ? options.steps : 1;
 
   const auto seed = static_cast<uint64_t>(options.seed);
-  RoutingSource source;
+  ModelFolder* opened = nullptr;
   if (options.model.empty()) {
     setup.config = synthetic_config(options);
     setup.weights = make_synthetic_weights(setup.config, setup.dtype, seed);
@@ -62,26 +61,21 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
     setup.model.unused = folder->unused_tensors();
     setup.model.ignored = folder->ignored_keys();
     require_all_used(setup.model, options.accept_unused);
-    source.folder = folder.get();
+    opened = folder.get();
     setup.weights = std::move(folder);
   }
-  source.kind = options.router.value_or(setup.config.router);
-  if (!options.table.empty()) source.kind = RouterKind::table;
-  source.table_path = options.table;
-  source.seed = options.is_given("--seed") ? seed : setup.config.router_seed;
+  RoutingSource source = routing_source(options, setup.config, options.is_given("--seed"));
+  source.folder = opened;
   setup.model.config = setup.config;
   setup.model.routing = routing_text(source);
 
-  setup.stream = options.tokens.path.empty()
-                     ? make_zipf_stream(setup.config.vocab_size, options.zipf, seed)
-                     : open_token_file(options.tokens, setup.config.vocab_size);
+  setup.stream = open_tokens(options, setup.config.vocab_size);
   if (const auto size = setup.stream->size()) {
     setup.token_digest =
         id_digest(*setup.stream, std::min(*size, options.batch_tokens * setup.steps));
   }
-  const int64_t natural_seq_len = setup.stream->natural_seq_len().value_or(kDefaultSeqLen);
   setup.split = {.batch_tokens = options.batch_tokens,
-                 .seq_len = options.seq_len > 0 ? options.seq_len : natural_seq_len,
+                 .seq_len = sequence_length(options, *setup.stream),
                  .ep_size = comm.size(),
                  .ep_rank = comm.rank()};
   setup.router = make_router(setup.config, source, *setup.stream);
