@@ -34,7 +34,10 @@ function(hashep_set_flags target)
   endif()
   if(HASHEP_SANITIZE)
     # -Og -g1: stack traces with lines, and half the compile time of -O1, for as little optimised away.
+    # Without three checks at each use of a pointer, an eighth of the compile time: AddressSanitizer
+    # ends the program there too.
     hashep_cxx_options(${target} -Og -g1 -fsanitize=address,undefined
+                       -fno-sanitize=null,object-size,vptr
                        -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(${target} PRIVATE -fsanitize=address,undefined)
   endif()

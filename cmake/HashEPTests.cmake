@@ -45,20 +45,30 @@ hashep_set_flags(hashep_catch_main)
 # of libstdc++'s <regex> in it.
 target_compile_options(hashep_catch_main PRIVATE -O0)
 
+# hashep_set_test_flags(TARGET): what is tested is optimised as ever, its tests less, for their compile
+# time; with sanitizers not at all, so that there is a build that is not, in which everything in headers
+# has to be defined too.
+function(hashep_set_test_flags target)
+  hashep_set_flags(${target})
+  if(HASHEP_SANITIZE)
+    hashep_cxx_options(${target} -O0)
+  elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+    hashep_cxx_options(${target} -O1)
+  endif()
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # As -Wno-restrict, which beside precompiled headers has more forms.
+    hashep_cxx_options(${target} -Wno-array-bounds -Wno-stringop-overflow)
+  endif()
+endfunction()
+
 # hashep_add_test_program(NAME MAIN SOURCES ... [DEPENDS ...]): a Catch2 program whose main is the
 # library MAIN.
 function(hashep_add_test_program name main)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${main} hashep_test_support ${ARG_DEPENDS})
-  hashep_set_flags(${name})
-  # What is tested is optimised as ever, its tests less, for their compile time; with sanitizers not at
-  # all, so that there is a build that is not, in which everything in headers has to be defined too.
-  if(HASHEP_SANITIZE)
-    hashep_cxx_options(${name} -O0)
-  elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
-    hashep_cxx_options(${name} -O1)
-  endif()
+  hashep_set_test_flags(${name})
+  target_precompile_headers(${name} REUSE_FROM hashep_test_support)
 endfunction()
 
 function(hashep_add_test name)
