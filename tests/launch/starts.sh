@@ -18,7 +18,8 @@ cat >stopped.sh <<'STOPPED'
 rank=$1 delay=$2
 shift 2
 if [ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = "$rank" ]; then
-  if [ "$delay" = 0 ]; then kill -STOP $$; else (sleep "$delay"; kill -STOP $$) & fi
+  # What goes on here when the launcher ends the job is too late to begin.
+  if [ "$delay" = 0 ]; then kill -STOP $$; exit 1; else (sleep "$delay"; kill -STOP $$) & fi
 fi
 exec "$@"
 STOPPED
