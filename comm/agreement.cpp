@@ -2,8 +2,11 @@
 #include "comm/agreement.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <new>
+#include <utility>
 
+#include "comm/gather.hpp"
 #include "core/narrow.hpp"
 #include "core/setting.hpp"
 
@@ -13,15 +16,15 @@ namespace {
 /// Sends rank 0's text to all ranks.
 std::string broadcast_text(const Communicator& comm, Watch& watch, const std::string& text) {
   const int64_t length = gather_word(comm, watch, static_cast<int64_t>(text.size())).front();
-  std::string received = text;
-  received.resize(length);
+  const auto received = std::make_shared<std::string>(text);
+  received->resize(length);
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Ibcast(received.data(), narrow<int>(length, "text length"), MPI_CHAR, 0, comm.get(),
-                       &request),
+  check_mpi(MPI_Ibcast(received->data(), narrow<int>(length, "text length"), MPI_CHAR, 0,
+                       comm.get(), &request),
             "MPI_Ibcast");
   watch.count_collective();
-  watch.wait(request);
-  return received;
+  watch.wait(request, received);
+  return std::move(*received);
 }
 
 std::string difference(const std::vector<Setting>& first, const std::vector<Setting>& mine,
@@ -88,14 +91,7 @@ std::pair<int64_t, std::string> run_locally(const Watch& watch, const std::funct
 }  // namespace
 
 std::vector<int64_t> gather_word(const Communicator& comm, Watch& watch, int64_t word) {
-  std::vector<int64_t> words(comm.size());
-  MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(
-      MPI_Iallgather(&word, 1, MPI_INT64_T, words.data(), 1, MPI_INT64_T, comm.get(), &request),
-      "MPI_Iallgather");
-  watch.count_collective();
-  watch.wait(request);
-  return words;
+  return gather_words(comm, watch, {&word, 1});
 }
 
 void agree(const Communicator& comm, Watch& watch, const std::function<void()>& work) {

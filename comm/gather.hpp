@@ -18,6 +18,10 @@ std::vector<double> reduce_min(const Communicator& comm, Watch& watch, std::vect
 int64_t reduce_sum(const Communicator& comm, Watch& watch, int64_t value);
 int64_t reduce_max(const Communicator& comm, Watch& watch, int64_t value);
 
+/// The same of any length, the result in place of the values.
+void reduce_sum(const Communicator& comm, Watch& watch, std::span<int64_t> values);
+void reduce_max(const Communicator& comm, Watch& watch, std::span<int8_t> values);
+
 /// All ranks' values, one rank's after the other's, on all of them: [comm.size(), values.size()].
 /// All ranks pass the same length. Collective.
 std::vector<double> gather_values(const Communicator& comm, Watch& watch,

@@ -66,16 +66,16 @@ NcclCommunicator::NcclCommunicator(const Communicator& comm, Watch& watch)
     : NcclCommunicator(watch) {
   rank_ = comm.rank();
   size_ = comm.size();
-  ncclUniqueId id{};
-  if (rank_ == 0) check_call(ncclGetUniqueId(&id), "ncclGetUniqueId");
+  const auto id = std::make_shared<ncclUniqueId>();
+  if (rank_ == 0) check_call(ncclGetUniqueId(id.get()), "ncclGetUniqueId");
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Ibcast(&id, static_cast<int>(sizeof(id)), MPI_BYTE, 0, comm.get(), &request),
+  check_mpi(MPI_Ibcast(id.get(), static_cast<int>(sizeof(*id)), MPI_BYTE, 0, comm.get(), &request),
             "MPI_Ibcast");
   watch_.count_collective();
-  watch_.wait(request);
+  watch_.wait(request, id);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
-  check_call(ncclCommInitRankConfig(&comm_, size_, id, rank_, &config), "ncclCommInitRankConfig");
+  check_call(ncclCommInitRankConfig(&comm_, size_, *id, rank_, &config), "ncclCommInitRankConfig");
   settle("ncclCommInitRankConfig");
 }
 

@@ -7,6 +7,9 @@
 #include <cmath>
 #include <cstring>
 #include <thread>
+#include <utility>
+
+#include "comm/keep_until_exit.hpp"
 
 namespace hashep {
 namespace {
@@ -55,7 +58,9 @@ Watch::Watch(const Communicator& comm, double deadline, const volatile int* stop
 Watch::~Watch() {
   // A note that is still on its way when its communicator is freed would be taken for a message of
   // the next communicator of that number.
-  if (has_sent_notes_) control_.abandon();
+  if (!has_sent_notes_) return;
+  control_.abandon();
+  keep_until_exit(std::move(note_));
 }
 
 void Watch::set_policy(FailurePolicy* policy) {
@@ -78,6 +83,15 @@ void Watch::allow_setup(double seconds_from_now) {
 void Watch::wait(MPI_Request& request) {
   wait_until(
       kSpinsBeforeYield, [&request] { return is_complete(request); }, [] { return ""; });
+}
+
+void Watch::wait(MPI_Request& request, std::shared_ptr<void> memory) {
+  try {
+    wait(request);
+  } catch (...) {
+    keep_until_exit(std::move(memory));
+    throw;
+  }
 }
 
 Watch::Patience Watch::start_waiting() const {
@@ -154,12 +168,12 @@ void Watch::barrier(const Communicator& among) {
 }
 
 void Watch::send_note(int peer, int tag) {
-  note_ = pack(position_, busy_);
+  *note_ = pack(position_, busy_);
   if (policy_ != nullptr) policy_->sends_to(peer);
   MPI_Request request = MPI_REQUEST_NULL;
   // MPICH refuses to send to a dead peer, which then does not answer. Not waited for: Open MPI
-  // never completes such a request. note_ outlives it.
-  if (MPI_Isend(note_.data(), static_cast<int>(note_.size()), MPI_INT64_T, peer, tag,
+  // never completes such a request.
+  if (MPI_Isend(note_->data(), static_cast<int>(note_->size()), MPI_INT64_T, peer, tag,
                 control_.get(), &request) == MPI_SUCCESS) {
     check_mpi(MPI_Request_free(&request), "MPI_Request_free");
     has_sent_notes_ = true;

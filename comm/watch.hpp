@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -82,6 +83,9 @@ class Watch {
 
   /// Completes `request`, polling, and yielding the core when polling has been in vain for a while.
   void wait(MPI_Request& request);
+  /// The same for a request that reads or writes `memory`. Where the wait is given up, MPI may
+  /// still do so, and the memory is kept until the process ends.
+  void wait(MPI_Request& request, std::shared_ptr<void> memory);
 
   /// Polls `ready` until it is true, under the same rules: `spins` times at once, then yielding the
   /// core between polls. `what()` tells, for the error, what is waited for.
@@ -176,8 +180,9 @@ class Watch {
   double deadline_;
   const volatile int* stop_signal_;
   Position position_;
-  std::vector<Answer> answers_;    // [size]
-  std::array<int64_t, 4> note_{};  // what send_note sends: phase, step, layer, busy
+  std::vector<Answer> answers_;  // [size]
+  // What send_note sends: phase, step, layer, busy.
+  std::shared_ptr<std::array<int64_t, 4>> note_ = std::make_shared<std::array<int64_t, 4>>();
   bool has_sent_notes_ = false;
   bool busy_ = true;            // not in a wait
   double setup_seconds_ = 0.0;  // see allow_setup; 0: none

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <memory>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include "comm/agreement.hpp"
 #include "core/cuda/device.hpp"
@@ -18,15 +20,19 @@ namespace {
 template <typename T>
 std::vector<T> all_gather(const Communicator& comm, Watch& watch, const T& value) {
   static_assert(std::is_trivially_copyable_v<T>);
-  std::vector<T> values(comm.size());
+  struct Memory {
+    T mine;
+    std::vector<T> all;
+  };
+  const auto memory = std::make_shared<Memory>(Memory{value, std::vector<T>(comm.size())});
   const int bytes = static_cast<int>(sizeof(T));
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(
-      MPI_Iallgather(&value, bytes, MPI_BYTE, values.data(), bytes, MPI_BYTE, comm.get(), &request),
-      "MPI_Iallgather");
+  check_mpi(MPI_Iallgather(&memory->mine, bytes, MPI_BYTE, memory->all.data(), bytes, MPI_BYTE,
+                           comm.get(), &request),
+            "MPI_Iallgather");
   watch.count_collective();
-  watch.wait(request);
-  return values;
+  watch.wait(request, memory);
+  return std::move(memory->all);
 }
 
 /// What a rank tells of its memory.

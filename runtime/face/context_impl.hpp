@@ -7,6 +7,7 @@
 #include "comm/topology.hpp"
 #include "comm/watch.hpp"
 #include "hashep/context.hpp"
+#include "hashep/error.hpp"
 
 namespace hashep {
 
@@ -24,9 +25,26 @@ class Context::Impl {
   const Topology& topology() const { return *parts_->topology; }
   const ContextOptions& options() const { return options_; }
 
-  /// From now on ranks may be in different places: an exchange was given up.
-  void lose_step() noexcept { in_step_ = false; }
+  /// Whether all ranks are in the same place: no exchange was given up.
   bool is_in_step() const noexcept { return in_step_; }
+  /// Does `work`. Where it throws what other ranks may not have met, ranks are in different places
+  /// from then on, and what was made with the Context can be used no more.
+  template <typename Work>
+  decltype(auto) in_step(const Work& work) {
+    if (!in_step_) {
+      throw RunError(
+          "an earlier call failed while ranks were in it: neither the Context nor what was made "
+          "with it can be used");
+    }
+    try {
+      return work();
+    } catch (const ThrownOnAllRanks&) {
+      throw;
+    } catch (...) {
+      in_step_ = false;
+      throw;
+    }
+  }
 
   /// For who drops what ranks share: false where other ranks may never come to drop it too. Where
   /// an error unwinds this rank that others may not have met, waits for them for a moment. Local,

@@ -89,8 +89,9 @@ Stack::Impl::Impl(std::shared_ptr<Context::Impl> context, const StackShape& shap
                     knows_nodes ? std::optional(context_->topology().nodes) : std::nullopt,
                     knows_nodes && options_.node_reduce);
   read_weights(weights);
-  planner_.emplace(*geometry_, *router_, JobRanks{context_->comm(), context_->topology(), watch},
-                   options_.planning_depth);
+  planner_ = std::make_unique<Planner>(*geometry_, *router_,
+                                       JobRanks{context_->comm(), context_->topology(), watch},
+                                       options_.planning_depth);
 }
 
 void Stack::Impl::require_valid_input(const WeightSource& weights) {
@@ -127,15 +128,16 @@ void Stack::Impl::read_weights(const WeightSource& weights) {
   WeightDigests digests;
   digests.layers.resize(shape_.num_layers);
   agree(comm, watch, [&] {
-    layers_.emplace(config, weights, options_.placements, comm.rank(), options_.residual,
-                    ExecOptions{.dtype = options_.dtype,
-                                .threads = context_->options().threads,
-                                .overlap = options_.overlap,
-                                .check_finite = options_.check_finite,
-                                .digests = &digests,
-                                .watch = &watch,
-                                .gemm_library = options_.gemm_library},
-                    *transport_);
+    layers_ = std::make_unique<LayerStack>(config, weights, options_.placements, comm.rank(),
+                                           options_.residual,
+                                           ExecOptions{.dtype = options_.dtype,
+                                                       .threads = context_->options().threads,
+                                                       .overlap = options_.overlap,
+                                                       .check_finite = options_.check_finite,
+                                                       .digests = &digests,
+                                                       .watch = &watch,
+                                                       .gemm_library = options_.gemm_library},
+                                           *transport_);
     if (options_.expected_tokens > 0) layers_->prepare_kernels(options_.expected_tokens);
   });
   require_same_settings(comm, watch, weight_settings(config, digests));
@@ -145,32 +147,21 @@ void Stack::Impl::read_weights(const WeightSource& weights) {
 
 Stack::Impl::~Impl() {
   const UnwindsAloneScope leaving(!context_->all_drop());
+  if (!context_->is_in_step()) {
+    // MPI may still use what an exchange that was given up moves: plans, rows, and where they go.
+    planner_->end_exchanges();
+    layers_->drop_experts();
+    keep_until_exit(std::move(planner_));
+    keep_until_exit(std::move(layers_));
+    keep_until_exit(std::move(transport_));
+  }
   planner_.reset();
   layers_.reset();
-  // MPI may still write to rows of an exchange that was given up.
-  if (!context_->is_in_step()) keep_until_exit(std::move(transport_));
   transport_.reset();
 }
 
-template <typename Work>
-decltype(auto) Stack::Impl::in_step(const Work& work) {
-  if (!context_->is_in_step()) {
-    throw RunError(
-        "an earlier call failed while ranks were in it: neither the Context nor its "
-        "Stacks can be used");
-  }
-  try {
-    return work();
-  } catch (const ThrownOnAllRanks&) {
-    throw;
-  } catch (...) {
-    context_->lose_step();
-    throw;
-  }
-}
-
 Ticket Stack::Impl::submit(const TokenBatch& tokens) {
-  return in_step([&] {
+  return context_->in_step([&] {
     const PhaseLog::Scope scope(log_, Phase::route);
     return planner_->submit(tokens);
   });
@@ -181,7 +172,7 @@ Ticket Stack::Impl::submit_all(std::span<const TokenBatch> by_rank) {
     throw InputError("tokens of " + std::to_string(by_rank.size()) + " ranks for " +
                      std::to_string(context_->comm().size()));
   }
-  return in_step([&] {
+  return context_->in_step([&] {
     const PhaseLog::Scope scope(log_, Phase::route);
     return planner_->submit_all(by_rank);
   });
@@ -197,7 +188,7 @@ const ExchangePlan& Stack::Impl::plan(Ticket ticket, int64_t layer) {
     throw InputError("layer " + std::to_string(layer) + " is not in [0, " +
                      std::to_string(shape_.num_layers) + ")");
   }
-  return in_step([&]() -> const ExchangePlan& { return wait(ticket).layers[layer]; });
+  return context_->in_step([&]() -> const ExchangePlan& { return wait(ticket).layers[layer]; });
 }
 
 void Stack::Impl::require_matrix(const char* name, ConstMatrixView matrix, int64_t tokens) const {
@@ -215,7 +206,7 @@ void Stack::Impl::require_matrix(const char* name, ConstMatrixView matrix, int64
 void Stack::Impl::forward(Ticket ticket, int64_t tokens, ConstMatrixView x, MatrixView y) {
   require_matrix("x", x, tokens);
   require_matrix("y", y, tokens);
-  in_step([&] {
+  context_->in_step([&] {
     log_.set_step(ticket.step);
     const BatchPlan& plan = wait(ticket);
     layers_->prepare(plan);

@@ -41,10 +41,6 @@ class Stack::Impl {
   void read_weights(const WeightSource& weights);
   const BatchPlan& wait(Ticket ticket);
   void require_matrix(const char* name, ConstMatrixView matrix, int64_t tokens) const;
-  /// Does `work`. Where it throws what other ranks may not have met, ranks are in different places
-  /// from then on, and the Stack can be used no more.
-  template <typename Work>
-  decltype(auto) in_step(const Work& work);
 
   std::shared_ptr<Context::Impl> context_;
   StackShape shape_;
@@ -53,8 +49,8 @@ class Stack::Impl {
   PhaseLog log_;
   std::unique_ptr<Transport> transport_;
   std::optional<StackGeometry> geometry_;
-  std::optional<LayerStack> layers_;
-  std::optional<Planner> planner_;
+  std::unique_ptr<LayerStack> layers_;
+  std::unique_ptr<Planner> planner_;
 };
 
 }  // namespace hashep

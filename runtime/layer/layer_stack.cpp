@@ -13,17 +13,17 @@ BatchPlace place_of(const BatchPlan& plan) {
   return {plan.first_token, plan.global_tokens};
 }
 
-StackExperts<ExpertFfn> make_experts(const ModelConfig& config,
-                                     std::span<const Placement> placements, int ep_rank,
-                                     const ExecOptions& options) {
-  StackExperts<ExpertFfn> experts{
+std::unique_ptr<StackExperts<ExpertFfn>> make_experts(const ModelConfig& config,
+                                                      std::span<const Placement> placements,
+                                                      int ep_rank, const ExecOptions& options) {
+  auto experts = std::make_unique<StackExperts<ExpertFfn>>(StackExperts<ExpertFfn>{
       ExpertFfn(config.routed_shape(), options.dtype, count_local_experts(placements, ep_rank),
                 options.threads, options.gemm_library),
-      std::nullopt};
+      std::nullopt});
   if (config.num_shared_experts > 0) {
-    experts.shared.emplace(config.shared_shape(), options.dtype,
-                           static_cast<int64_t>(placements.size()), options.threads,
-                           options.gemm_library);
+    experts->shared.emplace(config.shared_shape(), options.dtype,
+                            static_cast<int64_t>(placements.size()), options.threads,
+                            options.gemm_library);
   }
   return experts;
 }
@@ -42,13 +42,13 @@ LayerStack::LayerStack(const ModelConfig& config, const WeightSource& weights,
   for_each_layer(placements, ep_rank,
                  [&](int64_t layer, std::span<const int32_t> local_experts, int64_t first_expert) {
                    layers_.emplace_back(config, layer, local_experts, first_expert, weights,
-                                        options, experts_, transport);
+                                        options, *experts_, transport);
                  });
 }
 
 void LayerStack::prepare_kernels(int64_t global_tokens) {
-  experts_.routed.prepare_all_tiles(global_tokens);  // a token has an expert once
-  if (experts_.shared) experts_.shared->prepare_aligned_kernels(shared_tile_rows(global_tokens));
+  experts_->routed.prepare_all_tiles(global_tokens);  // a token has an expert once
+  if (experts_->shared) experts_->shared->prepare_aligned_kernels(shared_tile_rows(global_tokens));
 }
 
 void LayerStack::prepare(const BatchPlan& plan) {
@@ -86,11 +86,11 @@ void LayerStack::run_layer(const BatchPlan& plan, int64_t layer, ConstMatrixView
 
 StackMemory LayerStack::memory() const {
   StackMemory memory;
-  memory.weights = experts_.routed.weight_bytes();
-  memory.scratch = experts_.routed.scratch_bytes();
-  if (experts_.shared) {
-    memory.weights += experts_.shared->weight_bytes();
-    memory.scratch += experts_.shared->scratch_bytes();
+  memory.weights = experts_->routed.weight_bytes();
+  memory.scratch = experts_->routed.scratch_bytes();
+  if (experts_->shared) {
+    memory.weights += experts_->shared->weight_bytes();
+    memory.scratch += experts_->shared->scratch_bytes();
   }
   for (const HostMoeLayer& layer : layers_) memory.weights += layer.gate_bytes();
   memory.workspace = output_.capacity() + workspace_.shared.capacity() +

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -47,16 +48,20 @@ class LayerStack {
   void run_layer(const BatchPlan& plan, int64_t layer, ConstMatrixView x, MatrixView y,
                  PhaseLog& log);
 
+  /// Frees the experts, which most of the memory goes to; nothing can be run then. For who keeps
+  /// the rest, as an exchange that was given up may still use it.
+  void drop_experts() { experts_.reset(); }
+
   StackMemory memory() const;
   /// What the experts' GEMMs run on, one line.
-  std::string_view implementation() const { return experts_.routed.implementation(); }
+  std::string_view implementation() const { return experts_->routed.implementation(); }
 
  private:
   int64_t hidden_size_;
   bool residual_;
   ExecOptions options_;
   Transport& transport_;
-  StackExperts<ExpertFfn> experts_;
+  std::unique_ptr<StackExperts<ExpertFfn>> experts_;  // none once they were dropped
   std::vector<HostMoeLayer> layers_;
   LayerWorkspace workspace_;
   Buffer output_;  // [tokens, hidden_size], with residual

@@ -54,6 +54,10 @@ class Planner {
   /// exchange goes on. Local.
   void release(Ticket ticket);
 
+  /// Ends the exchanges that are under way, or leaves them to MPI where other ranks may not come to
+  /// end them. Nothing can be submitted then, and plans stay. Collective where it can be.
+  void end_exchanges() { ring_.clear(); }
+
   /// Batches submitted and not released.
   int64_t in_flight() const;
   /// Plans held in memory: the most that have been in flight at once.

@@ -2,6 +2,7 @@
 #include "runtime/layer/weight_agreement.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -68,12 +69,18 @@ void require_same_experts(const Communicator& comm, Watch& watch, const WeightSo
   const int owner = (comm.rank() + distance) % comm.size();
   const int reader = (comm.rank() + comm.size() - distance) % comm.size();
 
-  std::vector<uint64_t> mine;
+  struct Memory {
+    std::vector<uint64_t> mine;
+    std::vector<uint64_t> theirs;
+  };
+  const auto memory = std::make_shared<Memory>();
+  std::vector<uint64_t>& mine = memory->mine;
+  std::vector<uint64_t>& theirs = memory->theirs;
   for (const auto& [layer, expert] : sampled_experts(placements, comm.rank())) {
     mine.push_back(digests.layers[layer].experts.at(expert));
   }
   const std::vector<LayerExpert> sampled = sampled_experts(placements, owner);
-  std::vector<uint64_t> theirs(sampled.size());
+  theirs.resize(sampled.size());
   MPI_Request received = MPI_REQUEST_NULL;
   MPI_Request sent = MPI_REQUEST_NULL;
   check_mpi(MPI_Irecv(theirs.data(), narrow<int>(std::ssize(theirs), "digests"), MPI_UINT64_T,
@@ -82,8 +89,8 @@ void require_same_experts(const Communicator& comm, Watch& watch, const WeightSo
   check_mpi(MPI_Isend(mine.data(), narrow<int>(std::ssize(mine), "digests"), MPI_UINT64_T, reader,
                       0, comm.get(), &sent),
             "MPI_Isend");
-  watch.wait(received);
-  watch.wait(sent);
+  watch.wait(received, memory);
+  watch.wait(sent, memory);
   agree(comm, watch, [&] {
     for (size_t i = 0; i < sampled.size(); ++i) {
       const auto& [layer, expert] = sampled[i];
