@@ -21,6 +21,9 @@
 /// - token ids: hashep::TokenBatch (token_batch.hpp);
 /// - hidden states: hashep::MatrixView, from hashep::matrix_view (matrix_view.hpp).
 ///
+/// Gradients of what all ranks hold are summed, to the same bits on any number of ranks, by
+/// hashep::ReproducibleSum (reproducible_sum.hpp).
+///
 /// Plans are plain values that can be made without MPI, for any number of ranks, in one process:
 /// hashep::make_plan, hashep::plan_batch, hashep::ExchangePlan, hashep::Placement, hashep::NodeMap.
 /// A program that needs no more links HashEP::plan; with Context and Stack it links HashEP::hashep.
@@ -45,6 +48,7 @@ namespace hashep {}
 #include "hashep/model.hpp"
 #include "hashep/node_map.hpp"
 #include "hashep/placement.hpp"
+#include "hashep/reproducible_sum.hpp"
 #include "hashep/routing_table.hpp"
 #include "hashep/stack.hpp"
 #include "hashep/stack_shape.hpp"
