@@ -58,7 +58,13 @@ Watch::Watch(const Communicator& comm, double deadline, const volatile int* stop
 Watch::~Watch() {
   // A note that is still on its way when its communicator is freed would be taken for a message of
   // the next communicator of that number.
-  if (!has_sent_notes_) return;
+  int waiting = 0;
+  const bool looks = !has_notes_ && mpi_is_up();
+  if (looks && MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, control_.get(), &waiting,
+                          MPI_STATUS_IGNORE) != MPI_SUCCESS) {
+    return;
+  }
+  if (!has_notes_ && waiting == 0) return;
   control_.abandon();
   keep_until_exit(std::move(note_));
 }
@@ -176,7 +182,7 @@ void Watch::send_note(int peer, int tag) {
   if (MPI_Isend(note_->data(), static_cast<int>(note_->size()), MPI_INT64_T, peer, tag,
                 control_.get(), &request) == MPI_SUCCESS) {
     check_mpi(MPI_Request_free(&request), "MPI_Request_free");
-    has_sent_notes_ = true;
+    has_notes_ = true;
   }
   if (policy_ != nullptr) policy_->sends_to(-1);
 }
@@ -196,6 +202,7 @@ void Watch::take_notes() {
     // error.
     const int code = MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, control_.get(), &waiting, &status);
     if (code != MPI_SUCCESS || waiting == 0) return;
+    has_notes_ = true;
     std::array<int64_t, 4> words{};
     check_mpi(MPI_Recv(words.data(), static_cast<int>(words.size()), MPI_INT64_T, status.MPI_SOURCE,
                        status.MPI_TAG, control_.get(), MPI_STATUS_IGNORE),

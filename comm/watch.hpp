@@ -55,8 +55,8 @@ class Watch {
   /// Collective (duplicates `comm`). `deadline`: seconds a wait may take in all. `stop_signal` may
   /// be null; it points to a flag that a signal handler sets to the signal's number.
   Watch(const Communicator& comm, double deadline, const volatile int* stop_signal);
-  /// Gives its communicator back, but where this rank has sent others notes (after long waits, and
-  /// errors that it met alone), which they may not have read. Local.
+  /// Gives its communicator back, but where notes were sent to others or have come from them (after
+  /// long waits, and errors that a rank met alone): some may be on their way still. Local.
   ~Watch();
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
@@ -183,7 +183,7 @@ class Watch {
   std::vector<Answer> answers_;  // [size]
   // What send_note sends: phase, step, layer, busy.
   std::shared_ptr<std::array<int64_t, 4>> note_ = std::make_shared<std::array<int64_t, 4>>();
-  bool has_sent_notes_ = false;
+  bool has_notes_ = false;      // has sent some, or got some
   bool busy_ = true;            // not in a wait
   double setup_seconds_ = 0.0;  // see allow_setup; 0: none
   Clock::time_point setup_limit_ = {};

@@ -67,7 +67,8 @@ class Context {
   /// missing. Collective over `comm`, which may be freed afterwards.
   explicit Context(MPI_Comm comm, ContextOptions options = {});
 
-  /// Collective. Stacks that were made with it stay valid, and keep what they need.
+  /// Collective: waits for the other ranks to come here too, until the deadline. Stacks that were
+  /// made with it stay valid, and keep what they need.
   ~Context();
   /// The other one is then of no use. Local.
   Context(Context&& other) noexcept;

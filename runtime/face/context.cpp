@@ -22,6 +22,8 @@ constexpr double kDefaultDeadline = 120.0;  // seconds
 constexpr double kLongestParting = 2.0;     // seconds that a rank waits for others to leave too
 constexpr int kMaxThreads = 4096;
 
+using Seconds = std::chrono::duration<double>;
+
 bool is_deadline(std::chrono::duration<double> deadline) {
   return std::isfinite(deadline.count()) && deadline.count() > 0.0;
 }
@@ -86,15 +88,19 @@ void Context::Impl::agree_on_options() {
 
 bool Context::Impl::all_drop() noexcept {
   if (apart_ || !mpi_is_up()) return false;
-  if (in_step_ && !unwinds_alone()) return true;
-  // Whether the others drop it too is not known: a barrier that is given up soon tells.
+  return leaves_in_step() || others_come(std::min(kLongestParting, options_.deadline.count() / 4));
+}
+
+bool Context::Impl::leaves_in_step() const noexcept {
+  return in_step_ && !unwinds_alone();
+}
+
+bool Context::Impl::others_come(double seconds) noexcept {
   apart_ = true;
   MPI_Request arrival = MPI_REQUEST_NULL;
   if (MPI_Ibarrier(parts_->parting.get(), &arrival) != MPI_SUCCESS) return false;
-  const std::chrono::duration<double> patience(
-      std::min(kLongestParting, options_.deadline.count() / 4));
-  const auto limit = std::chrono::steady_clock::now() + patience;
-  for (int have_come = 0; std::chrono::steady_clock::now() < limit;) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (int have_come = 0; std::chrono::steady_clock::now() - begin < Seconds(seconds);) {
     if (MPI_Test(&arrival, &have_come, MPI_STATUS_IGNORE) != MPI_SUCCESS) return false;
     if (have_come != 0) {
       apart_ = false;
@@ -106,7 +112,11 @@ bool Context::Impl::all_drop() noexcept {
 }
 
 Context::Impl::~Impl() {
-  const UnwindsAloneScope leaving(!all_drop());
+  // A rank that waits for this one may yet send it notes, which must not find a communicator that
+  // was made since, with the number of this one's.
+  const bool all_leave =
+      all_drop() && (!leaves_in_step() || others_come(options_.deadline.count()));
+  const UnwindsAloneScope leaving(!all_leave);
   parts_.reset();
 }
 

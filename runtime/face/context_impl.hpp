@@ -52,6 +52,10 @@ class Context::Impl {
   bool all_drop() noexcept;
 
  private:
+  /// Whether all ranks come to drop things, as far as this one knows.
+  bool leaves_in_step() const noexcept;
+  /// Waits so long for all ranks to come here, and remembers where they do not.
+  bool others_come(double seconds) noexcept;
   void agree_on_options();
 
   /// Objects that are made one on the other.

@@ -127,7 +127,15 @@ TEST_CASE("addends that end above the last unit are summed exactly, and rounded 
 TEST_CASE("the order of addends, their groups and the threads change no bit") {
   // Levels rise in the middle: by one, by more, and from none.
   for (const auto& [least, most] : {std::pair{-140, 120}, {-40, 40}, {-3, 3}, {-149, -120}}) {
-    auto addends = random_addends(60, 5, least, most, 11);
+    // All but the smaller half cancels, so that the last units show.
+    auto addends = random_addends(20, 5, least, most, 11);
+    for (int i = 0; i < 20; ++i) {
+      Rows& minus = addends.emplace_back(addends[i]);
+      for (float& value : minus) value = -value;
+    }
+    for (const Rows& small : random_addends(20, 5, least, (least + most) / 2, 12)) {
+      addends.push_back(small);
+    }
     std::fill_n(addends[4].begin(), kCols, 0.0f);
     const Rows expected = sum_of(addends);
     CHECK(same_bits(sum_of(addends, 3), expected));
@@ -151,7 +159,7 @@ TEST_CASE("the order of addends, their groups and the threads change no bit") {
   }
 }
 
-TEST_CASE("negative addends below a level leave nothing at a higher one, in any order") {
+TEST_CASE("addends below a unit leave nothing, in any order") {
   Rows small(kCols, -0x1.0p-33f);
   Rows large(kCols, 0x1.0p70f);
   Rows minus(kCols, -0x1.0p70f);
@@ -159,6 +167,11 @@ TEST_CASE("negative addends below a level leave nothing at a higher one, in any 
   CHECK(same_bits(first, sum_of({large, small, minus, small})));
   CHECK(first.front() == 0.0f);
   CHECK(sum_of({small, small}).front() == -0x1.0p-32f);
+  const Rows most_of_a_unit(kCols, 0.75f);  // of the level of 2^33
+  const Rows next(kCols, 0x1.0p33f);
+  const Rows minus_next(kCols, -0x1.0p33f);
+  CHECK(sum_of({most_of_a_unit, next, minus_next}).front() == 0.0f);
+  CHECK(sum_of({next, most_of_a_unit, minus_next}).front() == 0.0f);
 }
 
 TEST_CASE("extremes: the largest floats, subnormal ones, none, and what is no number") {
@@ -186,7 +199,8 @@ TEST_CASE("extremes: the largest floats, subnormal ones, none, and what is no nu
   Rows out(2 * kCols, 7.0f);
   none.write(matrix_view(out, kCols), 1);
   CHECK(out == Rows(2 * kCols, 0.0f));
-  none.add(matrix_view(Rows(2 * kCols, 5.0f), kCols), 2);
+  const Rows fives(2 * kCols, 5.0f);
+  none.add(matrix_view(fives, kCols), 2);
   none.clear();
   none.write(matrix_view(out, kCols), 1);
   CHECK(out == Rows(2 * kCols, 0.0f));
@@ -194,10 +208,11 @@ TEST_CASE("extremes: the largest floats, subnormal ones, none, and what is no nu
 
 TEST_CASE("a sum refuses other shapes and lower levels") {
   FixedPointRows sums(2, kCols);
-  CHECK_THROWS_AS(sums.add(matrix_view(Rows(kCols), kCols), 1), RunError);
-  Rows out(3 * kCols);
-  CHECK_THROWS_AS(sums.write(matrix_view(out, kCols), 1), RunError);
-  sums.add(matrix_view(Rows(2 * kCols, 1.0f), kCols), 1);
+  const Rows good(2 * kCols, 1.0f);
+  Rows other(3 * kCols);
+  CHECK_THROWS_AS(sums.add(matrix_view(other, kCols), 1), RunError);
+  CHECK_THROWS_AS(sums.write(matrix_view(other, kCols), 1), RunError);
+  sums.add(matrix_view(good, kCols), 1);
   const std::vector<FixedPointRows::Level> lower(2, FixedPointRows::kNoLevel);
   CHECK_THROWS_AS(sums.raise(lower), RunError);
 }
