@@ -113,7 +113,7 @@ class Stack {
   static Stack from_folder(const Context& context, const std::string& folder,
                            StackOptions options = {}, const ModelOptions& model = {});
 
-  /// Collective.
+  /// Collective: waits for the other ranks to come here too, until the deadline.
   ~Stack();
   /// The other one is then of no use. Local.
   Stack(Stack&& other) noexcept;

@@ -88,19 +88,14 @@ void Context::Impl::agree_on_options() {
 
 bool Context::Impl::all_drop() noexcept {
   if (apart_ || !mpi_is_up()) return false;
-  return leaves_in_step() || others_come(std::min(kLongestParting, options_.deadline.count() / 4));
-}
-
-bool Context::Impl::leaves_in_step() const noexcept {
-  return in_step_ && !unwinds_alone();
-}
-
-bool Context::Impl::others_come(double seconds) noexcept {
+  const bool in_step = in_step_ && !unwinds_alone();
+  const double deadline = options_.deadline.count();
+  const Seconds patience(in_step ? deadline : std::min(kLongestParting, deadline / 4));
   apart_ = true;
   MPI_Request arrival = MPI_REQUEST_NULL;
   if (MPI_Ibarrier(parts_->parting.get(), &arrival) != MPI_SUCCESS) return false;
   const auto begin = std::chrono::steady_clock::now();
-  for (int have_come = 0; std::chrono::steady_clock::now() - begin < Seconds(seconds);) {
+  for (int have_come = 0; std::chrono::steady_clock::now() - begin < patience;) {
     if (MPI_Test(&arrival, &have_come, MPI_STATUS_IGNORE) != MPI_SUCCESS) return false;
     if (have_come != 0) {
       apart_ = false;
@@ -112,11 +107,7 @@ bool Context::Impl::others_come(double seconds) noexcept {
 }
 
 Context::Impl::~Impl() {
-  // A rank that waits for this one may yet send it notes, which must not find a communicator that
-  // was made since, with the number of this one's.
-  const bool all_leave =
-      all_drop() && (!leaves_in_step() || others_come(options_.deadline.count()));
-  const UnwindsAloneScope leaving(!all_leave);
+  const UnwindsAloneScope leaving(!all_drop());
   parts_.reset();
 }
 

@@ -46,16 +46,13 @@ class Context::Impl {
     }
   }
 
-  /// For who drops what ranks share: false where other ranks may never come to drop it too. Where
-  /// an error unwinds this rank that others may not have met, waits for them for a moment. Local,
-  /// but for that.
+  /// For who drops what ranks share: waits for all of them to come to drop it too, so that what a
+  /// rank still sends finds no communicator that was made since with the number of one of these.
+  /// False where some do not come: until the deadline, or, where an error unwinds this rank that
+  /// others may not have met, for a moment.
   bool all_drop() noexcept;
 
  private:
-  /// Whether all ranks come to drop things, as far as this one knows.
-  bool leaves_in_step() const noexcept;
-  /// Waits so long for all ranks to come here, and remembers where they do not.
-  bool others_come(double seconds) noexcept;
   void agree_on_options();
 
   /// Objects that are made one on the other.
