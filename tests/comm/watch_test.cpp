@@ -106,11 +106,11 @@ TEST_CASE("a Watch that has asked keeps its communicator, and its questions reac
   for (const bool asks : {false, true}) {
     const int64_t held = test::communicators_held();
     {
-      Watch watch(comm, asks ? 8.0 : 240.0, nullptr);
+      Watch watch(comm, asks ? 16.0 : 240.0, nullptr);
       watch.allow_setup(240.0);
-      // The others ask after a quarter of the deadline. Whether rank 0 answers before it leaves is
-      // open.
-      if (asks && comm.rank() == 0) std::this_thread::sleep_for(std::chrono::seconds(3));
+      // The others ask after a quarter of the deadline, and wait for an answer for most of it,
+      // which leaves seconds for ranks that are kept from running. Whether rank 0 answers is open.
+      if (asks && comm.rank() == 0) std::this_thread::sleep_for(std::chrono::seconds(8));
       watch.barrier();
     }
     const int64_t kept = test::communicators_held() - held;
