@@ -25,9 +25,11 @@ class ReproducibleSum {
   /// Of matrices [rows, cols], without addends so far. It takes 16 bytes an element. Collective:
   /// throws InputError on all ranks where sizes are negative or ranks disagree.
   ReproducibleSum(const Context& context, int64_t rows, int64_t cols);
-  /// Local, as are moves; of what was moved from there is no use.
+  /// Local.
   ~ReproducibleSum();
+  /// The other one is then of no use. Local.
   ReproducibleSum(ReproducibleSum&& other) noexcept;
+  /// The same; what this one had is dropped. Local.
   ReproducibleSum& operator=(ReproducibleSum&& other) noexcept;
 
   int64_t rows() const;  ///< of each addend. Local
