@@ -7,6 +7,7 @@
 #include "core/random.hpp"
 #include "kernels/ffn/oracle.hpp"
 #include "runtime/layer/oracle_check.hpp"
+#include "runtime/layer/stack_experts.hpp"
 
 namespace hashep::bench {
 namespace {

@@ -6,9 +6,24 @@
 namespace hashep {
 
 const char* phase_name(Phase phase) {
-  static constexpr std::array<const char*, kNumPhases> kNames = {
-      "setup",   "route",          "plan",    "gate", "dispatch", "far_rows",
-      "experts", "shared_experts", "combine", "step", "output",   "finish"};
+  static constexpr std::array<const char*, kNumPhases> kNames = {"setup",
+                                                                 "route",
+                                                                 "plan",
+                                                                 "gate",
+                                                                 "dispatch",
+                                                                 "far_rows",
+                                                                 "experts",
+                                                                 "shared_experts",
+                                                                 "combine",
+                                                                 "dispatch_backward",
+                                                                 "experts_backward",
+                                                                 "shared_backward",
+                                                                 "combine_backward",
+                                                                 "sum_gradients",
+                                                                 "optimizer",
+                                                                 "step",
+                                                                 "output",
+                                                                 "finish"};
   return kNames.at(static_cast<size_t>(phase));
 }
 

@@ -79,6 +79,14 @@ class Exchange {
   virtual void combine(std::span<const float> weights, ConstMatrixView shared, MatrixView y,
                        DeviceStream stream) = 0;
 
+  /// A float for each assignment goes where its row goes: rows[r] is that of the assignment whose
+  /// row is the owner's expert-major row r. values: [tokens * top_k], where those of padding mean
+  /// nothing; rows: [plan.total_recv()]. In host memory, of transports on CPUs alone; while no rows
+  /// are under way.
+  virtual void send_values(std::span<const float> values, std::span<float> rows);
+  /// And comes back, 0 to padding.
+  virtual void return_values(std::span<const float> rows, std::span<float> values);
+
   /// All parts at once: dispatch, and give_back with combine, for who has nothing to do meanwhile.
   void dispatch_all(ConstMatrixView x, DeviceStream stream = {}) {
     for (int part = 0; part < num_parts(); ++part) dispatch(part, x, stream);
@@ -89,6 +97,14 @@ class Exchange {
     combine(weights, shared, y, stream);
   }
 };
+
+inline void Exchange::send_values(std::span<const float>, std::span<float>) {
+  throw RunError("this transport moves no values beside rows");
+}
+
+inline void Exchange::return_values(std::span<const float>, std::span<float>) {
+  throw RunError("this transport moves no values beside rows");
+}
 
 inline void Exchange::pad_to(int64_t) {
   throw RunError("this transport's exchanges cover a plan's tokens and no more");

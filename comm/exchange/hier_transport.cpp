@@ -100,6 +100,13 @@ class HierTransport::LayerExchange final : public Exchange {
     flags().set(ExchangeStage::fetched, number_);
   }
 
+  void send_values(std::span<const float> values, std::span<float> rows) override {
+    transport_.values_.send(*plan_, values, rows);
+  }
+  void return_values(std::span<const float> rows, std::span<float> values) override {
+    transport_.values_.send_back(*plan_, rows, values);
+  }
+
  private:
   NodeFlags& flags() { return transport_.flags_; }
   MPI_Datatype row_type() const { return transport_.row_type_->get(); }
@@ -226,7 +233,8 @@ HierTransport::HierTransport(const Communicator& comm, const Topology& topology,
       flags_(topology.node, topology.nodes.ranks_of(topology.nodes.node_of(comm.rank())), watch),
       rows_(topology.node, topology.nodes, comm.rank(), watch),
       sender_(comm_),
-      receiver_(comm_, rows_) {}
+      receiver_(comm_, rows_),
+      values_(comm_, watch_) {}
 
 bool HierTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
                             const BeforeFree&) {

@@ -8,6 +8,7 @@
 #include "comm/exchange/node_flags.hpp"
 #include "comm/exchange/node_rows.hpp"
 #include "comm/exchange/transport.hpp"
+#include "comm/exchange/value_messages.hpp"
 #include "comm/topology.hpp"
 
 namespace hashep {
@@ -53,6 +54,7 @@ class HierTransport final : public Transport {
   NodeRows rows_;
   FarSender sender_;
   FarReceiver receiver_;
+  ValueMessages values_;
   std::optional<RowDatatype> row_type_;
   DType dtype_ = DType::f32;
   int64_t hidden_size_ = 0;

@@ -43,13 +43,41 @@ class LocalTransport::LayerExchange final : public Exchange {
     transport_.group_.barrier_.arrive_and_wait();  // all rows have been fetched
   }
 
+  void send_values(std::span<const float> values, std::span<float> rows) override {
+    share_values(rows);
+    for (size_t a = 0; a < values.size(); ++a) {
+      if (plan_->experts[a] >= 0) place_of_value(a) = values[a];
+    }
+    transport_.group_.barrier_.arrive_and_wait();  // all values have landed
+  }
+
+  void return_values(std::span<const float> rows, std::span<float> values) override {
+    // Other ranks only read them.
+    share_values({const_cast<float*>(rows.data()), rows.size()});
+    for (size_t a = 0; a < values.size(); ++a) {
+      values[a] = plan_->experts[a] < 0 ? 0.0f : place_of_value(a);
+    }
+    transport_.group_.barrier_.arrive_and_wait();  // all values have been fetched
+  }
+
  private:
+  void share_values(std::span<float> rows) {
+    transport_.group_.values_[transport_.ep_rank_] = rows;
+    transport_.group_.barrier_.arrive_and_wait();
+  }
+  float& place_of_value(size_t assignment) const {
+    const auto expert = static_cast<size_t>(plan_->experts[assignment]);
+    const int64_t row = plan_->landing_rows[expert] + plan_->send_rows[assignment] -
+                        plan_->expert_send_rows[expert];
+    return transport_.group_.values_[plan_->expert_ranks[expert]][row];
+  }
+
   LocalTransport& transport_;
   const ExchangePlan* plan_ = nullptr;
   std::vector<ExpertPlace> places_;  // [num_experts]
 };
 
-LocalGroup::LocalGroup(int ep_size) : barrier_(ep_size), expert_rows_(ep_size) {}
+LocalGroup::LocalGroup(int ep_size) : barrier_(ep_size), expert_rows_(ep_size), values_(ep_size) {}
 
 LocalTransport::LocalTransport(LocalGroup& group, int ep_rank) : group_(group), ep_rank_(ep_rank) {}
 

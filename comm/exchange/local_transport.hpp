@@ -2,6 +2,7 @@
 #pragma once
 
 #include <barrier>
+#include <span>
 #include <vector>
 
 #include "comm/exchange/transport.hpp"
@@ -20,7 +21,8 @@ class LocalGroup {
   friend class LocalTransport;
 
   std::barrier<> barrier_;
-  std::vector<std::byte*> expert_rows_;  // [ep_size]: each rank's expert-major rows
+  std::vector<std::byte*> expert_rows_;   // [ep_size]: each rank's expert-major rows
+  std::vector<std::span<float>> values_;  // [ep_size]: and its values beside them
 };
 
 /// Transport `local`, for tests: a source writes each row once, straight to its final place in the

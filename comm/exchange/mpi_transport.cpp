@@ -4,30 +4,11 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/narrow.hpp"
+#include "comm/exchange/rows_by_rank.hpp"
 #include "kernels/rows/combine.hpp"
 #include "kernels/rows/permute.hpp"
 
 namespace hashep {
-namespace {
-
-/// One side of an all-to-all, in rows: to or from each rank. [comm.size()]
-struct RowsByRank {
-  std::vector<int> counts;
-  std::vector<int> displs;
-
-  void set(std::span<const int64_t> plan_counts, std::span<const int64_t> plan_displs) {
-    counts.resize(plan_counts.size());
-    displs.resize(plan_counts.size());
-    for (size_t rank = 0; rank < counts.size(); ++rank) {
-      counts[rank] = narrow<int>(plan_counts[rank], "rows to one rank");
-      displs[rank] = narrow<int>(plan_displs[rank], "row displacement");
-    }
-  }
-};
-
-}  // namespace
-
 class MpiTransport::LayerExchange final : public Exchange {
  public:
   explicit LayerExchange(MpiTransport& transport) : transport_(transport) {}
@@ -67,6 +48,13 @@ class MpiTransport::LayerExchange final : public Exchange {
                  y, threads);
   }
 
+  void send_values(std::span<const float> values, std::span<float> rows) override {
+    transport_.values_.send(*plan_, values, rows);
+  }
+  void return_values(std::span<const float> rows, std::span<float> values) override {
+    transport_.values_.send_back(*plan_, rows, values);
+  }
+
  private:
   /// Sends `from`'s rows and receives `to`'s, by the non-blocking call: only that can be waited for
   /// under a deadline.
@@ -100,7 +88,7 @@ class MpiTransport::LayerExchange final : public Exchange {
 };
 
 MpiTransport::MpiTransport(const Communicator& comm, Watch& watch, int threads)
-    : comm_(comm.get()), watch_(watch), threads_(threads) {}
+    : comm_(comm.get()), watch_(watch), threads_(threads), values_(comm_, watch_) {}
 
 bool MpiTransport::reserve(std::span<const ExchangePlan> plans, DType dtype, int64_t hidden_size,
                            const BeforeFree&) {

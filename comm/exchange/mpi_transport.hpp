@@ -5,6 +5,7 @@
 
 #include "comm/communicator.hpp"
 #include "comm/exchange/transport.hpp"
+#include "comm/exchange/value_messages.hpp"
 #include "comm/watch.hpp"
 #include "hashep/buffer.hpp"
 
@@ -40,6 +41,7 @@ class MpiTransport final : public Transport {
   Buffer send_buffer_;    // rank-major, at the source
   Buffer recv_buffer_;    // rank-major, at the owner
   Buffer expert_buffer_;  // expert-major, at the owner
+  ValueMessages values_;
 };
 
 }  // namespace hashep

@@ -49,6 +49,13 @@ class ShmTransport::LayerExchange final : public Exchange {
     transport_.flags_.set(ExchangeStage::fetched, transport_.exchange_);
   }
 
+  void send_values(std::span<const float> values, std::span<float> rows) override {
+    transport_.values_.send(*plan_, values, rows);
+  }
+  void return_values(std::span<const float> rows, std::span<float> values) override {
+    transport_.values_.send_back(*plan_, rows, values);
+  }
+
  private:
   ShmTransport& transport_;
   const ExchangePlan* plan_ = nullptr;
@@ -59,7 +66,8 @@ class ShmTransport::LayerExchange final : public Exchange {
 ShmTransport::ShmTransport(const Topology& topology, int ep_rank, Watch& watch, int threads)
     : threads_(threads),
       flags_(topology.node, topology.nodes.ranks_of(0), watch),
-      rows_(topology.node, topology.nodes, ep_rank, watch) {}
+      rows_(topology.node, topology.nodes, ep_rank, watch),
+      values_(topology.node, watch) {}
 
 std::unique_ptr<Exchange> ShmTransport::make_exchange() {
   return std::make_unique<LayerExchange>(*this);

@@ -4,6 +4,7 @@
 #include "comm/exchange/node_flags.hpp"
 #include "comm/exchange/node_rows.hpp"
 #include "comm/exchange/transport.hpp"
+#include "comm/exchange/value_messages.hpp"
 #include "comm/topology.hpp"
 
 namespace hashep {
@@ -35,6 +36,7 @@ class ShmTransport final : public Transport {
   int threads_;
   NodeFlags flags_;
   NodeRows rows_;
+  ValueMessages values_;
   int64_t exchange_ = 0;  // number of the exchange that is under way
 };
 

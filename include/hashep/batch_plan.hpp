@@ -14,11 +14,13 @@ namespace hashep {
 /// The plans of all layers of one batch, as one rank sees them. A value: no communicator, no
 /// device.
 struct BatchPlan {
-  int64_t step = -1;                   ///< which batch it is, counted from 0 by whoever plans them
-  int64_t tokens = 0;                  ///< of this rank
-  int64_t first_token = 0;             ///< index of this rank's first token in the global batch
-  int64_t global_tokens = 0;           ///< of all ranks
-  std::vector<ExchangePlan> layers;    ///< [num_layers]
+  int64_t step = -1;                 ///< which batch it is, counted from 0 by whoever plans them
+  int64_t tokens = 0;                ///< of this rank
+  int64_t first_token = 0;           ///< index of this rank's first token in the global batch
+  int64_t global_tokens = 0;         ///< of all ranks
+  int64_t token_granule = 0;         ///< the largest number that divides all places where a rank's
+                                     ///< tokens begin; 0 where none begins behind the first
+  std::vector<ExchangePlan> layers;  ///< [num_layers]
   std::vector<int64_t> expert_counts;  ///< [num_layers, num_experts], of the whole batch
   uint64_t counts_digest = 0;  ///< of all ranks' tokens and counts: alike on all, and what shapes
                                ///< follow from

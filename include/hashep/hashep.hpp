@@ -21,7 +21,11 @@
 /// - token ids: hashep::TokenBatch (token_batch.hpp);
 /// - hidden states: hashep::MatrixView, from hashep::matrix_view (matrix_view.hpp).
 ///
-/// Gradients of what all ranks hold are summed, to the same bits on any number of ranks, by
+/// A Stack with StackOptions::training has a way back, Stack::backward, with gradients of the same
+/// bits on any number of ranks, and is updated by hashep::AdamW (adamw.hpp), or by an optimizer of
+/// the caller's on Stack::parameters.
+///
+/// Gradients of what else all ranks hold are summed, to the same bits on any number of ranks, by
 /// hashep::ReproducibleSum (reproducible_sum.hpp).
 ///
 /// Plans are plain values that can be made without MPI, for any number of ranks, in one process:
@@ -38,6 +42,7 @@
 /// All of HashEP.
 namespace hashep {}
 
+#include "hashep/adamw.hpp"
 #include "hashep/array_weights.hpp"
 #include "hashep/batch_plan.hpp"
 #include "hashep/context.hpp"
@@ -55,5 +60,6 @@ namespace hashep {}
 #include "hashep/synthetic_weights.hpp"
 #include "hashep/table_router.hpp"
 #include "hashep/token_batch.hpp"
+#include "hashep/training.hpp"
 #include "hashep/version.hpp"
 #include "hashep/weight_source.hpp"

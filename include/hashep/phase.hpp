@@ -8,21 +8,27 @@ namespace hashep {
 
 /// What a rank is doing; the words of tables, traces and error messages.
 enum class Phase : int64_t {
-  setup,           ///< reading and making what the steps need
-  route,           ///< finding the experts of tokens
-  plan,            ///< waiting for the counts of other ranks, and making plans
-  gate,            ///< weighting the experts of tokens
-  dispatch,        ///< moving rows to the owners of experts
-  far_rows,        ///< the part of experts that is waiting for rows of other nodes
-  experts,         ///< computing routed experts
-  shared_experts,  ///< computing shared experts
-  combine,         ///< moving results back and summing them
-  step,            ///< all of a step
-  output,          ///< writing results
-  finish           ///< ending
+  setup,              ///< reading and making what the steps need
+  route,              ///< finding the experts of tokens
+  plan,               ///< waiting for the counts of other ranks, and making plans
+  gate,               ///< weighting the experts of tokens
+  dispatch,           ///< moving rows to the owners of experts
+  far_rows,           ///< the part of experts that is waiting for rows of other nodes
+  experts,            ///< computing routed experts
+  shared_experts,     ///< computing shared experts
+  combine,            ///< moving results back and summing them
+  dispatch_backward,  ///< moving gradients to the owners of experts
+  experts_backward,   ///< gradients of routed experts
+  shared_backward,    ///< gradients of shared experts and gates
+  combine_backward,   ///< moving gradients back and summing them
+  sum_gradients,      ///< summing gradients of what all ranks hold
+  optimizer,          ///< updating parameters
+  step,               ///< all of a step
+  output,             ///< writing results
+  finish              ///< ending
 };
 /// How many there are.
-inline constexpr int kNumPhases = 12;
+inline constexpr int kNumPhases = 18;
 
 /// The word for a phase: "dispatch".
 const char* phase_name(Phase phase);

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +19,7 @@
 #include "hashep/router.hpp"
 #include "hashep/stack_shape.hpp"
 #include "hashep/token_batch.hpp"
+#include "hashep/training.hpp"
 #include "hashep/weight_source.hpp"
 
 namespace hashep {
@@ -48,14 +50,18 @@ struct StackOptions {
   GemmLibrary gemm_library = GemmLibrary::automatic;  ///< of the experts' products
 
   bool check_finite = true;  ///< refuse weights that are NaN or infinite
+
+  /// Where it is set, weights are parameters in fp32 that can be trained: see Stack::backward.
+  std::optional<TrainingOptions> training = {};
 };
 
 /// Memory of a Stack on this rank, in bytes.
 struct StackBytes {
-  int64_t weights = 0;      ///< packed, held once
+  int64_t weights = 0;  ///< packed, held once; with training twice, and parameters and gradients
   int64_t row_buffers = 0;  ///< of rows for this rank's experts: as the largest plan says
   int64_t shared_rows = 0;  ///< other ranks' row buffers that this rank uses in place
-  int64_t workspace = 0;    ///< layer output, shared experts' output, weights per choice
+  int64_t workspace = 0;    ///< layer output, shared experts' output, weights per choice, and what
+                            ///< backward uses
   int64_t scratch = 0;      ///< between the products of the experts
 
   bool operator==(const StackBytes&) const = default;
@@ -137,6 +143,39 @@ class Stack {
   /// alone; RunError where a rank does not come in time, after which the Stack is of no more use.
   void forward(const Batch& batch, ConstMatrixView x, MatrixView y);
 
+  // Of a Stack with StackOptions::training. Else these throw InputError.
+
+  /// forward, which keeps in `tape` what backward of this batch needs, in place of what it held.
+  /// The same bits as without. Throws InputError on all ranks too where a rank's part does not
+  /// begin at a gradient block (TrainingOptions).
+  void forward(const Batch& batch, ConstMatrixView x, MatrixView y, Tape& tape);
+
+  /// dx <- the gradient of forward's x, dy being that of its y: [batch.tokens(), hidden_size] each,
+  /// in host memory, of the options' dtype; dx may be dy, and else must not overlap it. Adds to the
+  /// gradients of parameters: those of this rank's experts at once, those of what all ranks hold
+  /// when sum_gradients is called. Uses the tape up, which forward of this batch has filled
+  /// (InputError on this rank alone where it has not). Any number of batches may be in between,
+  /// each with a tape of its own. Equal to the bit at any number of ranks, as forward is, for one
+  /// gradient_block.
+  void backward(const Batch& batch, Tape& tape, ConstMatrixView dy, MatrixView dx);
+
+  /// Bytes that a tape takes for a batch on this rank. Waits for the plan where it is not there
+  /// yet.
+  int64_t tape_bytes(const Batch& batch);
+
+  /// This rank's parameters, layer by layer: those of its experts, then what all ranks hold alike.
+  /// They may be changed, and must be alike where all ranks hold them; pack_parameters makes it
+  /// known. An expert without tokens has the gradient 0. Local.
+  std::vector<Parameter> parameters();
+
+  /// Adds to the gradients of what all ranks hold what batches have left since the last call.
+  void sum_gradients();
+  /// Sets all gradients to 0. Local.
+  void clear_gradients();
+  /// To be called when parameters have changed: rounds them to the options' dtype and packs them.
+  /// Local.
+  void pack_parameters();
+
   /// What moves in one layer of a batch, as this rank sees it: valid as long as the batch. Waits
   /// for the plan where it is not there yet. layer: [0, num_layers).
   const ExchangePlan& plan(const Batch& batch, int64_t layer);
@@ -153,8 +192,12 @@ class Stack {
   /// Memory that it holds now. Local.
   StackBytes memory() const;
 
- private:
+  /// Private to the library.
   class Impl;
+  /// Private to the library.
+  const std::shared_ptr<Impl>& impl() const { return impl_; }
+
+ private:
   Batch hold(int64_t step, int64_t tokens);
   int64_t step_of(const Batch& batch) const;
 

@@ -2,7 +2,6 @@
 #include "kernels/ffn/ffn_tile_runner.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <span>
 #include <utility>
@@ -59,55 +58,40 @@ FfnTileRunner::FfnTileRunner(const FfnShape& shape, DType dtype, int threads, Ge
     : shape_(shape),
       dtype_(dtype),
       operand_(dtype),
-      kernel_rows_(kMostTileRows + 1),
       gemm_rows_(kMostTileRows + 1),
       threads_(threads) {
   const GemmMaker maker(library, dtype, threads);
   operand_ = maker.operand();
+  std::vector<std::unique_ptr<PackedLinear>> gemms(3);
   const auto make = [&](Gemm gemm, int64_t inputs, int64_t outputs, DType result,
                         std::vector<PostOp> post_ops) {
-    gemms_[gemm] = maker.make({inputs, outputs, operand_, result, std::move(post_ops)});
+    gemms[gemm] = maker.make({inputs, outputs, operand_, result, std::move(post_ops)});
   };
   const int64_t d = shape.hidden_size;
   const int64_t f = shape.ffn_size;
   make(kGate, d, f, gate_type(), gate_post_ops(shape));
   if (gated()) make(kUp, d, f, DType::f32, up_post_ops(shape));
   make(kDown, f, d, operand_, {});
-  implementation_ = gemms_[kGate]->implementation() + ", " + describe_dtype(dtype, emulates_bf16());
+  gemms_.emplace(std::move(gemms));
+  implementation_ =
+      (*gemms_)[kGate].implementation() + ", " + describe_dtype(dtype, emulates_bf16());
 }
 
 PackedExpert FfnTileRunner::pack(const FfnWeights& weights) const {
   PackedExpert expert;
-  expert.linears_[kGate] = gemms_[kGate]->pack(weights.w1, weights.bias1, dtype_);
-  if (gated()) expert.linears_[kUp] = gemms_[kUp]->pack(weights.w3, weights.bias3, dtype_);
-  expert.linears_[kDown] = gemms_[kDown]->pack(weights.w2, weights.bias2, dtype_);
+  expert.linears_[kGate] = (*gemms_)[kGate].pack(weights.w1, weights.bias1, dtype_);
+  if (gated()) expert.linears_[kUp] = (*gemms_)[kUp].pack(weights.w3, weights.bias3, dtype_);
+  expert.linears_[kDown] = (*gemms_)[kDown].pack(weights.w2, weights.bias2, dtype_);
   return expert;
-}
-
-void FfnTileRunner::make_kernels(int64_t rows) {
-  int64_t& kernel_rows = kernel_rows_[rows];
-  if (kernel_rows != 0) return;
-  int64_t wanted = rows;
-  if (!make_gemms(rows)) {
-    wanted = kMostTileRows;
-    make_gemms(wanted);
-  }
-  kernel_rows = wanted;
 }
 
 void FfnTileRunner::make_ready(int64_t rows) {
   int64_t& gemm_rows = gemm_rows_[rows];
   if (gemm_rows != 0) return;
   make_kernels(rows);
-  const int64_t wanted = kernel_rows_[rows];
+  const int64_t wanted = gemms_->rows(rows);
   for (Thread& thread : threads_) reserve(thread, wanted);
   gemm_rows = wanted;
-}
-
-bool FfnTileRunner::make_gemms(int64_t rows) {
-  return std::all_of(gemms_.begin(), gemms_.end(), [rows](const auto& gemm) {
-    return gemm == nullptr || gemm->make_ready(rows);
-  });
 }
 
 void FfnTileRunner::reserve(Thread& thread, int64_t rows) const {
@@ -117,9 +101,7 @@ void FfnTileRunner::reserve(Thread& thread, int64_t rows) const {
   thread.gate.reserve(rows * f * dtype_size(gate_type()));
   if (gated()) thread.up.reserve(rows * f * dtype_size(DType::f32));
   if (gate_type() != operand_) thread.hidden.reserve(rows * f * dtype_size(operand_));
-  for (const auto& gemm : gemms_) {
-    if (gemm != nullptr) thread.scratch.reserve(gemm->scratch_bytes(rows));
-  }
+  thread.scratch.reserve(gemms_->scratch_bytes(rows));
 }
 
 void FfnTileRunner::run(int thread_index, const PackedExpert& expert, const TileRows& tile) {
@@ -127,44 +109,21 @@ void FfnTileRunner::run(int thread_index, const PackedExpert& expert, const Tile
   const int64_t rows = tile.gemm_rows;
   const bool whole = tile.x.rows == rows && !emulates_bf16();
   const auto execute = [&](Gemm gemm, const std::byte* x, std::byte* y) {
-    gemms_[gemm]->run(thread_index, {.weights = *expert.linears_[gemm],
-                                     .rows = rows,
-                                     .x = x,
-                                     .y = y,
-                                     .scratch = thread.scratch.data()});
+    (*gemms_)[gemm].run(thread_index, {.weights = *expert.linears_[gemm],
+                                       .rows = rows,
+                                       .x = x,
+                                       .y = y,
+                                       .scratch = thread.scratch.data()});
   };
 
-  const std::byte* x = whole ? tile.x.data : stage(tile, thread.rows);
+  const std::byte* x =
+      whole ? tile.x.data : stage_rows(tile.x, tile.first, rows, operand_, thread.rows);
   execute(kGate, x, thread.gate.data());
   if (gated()) execute(kUp, x, thread.up.data());
   activate(thread, rows);
   const Buffer& hidden = gate_type() == operand_ ? thread.gate : thread.hidden;
   execute(kDown, hidden.data(), whole ? tile.out.data : thread.rows.data());
-  if (whole) return;
-  const std::byte* result =
-      thread.rows.data() + tile.first * shape_.hidden_size * dtype_size(operand_);
-  if (emulates_bf16()) {
-    convert_from_float(reinterpret_cast<const float*>(result), tile.out.rows * tile.out.cols,
-                       dtype_, tile.out.data);
-  } else {
-    std::memcpy(tile.out.data, result, tile.out.bytes());
-  }
-}
-
-/// Copies a tile's rows to their places among gemm_rows rows of operand_, and zeros around them.
-std::byte* FfnTileRunner::stage(const TileRows& tile, Buffer& rows) const {
-  const int64_t row_bytes = shape_.hidden_size * dtype_size(operand_);
-  std::byte* begin = rows.data() + tile.first * row_bytes;
-  std::byte* end = begin + tile.x.rows * row_bytes;
-  std::fill(rows.data(), begin, std::byte{0});
-  if (emulates_bf16()) {
-    convert_to_float(dtype_, tile.x.data, tile.x.rows * tile.x.cols,
-                     reinterpret_cast<float*>(begin));
-  } else {
-    std::memcpy(begin, tile.x.data, tile.x.bytes());
-  }
-  std::fill(end, rows.data() + tile.gemm_rows * row_bytes, std::byte{0});
-  return rows.data();
+  if (!whole) unstage_rows(thread.rows, tile.first, operand_, tile.out);
 }
 
 /// What the GEMMs' post-ops left undone on the way to the hidden activation.

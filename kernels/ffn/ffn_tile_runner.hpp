@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,8 @@
 #include "hashep/buffer.hpp"
 #include "hashep/ffn_shape.hpp"
 #include "hashep/tensor_view.hpp"
+#include "kernels/ffn/tile_gemms.hpp"
+#include "kernels/ffn/tile_rows.hpp"
 #include "kernels/gemm/packed_linear.hpp"
 
 namespace hashep {
@@ -25,15 +28,6 @@ class PackedExpert {
   std::array<std::unique_ptr<const PackedWeights>, 3> linears_;  // w1, w3 (silu only), w2
 };
 
-/// Some rows of a tile: rows [first, first + x.rows) of a GEMM of `gemm_rows` rows, the others
-/// being zeros whose results are dropped.
-struct TileRows {
-  ConstMatrixView x;
-  MatrixView out;  // may be x
-  int64_t first = 0;
-  int64_t gemm_rows = 0;
-};
-
 /// Runs GEMM -> activation -> GEMM on one tile of rows with one thread, for several threads at
 /// once. Where the GEMMs have no bf16 on a machine, operands are bf16 values held in fp32.
 class FfnTileRunner {
@@ -44,7 +38,7 @@ class FfnTileRunner {
   PackedExpert pack(const FfnWeights& weights) const;
 
   /// Makes the GEMMs for tiles of `rows` rows, and no memory for their rows.
-  void make_kernels(int64_t rows);
+  void make_kernels(int64_t rows) { gemms_->make_kernels(rows); }
 
   /// Makes GEMMs and memory for tiles of `rows` rows, on all threads.
   void make_ready(int64_t rows);
@@ -74,17 +68,14 @@ class FfnTileRunner {
   bool gated() const { return shape_.activation == Activation::silu; }
   DType gate_type() const { return gated() ? DType::f32 : operand_; }
   bool emulates_bf16() const { return dtype_ != operand_; }
-  bool make_gemms(int64_t rows);
   void reserve(Thread& thread, int64_t rows) const;
-  std::byte* stage(const TileRows& tile, Buffer& rows) const;
   void activate(Thread& thread, int64_t rows) const;
 
   FfnShape shape_;
   DType dtype_;
   DType operand_;
-  std::array<std::unique_ptr<PackedLinear>, 3> gemms_;  // by Gemm; kUp with silu only
-  std::vector<int64_t> kernel_rows_;                    // by rows of a tile; 0: no kernels
-  std::vector<int64_t> gemm_rows_;                      // the same, once there is memory too
+  std::optional<TileGemms> gemms_;  // by Gemm; kUp with silu only
+  std::vector<int64_t> gemm_rows_;  // as TileGemms has them, once there is memory too
   std::vector<Thread> threads_;
   std::string implementation_;
 };

@@ -49,4 +49,35 @@ void OneDnnEltwise::run(int thread, int64_t count, float* values) const {
   }
 }
 
+OneDnnEltwiseGradient::OneDnnEltwiseGradient(const dnnl::engine& engine, const PostOp& op,
+                                             int64_t count, int threads) {
+  const OmpThreads one_thread(1);
+  onednn::call("making the gradient of an element-wise function", [&] {
+    const dnnl::memory::desc values({count}, dnnl::memory::data_type::f32,
+                                    dnnl::memory::format_tag::a);
+    primitive_ = dnnl::eltwise_backward(
+        onednn::eltwise_gradient(engine, op.algorithm, values, op.alpha, op.beta));
+    for (int thread = 0; thread < threads; ++thread) {
+      streams_.emplace_back(engine);
+      handles_.push_back({dnnl::memory(values, engine, DNNL_MEMORY_NONE),
+                          dnnl::memory(values, engine, DNNL_MEMORY_NONE)});
+    }
+  });
+}
+
+void OneDnnEltwiseGradient::run(int thread, const float* values, float* gradients) const {
+  const Handles& handles = handles_[thread];
+  onednn::call("setting the address of values", [&] {
+    // oneDNN takes a mutable address for what it only reads.
+    handles.values.set_data_handle(const_cast<float*>(values));
+    handles.gradients.set_data_handle(gradients);
+  });
+  const std::array<dnnl_exec_arg_t, 3> arguments{{{DNNL_ARG_SRC, handles.values.get()},
+                                                  {DNNL_ARG_DIFF_DST, handles.gradients.get()},
+                                                  {DNNL_ARG_DIFF_SRC, handles.gradients.get()}}};
+  onednn::check(dnnl_primitive_execute(primitive_.get(), streams_[thread].get(),
+                                       static_cast<int>(arguments.size()), arguments.data()),
+                "executing the gradient of an element-wise function");
+}
+
 }  // namespace hashep

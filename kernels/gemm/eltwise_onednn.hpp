@@ -34,4 +34,24 @@ class OneDnnEltwise {
   std::map<int64_t, Kernel> kernels_;  // by count
 };
 
+/// The gradient of one such function, for one number of values. Each run is by one thread, several
+/// may run at once.
+class OneDnnEltwiseGradient {
+ public:
+  OneDnnEltwiseGradient(const dnnl::engine& engine, const PostOp& op, int64_t count, int threads);
+
+  /// gradients[i] <- gradients[i] * the function's derivative at values[i]. [count] each. Allocates
+  /// nothing.
+  void run(int thread, const float* values, float* gradients) const;
+
+ private:
+  struct Handles {
+    dnnl::memory values, gradients;  // the addresses are set at each run
+  };
+
+  dnnl::eltwise_backward primitive_;
+  std::vector<dnnl::stream> streams_;  // by thread
+  std::vector<Handles> handles_;       // by thread
+};
+
 }  // namespace hashep

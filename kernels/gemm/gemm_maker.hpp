@@ -19,6 +19,8 @@ class GemmMaker {
   /// What GEMMs take: `dtype`, or f32 where the library has no bf16 on this machine.
   DType operand() const { return operand_; }
 
+  const dnnl::engine& engine() const { return engine_; }
+
   /// GEMMs for `threads` threads. spec.operand must be operand().
   std::unique_ptr<PackedLinear> make(LinearSpec spec) const;
 

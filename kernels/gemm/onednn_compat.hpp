@@ -42,6 +42,32 @@ inline dnnl::eltwise_forward::primitive_desc eltwise(const dnnl::engine& engine,
 #endif
 }
 
+/// The gradient of an element-wise function, made for as many threads as OpenMP would use now.
+inline dnnl::eltwise_backward::primitive_desc eltwise_gradient(const dnnl::engine& engine,
+                                                               dnnl::algorithm algorithm,
+                                                               const dnnl::memory::desc& values,
+                                                               float alpha, float beta) {
+  const auto forward = eltwise(engine, algorithm, values, alpha, beta);
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, algorithm, values, values, values, alpha, beta, forward};
+#else
+  return {{algorithm, values, values, alpha, beta}, engine, forward};
+#endif
+}
+
+/// A product of matrices, made for as many threads as OpenMP would use now.
+inline dnnl::matmul::primitive_desc matmul(const dnnl::engine& engine,
+                                           const dnnl::memory::desc& left,
+                                           const dnnl::memory::desc& right,
+                                           const dnnl::memory::desc& result,
+                                           const dnnl::primitive_attr& attributes) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, left, right, result, attributes};
+#else
+  return {{left, right, result}, attributes, engine};
+#endif
+}
+
 /// Whether a matrix is stored row by row or column by column, not in blocks.
 inline bool is_plain(const dnnl::memory::desc& matrix) {
 #if DNNL_VERSION_MAJOR >= 3

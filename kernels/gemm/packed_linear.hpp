@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "hashep/buffer.hpp"
 #include "hashep/tensor_view.hpp"
 
 namespace hashep {
@@ -25,7 +26,8 @@ struct LinearSpec {
   int64_t outputs = 0;
   DType operand = DType::f32;  // of x and W: f32 or bf16; the bias is f32
   DType result = DType::f32;   // of y
-  std::vector<PostOp> post_ops;
+  std::vector<PostOp> post_ops = {};
+  bool transposed = false;  // weights come as [inputs, outputs]
 };
 
 /// Weights and bias as the PackedLinear that packed them reads them.
@@ -51,10 +53,18 @@ class PackedLinear {
 
   virtual ~PackedLinear() = default;
 
-  /// Rounds weights [outputs, inputs] of any float type and alignment to `precision` (f32 or bf16)
-  /// and packs them, and the bias [1, outputs]; one of no rows is zeros.
-  virtual std::unique_ptr<const PackedWeights> pack(ConstMatrixView weights, ConstMatrixView bias,
-                                                    DType precision) const = 0;
+  /// Rounds weights [outputs, inputs] (or as the spec says) of any float type and alignment to
+  /// `precision` (f32 or bf16) and packs them, and the bias [1, outputs]; one of no rows is zeros.
+  std::unique_ptr<PackedWeights> pack(ConstMatrixView weights, ConstMatrixView bias,
+                                      DType precision) const {
+    auto packed = make_weights();
+    Buffer scratch;
+    repack(weights, bias, precision, *packed, scratch);
+    return packed;
+  }
+  /// The same into what `pack` has made. `scratch` grows to what it takes.
+  virtual void repack(ConstMatrixView weights, ConstMatrixView bias, DType precision,
+                      PackedWeights& packed, Buffer& scratch) const = 0;
 
   /// Makes the GEMM of this many rows, for all threads. False where there is none as good for these
   /// rows in the packed layout: then the caller fills up to kMostTileRows, which always works.
@@ -68,6 +78,10 @@ class PackedLinear {
 
   /// The library, its version and what it picked for the largest tiles, for people.
   virtual const std::string& implementation() const = 0;
+
+ private:
+  /// Room for packed weights.
+  virtual std::unique_ptr<PackedWeights> make_weights() const = 0;
 };
 
 }  // namespace hashep

@@ -97,31 +97,32 @@ bool OneDnnLinear::supports(const dnnl::engine& engine, DType operand) {
   }
 }
 
-std::unique_ptr<const PackedWeights> OneDnnLinear::pack(ConstMatrixView weights,
-                                                        ConstMatrixView bias,
-                                                        DType precision) const {
+std::unique_ptr<PackedWeights> OneDnnLinear::make_weights() const {
   auto packed = std::make_unique<OneDnnWeights>();
-  Buffer floats = rounded_weights(weights, precision);
-  Buffer rounded;
-  std::byte* plain = floats.data();
-  if (spec_.operand == DType::bf16) {
-    const int64_t count = weights.rows * weights.cols;
-    rounded.reserve(count * dtype_size(DType::bf16));
-    convert_from_float(reinterpret_cast<const float*>(plain), count, DType::bf16, rounded.data());
-    plain = rounded.data();
-  }
   const int64_t offset = packed_offset(weights_desc_);
   packed->weights_storage.reserve(static_cast<int64_t>(weights_desc_.get_size()) + offset);
-  packed->bias_storage = bias_values(bias, spec_.outputs);
-  onednn::call("packing weights", [&] {
-    dnnl::memory source(onednn_matrix(spec_.operand, weights.rows, weights.cols), engine_, plain);
+  packed->bias_storage.reserve(spec_.outputs * dtype_size(DType::f32));
+  onednn::call("making packed weights", [&] {
     packed->weights = dnnl::memory(weights_desc_, engine_, packed->weights_storage.data() + offset);
     packed->bias = dnnl::memory(bias_desc(spec_.outputs), engine_, packed->bias_storage.data());
-    dnnl::stream stream(engine_);
-    dnnl::reorder(source, packed->weights).execute(stream, source, packed->weights);
-    stream.wait();
   });
   return packed;
+}
+
+void OneDnnLinear::repack(ConstMatrixView weights, ConstMatrixView bias, DType precision,
+                          PackedWeights& packed, Buffer& scratch) const {
+  auto& to = static_cast<OneDnnWeights&>(packed);
+  fill_bias(bias, spec_.outputs, to.bias_storage);
+  const std::byte* const plain = as_operand(weights, precision, spec_.operand, scratch);
+  onednn::call("packing weights", [&] {
+    const dnnl::memory::desc rows_as_given(
+        {spec_.outputs, spec_.inputs}, onednn_type(spec_.operand),
+        spec_.transposed ? dnnl::memory::format_tag::ba : dnnl::memory::format_tag::ab);
+    dnnl::memory source(rows_as_given, engine_, const_cast<std::byte*>(plain));
+    dnnl::stream stream(engine_);
+    dnnl::reorder(source, to.weights).execute(stream, source, to.weights);
+    stream.wait();
+  });
 }
 
 bool OneDnnLinear::works_in_blocks(const std::string& largest) const {

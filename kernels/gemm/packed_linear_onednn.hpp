@@ -25,8 +25,8 @@ class OneDnnLinear final : public PackedLinear {
   /// Whether oneDNN has inner products with operands of this type on this machine.
   static bool supports(const dnnl::engine& engine, DType operand);
 
-  std::unique_ptr<const PackedWeights> pack(ConstMatrixView weights, ConstMatrixView bias,
-                                            DType precision) const override;
+  void repack(ConstMatrixView weights, ConstMatrixView bias, DType precision, PackedWeights& packed,
+              Buffer& scratch) const override;
   bool make_ready(int64_t rows) override;
   int64_t scratch_bytes(int64_t rows) const override;
   void run(int thread, const Call& call) const override;
@@ -49,6 +49,7 @@ class OneDnnLinear final : public PackedLinear {
     int64_t rest = 0;
   };
 
+  std::unique_ptr<PackedWeights> make_weights() const override;
   dnnl::inner_product_forward::primitive_desc describe(int64_t rows,
                                                        const dnnl::memory::desc& weights) const;
   bool works_in_blocks(const std::string& largest) const;

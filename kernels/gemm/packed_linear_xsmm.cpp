@@ -58,25 +58,27 @@ class XsmmLinear final : public PackedLinear {
     }
   }
 
-  std::unique_ptr<const PackedWeights> pack(ConstMatrixView weights, ConstMatrixView bias,
-                                            DType precision) const override {
-    auto packed = std::make_unique<XsmmWeights>();
-    const Buffer rounded = rounded_weights(weights, precision);
-    const auto* source = reinterpret_cast<const float*>(rounded.data());
-    packed->panels.reserve(rounded.capacity());
-    auto* panel = reinterpret_cast<float*>(packed->panels.data());
+  void repack(ConstMatrixView weights, ConstMatrixView bias, DType precision, PackedWeights& packed,
+              Buffer& scratch) const override {
+    auto& to = static_cast<XsmmWeights&>(packed);
+    const auto* source =
+        reinterpret_cast<const float*>(as_operand(weights, precision, DType::f32, scratch));
+    const int64_t output_stride = spec_.transposed ? 1 : spec_.inputs;
+    const int64_t input_stride = spec_.transposed ? spec_.outputs : 1;
+    auto* panel = reinterpret_cast<float*>(to.panels.data());
     for (int64_t first = 0; first < spec_.outputs; first += kPanelOutputs) {
       const int64_t width = panel_width(first);
       for (int64_t output = 0; output < width; ++output) {
-        const float* row = source + (first + output) * spec_.inputs;
+        const float* row = source + (first + output) * output_stride;
         for (int64_t input = 0; input < spec_.inputs; ++input) {
-          panel[input * width + output] = row[input];
+          panel[input * width + output] = row[input * input_stride];
         }
       }
       panel += width * spec_.inputs;
     }
-    if (bias.rows > 0) packed->bias = bias_values(bias, spec_.outputs);
-    return packed;
+    if (bias.rows == 0) return;
+    to.bias.reserve(spec_.outputs * dtype_size(DType::f32));
+    fill_bias(bias, spec_.outputs, to.bias);
   }
 
   bool make_ready(int64_t rows) override {
@@ -128,6 +130,12 @@ class XsmmLinear final : public PackedLinear {
   const std::string& implementation() const override { return implementation_; }
 
  private:
+  std::unique_ptr<PackedWeights> make_weights() const override {
+    auto packed = std::make_unique<XsmmWeights>();
+    packed->panels.reserve(spec_.inputs * spec_.outputs * dtype_size(DType::f32));
+    return packed;
+  }
+
   /// The GEMM of one row count: a kernel for each shape of block that it meets.
   struct Gemm {
     explicit Gemm(int64_t row_count) : rows(row_count, kBlockRows) {}

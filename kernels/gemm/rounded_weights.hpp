@@ -6,12 +6,13 @@
 
 namespace hashep {
 
-/// A matrix of any float type and alignment, rounded to `precision` (f32 or bf16) and held in fp32,
-/// row-major.
-Buffer rounded_weights(ConstMatrixView weights, DType precision);
+/// Weights of any float type and alignment, rounded to `precision` (f32 or bf16), as values of
+/// `operand` (f32, or bf16 where that is the precision). In `scratch`, which grows to what that
+/// takes, or where they stand already.
+const std::byte* as_operand(ConstMatrixView weights, DType precision, DType operand,
+                            Buffer& scratch);
 
-/// A bias [1, size] in fp32; zeros where it has no rows, so that a row's bits do not depend on
-/// other experts having one.
-Buffer bias_values(ConstMatrixView bias, int64_t size);
+/// A bias [1, size] as floats; zeros where it has no rows. `out` has room.
+void fill_bias(ConstMatrixView bias, int64_t size, Buffer& out);
 
 }  // namespace hashep

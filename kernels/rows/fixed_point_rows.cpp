@@ -111,7 +111,9 @@ void FixedPointRows::raise(std::span<const Level> levels) {
   }
 }
 
-void FixedPointRows::write(MatrixView out, int threads) const {
+/// Calls take(value of out, sum) for each element.
+template <typename Take>
+void FixedPointRows::take_sums(MatrixView out, int threads, const Take& take) const {
   require_shape(out);
   const int64_t rows_per_thread = kElementsPerThread / std::max<int64_t>(1, cols_) + 1;
   parallel_ranges(rows_, threads, rows_per_thread, [&](int64_t begin, int64_t end) {
@@ -125,10 +127,18 @@ void FixedPointRows::write(MatrixView out, int threads) const {
       const double unit = std::ldexp(1.0, kWordBits * (levels_[row] - 1));
       for (int64_t i = 0; i < cols_; ++i) {
         const Int128 sum = Int128{high[i]} * (int64_t{1} << kWordBits) + high[cols_ + i];
-        values[i] = static_cast<float>(static_cast<double>(static_cast<float>(sum)) * unit);
+        take(values[i], static_cast<float>(static_cast<double>(static_cast<float>(sum)) * unit));
       }
     }
   });
+}
+
+void FixedPointRows::write(MatrixView out, int threads) const {
+  take_sums(out, threads, [](float& value, float sum) { value = sum; });
+}
+
+void FixedPointRows::add_to(MatrixView out, int threads) const {
+  take_sums(out, threads, [](float& value, float sum) { value += sum; });
 }
 
 void FixedPointRows::clear() {

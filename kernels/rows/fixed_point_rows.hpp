@@ -46,6 +46,8 @@ class FixedPointRows {
 
   /// out <- the sums, each rounded to f32; NaN in rows that are not finite. out: [rows, cols]
   void write(MatrixView out, int threads) const;
+  /// out <- out + the sums, which are rounded to f32 first.
+  void add_to(MatrixView out, int threads) const;
 
   /// No addends.
   void clear();
@@ -54,6 +56,8 @@ class FixedPointRows {
   int64_t* high(int64_t row) { return words_.data() + 2 * row * cols_; }
   void raise_row(int64_t row, Level level);
   void require_shape(ConstMatrixView matrix) const;
+  template <typename Take>
+  void take_sums(MatrixView out, int threads, const Take& take) const;
 
   int64_t rows_;
   int64_t cols_;

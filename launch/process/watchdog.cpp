@@ -37,7 +37,8 @@ constexpr double kLongestPause = 3.0;  // seconds between looks; after more the 
 /// Whether a rank there may be inside of MPI, and is not at work of its own for long.
 bool exchanges(Phase phase) {
   return phase == Phase::plan || phase == Phase::dispatch || phase == Phase::combine ||
-         phase == Phase::finish;
+         phase == Phase::dispatch_backward || phase == Phase::combine_backward ||
+         phase == Phase::sum_gradients || phase == Phase::finish;
 }
 
 std::string no_progress_for(double seconds) {

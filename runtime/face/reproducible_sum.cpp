@@ -4,9 +4,9 @@
 #include <string>
 
 #include "comm/agreement.hpp"
+#include "comm/sum_over_ranks.hpp"
 #include "hashep/error.hpp"
 #include "runtime/face/context_impl.hpp"
-#include "runtime/train/sum_over_ranks.hpp"
 
 namespace hashep {
 
@@ -29,7 +29,7 @@ class ReproducibleSum::Impl {
   void finish(MatrixView sum) {
     require_matrix("sum", sum);
     context_->in_step([&] {
-      context_->watch().at({Phase::combine, -1, -1});
+      context_->watch().at({Phase::sum_gradients, -1, -1});
       sum_over_ranks(context_->comm(), context_->watch(), sums_);
     });
     sums_.write(sum, context_->options().threads);

@@ -5,6 +5,7 @@
 #include "hashep/context.hpp"
 #include "hashep/error.hpp"
 #include "runtime/face/stack_impl.hpp"
+#include "runtime/face/tape_impl.hpp"
 
 namespace hashep {
 
@@ -55,6 +56,34 @@ Batch Stack::submit_all(std::span<const TokenBatch> by_rank) {
 
 void Stack::forward(const Batch& batch, ConstMatrixView x, MatrixView y) {
   impl_->forward({step_of(batch)}, batch.tokens(), x, y);
+}
+
+void Stack::forward(const Batch& batch, ConstMatrixView x, MatrixView y, Tape& tape) {
+  impl_->forward({step_of(batch)}, batch.tokens(), x, y, tape.impl());
+}
+
+void Stack::backward(const Batch& batch, Tape& tape, ConstMatrixView dy, MatrixView dx) {
+  impl_->backward({step_of(batch)}, batch.tokens(), tape.impl(), dy, dx);
+}
+
+int64_t Stack::tape_bytes(const Batch& batch) {
+  return impl_->tape_bytes({step_of(batch)});
+}
+
+std::vector<Parameter> Stack::parameters() {
+  return impl_->trained_layers().parameters();
+}
+
+void Stack::sum_gradients() {
+  impl_->sum_gradients();
+}
+
+void Stack::clear_gradients() {
+  impl_->trained_layers().clear_gradients();
+}
+
+void Stack::pack_parameters() {
+  impl_->trained_layers().pack();
 }
 
 const ExchangePlan& Stack::plan(const Batch& batch, int64_t layer) {

@@ -41,7 +41,11 @@ std::string options_text(const StackOptions& options) {
          ", node_reduce" + word(options.node_reduce) + ", overlap" + word(options.overlap) +
          ", check_finite" + word(options.check_finite) + ", planning_depth " +
          std::to_string(options.planning_depth) + ", expected_tokens " +
-         std::to_string(options.expected_tokens);
+         std::to_string(options.expected_tokens) +
+         (options.training
+              ? ", trained in blocks of " + std::to_string(options.training->gradient_block) +
+                    " tokens" + ", recompute" + word(options.training->recompute)
+              : ", not trained");
 }
 
 std::string digest_text(uint64_t digest) {
@@ -107,6 +111,10 @@ void Stack::Impl::require_valid_input(const WeightSource& weights) {
                        " is not in [1, " + std::to_string(kMaxPlanningDepth) + "]");
     }
     if (options_.expected_tokens < 0) throw InputError("expected_tokens: is negative");
+    if (options_.training && options_.training->gradient_block < 1) {
+      throw InputError("gradient_block: " + std::to_string(options_.training->gradient_block) +
+                       " is below 1");
+    }
     options_.placements = placements_of(options_.placements, shape_, comm.size());
     if (router_ == nullptr) throw InputError("a Stack without a router");
     for (int64_t layer = 0; layer < shape_.num_layers; ++layer) {
@@ -136,7 +144,8 @@ void Stack::Impl::read_weights(const WeightSource& weights) {
                                                        .check_finite = options_.check_finite,
                                                        .digests = &digests,
                                                        .watch = &watch,
-                                                       .gemm_library = options_.gemm_library},
+                                                       .gemm_library = options_.gemm_library,
+                                                       .training = options_.training},
                                            *transport_);
     if (options_.expected_tokens > 0) layers_->prepare_kernels(options_.expected_tokens);
   });
@@ -212,6 +221,63 @@ void Stack::Impl::forward(Ticket ticket, int64_t tokens, ConstMatrixView x, Matr
     layers_->prepare(plan);
     if (x.data != y.data) std::copy_n(x.data, x.bytes(), y.data);
     layers_->run(plan, y, log_);
+  });
+}
+
+LayerStack& Stack::Impl::trained_layers() {
+  if (!options_.training) throw InputError("a Stack without StackOptions::training is not trained");
+  return *layers_;
+}
+
+void Stack::Impl::forward(Ticket ticket, int64_t tokens, ConstMatrixView x, MatrixView y,
+                          StackTape& tape) {
+  LayerStack& layers = trained_layers();
+  require_matrix("x", x, tokens);
+  require_matrix("y", y, tokens);
+  context_->in_step([&] {
+    log_.set_step(ticket.step);
+    const BatchPlan& plan = wait(ticket);
+    if (layers.has_gradient_blocks() &&
+        plan.token_granule % options_.training->gradient_block != 0) {
+      throw CollectiveInputError(
+          "gradient_block: of ranks' parts of the batch one begins inside of a block of " +
+              std::to_string(options_.training->gradient_block) + " tokens",
+          rank() == 0);
+    }
+    layers.prepare(plan);
+    layers.prepare_tape(plan, tape);
+    if (x.data != y.data) std::copy_n(x.data, x.bytes(), y.data);
+    layers.run(plan, y, tape, log_);
+  });
+}
+
+void Stack::Impl::backward(Ticket ticket, int64_t tokens, StackTape& tape, ConstMatrixView dy,
+                           MatrixView dx) {
+  LayerStack& layers = trained_layers();
+  require_matrix("dy", dy, tokens);
+  require_matrix("dx", dx, tokens);
+  if (tape.step != ticket.step) {
+    throw InputError("a tape that was not filled by forward of this batch, or was used up");
+  }
+  context_->in_step([&] {
+    log_.set_step(ticket.step);
+    const BatchPlan& plan = wait(ticket);
+    layers.prepare(plan);
+    if (dy.data != dx.data) std::copy_n(dy.data, dy.bytes(), dx.data);
+    layers.backward(plan, dx, tape, log_);
+  });
+}
+
+int64_t Stack::Impl::tape_bytes(Ticket ticket) {
+  LayerStack& layers = trained_layers();
+  return context_->in_step([&] { return layers.tape_sizes().batch(wait(ticket)); });
+}
+
+void Stack::Impl::sum_gradients() {
+  LayerStack& layers = trained_layers();
+  context_->in_step([&] {
+    const PhaseLog::Scope scope(log_, Phase::sum_gradients);
+    layers.sum_gradients(context_->comm(), context_->watch());
   });
 }
 

@@ -29,6 +29,16 @@ class Stack::Impl {
   void forward(Ticket ticket, int64_t tokens, ConstMatrixView x, MatrixView y);
   const ExchangePlan& plan(Ticket ticket, int64_t layer);
 
+  void forward(Ticket ticket, int64_t tokens, ConstMatrixView x, MatrixView y, StackTape& tape);
+  void backward(Ticket ticket, int64_t tokens, StackTape& tape, ConstMatrixView dy, MatrixView dx);
+  int64_t tape_bytes(Ticket ticket);
+  void sum_gradients();
+  /// Throws InputError where the stack is not trained.
+  LayerStack& trained_layers();
+
+  /// With options in place of what 0 and `automatic` stand for.
+  Context::Impl& context() { return *context_; }
+
   int rank() const { return context_->comm().rank(); }
   const StackShape& shape() const { return shape_; }
   const StackOptions& options() const { return options_; }

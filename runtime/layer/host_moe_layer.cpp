@@ -2,135 +2,104 @@
 #include "runtime/layer/host_moe_layer.hpp"
 
 #include <algorithm>
-#include <iterator>
-#include <optional>
+#include <cstring>
 #include <string>
 #include <utility>
 
-#include "kernels/ffn/tiles.hpp"
+#include "hashep/error.hpp"
 #include "kernels/gate/gate_scores.hpp"
-#include "runtime/layer/layer_forward.hpp"
 
 namespace hashep {
 
-class HostMoeLayer::Work final : public LayerWork {
+class HostMoeLayer::ForwardWork final : public HostLayerWork {
  public:
-  Work(HostMoeLayer& layer, const LayerRows& rows, LayerWorkspace& workspace, PhaseLog& log)
-      : layer_(layer),
-        exchange_(*layer.exchange_),
-        rows_(rows),
+  ForwardWork(HostMoeLayer& layer, const LayerRows& rows, LayerWorkspace& workspace,
+              LayerTape* tape, PhaseLog& log)
+      : HostLayerWork(*layer.exchange_, layer.tiles_, rows.x, rows.y,
+                      {.phases = {.layer = layer.layer_},
+                       .threads = layer.options_.threads,
+                       .overlap = layer.options_.overlap},
+                      log),
+        layer_(layer),
+        x_(rows.x),
         workspace_(workspace),
-        log_(log),
-        expert_rows_(layer.transport_.expert_rows(*layer.plan_)),
-        in_turn_(layer.options_.overlap && exchange_.num_parts() > 1),
-        left_(layer.tiles_of_part_) {}
-
-  int num_parts() const override { return exchange_.num_parts(); }
-  bool runs_beside_dispatch() const override { return false; }
-
-  void dispatch(int part) override {
-    if (part > 0 && (!in_turn_ || !exchange_.lands(part))) return;
-    const PhaseLog::Scope scope(log_, part == 0 ? Phase::dispatch : Phase::far_rows, layer_.layer_);
-    if (in_turn_) {
-      exchange_.dispatch(part, rows_.x, {});
-    } else {
-      exchange_.dispatch_all(rows_.x);
-    }
-  }
+        tape_(tape),
+        expert_rows_(layer.transport_.expert_rows(*layer.plan_)) {}
 
   std::span<const float> gate() override {
     const ModelConfig& config = layer_.config_;
+    if (tape_ != nullptr && tape_->input.capacity() > 0) {
+      std::memcpy(tape_->input.data(), x_.data, x_.bytes());
+    }
     if (config.score != Score::sqrtsoftplus) return {};
-    const PhaseLog::Scope scope(log_, Phase::gate, layer_.layer_);
+    const PhaseLog::Scope scope(log(), Phase::gate, layer_.layer_);
     const ExchangePlan& plan = *layer_.plan_;
     const std::span<float> weights = std::span(workspace_.weights).first(plan.experts.size());
-    gate_weights(rows_.x, layer_.gate_.view, plan.experts, plan.top_k, config.routed_scaling_factor,
+    gate_weights(x_, layer_.gate_.view, plan.experts, plan.top_k, config.routed_scaling_factor,
                  weights, layer_.options_.threads);
+    if (tape_ != nullptr) std::memcpy(tape_->weights.data(), weights.data(), weights.size_bytes());
     return weights;
   }
 
-  void routed_experts(int part) override {
-    if (part == 0) experts_phase_.emplace(log_, Phase::experts, layer_.layer_);
-    const bool is_last = part + 1 == num_parts();
-    Range& own = left_[part];
-    if (in_turn_ && !is_last && !exchange_.gives_back(part)) {
-      while (!exchange_.progress() && own.size() > 0) run_some(own);
-      return;
-    }
-    // Others wait for these; what is left can be computed while they travel.
-    run(own);
-    if (!is_last) return;
-    for (Range& range : left_) {
-      while (range.size() > 0) {
-        run_some(range);
-        exchange_.progress();
-      }
-    }
-  }
-
-  void give_back(int part, std::span<const float> weights) override {
-    exchange_.give_back(part, weights, {});
-    if (part + 1 == num_parts()) experts_phase_.reset();
-  }
-
   ConstMatrixView shared_experts() override {
-    std::optional<ExpertFfn>& shared = layer_.experts_.shared;
-    if (!shared) return {};
-    const PhaseLog::Scope scope(log_, Phase::shared_experts, layer_.layer_);
-    const MatrixView out =
-        workspace_.shared.matrix(layer_.options_.dtype, rows_.x.rows, rows_.x.cols);
-    shared->run_aligned(rows_.x, layer_.place_.first_token,
-                        shared_tile_rows(layer_.place_.global_tokens), out, layer_.layer_);
+    if (!layer_.experts_.has_shared()) return {};
+    const PhaseLog::Scope scope(log(), Phase::shared_experts, layer_.layer_);
+    const MatrixView out = workspace_.shared.matrix(layer_.options_.dtype, x_.rows, x_.cols);
+    layer_.experts_.run_shared(
+        layer_.layer_, x_, layer_.place_, out,
+        tape_ == nullptr ? FfnTape{}
+                         : kept(layer_.config_.shared_shape(), x_.rows, nullptr, &tape_->shared_z));
     return out;
   }
 
-  void combine(std::span<const float> weights, ConstMatrixView shared) override {
-    const PhaseLog::Scope scope(log_, Phase::combine, layer_.layer_);
-    exchange_.combine(weights, shared, rows_.y, {});
+ private:
+  void compute(std::span<const ExpertTile> tiles) override {
+    const FfnTape tape = tape_ == nullptr ? FfnTape{}
+                                          : kept(layer_.config_.routed_shape(), expert_rows_.rows,
+                                                 &tape_->x, &tape_->z);
+    layer_.experts_.run_tiles(tiles, expert_rows_, layer_.first_expert_, tape);
   }
 
- private:
-  /// Runs all of a range of tiles, which then is empty.
-  void run(Range& range) {
-    layer_.experts_.routed.run_tiles(std::span(layer_.tiles_).subspan(range.begin, range.size()),
-                                     expert_rows_, layer_.first_expert_);
-    range.begin = range.end;
-  }
-  /// Runs the first of them, one a thread.
-  void run_some(Range& range) {
-    Range some{range.begin, std::min(range.begin + layer_.options_.threads, range.end)};
-    range.begin = some.end;
-    run(some);
+  /// Memory of a tape, as far as there is any.
+  FfnTape kept(const FfnShape& shape, int64_t rows, Buffer* x, Buffer* z) const {
+    const DType dtype = layer_.options_.dtype;
+    FfnTape tape;
+    if (x != nullptr) tape.x = x->matrix(dtype, rows, shape.hidden_size);
+    if (z->capacity() > 0) tape.z = z->matrix(dtype, rows, preactivation_size(shape));
+    return tape;
   }
 
   HostMoeLayer& layer_;
-  Exchange& exchange_;
-  const LayerRows& rows_;
+  ConstMatrixView x_;
   LayerWorkspace& workspace_;
-  PhaseLog& log_;
+  LayerTape* tape_;
   MatrixView expert_rows_;
-  bool in_turn_;                                 // a part is brought in when its rows are needed
-  std::array<Range, Exchange::kMaxParts> left_;  // tiles of each part that were not run yet
-  std::optional<PhaseLog::Scope> experts_phase_;
 };
 
 HostMoeLayer::HostMoeLayer(const ModelConfig& config, int64_t layer,
                            std::span<const int32_t> local_experts, int64_t first_expert,
                            const WeightSource& weights, const ExecOptions& options,
-                           StackExperts<ExpertFfn>& experts, Transport& transport)
+                           HostExperts& experts, Transport& transport)
     : config_(config),
       layer_(layer),
+      local_experts_(local_experts.begin(), local_experts.end()),
       first_expert_(first_expert),
       options_(options),
       experts_(experts),
+      trained_(options.training ? static_cast<TrainedExperts*>(&experts) : nullptr),
       transport_(transport),
       exchange_(transport.make_exchange()) {
   WeightReading reading{
       .check_finite = options.check_finite, .dtype = options.dtype, .digests = options.digests};
   if (options.watch != nullptr) reading.between = [&] { options.watch->check_in(); };
-  read_layer_weights(
-      config, layer, local_experts, weights, reading,
-      experts.sink(layer, first_expert, [&](LoadedMatrix gate) { gate_ = std::move(gate); }));
+  LayerWeightSink sink = experts.sink(layer, first_expert);
+  sink.gate = [&](LoadedMatrix gate) { gate_ = std::move(gate); };
+  read_layer_weights(config, layer, local_experts, weights, reading, sink);
+  if (trained_ == nullptr) return;
+  gate_gradient_.reserve(gate_.view.bytes());
+  std::fill_n(gate_gradient_.data(), gate_gradient_.capacity(), std::byte{0});
+  sums_ = LayerSums(trained_->shared() == nullptr ? nullptr : &trained_->shared()->layout(),
+                    gate_.view);
 }
 
 void HostMoeLayer::prepare(const ExchangePlan& plan, const BatchPlace& place,
@@ -138,10 +107,9 @@ void HostMoeLayer::prepare(const ExchangePlan& plan, const BatchPlace& place,
   plan_ = &plan;
   place_ = place;
   exchange_->begin(plan);
-  experts_.routed.prepare(plan.expert_offsets);
-  sort_tiles(plan);
-  if (experts_.shared) {
-    experts_.shared->prepare_aligned(shared_tile_rows(place.global_tokens));
+  experts_.prepare(plan, place);
+  tiles_.sort(plan, *exchange_);
+  if (experts_.has_shared()) {
     workspace.shared.reserve(plan.tokens * config_.hidden_size * dtype_size(options_.dtype));
   }
   if (config_.score != Score::none && workspace.weights.size() < plan.experts.size()) {
@@ -149,26 +117,16 @@ void HostMoeLayer::prepare(const ExchangePlan& plan, const BatchPlace& place,
   }
 }
 
-void HostMoeLayer::sort_tiles(const ExchangePlan& plan) {
-  tiles_.clear();
-  tiles_of_part_ = {};
-  for (int part = 0; part < exchange_->num_parts(); ++part) {
-    const int64_t begin = std::ssize(tiles_);
-    for_each_tile(plan.expert_offsets, [&](const ExpertTile& tile) {
-      const Range rows{tile.first_row, tile.first_row + tile.count};
-      if (exchange_->part_of(rows) == part) tiles_.push_back(tile);
-    });
-    tiles_of_part_[part] = {begin, std::ssize(tiles_)};
-  }
+void HostMoeLayer::require_prepared(const ExchangePlan& plan) const {
+  if (&plan == plan_) return;
+  throw RunError("layer " + std::to_string(layer_) + ": another plan was prepared last");
 }
 
 void HostMoeLayer::forward(const ExchangePlan& plan, const LayerRows& rows,
-                           LayerWorkspace& workspace, PhaseLog& log) {
-  if (&plan != plan_) {
-    throw RunError("layer " + std::to_string(layer_) + ": another plan was prepared last");
-  }
-  Work work(*this, rows, workspace, log);
-  run_forward(work);
+                           LayerWorkspace& workspace, PhaseLog& log, LayerTape* tape) {
+  require_prepared(plan);
+  ForwardWork work(*this, rows, workspace, tape, log);
+  run_layer_work(work);
 }
 
 }  // namespace hashep

@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "comm/exchange/transport.hpp"
 #include "hashep/buffer.hpp"
 #include "hashep/exchange_plan.hpp"
+#include "hashep/training.hpp"
 #include "hashep/weight_source.hpp"
-#include "kernels/ffn/expert_ffn.hpp"
+#include "runtime/layer/host_experts.hpp"
+#include "runtime/layer/host_layer_work.hpp"
+#include "runtime/layer/layer_training.hpp"
 #include "runtime/layer/layer_weights.hpp"
 #include "runtime/layer/phase_log.hpp"
-#include "runtime/layer/stack_experts.hpp"
+#include "runtime/layer/tape.hpp"
+#include "runtime/layer/trained_experts.hpp"
 #include "runtime/model/model_config.hpp"
 
 namespace hashep {
@@ -28,6 +33,7 @@ struct ExecOptions {
   WeightDigests* digests = nullptr;  // of weights, filled in unless null
   Watch* watch = nullptr;            // checked in with while weights are read; may be null
   GemmLibrary gemm_library = GemmLibrary::automatic;
+  std::optional<TrainingOptions> training = {};  // none: forward alone
 };
 
 /// Memory that layers use one after the other.
@@ -36,62 +42,84 @@ struct LayerWorkspace {
   Buffer shared;               // [tokens, hidden_size]
 };
 
-/// Where a rank's tokens stand in the global batch.
-struct BatchPlace {
-  int64_t first_token = 0;
-  int64_t global_tokens = 0;
-};
-
 /// Hidden states that a layer reads and writes, [tokens, hidden_size]; y may be x.
 struct LayerRows {
   ConstMatrixView x;
   MatrixView y;
 };
 
-/// One expert-parallel MoE layer on a CPU rank (run_forward). Where the exchange comes in parts,
+/// One expert-parallel MoE layer on a CPU rank (run_layer_work). Where the exchange comes in parts,
 /// experts compute tiles while rows of other nodes travel.
 class HostMoeLayer {
  public:
-  /// Reads the weights of `local_experts` (ascending) and packs them into experts.routed from
-  /// `first_expert` on, likewise the shared experts, and reads the gate. Local. Throws InputError
-  /// on missing, misshapen or (check_finite) non-finite weights. `experts` and `transport` must
-  /// outlive the layer.
+  /// Reads the weights of `local_experts` (ascending) into `experts`, from `first_expert` on,
+  /// likewise the shared experts, and reads the gate. Local. Throws InputError on missing,
+  /// misshapen or (check_finite) non-finite weights. `experts` and `transport` must outlive the
+  /// layer; with options.training they are TrainedExperts.
   HostMoeLayer(const ModelConfig& config, int64_t layer, std::span<const int32_t> local_experts,
                int64_t first_expert, const WeightSource& weights, const ExecOptions& options,
-               StackExperts<ExpertFfn>& experts, Transport& transport);
+               HostExperts& experts, Transport& transport);
 
-  /// Makes ready for `forward` with this plan, which the transport has room for and which must stay
-  /// until then: exchange, kernels, scratch, workspace. Ahead of the step. Local.
+  /// Makes ready for `forward` and `backward` with this plan, which the transport has room for and
+  /// which must stay until then: exchange, kernels, scratch, workspace. Ahead of the step. Local.
   void prepare(const ExchangePlan& plan, const BatchPlace& place, LayerWorkspace& workspace);
 
-  /// y <- layer(x). Collective, through the exchange. Throws RunError where `plan` is not the one
-  /// that was prepared last.
+  /// y <- layer(x); keeps in `tape`, unless null, what backward needs. Collective, through the
+  /// exchange. Throws RunError where `plan` is not the one that was prepared last.
   void forward(const ExchangePlan& plan, const LayerRows& rows, LayerWorkspace& workspace,
-               PhaseLog& log);
+               PhaseLog& log, LayerTape* tape = nullptr);
 
-  /// Bytes of the gate's weights.
-  int64_t gate_bytes() const { return gate_.view.bytes(); }
+  /// y <- the gradient of forward's x, where x is that of its y; adds to the gradients of
+  /// parameters. `tape` is used up. Of layers that are trained; else as forward.
+  void backward(const ExchangePlan& plan, const LayerRows& gradients, LayerTape& tape,
+                BackwardWorkspace& workspace, PhaseLog& log);
+
+  /// Calls body(parameters) with those of each routed expert, in the order of `local_experts`, then
+  /// of the shared experts, then the gate. Of layers that are trained. Local.
+  void for_each_ffn(const std::function<void(std::span<const Parameter>)>& body);
+  /// The same, and packs for the GEMMs what `change` leaves.
+  void update(const std::function<void(std::span<const Parameter>)>& change);
+  /// Adds to the gradients of what all ranks hold what backward has left since the last call, the
+  /// same on all ranks. Collective.
+  void sum_gradients(const Communicator& comm, Watch& watch);
+  /// Drops it.
+  void clear_sums() { sums_.clear(); }
+
+  /// Bytes of the gate's weights, with their gradients where it is trained.
+  int64_t gate_bytes() const { return gate_.view.bytes() + gate_gradient_.capacity(); }
 
  private:
-  class Work;
+  class ForwardWork;
+  class BackwardWork;
 
-  /// Sorts the tiles by the part of the exchange that brings their rows.
-  void sort_tiles(const ExchangePlan& plan);
+  void require_prepared(const ExchangePlan& plan) const;
+  /// Calls body(parameters, ffn, index) with what each is of; of the gate with none.
+  template <typename Body>
+  void for_each_trained(const Body& body);
+  MatrixView gate_gradient() {
+    return gate_gradient_.matrix(DType::f32, gate_.view.rows, gate_.view.cols);
+  }
 
   ModelConfig config_;
   int64_t layer_;
+  std::vector<int32_t> local_experts_;
   int64_t first_expert_;
   ExecOptions options_;
-  StackExperts<ExpertFfn>& experts_;
+  HostExperts& experts_;
+  TrainedExperts* trained_;  // experts_, where it is trained
   Transport& transport_;
   std::unique_ptr<Exchange> exchange_;
   LoadedMatrix gate_;
+  Buffer gate_gradient_;  // as the gate, where it is trained
+  LayerSums sums_;
+  // Room for lists that backward makes.
+  std::vector<GradientSum> gradient_sums_;
+  std::vector<ExpertTile> shared_tiles_;
 
   // Of the plan prepared last.
   const ExchangePlan* plan_ = nullptr;
   BatchPlace place_;
-  std::vector<ExpertTile> tiles_;                         // by part
-  std::array<Range, Exchange::kMaxParts> tiles_of_part_;  // of tiles_
+  TilesByPart tiles_;
 };
 
 }  // namespace hashep

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -14,9 +15,9 @@ namespace hashep {
 
 /// Memory of a stack on this rank, in bytes.
 struct StackMemory {
-  int64_t weights = 0;    // packed, held once
+  int64_t weights = 0;    // packed, held once; where they are trained, parameters and gradients too
   int64_t scratch = 0;    // of the experts' tiles
-  int64_t workspace = 0;  // layer output, shared experts' output, weights per choice
+  int64_t workspace = 0;  // layer output, shared experts' output, weights per choice, backward's
 };
 
 /// L MoE layers, one after the other, on one rank: x <- x + layer(x), or x <- layer(x).
@@ -41,6 +42,34 @@ class LayerStack {
   /// what each layer leaves; else allocates nothing. Collective.
   void run(const BatchPlan& plan, MatrixView x, PhaseLog& log, LayerStates* states = nullptr);
 
+  // Of stacks that are trained (ExecOptions::training).
+
+  /// What a tape takes for this batch. Local.
+  TapeSizes tape_sizes() const;
+  /// Makes room in a tape, ahead of the step. Local.
+  void prepare_tape(const BatchPlan& plan, StackTape& tape) const;
+  /// `run`, which keeps in `tape` what backward needs. Collective.
+  void run(const BatchPlan& plan, MatrixView x, StackTape& tape, PhaseLog& log);
+  /// The way back: `gradients` comes as that of what `run` left, goes as that of what it was given.
+  /// Adds to the gradients of parameters. Uses the tape up. `prepare` was last called with this
+  /// plan. Collective.
+  void backward(const BatchPlan& plan, MatrixView gradients, StackTape& tape, PhaseLog& log);
+
+  /// All parameters of this rank, layer by layer. Valid as long as the stack. Local.
+  std::vector<Parameter> parameters();
+  /// Adds to the gradients of what all ranks hold what their batches have left since the last call:
+  /// the same on all ranks. Collective.
+  void sum_gradients(const Communicator& comm, Watch& watch);
+  /// Sets all gradients to zero. Local.
+  void clear_gradients();
+  /// To be called when parameters have changed: rounds and packs them. Local.
+  void pack();
+  /// Calls change(parameters) with those of each FFN and each gate, in the order of `parameters`,
+  /// and packs what it leaves while that is in the caches. Local.
+  void update(const std::function<void(std::span<const Parameter>)>& change);
+  /// Whether gradients are made of what all ranks hold, in gradient blocks.
+  bool has_gradient_blocks() const { return tape_sizes().keeps_input(); }
+
   /// `prepare` for one layer: for one whose plan comes when the layers before it have run.
   /// Collective.
   void prepare_layer(const BatchPlan& plan, int64_t layer);
@@ -54,17 +83,18 @@ class LayerStack {
 
   StackMemory memory() const;
   /// What the experts' GEMMs run on, one line.
-  std::string_view implementation() const { return experts_->routed.implementation(); }
+  std::string_view implementation() const { return experts_->implementation(); }
 
  private:
-  int64_t hidden_size_;
+  ModelConfig config_;
   bool residual_;
   ExecOptions options_;
   Transport& transport_;
-  std::unique_ptr<StackExperts<ExpertFfn>> experts_;  // none once they were dropped
+  std::unique_ptr<HostExperts> experts_;  // none once they were dropped
   std::vector<HostMoeLayer> layers_;
   LayerWorkspace workspace_;
   Buffer output_;  // [tokens, hidden_size], with residual
+  BackwardWorkspace backward_workspace_;
 };
 
 }  // namespace hashep

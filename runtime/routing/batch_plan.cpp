@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "hashep/error.hpp"
 #include "runtime/routing/route_checks.hpp"
@@ -76,9 +77,12 @@ void route_batch(const StackGeometry& geometry, const Router& router, const Toke
 
 void place_batch(const GatheredCounts& counts, int ep_size, int ep_rank, BatchPlan& plan) {
   plan.global_tokens = 0;
+  plan.token_granule = 0;
   for (int rank = 0; rank < ep_size; ++rank) {
+    const int64_t tokens = counts.words[rank * counts.row_stride + counts.first];
     if (rank == ep_rank) plan.first_token = plan.global_tokens;
-    plan.global_tokens += counts.words[rank * counts.row_stride + counts.first];
+    if (tokens > 0) plan.token_granule = std::gcd(plan.token_granule, plan.global_tokens);
+    plan.global_tokens += tokens;
   }
 }
 

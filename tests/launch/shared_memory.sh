@@ -27,6 +27,7 @@ holds_rows() {
   [ "$(used)" -gt 40000 ]
 }
 is_empty() {
+  rm -f /dev/shm/__KMP_REGISTERED_LIB_*  # of clang's OpenMP, where a process was killed
   [ -z "$(ls -A /dev/shm)" ] && [ "$(used)" = 0 ]
 }
 

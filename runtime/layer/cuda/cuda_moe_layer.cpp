@@ -5,7 +5,7 @@
 
 #include "kernels/gate/gate_scores.hpp"
 #include "kernels/rows/combine.hpp"
-#include "runtime/layer/layer_forward.hpp"
+#include "runtime/layer/layer_work.hpp"
 
 namespace hashep {
 namespace {
@@ -139,7 +139,7 @@ void CudaMoeLayer::enqueue(const DeviceLayerPlan& plan, const DeviceState& x,
                            const DeviceWorkspace& workspace, GpuPhaseTimer& timer,
                            const LayerStreams& streams) const {
   Work work(*this, plan, x, workspace, timer, streams);
-  run_forward(work);
+  run_layer_work(work);
 }
 
 }  // namespace hashep

@@ -44,7 +44,7 @@ struct DeviceState {
   MatrixView rows;   // [DeviceLayerPlan::rows, d], of `tiles`: the tokens, then padding
 };
 
-/// One MoE layer on one rank's GPU (run_forward). Dispatch runs on a stream of its own where the
+/// One MoE layer on one rank's GPU (run_layer_work). Dispatch runs on a stream of its own where the
 /// exchange gains from that, the gate and the shared experts meanwhile, then the routed experts
 /// part by part as rows land, each part's results on their way back while the next is computed; at
 /// last combine.

@@ -2,9 +2,12 @@
 // Promise 2 of the design: one small planning exchange per batch, and none inside a layer.
 #include <array>
 
+#include "runtime/layer/backend_factory.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/collective_count.hpp"
+#include "tests/support/ranks.hpp"
 #include "tests/support/step_loop.hpp"
+#include "tests/support/training_step.hpp"
 
 using namespace hashep;
 
@@ -95,4 +98,36 @@ TEST_CASE("the profiling interface counts") {
   Watch watch(comm, 120.0, nullptr);
   watch.barrier();
   CHECK(test::collective_counts() - before == Counts{{"MPI_Comm_dup", 1}, {"MPI_Ibarrier", 1}});
+}
+
+TEST_CASE("backward plans nothing again, and begins no collective but those that move rows") {
+  test::Ranks ranks;
+  const std::vector<test::StackCase> cases = test::stack_cases();
+  for (const auto kind : {TransportKind::mpi, TransportKind::shm, TransportKind::hier}) {
+    const Topology topology =
+        topology_by_label(ranks.comm, ranks.watch,
+                          kind == TransportKind::hier ? ranks.comm.rank() / kRanksOfNode : 0);
+    for (size_t i = 0; i < cases.size(); i += 7) {
+      const test::StackCase& c = cases[i];
+      INFO(transport_name(kind) << ", " << c.name());
+      const auto stream = test::stack_stream(c);
+      const test::CaseRouting routing = test::stack_routing(c, *stream, {topology.nodes});
+      Counts begin;
+      Counts inside;
+      test::TrainingStep step;
+      step.batches = 2;
+      step.before = [&](int) { begin = test::collective_counts(); };
+      step.after = [&](int) { inside = test::collective_counts() - begin; };
+      const BatchPlan plan = test::training_plan(c, routing, *stream, step.settings.gradient_block,
+                                                 ranks.comm.size(), ranks.comm.rank());
+      const auto transport = make_transport(kind, ranks.comm, topology, ranks.watch, 1);
+      test::train_step(c, routing.geometry, plan, *transport, step, &ranks.comm, &ranks.watch);
+      // Rows go and return, twice; with a gate weights go, and their gradients return.
+      const int64_t of_rows = kind == TransportKind::mpi ? 4 * c.config.num_layers : 0;
+      const int64_t of_weights = c.config.score == Score::none ? 0 : 2 * c.config.num_layers;
+      Counts expected;
+      if (of_rows + of_weights > 0) expected["MPI_Ialltoallv"] = of_rows + of_weights;
+      CHECK(inside == expected);
+    }
+  }
 }

@@ -20,7 +20,7 @@ json base() {
 
 std::string error_of(const json& config) {
   try {
-    parse_config_file(config.dump(), "config.json").model;
+    parse_config_file(config.dump(), "config.json");
   } catch (const InputError& error) {
     return error.what();
   }

@@ -7,9 +7,10 @@
 
 namespace hashep {
 
-/// What a device does for one layer of one batch, step by step: `run_forward` says in which order.
-/// On a GPU a call asks for the work and returns; on a CPU it is done when the call returns.
-/// `part`: of the layer's Exchange.
+/// What a device does for one layer of one batch, step by step: `run_layer_work` says in which
+/// order. In backward, gradients of outputs are what is dispatched, and those of inputs what is
+/// combined. On a GPU a call asks for the work and returns; on a CPU it is done when the call
+/// returns. `part`: of the layer's Exchange.
 class LayerWork {
  public:
   virtual ~LayerWork() = default;
@@ -35,6 +36,6 @@ class LayerWork {
 
 /// One expert-parallel MoE layer on one rank: gate, dispatch, experts, shared experts, combine, in
 /// the order that its device is best served with. Collective, through the exchange.
-void run_forward(LayerWork& work);
+void run_layer_work(LayerWork& work);
 
 }  // namespace hashep

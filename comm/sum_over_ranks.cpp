@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/train/sum_over_ranks.hpp"
+#include "comm/sum_over_ranks.hpp"
 
 #include <string>
 #include <vector>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/layer/layer_forward.hpp"
+#include "runtime/layer/layer_work.hpp"
 
 namespace hashep {
 
-void run_forward(LayerWork& work) {
+void run_layer_work(LayerWork& work) {
   const int parts = work.num_parts();
   const bool beside = work.runs_beside_dispatch();
   std::span<const float> weights;
