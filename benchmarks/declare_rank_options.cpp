@@ -138,6 +138,8 @@ void declare_layer(CLI::App& command, LayerOptions& options) {
           },
           "Plans made ahead, or inline (exchanged and made in each layer), or both in turn [ahead]")
       ->delimiter(',');
+  command.add_flag("--backward", options.backward,
+                   "Forward and backward of one batch, planned beforehand, and AdamW");
   command
       .add_option("--dump", options.dump_folder,
                   "For peers: write ids, inputs, weights and outputs of each rank to this folder")

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "benchmarks/backward_case.hpp"
 #include "benchmarks/bench_transports.hpp"
 #include "benchmarks/layer_case.hpp"
 #include "benchmarks/planning_gain.hpp"
@@ -59,6 +60,37 @@ void report(const RankJob& job, const std::vector<LayerRow>& rows,
   if (gain) job.print(planning_gain_lines(*gain));
 }
 
+/// The same of forward and backward.
+void report_backward(const RankJob& job, const std::vector<LayerRow>& rows,
+                     nlohmann::ordered_json& results) {
+  const auto samples_of = [&](std::string_view name) -> const std::vector<double>& {
+    return std::find_if(rows.begin(), rows.end(),
+                        [&](const LayerRow& row) { return row.name == name; })
+        ->samples_us;
+  };
+  std::vector<double> thrice = samples_of("gemm_alone");
+  std::vector<double> gemms = samples_of("gemm_alone_backward");
+  for (size_t i = 0; i < gemms.size(); ++i) {
+    gemms[i] += thrice[i];
+    thrice[i] *= 3.0;
+  }
+  std::string ratios;
+  for (const LayerRow& row : rows) {
+    job.print(layer_line(row));
+    nlohmann::ordered_json json = layer_json(row);
+    if (row.name == "step") {
+      json["ratio_to"] = {{"gemms_alone", median_ratio(row.samples_us, gemms)},
+                          {"three_times_gemm_alone", median_ratio(row.samples_us, thrice)}};
+      ratios = format(
+          "# step / (gemm_alone + gemm_alone_backward): %.4f, step / 3 gemm_alone: %.4f (medians "
+          "over rounds)\n",
+          median_ratio(row.samples_us, gemms), median_ratio(row.samples_us, thrice));
+    }
+    results.push_back(std::move(json));
+  }
+  job.print(ratios);
+}
+
 int64_t total_wrong(const std::vector<LayerRow>& rows) {
   int64_t wrong = 0;
   for (const LayerRow& row : rows) {
@@ -83,6 +115,16 @@ void measure_layer(const LayerOptions& options, const std::vector<std::string>& 
       for (const int64_t ffn_size : options.ffn_sizes) {
         const ModelConfig config = layer_config(options, ffn_size);
         for (const auto& transport : made.transports) {
+          if (options.backward) {
+            BackwardCase bench(options, config, dtype, job.workload(), *transport,
+                               {comm, job.topology(), watch});
+            job.print("# ffn size " + std::to_string(ffn_size) + ": " + bench.implementation() +
+                      "\n");
+            const std::vector<LayerRow> rows = bench.measure();
+            report_backward(job, rows, results);
+            wrong += rows.front().wrong.value_or(0);
+            continue;
+          }
           LayerCase bench(options, config, dtype, job.workload(), *transport,
                           {comm, job.topology(), watch});
           job.print("# ffn size " + std::to_string(ffn_size) + ": " + bench.implementation() +

@@ -77,6 +77,10 @@ void validate(const LayerOptions& options) {
   require_between("--num-shared-experts", options.num_shared_experts, 0, kMaxModelSize);
   validate_transports(options.transports);
   require_gemm_library(options.gemm_library);
+  if (options.backward && (options.common.num_layers != 1 || options.num_shared_experts != 0 ||
+                           options.score != Score::none || !options.dump_folder.empty())) {
+    throw InputError("--backward takes one layer without shared experts, --score none, no --dump");
+  }
   if (!options.dump_folder.empty() &&
       options.ffn_sizes.size() * options.common.dtypes.size() != 1) {
     throw InputError("--dump takes one --ffn-size and one --dtype");

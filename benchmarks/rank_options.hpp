@@ -71,6 +71,7 @@ struct LayerOptions {
   GemmLibrary gemm_library = GemmLibrary::automatic;
   std::vector<TransportKind> transports{TransportKind::automatic};  // empty: as in ExchangeOptions
   std::vector<PlanWhen> planning{PlanWhen::ahead};
+  bool backward = false;    // forward and backward, of one batch whose plans are at hand
   std::string dump_folder;  // where ranks write the first batch and their weights; empty: nowhere
 };
 

@@ -42,7 +42,7 @@ struct GradientSum {
 
 /// Feed-forward experts that are trained: parameters in fp32 with their gradients, and packed for
 /// the GEMMs of both directions; on tiles as ExpertFfn runs them, with its numbers, and its bits
-/// (with LIBXSMM where ffn_size is a multiple of 32). Forward keeps
+/// (below AVX-512, and with LIBXSMM, where ffn_size is a multiple of 32). Forward keeps
 /// what backward needs: where z is kept or computed again, gradients have the same bits. In bf16
 /// rows, pre-activations (for backward) and all their gradients are rounded to bf16; sums, and
 /// gradients of parameters, are fp32. Not thread-safe: one caller at a time. Local.

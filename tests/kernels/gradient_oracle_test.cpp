@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The oracle that gradients are compared with, against differences of its own losses.
-#include "tests/support/gradient_oracle.hpp"
+#include "kernels/ffn/gradient_oracle.hpp"
 
 #include <random>
 

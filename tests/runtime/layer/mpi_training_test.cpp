@@ -4,10 +4,10 @@
 #include <optional>
 
 #include "comm/exchange/local_transport.hpp"
+#include "kernels/ffn/gradient_oracle.hpp"
 #include "runtime/layer/backend_factory.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/gradient_oracle.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/training_step.hpp"
 
@@ -98,16 +98,16 @@ TEST_CASE("gradients of gates and shared experts are the oracle's") {
     INFO(c.name());
     const test::TrainedStep got = train_alone(c);
     const auto weights = make_synthetic_weights(c.config, c.dtype, test::kStackSeed);
-    test::OracleStack oracle{c.config.shape(), c.residual, {}};
+    OracleStack oracle{c.config.shape(), c.residual, {}};
     for (int64_t l = 0; l < c.config.num_layers; ++l) {
-      test::OracleLayer layer;
+      OracleLayer layer;
       for (int64_t e = 0; e < c.config.num_experts; ++e) {
         layer.experts.emplace_back(weights->routed_expert(l, e).weights, c.dtype);
       }
       if (c.config.num_shared_experts > 0) {
-        layer.shared = test::OracleFfn(weights->shared_experts(l).weights, c.dtype);
+        layer.shared = OracleFfn(weights->shared_experts(l).weights, c.dtype);
       }
-      if (c.config.score != Score::none) layer.gate = test::doubles_of(weights->gate(l).view);
+      if (c.config.score != Score::none) layer.gate = doubles_of(weights->gate(l).view);
       oracle.layers.push_back(std::move(layer));
     }
     const auto stream = test::stack_stream(c);
@@ -117,22 +117,22 @@ TEST_CASE("gradients of gates and shared experts are the oracle's") {
     for (const ExchangePlan& layer : plan.layers) experts.push_back(layer.experts);
     const auto doubles = [&](const std::vector<std::byte>& bytes) {
       const auto* const first = reinterpret_cast<const float*>(bytes.data());
-      return test::Doubles(first, first + bytes.size() / sizeof(float));
+      return Doubles(first, first + bytes.size() / sizeof(float));
     };
-    test::OracleStack gradients = oracle.zeros();
+    OracleStack gradients = oracle.zeros();
     const Range all{0, c.batch_tokens};
     oracle.backward(experts, doubles(test::stack_rows(c, all)),
                     doubles(test::output_gradients(c, all)), gradients);
     for (size_t l = 0; l < gradients.layers.size(); ++l) {
       const std::string key = "layer " + std::to_string(l) + ", expert -1, ";
       INFO(key);
-      const test::OracleLayer& of = gradients.layers[l];
-      if (!of.gate.empty()) CHECK(test::distance(got.gradients.at(key + "gate"), of.gate) < 1e-5);
+      const OracleLayer& of = gradients.layers[l];
+      if (!of.gate.empty()) CHECK(distance(got.gradients.at(key + "gate"), of.gate) < 1e-5);
       if (of.shared.w1.empty()) continue;
-      CHECK(test::distance(got.gradients.at(key + "w1"), of.shared.w1) < 1e-5);
-      CHECK(test::distance(got.gradients.at(key + "w2"), of.shared.w2) < 1e-5);
+      CHECK(distance(got.gradients.at(key + "w1"), of.shared.w1) < 1e-5);
+      CHECK(distance(got.gradients.at(key + "w2"), of.shared.w2) < 1e-5);
       if (of.shared.w3.empty()) continue;
-      CHECK(test::distance(got.gradients.at(key + "w3"), of.shared.w3) < 1e-5);
+      CHECK(distance(got.gradients.at(key + "w3"), of.shared.w3) < 1e-5);
     }
   }
 }
@@ -154,8 +154,8 @@ TEST_CASE("recomputing changes no bit of what all ranks hold; two batches add up
     INFO(key);
     CHECK((gradient == alone.gradients.at(key)));
     const std::vector<float>& single = once.gradients.at(key);
-    test::Doubles doubled(single.begin(), single.end());
+    Doubles doubled(single.begin(), single.end());
     for (double& value : doubled) value *= 2.0;
-    CHECK(test::distance(gradient, doubled) < 1e-6);
+    CHECK(distance(gradient, doubled) < 1e-6);
   }
 }

@@ -6,9 +6,9 @@
 #include <thread>
 
 #include "comm/exchange/local_transport.hpp"
+#include "kernels/ffn/gradient_oracle.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/gradient_oracle.hpp"
 #include "tests/support/training_step.hpp"
 
 using namespace hashep;
@@ -44,18 +44,18 @@ test::TrainedStep train_locally(const test::StackCase& c, int ep_size,
   return all;
 }
 
-test::OracleStack oracle_of(const test::StackCase& c) {
+OracleStack oracle_of(const test::StackCase& c) {
   const auto weights = make_synthetic_weights(c.config, c.dtype, test::kStackSeed);
-  test::OracleStack oracle{c.config.shape(), c.residual, {}};
+  OracleStack oracle{c.config.shape(), c.residual, {}};
   for (int64_t l = 0; l < c.config.num_layers; ++l) {
-    test::OracleLayer layer;
+    OracleLayer layer;
     for (int64_t e = 0; e < c.config.num_experts; ++e) {
       layer.experts.emplace_back(weights->routed_expert(l, e).weights, c.dtype);
     }
     if (c.config.num_shared_experts > 0) {
-      layer.shared = test::OracleFfn(weights->shared_experts(l).weights, c.dtype);
+      layer.shared = OracleFfn(weights->shared_experts(l).weights, c.dtype);
     }
-    if (c.config.score != Score::none) layer.gate = test::doubles_of(weights->gate(l).view);
+    if (c.config.score != Score::none) layer.gate = doubles_of(weights->gate(l).view);
     oracle.layers.push_back(std::move(layer));
   }
   return oracle;
@@ -87,25 +87,25 @@ TEST_CASE("gradients of routed experts and inputs are the oracle's: 1e-5 in fp32
     const Range all{0, c.batch_tokens};
     const auto doubles = [&](const std::vector<std::byte>& bytes) {
       const std::vector<float> values = floats_of(bytes, c.dtype);
-      return test::Doubles(values.begin(), values.end());
+      return Doubles(values.begin(), values.end());
     };
-    const test::OracleStack oracle = oracle_of(c);
-    test::OracleStack gradients = oracle.zeros();
-    const test::Doubles dx = oracle.backward(experts, doubles(test::stack_rows(c, all)),
-                                             doubles(test::output_gradients(c, all)), gradients);
-    CHECK(test::distance(floats_of(got.dx, c.dtype), dx) < most);
+    const OracleStack oracle = oracle_of(c);
+    OracleStack gradients = oracle.zeros();
+    const Doubles dx = oracle.backward(experts, doubles(test::stack_rows(c, all)),
+                                       doubles(test::output_gradients(c, all)), gradients);
+    CHECK(distance(floats_of(got.dx, c.dtype), dx) < most);
     std::vector<float> got_all;
-    test::Doubles want_all;
+    Doubles want_all;
     for (size_t l = 0; l < gradients.layers.size(); ++l) {
       for (size_t e = 0; e < gradients.layers[l].experts.size(); ++e) {
         const std::string key =
             "layer " + std::to_string(l) + ", expert " + std::to_string(e) + ", ";
         INFO(key);
-        const test::OracleFfn& of = gradients.layers[l].experts[e];
-        const auto compare = [&](const char* name, const test::Doubles& want) {
+        const OracleFfn& of = gradients.layers[l].experts[e];
+        const auto compare = [&](const char* name, const Doubles& want) {
           if (want.empty()) return;
           const std::vector<float>& values = got.gradients.at(key + name);
-          if (!crosses_kinks) CHECK(test::distance(values, want) < most);
+          if (!crosses_kinks) CHECK(distance(values, want) < most);
           got_all.insert(got_all.end(), values.begin(), values.end());
           want_all.insert(want_all.end(), want.begin(), want.end());
         };
@@ -114,7 +114,7 @@ TEST_CASE("gradients of routed experts and inputs are the oracle's: 1e-5 in fp32
         compare("w3", of.w3);
       }
     }
-    CHECK(test::distance(got_all, want_all) < most);
+    CHECK(distance(got_all, want_all) < most);
   }
 }
 

@@ -9,7 +9,7 @@
 #include "hashep/stack_shape.hpp"
 #include "hashep/tensor_view.hpp"
 
-namespace hashep::test {
+namespace hashep {
 
 // Layers and their gradients in double, one token at a time, in plain loops: nothing of it is
 // shared with the kernels. gradient_oracle_test holds its gradients to central differences.
@@ -73,4 +73,4 @@ struct OracleStack {
 double distance(std::span<const double> a, std::span<const double> b);
 double distance(std::span<const float> a, std::span<const double> b);
 
-}  // namespace hashep::test
+}  // namespace hashep

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/support/gradient_oracle.hpp"
+#include "kernels/ffn/gradient_oracle.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-namespace hashep::test {
+namespace hashep {
 namespace {
 
 double sigmoid(double z) {
@@ -302,4 +302,4 @@ double distance(std::span<const float> a, std::span<const double> b) {
   return distance(std::span<const double>(exact), b);
 }
 
-}  // namespace hashep::test
+}  // namespace hashep
