@@ -15,11 +15,28 @@ using namespace hashep;
 
 namespace {
 
+/// What a tape of a plan takes, by the table in docs/training.md.
+int64_t expected_tape_bytes(const test::StackCase& c, const BatchPlan& plan, bool recompute) {
+  const int64_t element = c.dtype == DType::f32 ? 4 : 2;
+  const int64_t z_of_f = recompute ? 0 : c.config.activation == Activation::silu ? 2 : 1;
+  const int64_t shared_f = c.config.num_shared_experts * c.config.ffn_size;
+  int64_t bytes = 0;
+  for (const ExchangePlan& layer : plan.layers) {
+    bytes += layer.recv_displs.back() * (c.config.hidden_size + z_of_f * c.config.ffn_size) * element;
+    bytes += plan.tokens * z_of_f * shared_f * element;
+    const bool has_gate = c.config.score != Score::none;
+    if (has_gate || shared_f > 0) bytes += plan.tokens * c.config.hidden_size * element;
+    if (has_gate) bytes += plan.tokens * c.config.top_k * 4;
+  }
+  return bytes;
+}
+
 /// All ranks' parts of a step, one after the other; gradients of all experts.
 test::TrainedStep train_locally(const test::StackCase& c, int ep_size,
                                 const test::TrainingStep& step = {}) {
   LocalGroup group(ep_size);
   std::vector<test::TrainedStep> parts(ep_size);
+  std::vector<int64_t> expected_bytes(ep_size);
   std::vector<std::jthread> ranks;
   for (int rank = 0; rank < ep_size; ++rank) {
     ranks.emplace_back([&, rank] {
@@ -29,17 +46,20 @@ test::TrainedStep train_locally(const test::StackCase& c, int ep_size,
           test::training_plan(c, routing, *stream, step.settings.gradient_block, ep_size, rank);
       LocalTransport transport(group, rank);
       parts[rank] = test::train_step(c, routing.geometry, plan, transport, step, nullptr, nullptr);
+      expected_bytes[rank] = expected_tape_bytes(c, plan, step.settings.recompute);
     });
   }
   ranks.clear();  // joins
   test::TrainedStep all;
-  for (const test::TrainedStep& part : parts) {
+  for (int rank = 0; rank < ep_size; ++rank) {
+    const test::TrainedStep& part = parts[rank];
     all.y.insert(all.y.end(), part.y.begin(), part.y.end());
     all.dx.insert(all.dx.end(), part.dx.begin(), part.dx.end());
     for (const auto& [key, gradient] : part.gradients) {
       if (key.find("expert -1") == std::string::npos) all.gradients[key] = gradient;
     }
     CHECK(part.tape_bytes == part.announced_tape_bytes);
+    CHECK(part.tape_bytes == expected_bytes[rank]);
   }
   return all;
 }
