@@ -22,7 +22,8 @@ int64_t expected_tape_bytes(const test::StackCase& c, const BatchPlan& plan, boo
   const int64_t shared_f = c.config.num_shared_experts * c.config.ffn_size;
   int64_t bytes = 0;
   for (const ExchangePlan& layer : plan.layers) {
-    bytes += layer.recv_displs.back() * (c.config.hidden_size + z_of_f * c.config.ffn_size) * element;
+    bytes +=
+        layer.recv_displs.back() * (c.config.hidden_size + z_of_f * c.config.ffn_size) * element;
     bytes += plan.tokens * z_of_f * shared_f * element;
     const bool has_gate = c.config.score != Score::none;
     if (has_gate || shared_f > 0) bytes += plan.tokens * c.config.hidden_size * element;
