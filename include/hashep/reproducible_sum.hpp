@@ -43,8 +43,8 @@ class ReproducibleSum {
   /// sum <- that of what all ranks have added, the same bits on all of them: [rows, cols] in f32 in
   /// host memory. There are no addends then. Throws InputError where `sum` is of another shape or
   /// dtype, before ranks exchange anything and on this rank alone, and on all where there are too
-  /// many addends; RunError where a rank does not come in time, after which neither this nor its
-  /// Context is of use. Collective.
+  /// many addends, which then stay; RunError where a rank does not come in time, after which
+  /// neither this nor its Context is of use. Collective.
   void finish(MatrixView sum);
 
  private:

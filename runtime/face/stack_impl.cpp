@@ -256,7 +256,7 @@ void Stack::Impl::backward(Ticket ticket, int64_t tokens, StackTape& tape, Const
   LayerStack& layers = trained_layers();
   require_matrix("dy", dy, tokens);
   require_matrix("dx", dx, tokens);
-  if (tape.step != ticket.step) {
+  if (!layers.keeps(tape, ticket.step)) {
     throw InputError("a tape that was not filled by forward of this batch, or was used up");
   }
   context_->in_step([&] {

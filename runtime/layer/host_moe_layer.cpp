@@ -2,7 +2,6 @@
 #include "runtime/layer/host_moe_layer.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <utility>
 
@@ -29,7 +28,7 @@ class HostMoeLayer::ForwardWork final : public HostLayerWork {
   std::span<const float> gate() override {
     const ModelConfig& config = layer_.config_;
     if (tape_ != nullptr && tape_->input.capacity() > 0) {
-      std::memcpy(tape_->input.data(), x_.data, x_.bytes());
+      std::copy_n(x_.data, x_.bytes(), tape_->input.data());
     }
     if (config.score != Score::sqrtsoftplus) return {};
     const PhaseLog::Scope scope(log(), Phase::gate, layer_.layer_);
@@ -37,7 +36,9 @@ class HostMoeLayer::ForwardWork final : public HostLayerWork {
     const std::span<float> weights = std::span(workspace_.weights).first(plan.experts.size());
     gate_weights(x_, layer_.gate_.view, plan.experts, plan.top_k, config.routed_scaling_factor,
                  weights, layer_.options_.threads);
-    if (tape_ != nullptr) std::memcpy(tape_->weights.data(), weights.data(), weights.size_bytes());
+    if (tape_ != nullptr) {
+      std::ranges::copy(weights, reinterpret_cast<float*>(tape_->weights.data()));
+    }
     return weights;
   }
 

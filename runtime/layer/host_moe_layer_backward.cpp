@@ -2,7 +2,6 @@
 // Backward of a layer on a CPU rank: docs/training.md.
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <string>
 #include <utility>
 
@@ -123,7 +122,7 @@ class HostMoeLayer::BackwardWork final : public HostLayerWork {
 
   /// Gradients of the layer's outputs; 0 for padding, whose output is none.
   void take_gradients(MatrixView to) const {
-    std::memcpy(to.data, dy_.data, dy_.bytes());
+    std::copy_n(dy_.data, dy_.bytes(), to.data);
     for (int64_t token = 0; token < dy_.rows; ++token) {
       if (plan_.experts[token * plan_.top_k] >= 0) continue;
       std::fill_n(to.row(token), to.row_bytes(), std::byte{0});

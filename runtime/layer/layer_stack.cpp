@@ -74,6 +74,7 @@ TapeSizes LayerStack::tape_sizes() const {
 }
 
 void LayerStack::prepare_tape(const BatchPlan& plan, StackTape& tape) const {
+  tape.stack = nullptr;
   tape.layers.resize(layers_.size());
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     tape.layers[layer].reserve(tape_sizes(), plan.layers[layer]);
@@ -86,12 +87,13 @@ void LayerStack::run(const BatchPlan& plan, MatrixView x, StackTape& tape, Phase
     layers_[layer].forward(plan.layers[layer], {x, y}, workspace_, log, &tape.layers[layer]);
     if (residual_) add_rows(y, x, options_.threads);
   }
+  tape.stack = this;
   tape.step = plan.step;
 }
 
 void LayerStack::backward(const BatchPlan& plan, MatrixView gradients, StackTape& tape,
                           PhaseLog& log) {
-  tape.step = -1;
+  tape.stack = nullptr;
   const MatrixView of_inputs =
       residual_ ? output_.matrix(gradients.dtype, gradients.rows, gradients.cols) : gradients;
   for (size_t layer = layers_.size(); layer-- > 0;) {

@@ -46,8 +46,12 @@ class LayerStack {
 
   /// What a tape takes for this batch. Local.
   TapeSizes tape_sizes() const;
-  /// Makes room in a tape, ahead of the step. Local.
+  /// Makes room in a tape, ahead of the step, in place of what it kept. Local.
   void prepare_tape(const BatchPlan& plan, StackTape& tape) const;
+  /// Whether a tape keeps what backward of this batch needs. Local.
+  bool keeps(const StackTape& tape, int64_t step) const {
+    return tape.stack == this && tape.step == step;
+  }
   /// `run`, which keeps in `tape` what backward needs. Collective.
   void run(const BatchPlan& plan, MatrixView x, StackTape& tape, PhaseLog& log);
   /// The way back: `gradients` comes as that of what `run` left, goes as that of what it was given.

@@ -86,7 +86,8 @@ struct LayerTape {
 /// The same of a stack, for one batch.
 struct StackTape {
   std::vector<LayerTape> layers;
-  int64_t step = -1;  // of the batch that was kept; -1: none
+  const void* stack = nullptr;  // whose; null: nothing is kept
+  int64_t step = -1;            // of the batch that is
 
   int64_t bytes() const {
     int64_t sum = 0;

@@ -279,6 +279,14 @@ TEST_CASE("what a stack cannot train is refused in a line, and it goes on") {
   stack.forward(own, matrix, matrix, tape);
   stack.backward(own, tape, matrix, matrix);
   CHECK_THROWS_AS(stack.backward(own, tape, matrix, matrix), InputError);  // used up
+  {
+    // A tape of another Stack, of the batch with the same number.
+    Stack other(context, kShape, kRouter, *weights, trained());
+    const Batch of_other = other.submit(part.tokens());
+    Tape foreign;
+    other.forward(of_other, matrix, matrix, foreign);
+    CHECK_THROWS_AS(stack.backward(own, foreign, matrix, matrix), InputError);
+  }
   for (const AdamWOptions& wrong :
        {AdamWOptions{.beta1 = 1.0f}, AdamWOptions{.beta2 = -0.1f}, AdamWOptions{.epsilon = 0.0f},
         AdamWOptions{.weight_decay = -1.0f},
