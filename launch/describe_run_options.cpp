@@ -16,7 +16,6 @@ constexpr Word<Planning> kPlannings[] = {{"exchange", Planning::exchange},
                                          {"replicated", Planning::replicated}};
 
 void describe_run_model(OptionTable& table, RunOptions& options) {
-  ModelConfig& model = options.synthetic;
   table.begin_group("Model");
   describe_model(table, options);
   table.flag("--accept-unused", options.accept_unused,
@@ -24,22 +23,7 @@ void describe_run_model(OptionTable& table, RunOptions& options) {
              "which are named; without it that is an error");
   table.begin_group(kSyntheticModel);
   describe_sizes(table, options);
-  table.count("--ffn-size", model.ffn_size, {.least = 1, .most = kMaxModelSize},
-              "Elements of an expert's hidden activation");
-  table.count("--num-shared-experts", model.num_shared_experts, {.least = 0, .most = kMaxModelSize},
-              "Experts that every token passes, on every rank");
-  table.parsed(
-      "--activation",
-      [&model](const std::string& text) { model.activation = parse_activation(text); },
-      [&model] { return std::string(activation_name(model.activation)); },
-      "relu, gelu or silu (SwiGLU)");
-  table.number("--swiglu-limit", model.swiglu_limit, "Clamp of SwiGLU; 0: none");
-  table.parsed(
-      "--score", [&model](const std::string& text) { model.score = parse_score(text); },
-      [&model] { return std::string(score_name(model.score)); },
-      "Weight of a choice: none (1/k) or sqrtsoftplus");
-  table.number("--routed-scaling-factor", model.routed_scaling_factor,
-               "Factor of sqrtsoftplus weights");
+  describe_experts(table, options);
 }
 
 void describe_run_routing(OptionTable& table, RunOptions& options) {

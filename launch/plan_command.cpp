@@ -76,12 +76,21 @@ class JobPlanner {
                           .exchange = messages ? RowBuffers::messages : RowBuffers::shared_memory,
                           .plan_depth = narrow<int>(options_.plan_depth, "--plan-depth"),
                           .traffic = job.traffic_unit,
+                          .tape = tape_sizes(dtype),
                           .threads = threads_.threads});
+    if (options_.training) {
+      job.training = training_memory(config(), geometry.placements(), dtype);
+    }
     job.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return job;
   }
 
  private:
+  std::optional<TapeSizes> tape_sizes(DType dtype) const {
+    if (!options_.training) return std::nullopt;
+    return TapeSizes(config(), dtype, options_.recompute);
+  }
+
   static void require_traffic_fits(const PlannedJob& job) {
     if (!job.traffic_unit) return;
     const bool by_rank = *job.traffic_unit == TrafficUnit::rank;
@@ -107,7 +116,7 @@ void plan_jobs(int argc, char** argv) {
   PlanCommandOptions options;
   declare_plan_options(app, options);
   if (!parse_options(app, argc, argv, 2)) return;
-  validate_plan_options(options);
+  validate_plan_options(app, options);
   std::optional<AtomicFile> json;
   std::optional<AtomicFile> csv;
   if (!options.json.empty()) json.emplace(options.json);
@@ -117,6 +126,7 @@ void plan_jobs(int argc, char** argv) {
   if (csv) csv->write(traffic_csv_head());
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   std::string matrices;
+  std::string training;
   std::fputs(plan_table_head().c_str(), stdout);
   for (const int64_t ranks : options.ranks) {
     const double bound = planner.bound(ranks);
@@ -126,10 +136,12 @@ void plan_jobs(int argc, char** argv) {
       std::fputs(plan_table_line(job).c_str(), stdout);
       flush_stdout();
       rows.push_back(plan_row(job, options, planner.config()));
+      if (job.training) training += training_line(job);
       if (!options.traffic.empty()) matrices += "\n" + traffic_text(job, options.steps);
       if (csv) csv->write(traffic_csv(job, options.steps));
     }
   }
+  if (!training.empty()) std::fputs((training_head() + training).c_str(), stdout);
   const std::string note =
       planner.note(*std::max_element(options.ranks.begin(), options.ranks.end()));
   double seconds = 0.0;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/plan_options.hpp"
 
+#include <array>
+
 #include "hashep/error.hpp"
 
 namespace hashep {
@@ -9,6 +11,11 @@ namespace {
 // Bounds that keep every product of sizes within int64.
 constexpr int64_t kMaxTokensPerRank = int64_t{1} << 20;
 constexpr int64_t kMaxSteps = int64_t{1} << 16;
+
+/// Of describe_experts: no row's way depends on them.
+constexpr std::array kExpertOptions = {"--ffn-size",   "--num-shared-experts",
+                                       "--activation", "--swiglu-limit",
+                                       "--score",      "--routed-scaling-factor"};
 
 }  // namespace
 
@@ -21,6 +28,9 @@ std::optional<TrafficUnit> PlanCommandOptions::traffic_unit(int num_nodes) const
 
 void declare_plan_options(CLI::App& app, PlanCommandOptions& options) {
   declare_static_routing(app, options.routing);
+  OptionTable experts(app);
+  experts.begin_group(kSyntheticModel);
+  describe_experts(experts, options.routing);
   const std::string job = "Jobs (each number of ranks with each number of ranks per node)";
   add_counts(app, "--ranks", options.ranks, kRankLimits, "Ranks")->group(job);
   add_counts(app, "--ranks-per-node", options.ranks_per_node, kRankLimits,
@@ -44,6 +54,12 @@ void declare_plan_options(CLI::App& app, PlanCommandOptions& options) {
                "hier: a node's contributions to a token return as one sum")
       ->group(job);
   describe_plan_depth(table, options.plan_depth);
+  app.add_flag("--training", options.training,
+               "Say the memory of training too: weights, gradients, AdamW's states, tape")
+      ->group(job);
+  app.add_flag("--recompute", options.recompute,
+               "With --training: pre-activations are computed again instead of kept")
+      ->group(job);
   add_count(app, "--threads", options.threads, {.least = 0, .most = 4096},
             "Threads of this command; 0: OMP_NUM_THREADS, else the cores it was granted");
   app.add_option("--traffic", options.traffic,
@@ -59,7 +75,15 @@ void declare_plan_options(CLI::App& app, PlanCommandOptions& options) {
       ->group("Results");
 }
 
-void validate_plan_options(const PlanCommandOptions& options) {
+void validate_plan_options(const CLI::App& app, const PlanCommandOptions& options) {
+  for (const char* name : kExpertOptions) {
+    if (!options.training && app.count(name) > 0) {
+      throw InputError(std::string(name) + " goes with --training");
+    }
+  }
+  if (options.recompute && !options.training) {
+    throw InputError("--recompute goes with --training");
+  }
   if (options.node_reduce && options.transport == "mpi") {
     throw InputError("--node-reduce goes with --transport auto, not with mpi");
   }

@@ -26,6 +26,8 @@ struct PlanCommandOptions {
   std::string dtype = "fp32";
   std::string transport = "auto";
   bool node_reduce = false;
+  bool training = false;
+  bool recompute = false;
   int64_t plan_depth = 1;
   int64_t threads = 0;  // 0: choose_threads
   std::string traffic;  // rank, node, or empty
@@ -39,6 +41,6 @@ struct PlanCommandOptions {
 void declare_plan_options(CLI::App& app, PlanCommandOptions& options);
 
 /// Throws InputError.
-void validate_plan_options(const PlanCommandOptions& options);
+void validate_plan_options(const CLI::App& app, const PlanCommandOptions& options);
 
 }  // namespace hashep

@@ -43,6 +43,21 @@ std::string plan_table_line(const PlannedJob& job) {
                 format_bytes(r.plan_bytes_max).c_str());
 }
 
+std::string training_head() {
+  return "\n                 training, largest rank\n"
+         "  ranks  /node     parameters         packed      gradients          AdamW           "
+         "tape\n";
+}
+
+std::string training_line(const PlannedJob& job) {
+  const TrainingMemory& memory = *job.training;
+  return format("%7lld%7lld%15s%15s%15s%15s%15s\n", static_cast<long long>(job.ranks),
+                static_cast<long long>(job.ranks_per_node), format_bytes(memory.parameters).c_str(),
+                format_bytes(memory.packed).c_str(), format_bytes(memory.gradients).c_str(),
+                format_bytes(memory.states).c_str(),
+                format_bytes(job.result.tape_bytes_max).c_str());
+}
+
 std::string traffic_text(const PlannedJob& job, int64_t steps) {
   const TrafficMatrix& matrix = job.result.traffic;
   if (matrix.size == 1) {
@@ -96,6 +111,14 @@ nlohmann::ordered_json plan_row(const PlannedJob& job, const PlanCommandOptions&
                              {"plan_bytes_max", r.plan_bytes_max},
                              {"counts_bytes_node_max", r.counts_bytes_node_max},
                              {"seconds", job.seconds}};
+  if (job.training) {
+    row["training"] = {{"recompute", options.recompute},
+                       {"parameter_bytes_max", job.training->parameters},
+                       {"packed_bytes_max", job.training->packed},
+                       {"gradient_bytes_max", job.training->gradients},
+                       {"optimizer_bytes_max", job.training->states},
+                       {"tape_bytes_max", r.tape_bytes_max}};
+  }
   if (!options.traffic.empty()) {
     row["traffic"] = {{"unit", unit_name(*job.traffic_unit)},
                       {"bytes", bytes_of_step(job, r.traffic.rows, options.steps)}};

@@ -7,6 +7,7 @@
 
 #include "launch/plan_options.hpp"
 #include "runtime/layer/dry_run.hpp"
+#include "runtime/layer/training_memory.hpp"
 
 namespace hashep {
 
@@ -19,12 +20,17 @@ struct PlannedJob {
   int64_t row_bytes = 0;
   double bound = 1.0;  // of expert_max_over_mean, for any table over token ids
   DryRunResult result;
-  double seconds = 0.0;  // that planning took
+  std::optional<TrainingMemory> training;  // beside the tape
+  double seconds = 0.0;                    // that planning took
 };
 
 /// The table's head, and a job's line.
 std::string plan_table_head();
 std::string plan_table_line(const PlannedJob& job);
+
+/// The same of its memory for training.
+std::string training_head();
+std::string training_line(const PlannedJob& job);
 
 /// The traffic of a job as a matrix in text.
 std::string traffic_text(const PlannedJob& job, int64_t steps);

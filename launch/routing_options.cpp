@@ -30,6 +30,26 @@ void describe_sizes(OptionTable& table, RoutingOptions& options) {
               "Token ids are in [0, this)");
 }
 
+void describe_experts(OptionTable& table, RoutingOptions& options) {
+  ModelConfig& model = options.synthetic;
+  table.count("--ffn-size", model.ffn_size, {.least = 1, .most = kMaxModelSize},
+              "Elements of an expert's hidden activation");
+  table.count("--num-shared-experts", model.num_shared_experts, {.least = 0, .most = kMaxModelSize},
+              "Experts that every token passes, on every rank");
+  table.parsed(
+      "--activation",
+      [&model](const std::string& text) { model.activation = parse_activation(text); },
+      [&model] { return std::string(activation_name(model.activation)); },
+      "relu, gelu or silu (SwiGLU)");
+  table.number("--swiglu-limit", model.swiglu_limit, "Clamp of SwiGLU; 0: none");
+  table.parsed(
+      "--score", [&model](const std::string& text) { model.score = parse_score(text); },
+      [&model] { return std::string(score_name(model.score)); },
+      "Weight of a choice: none (1/k) or sqrtsoftplus");
+  table.number("--routed-scaling-factor", model.routed_scaling_factor,
+               "Factor of sqrtsoftplus weights");
+}
+
 void describe_router(OptionTable& table, RoutingOptions& options) {
   table.parsed(
       "--router", [&options](const std::string& text) { options.router = parse_router(text); },

@@ -42,6 +42,8 @@ inline constexpr const char* kSyntheticModel = "Synthetic model (without --model
 /// --model; then, in the group of a synthetic model, the sizes that routing needs.
 void describe_model(OptionTable& table, RoutingOptions& options);
 void describe_sizes(OptionTable& table, RoutingOptions& options);
+/// In the same group: what else an expert is.
+void describe_experts(OptionTable& table, RoutingOptions& options);
 /// --router, --table and --seed.
 void describe_router(OptionTable& table, RoutingOptions& options);
 /// --tokens and how they are read, or what stands for them.

@@ -32,6 +32,7 @@ class DryRun {
 
   void run_step(int64_t step) {
     count_step(step);
+    std::vector<int64_t> tapes(static_cast<size_t>(ep_size_));
     for (int64_t layer = 0; layer < geometry_.num_layers(); ++layer) {
       const Placement& placement = geometry_.placement(layer);
       const LayerTraffic moved = layer_traffic(counts_of(layer), placement, nodes_);
@@ -44,10 +45,12 @@ class DryRun {
       for (size_t rank = 0; rank < buffers_.size(); ++rank) {
         keep_largest(moved.buffers[rank], buffers_[rank]);
       }
+      if (options_.tape) add_tapes(placement, moved.expert_rows, tapes);
       if (options_.traffic) {
         add_traffic(counts_of(layer), placement, nodes_, *options_.traffic, result_.traffic);
       }
     }
+    result_.tape_bytes_max = std::max(result_.tape_bytes_max, *std::ranges::max_element(tapes));
     size_plans();
   }
 
@@ -107,6 +110,17 @@ class DryRun {
                     std::span(counts_).subspan(rank * words_, words_));
       }
     });
+  }
+
+  /// What each rank's tape takes for a layer. tapes: [ep_size]
+  void add_tapes(const Placement& placement, std::span<const int64_t> expert_rows,
+                 std::span<int64_t> tapes) const {
+    for (int rank = 0; rank < ep_size_; ++rank) {
+      int64_t rows = 0;
+      for (const int32_t expert : placement.local_experts(rank)) rows += expert_rows[expert];
+      tapes[rank] +=
+          options_.tape->layer(rows, split_range(options_.batch_tokens, ep_size_, rank).size());
+    }
   }
 
   CountMatrix counts_of(int64_t layer) const {

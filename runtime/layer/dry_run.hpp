@@ -7,6 +7,7 @@
 
 #include "comm/plan/traffic.hpp"
 #include "hashep/batch_plan.hpp"
+#include "runtime/layer/tape.hpp"
 #include "runtime/tokens/token_stream.hpp"
 
 namespace hashep {
@@ -20,6 +21,7 @@ struct DryRunOptions {
   RowBuffers exchange = RowBuffers::shared_memory;
   int plan_depth = 0;  // batches planned ahead, by exchange: see PlanningOptions
   std::optional<TrafficUnit> traffic;
+  std::optional<TapeSizes> tape;  // of a job that trains
   int threads = 1;
 };
 
@@ -33,6 +35,7 @@ struct DryRunResult {
   int64_t bytes_inter = 0;          // to other nodes, a row for each assignment
   int64_t bytes_inter_dedup = 0;    // to other nodes, a row for each (token, node)
   int64_t buffer_bytes_max = 0;     // row buffers of the rank that holds most
+  int64_t tape_bytes_max = 0;       // of the rank and step that keep most, with options.tape
   int64_t plan_bytes_max = 0;       // plans, and buffers of planning, of the rank that holds most
   int64_t counts_bytes_node_max =
       0;                  // of these the buffers of planning of the node that holds most

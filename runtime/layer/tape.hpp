@@ -22,32 +22,30 @@ class TapeSizes {
     return config_.score != Score::none || config_.num_shared_experts > 0;
   }
 
-  // Bytes, of the rows that a rank's experts receive or of its own tokens.
-  int64_t x(const ExchangePlan& plan) const {
-    return plan.total_recv() * config_.hidden_size * dtype_size(dtype_);
+  // Bytes, of so many rows that a rank's experts receive, or of so many of its own tokens.
+  int64_t x(int64_t rows) const { return rows * config_.hidden_size * dtype_size(dtype_); }
+  int64_t z(int64_t rows) const { return recompute_ ? 0 : rows * z_row(config_.routed_shape()); }
+  int64_t input(int64_t tokens) const {
+    return keeps_input() ? tokens * config_.hidden_size * dtype_size(dtype_) : 0;
   }
-  int64_t z(const ExchangePlan& plan) const {
-    return recompute_ ? 0 : plan.total_recv() * z_row(config_.routed_shape());
-  }
-  int64_t input(const ExchangePlan& plan) const {
-    return keeps_input() ? plan.tokens * config_.hidden_size * dtype_size(dtype_) : 0;
-  }
-  int64_t shared_z(const ExchangePlan& plan) const {
+  int64_t shared_z(int64_t tokens) const {
     const bool none = recompute_ || config_.num_shared_experts == 0;
-    return none ? 0 : plan.tokens * z_row(config_.shared_shape());
+    return none ? 0 : tokens * z_row(config_.shared_shape());
   }
-  /// Weights of a token's choices.
-  int64_t weights(const ExchangePlan& plan) const {
+  /// Weights of the tokens' choices.
+  int64_t weights(int64_t tokens) const {
     const bool none = config_.score == Score::none;
-    return none ? 0 : std::ssize(plan.experts) * dtype_size(DType::f32);
+    return none ? 0 : tokens * config_.top_k * dtype_size(DType::f32);
   }
 
-  int64_t layer(const ExchangePlan& plan) const {
-    return x(plan) + z(plan) + input(plan) + shared_z(plan) + weights(plan);
+  int64_t layer(int64_t rows, int64_t tokens) const {
+    return x(rows) + z(rows) + input(tokens) + shared_z(tokens) + weights(tokens);
   }
   int64_t batch(const BatchPlan& plan) const {
     int64_t bytes = 0;
-    for (const ExchangePlan& of_layer : plan.layers) bytes += layer(of_layer);
+    for (const ExchangePlan& of_layer : plan.layers) {
+      bytes += layer(of_layer.total_recv(), plan.tokens);
+    }
     return bytes;
   }
 
@@ -71,11 +69,11 @@ struct LayerTape {
   Buffer weights;   // [tokens, top_k], fp32
 
   void reserve(const TapeSizes& sizes, const ExchangePlan& plan) {
-    x.reserve(sizes.x(plan));
-    z.reserve(sizes.z(plan));
-    input.reserve(sizes.input(plan));
-    shared_z.reserve(sizes.shared_z(plan));
-    weights.reserve(sizes.weights(plan));
+    x.reserve(sizes.x(plan.total_recv()));
+    z.reserve(sizes.z(plan.total_recv()));
+    input.reserve(sizes.input(plan.tokens));
+    shared_z.reserve(sizes.shared_z(plan.tokens));
+    weights.reserve(sizes.weights(plan.tokens));
   }
   int64_t bytes() const {
     return x.capacity() + z.capacity() + input.capacity() + shared_z.capacity() +

@@ -163,4 +163,23 @@ fi
 
 here plan --help
 check "--help" grep -q -- --ranks-per-node stdout.txt
+
+# The memory of training: two ranks of 5 experts in 2 layers, d = 32, f = 16, three matrices each. Of 200
+# assignments a rank's experts receive some; a tape has their rows and pre-activations.
+here plan "${layers[@]}" --ffn-size 16 --ranks 2 --tokens-per-rank 100 --training --json plan.json
+went_well "plan --training"
+parameters=$((2 * 5 * 3 * 32 * 16 * 4))
+for pair in "parameter_bytes_max $parameters" "packed_bytes_max $((2 * parameters))" \
+  "gradient_bytes_max $parameters" "optimizer_bytes_max $((2 * parameters))"; do
+  read -r key want <<<"$pair"
+  check "plan --training: $key $(value "$key" plan.json), expected $want" [ "$(value "$key" plan.json)" = "$want" ]
+done
+tape=$(value tape_bytes_max plan.json)
+rows=$((tape / (4 * (32 + 2 * 16))))
+check "plan --training: a tape of $tape bytes" [ $((rows * 4 * 64)) = "$tape" -a $rows -ge 600 -a $rows -le 1200 ]
+here plan "${layers[@]}" --ffn-size 16 --ranks 2 --tokens-per-rank 100 --training --recompute --json plan.json
+check "--recompute: a tape of $(value tape_bytes_max plan.json)" [ "$(value tape_bytes_max plan.json)" = $((tape / 2)) ]
+bad "--ffn-size goes with --training" plan "${layers[@]}" --ffn-size 16
+bad "--recompute goes with --training" plan "${layers[@]}" --recompute
+
 finish

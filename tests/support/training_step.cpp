@@ -64,6 +64,7 @@ TrainedStep train_step(const StackCase& c, const StackGeometry& geometry, const 
   }
   if (comm != nullptr) stack.sum_gradients(*comm, *watch);
   for (const Parameter& parameter : stack.parameters()) {
+    result.parameter_bytes += parameter.value.bytes();
     const auto* const first = parameter.gradient.row_as<float>(0);
     result.gradients[key_of(parameter)] = {
         first, first + parameter.gradient.rows * parameter.gradient.cols};

@@ -19,6 +19,7 @@ struct TrainedStep {
   std::vector<std::byte> dx;
   std::map<std::string, std::vector<float>> gradients;  // "layer 0, expert 3, w1"; expert -1: of
                                                         // what all ranks hold
+  int64_t parameter_bytes = 0;
   int64_t tape_bytes = 0;
   int64_t announced_tape_bytes = 0;
 };

@@ -22,6 +22,7 @@ struct Planned {
   int64_t rows_inter = 0;
   int64_t rows_inter_dedup = 0;
   int64_t plan_bytes_max = 0;
+  int64_t tape_bytes_max = 0;
   std::vector<int64_t> rank_rows;  // of all layers and steps
 };
 
@@ -67,8 +68,10 @@ Planned plan_all_ranks(const test::CaseRouting& routing, const TokenStream& stre
       views.push_back(batches[rank].view());
     }
     for (int rank = 0; rank < ep_size; ++rank) {
-      add_plans(plan_batch(routing.geometry, *routing.router, views, rank).layers, nodes,
-                routing.geometry.batch_words(), planned);
+      const BatchPlan plan = plan_batch(routing.geometry, *routing.router, views, rank);
+      add_plans(plan.layers, nodes, routing.geometry.batch_words(), planned);
+      planned.tape_bytes_max =
+          std::max(planned.tape_bytes_max, TapeSizes(c.config, c.dtype, false).batch(plan));
     }
   }
   return planned;
@@ -92,12 +95,14 @@ TEST_CASE("a dry run says what the plans of all ranks say, for any number of thr
                             .steps = steps,
                             .row_bytes = kRowBytes,
                             .plan_depth = kPlanDepth,
-                            .traffic = TrafficUnit::node};
+                            .traffic = TrafficUnit::node,
+                            .tape = TapeSizes(c.config, c.dtype, false)};
       const DryRunResult result = dry_run(routing.geometry, *routing.router, *stream, options);
       CHECK(result.bytes_intra == planned.rows_intra * kRowBytes / steps);
       CHECK(result.bytes_inter == planned.rows_inter * kRowBytes / steps);
       CHECK(result.bytes_inter_dedup == planned.rows_inter_dedup * kRowBytes / steps);
       CHECK(result.plan_bytes_max == planned.plan_bytes_max);
+      CHECK(result.tape_bytes_max == planned.tape_bytes_max);
       const int64_t row_bytes = (1 + routing.geometry.batch_words()) * 4;
       const int64_t sharers = std::min(ranks_per_node, ep_size);  // of the first node, the largest
       CHECK(result.counts_bytes_node_max == (ep_size + sharers) * row_bytes + sharers * 128);

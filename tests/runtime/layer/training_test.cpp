@@ -7,6 +7,7 @@
 
 #include "comm/exchange/local_transport.hpp"
 #include "kernels/ffn/gradient_oracle.hpp"
+#include "runtime/layer/training_memory.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/training_step.hpp"
@@ -51,6 +52,9 @@ test::TrainedStep train_locally(const test::StackCase& c, int ep_size,
     });
   }
   ranks.clear();  // joins
+  const auto stream = test::stack_stream(c);
+  const test::CaseRouting routing = test::stack_routing(c, *stream, {one_node(ep_size)});
+  int64_t most_parameters = 0;
   test::TrainedStep all;
   for (int rank = 0; rank < ep_size; ++rank) {
     const test::TrainedStep& part = parts[rank];
@@ -59,9 +63,12 @@ test::TrainedStep train_locally(const test::StackCase& c, int ep_size,
     for (const auto& [key, gradient] : part.gradients) {
       if (key.find("expert -1") == std::string::npos) all.gradients[key] = gradient;
     }
+    most_parameters = std::max(most_parameters, part.parameter_bytes);
     CHECK(part.tape_bytes == part.announced_tape_bytes);
     CHECK(part.tape_bytes == expected_bytes[rank]);
   }
+  CHECK(most_parameters ==
+        training_memory(c.config, routing.geometry.placements(), c.dtype).parameters);
   return all;
 }
 
