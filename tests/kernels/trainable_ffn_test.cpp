@@ -210,8 +210,9 @@ TEST_CASE("the clamp of SwiGLU lets no gradient through where it clamps") {
                         .weighted = true});
 }
 
-TEST_CASE("gradients of an FFN wider than a block of outputs and a function's block") {
-  check_against_oracle({.shape = {.hidden_size = 520, .ffn_size = 1100}, .threads = 3});
+TEST_CASE("gradients of FFNs wider than a block of outputs, and than a function's block") {
+  check_against_oracle({.shape = {.hidden_size = 520, .ffn_size = 260}, .threads = 3});
+  check_against_oracle({.shape = {.hidden_size = 4, .ffn_size = 4100}, .threads = 2});
 }
 
 TEST_CASE("neither threads nor what is kept change a bit of gradients") {
