@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "benchmarks/layer_parts.hpp"
+#include "benchmarks/layer_row.hpp"
 #include "comm/gather.hpp"
 #include "kernels/ffn/gradient_oracle.hpp"
 #include "kernels/optimizer/adamw.hpp"
@@ -149,17 +150,7 @@ std::vector<LayerRow> BackwardCase::measure() {
 }
 
 LayerRow BackwardCase::make_row(const std::string& name, const RankSamples& samples) const {
-  LayerRow row;
-  row.name = name;
-  row.device = "cpu";
-  describe_layer(config_, dtype_, tokens(), row);
-  row.workload = workload_.name();
-  row.samples_us = samples.max_us;
-  row.samples = samples;
-  row.router = workload_.router_name();
-  row.placement = options_.common.placement;
-  row.num_layers = config_.num_layers;
-  return row;
+  return make_layer_row(name, samples, options_.common, config_, dtype_, workload_);
 }
 
 /// Outputs are taken for their own gradients: then the sum of their squares is that of gradient *

@@ -4,6 +4,7 @@
 
 #include "benchmarks/layer_case.hpp"
 #include "benchmarks/layer_parts.hpp"
+#include "benchmarks/layer_row.hpp"
 #include "comm/gather.hpp"
 #include "comm/plan/plan_stats.hpp"
 
@@ -71,17 +72,7 @@ std::vector<LayerRow> LayerCase::step_rows(const Way& way, const RankSamples& la
 }
 
 LayerRow LayerCase::make_row(const std::string& name, const RankSamples& samples) const {
-  LayerRow row;
-  row.name = name;
-  row.device = "cpu";
-  describe_layer(config_, dtype_, tokens(), row);
-  row.workload = workload_.name();
-  row.samples_us = samples.max_us;
-  row.samples = samples;
-  row.router = workload_.router_name();
-  row.placement = options_.common.placement;
-  row.num_layers = config_.num_layers;
-  return row;
+  return make_layer_row(name, samples, options_.common, config_, dtype_, workload_);
 }
 
 void LayerCase::complete_rows(const Samples& samples, std::vector<LayerRow>& rows) {

@@ -16,6 +16,23 @@ std::string key_of(const Parameter& parameter) {
 
 }  // namespace
 
+OracleStack oracle_of(const StackCase& c) {
+  const auto weights = make_synthetic_weights(c.config, c.dtype, kStackSeed);
+  OracleStack oracle{c.config.shape(), c.residual, {}};
+  for (int64_t l = 0; l < c.config.num_layers; ++l) {
+    OracleLayer layer;
+    for (int64_t e = 0; e < c.config.num_experts; ++e) {
+      layer.experts.emplace_back(weights->routed_expert(l, e).weights, c.dtype);
+    }
+    if (c.config.num_shared_experts > 0) {
+      layer.shared = OracleFfn(weights->shared_experts(l).weights, c.dtype);
+    }
+    if (c.config.score != Score::none) layer.gate = doubles_of(weights->gate(l).view);
+    oracle.layers.push_back(std::move(layer));
+  }
+  return oracle;
+}
+
 std::vector<std::byte> output_gradients(const StackCase& c, const Range& rows) {
   std::vector<float> values(rows.size() * c.config.hidden_size);
   fill_normal(kStackSeed + 1, rows.begin * c.config.hidden_size, values);

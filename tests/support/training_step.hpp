@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "comm/exchange/transport.hpp"
+#include "kernels/ffn/gradient_oracle.hpp"
 #include "runtime/layer/layer_stack.hpp"
 #include "tests/support/stack_case.hpp"
 
@@ -23,6 +24,9 @@ struct TrainedStep {
   int64_t tape_bytes = 0;
   int64_t announced_tape_bytes = 0;
 };
+
+/// The case's parameters, rounded as the kernels read them.
+OracleStack oracle_of(const StackCase& c);
 
 /// How a step is made.
 struct TrainingStep {

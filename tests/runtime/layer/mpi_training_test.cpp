@@ -4,9 +4,7 @@
 #include <optional>
 
 #include "comm/exchange/local_transport.hpp"
-#include "kernels/ffn/gradient_oracle.hpp"
 #include "runtime/layer/backend_factory.hpp"
-#include "runtime/model/synthetic_weights.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/training_step.hpp"
@@ -97,19 +95,7 @@ TEST_CASE("gradients of gates and shared experts are the oracle's") {
     if (c.dtype != DType::f32) continue;
     INFO(c.name());
     const test::TrainedStep got = train_alone(c);
-    const auto weights = make_synthetic_weights(c.config, c.dtype, test::kStackSeed);
-    OracleStack oracle{c.config.shape(), c.residual, {}};
-    for (int64_t l = 0; l < c.config.num_layers; ++l) {
-      OracleLayer layer;
-      for (int64_t e = 0; e < c.config.num_experts; ++e) {
-        layer.experts.emplace_back(weights->routed_expert(l, e).weights, c.dtype);
-      }
-      if (c.config.num_shared_experts > 0) {
-        layer.shared = OracleFfn(weights->shared_experts(l).weights, c.dtype);
-      }
-      if (c.config.score != Score::none) layer.gate = doubles_of(weights->gate(l).view);
-      oracle.layers.push_back(std::move(layer));
-    }
+    const OracleStack oracle = test::oracle_of(c);
     const auto stream = test::stack_stream(c);
     const test::CaseRouting routing = test::stack_routing(c, *stream, {one_node(1)});
     const BatchPlan plan = test::training_plan(c, routing, *stream, c.batch_tokens, 1, 0);

@@ -6,9 +6,7 @@
 #include <thread>
 
 #include "comm/exchange/local_transport.hpp"
-#include "kernels/ffn/gradient_oracle.hpp"
 #include "runtime/layer/training_memory.hpp"
-#include "runtime/model/synthetic_weights.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/training_step.hpp"
 
@@ -72,23 +70,6 @@ test::TrainedStep train_locally(const test::StackCase& c, int ep_size,
   return all;
 }
 
-OracleStack oracle_of(const test::StackCase& c) {
-  const auto weights = make_synthetic_weights(c.config, c.dtype, test::kStackSeed);
-  OracleStack oracle{c.config.shape(), c.residual, {}};
-  for (int64_t l = 0; l < c.config.num_layers; ++l) {
-    OracleLayer layer;
-    for (int64_t e = 0; e < c.config.num_experts; ++e) {
-      layer.experts.emplace_back(weights->routed_expert(l, e).weights, c.dtype);
-    }
-    if (c.config.num_shared_experts > 0) {
-      layer.shared = OracleFfn(weights->shared_experts(l).weights, c.dtype);
-    }
-    if (c.config.score != Score::none) layer.gate = doubles_of(weights->gate(l).view);
-    oracle.layers.push_back(std::move(layer));
-  }
-  return oracle;
-}
-
 std::vector<float> floats_of(const std::vector<std::byte>& bytes, DType dtype) {
   std::vector<float> values(bytes.size() / static_cast<size_t>(dtype_size(dtype)));
   convert_to_float(dtype, bytes.data(), std::ssize(values), values.data());
@@ -117,7 +98,7 @@ TEST_CASE("gradients of routed experts and inputs are the oracle's: 1e-5 in fp32
       const std::vector<float> values = floats_of(bytes, c.dtype);
       return Doubles(values.begin(), values.end());
     };
-    const OracleStack oracle = oracle_of(c);
+    const OracleStack oracle = test::oracle_of(c);
     OracleStack gradients = oracle.zeros();
     const Doubles dx = oracle.backward(experts, doubles(test::stack_rows(c, all)),
                                        doubles(test::output_gradients(c, all)), gradients);
