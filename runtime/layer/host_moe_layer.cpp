@@ -27,7 +27,7 @@ class HostMoeLayer::ForwardWork final : public HostLayerWork {
 
   std::span<const float> gate() override {
     const ModelConfig& config = layer_.config_;
-    if (tape_ != nullptr && tape_->input.capacity() > 0) {
+    if (tape_ != nullptr && layer_.tape_sizes().keeps_input()) {
       std::copy_n(x_.data, x_.bytes(), tape_->input.data());
     }
     if (config.score != Score::sqrtsoftplus) return {};
@@ -61,12 +61,13 @@ class HostMoeLayer::ForwardWork final : public HostLayerWork {
     layer_.experts_.run_tiles(tiles, expert_rows_, layer_.first_expert_, tape);
   }
 
-  /// Memory of a tape, as far as there is any.
+  /// Where rows are kept. What is kept follows from the settings: a tape that was another stack's
+  /// may have memory for more.
   FfnTape kept(const FfnShape& shape, int64_t rows, Buffer* x, Buffer* z) const {
     const DType dtype = layer_.options_.dtype;
     FfnTape tape;
     if (x != nullptr) tape.x = x->matrix(dtype, rows, shape.hidden_size);
-    if (z->capacity() > 0) tape.z = z->matrix(dtype, rows, preactivation_size(shape));
+    if (layer_.tape_sizes().keeps_z()) tape.z = z->matrix(dtype, rows, preactivation_size(shape));
     return tape;
   }
 

@@ -93,6 +93,8 @@ class HostMoeLayer {
   class BackwardWork;
 
   void require_prepared(const ExchangePlan& plan) const;
+  /// What its tapes keep, where it is trained.
+  TapeSizes tape_sizes() const { return {config_, options_.dtype, options_.training->recompute}; }
   /// Calls body(parameters, ffn, index) with what each is of; of the gate with none.
   template <typename Body>
   void for_each_trained(const Body& body);

@@ -22,6 +22,9 @@ class TapeSizes {
     return config_.score != Score::none || config_.num_shared_experts > 0;
   }
 
+  /// Whether pre-activations are kept.
+  bool keeps_z() const { return !recompute_; }
+
   // Bytes, of so many rows that a rank's experts receive, or of so many of its own tokens.
   int64_t x(int64_t rows) const { return rows * config_.hidden_size * dtype_size(dtype_); }
   int64_t z(int64_t rows) const { return recompute_ ? 0 : rows * z_row(config_.routed_shape()); }

@@ -260,6 +260,40 @@ TEST_CASE("tapes of several batches are used in any order, each once") {
   CHECK((run(true) == run(false)));
 }
 
+TEST_CASE("a tape may go from one Stack to another that keeps other things of more tokens") {
+  const Context context(MPI_COMM_WORLD, {.threads = 1});
+  StackShape other_shape = kShape;
+  other_shape.num_shared_experts = 0;
+  other_shape.score = Score::none;
+  other_shape.ffn_size = 400;
+  StackOptions other_options = trained();
+  other_options.training->recompute = true;
+  Stack first(context, kShape, kRouter, *make_synthetic_weights(kShape, DType::f32, 2), trained());
+  Stack second(context, other_shape, kRouter, *make_synthetic_weights(other_shape, DType::f32, 2),
+               other_options);
+  const std::vector<int32_t> few(kBlock, 3);
+  const Part part(context.rank(), context.size());
+  Tape used;
+  std::vector<std::byte> rows_of_few = rows(DType::f32, 0, kBlock, 1);
+  const MatrixView of_few = view(rows_of_few, DType::f32);
+  first.forward(first.submit({.ids = few, .seq_len = kBlock}), of_few, of_few, used);
+  const auto gradients = [&](Tape& tape) {
+    second.clear_gradients();
+    const Batch batch = second.submit(part.tokens());
+    std::vector<std::byte> x = rows(DType::f32, part.begin, part.end, 1);
+    second.forward(batch, view(x, DType::f32), view(x, DType::f32), tape);
+    second.backward(batch, tape, view(x, DType::f32), view(x, DType::f32));
+    std::vector<std::vector<float>> found;
+    for (const Parameter& parameter : second.parameters()) {
+      found.push_back(values_of(parameter.gradient));
+    }
+    return found;
+  };
+  const auto with_used = gradients(used);
+  Tape fresh;
+  CHECK((with_used == gradients(fresh)));
+}
+
 TEST_CASE("what a stack cannot train is refused in a line, and it goes on") {
   const Context context(MPI_COMM_WORLD, {.threads = 1});
   const auto weights = make_synthetic_weights(kShape, DType::f32, 2);
