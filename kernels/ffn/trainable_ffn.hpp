@@ -70,8 +70,7 @@ class TrainableFfn {
 
   /// Makes ready for rows of these experts, for both directions. Ahead of the step.
   void prepare(std::span<const int64_t> expert_offsets);
-  /// Makes ready for tiles of exactly so many rows (ExpertFfn::prepare_aligned), and for sums over
-  /// up to `most_rows` rows.
+  /// Makes ready for tiles of exactly so many rows (ExpertFfn::prepare_aligned).
   void prepare_aligned(int64_t tile_rows);
   /// Makes the GEMMs alone, for tiles of up to so many rows.
   void prepare_all_tiles(int64_t most_rows);

@@ -2,6 +2,7 @@
 #include "hashep/adamw.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <string>
 #include <utility>
