@@ -76,7 +76,7 @@ void BackwardCase::plan_batch(const JobRanks& ranks) {
 }
 
 void BackwardCase::run_step() {
-  stack_.run(plan_, view(output_), tape_, phases_.log());
+  stack_.run(plan_, view(output_), phases_.log(), &tape_);
   stack_.backward(plan_, view(gradient_), tape_, phases_.log());
   phases_.count_batch();
 }
@@ -159,7 +159,7 @@ LayerRow BackwardCase::make_row(const std::string& name, const RankSamples& samp
 int64_t BackwardCase::check() {
   stack_.clear_gradients();
   std::memcpy(output_.data(), input_.data(), view(input_).bytes());
-  stack_.run(plan_, view(output_), tape_, phases_.log());
+  stack_.run(plan_, view(output_), phases_.log(), &tape_);
   std::memcpy(gradient_.data(), output_.data(), view(output_).bytes());
   stack_.backward(plan_, view(gradient_), tape_, phases_.log());
   phases_.log().clear();

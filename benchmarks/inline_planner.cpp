@@ -10,16 +10,16 @@ InlinePlanner::InlinePlanner(const Workload& workload, const BatchSplit& split,
     : workload_(workload), split_(split), planner_(workload.geometry(), ranks) {}
 
 void InlinePlanner::start(PhaseLog& log) {
-  const int64_t step = plan().step + 1;
-  log.set_step(step);
+  ++plan_.step;
+  log.set_step(plan_.step);
   const PhaseLog::Scope scope(log, Phase::route);
   error_.clear();
   try {
-    read_batch(workload_.stream(), split_, step, batch_);
+    read_batch(workload_.stream(), split_, plan_.step, batch_);
   } catch (const InputError& error) {
     error_ = error.marked();  // told to all ranks with the first layer's counts
   }
-  planner_.begin(std::ssize(batch_.ids));
+  plan_.tokens = std::ssize(batch_.ids);
 }
 
 void InlinePlanner::assign(const RoutedLayer& layer, std::span<int32_t> experts) {

@@ -20,10 +20,10 @@ class InlinePlanner : private AssignmentSource {
   /// Reads this rank's ids of the next batch. Local.
   void start(PhaseLog& log);
   /// See LayerPlanner::plan_layer. Collective.
-  void plan_layer(int64_t layer, PhaseLog& log) { planner_.plan_layer(layer, *this, log); }
+  void plan_layer(int64_t layer, PhaseLog& log) { planner_.plan_layer(layer, *this, plan_, log); }
 
   /// Of the batch started last; whole once all its layers are planned.
-  const BatchPlan& plan() const { return planner_.plan(); }
+  const BatchPlan& plan() const { return plan_; }
 
  private:
   void assign(const RoutedLayer& layer, std::span<int32_t> experts) override;
@@ -31,6 +31,7 @@ class InlinePlanner : private AssignmentSource {
   const Workload& workload_;
   BatchSplit split_;
   LayerPlanner planner_;
+  BatchPlan plan_;
   StreamBatch batch_;
   std::string error_;  // of reading
 };

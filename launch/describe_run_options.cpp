@@ -12,14 +12,19 @@ constexpr int64_t kMaxBatchTokens = int64_t{1} << 36;
 constexpr int64_t kMaxSteps = int64_t{1} << 32;
 constexpr int64_t kMaxThreads = 4096;
 
+constexpr Word<ModelLayers> kLayers[] = {{"hash", ModelLayers::hash}, {"all", ModelLayers::all}};
 constexpr Word<Planning> kPlannings[] = {{"exchange", Planning::exchange},
                                          {"replicated", Planning::replicated}};
 
 void describe_run_model(OptionTable& table, RunOptions& options) {
   table.begin_group("Model");
   describe_model(table, options);
+  table.word<ModelLayers>(
+      "--layers", options.layers, kLayers,
+      "Of the folder: hash (the hash-routed ones), or all (those with a learned "
+      "gate too)");
   table.flag("--accept-unused", options.accept_unused,
-             "Run though config.json has no use for some tensors of the hash-routed layers, "
+             "Run though config.json has no use for some tensors of the layers, "
              "which are named; without it that is an error");
   table.begin_group(kSyntheticModel);
   describe_sizes(table, options);
@@ -28,7 +33,7 @@ void describe_run_model(OptionTable& table, RunOptions& options) {
 
 void describe_run_routing(OptionTable& table, RunOptions& options) {
   table.begin_group("Routing");
-  describe_router(table, options);
+  describe_routers_and_baselines(table, options);
   describe_placement(table, options.placement);
   table.word<Planning>(
       "--planning", options.planning, kPlannings,

@@ -19,6 +19,9 @@ std::string text_of(float value) {
 }
 
 std::string score_text(const ModelConfig& config) {
+  const bool is_softmax = config.gate && config.gate->kind == GateKind::softmax_top_k;
+  if (is_softmax) return config.top_k == 1 ? "its probability" : "probabilities, normalised";
+  if (config.num_experts == 0) return "none, no routed experts";
   if (config.score == Score::none) {
     return "1/" + std::to_string(config.top_k) + " each, gate.weight not asked";
   }
@@ -38,6 +41,10 @@ std::string expert_text(const ModelConfig& config) {
          (shared == 0 ? "no shared experts" : std::to_string(shared) + " shared, added unweighted");
 }
 
+std::string layers_text(const ModelReport& report) {
+  return report.config.gate ? "layers" : "hash-routed layers";
+}
+
 std::string list_text(const std::vector<std::string>& names, size_t most) {
   std::string text;
   for (size_t i = 0; i < names.size() && i < most; ++i) {
@@ -51,9 +58,9 @@ std::string list_text(const std::vector<std::string>& names, size_t most) {
 
 void require_all_used(const ModelReport& report, bool accept_unused) {
   if (report.unused.empty() || accept_unused) return;
-  throw InputError(report.folder +
-                   ": config.json leaves tensors of the hash-routed layers unused: " +
-                   list_text(report.unused, 2) + "; --accept-unused runs without them");
+  throw InputError(report.folder + ": config.json leaves tensors of the " + layers_text(report) +
+                   " unused: " + list_text(report.unused, 2) +
+                   "; --accept-unused runs without them");
 }
 
 std::string model_lines(const ModelReport& report) {
@@ -65,7 +72,7 @@ std::string model_lines(const ModelReport& report) {
     text += "config.json: no effect on weights that are not quantised: " +
             list_text(report.ignored, kMostNames) + "\n";
   }
-  return text + "not used of the hash-routed layers: " +
+  return text + "not used of the " + layers_text(report) + ": " +
          (report.unused.empty() ? "no tensor" : list_text(report.unused, kMostNames)) + "\n";
 }
 
@@ -74,7 +81,8 @@ nlohmann::ordered_json model_json(const ModelReport& report) {
   nlohmann::ordered_json model;
   model["folder"] = nullptr;
   if (!report.folder.empty()) model["folder"] = report.folder;
-  model["num_hash_layers"] = config.num_layers;
+  model["num_layers"] = config.num_layers;
+  model["num_hash_layers"] = config.shape().num_routed_layers();
   model["hidden_size"] = config.hidden_size;
   model["moe_intermediate_size"] = config.ffn_size;
   model["n_routed_experts"] = config.num_experts;

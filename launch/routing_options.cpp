@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "core/narrow.hpp"
 #include "hashep/error.hpp"
 #include "launch/process/source_words.hpp"
 #include "launch/token_options.hpp"
@@ -12,6 +13,40 @@ namespace {
 
 constexpr int64_t kMaxPlanDepth = 64;
 constexpr int64_t kDefaultSeqLen = 1024;  // tokens
+
+void describe_router_words(OptionTable& table, RoutingOptions& options,
+                           const std::string& baselines) {
+  const bool has_baselines = !baselines.empty();
+  table.parsed(
+      "--router",
+      [&options, has_baselines](const std::string& text) {
+        options.router.reset();
+        options.baseline.reset();
+        if (has_baselines && text == "learned") {
+          options.baseline = Baseline::learned;
+        } else if (has_baselines && text == "dense") {
+          options.baseline = Baseline::dense;
+        } else {
+          options.router = parse_router(text);
+        }
+      },
+      [&options] {
+        if (options.baseline) {
+          return std::string(*options.baseline == Baseline::learned ? "learned" : "dense");
+        }
+        return options.router ? std::string(router_name(*options.router)) : "";
+      },
+      "token, position, previous, bigram (hashes), table, or balanced (a greedy table "
+      "from the tokens)" +
+          baselines + "; default: the model's, or token");
+  table.text(
+      "--table", options.table, "FILE",
+      "tid2eid table (.safetensors, .npy) for --router table: one for all layers, or tensors "
+      "layers.N.ffn.gate.tid2eid");
+  table.count("--seed", options.seed, {.least = 0},
+              "Seed of router, synthetic weights, tokens and states");
+  table.compare_if_given();
+}
 
 }  // namespace
 
@@ -51,18 +86,36 @@ void describe_experts(OptionTable& table, RoutingOptions& options) {
 }
 
 void describe_router(OptionTable& table, RoutingOptions& options) {
+  describe_router_words(table, options, "");
+}
+
+void describe_routers_and_baselines(OptionTable& table, RoutingOptions& options) {
+  describe_router_words(table, options,
+                        "; or, to compare with, learned (a gate, planned in each layer) or dense "
+                        "(one expert as wide as those of a token, on every rank)");
   table.parsed(
-      "--router", [&options](const std::string& text) { options.router = parse_router(text); },
-      [&options] { return options.router ? std::string(router_name(*options.router)) : ""; },
-      "token, position, previous, bigram (hashes), table, or balanced (a greedy table "
-      "from the tokens); default: the model's, or token");
-  table.text(
-      "--table", options.table, "FILE",
-      "tid2eid table (.safetensors, .npy) for --router table: one for all layers, or tensors "
-      "layers.N.ffn.gate.tid2eid");
-  table.count("--seed", options.seed, {.least = 0},
-              "Seed of router, synthetic weights, tokens and states");
-  table.compare_if_given();
+      "--gate", [&options](const std::string& text) { options.gate = parse_gate_kind(text); },
+      [&options] { return std::string(gate_kind_name(options.gate)); },
+      "--router learned: softmax_top_k, or noaux_tc, whose --score is sigmoid or sqrtsoftplus");
+}
+
+ModelConfig synthetic_model(const RoutingOptions& options) {
+  ModelConfig config = options.synthetic;
+  config.top_k = narrow<int>(options.top_k, "--top-k");
+  config.router = options.router.value_or(RouterKind::token);
+  if (!options.table.empty()) config.router = RouterKind::table;
+  config.router_seed = static_cast<uint64_t>(options.seed);
+  if (options.baseline == Baseline::learned) {
+    config.gate = Gate{.kind = options.gate};
+    const bool needs_score = options.gate == GateKind::noaux_tc && config.score == Score::none;
+    if (needs_score) config.score = Score::sigmoid;
+  }
+  if (options.baseline == Baseline::dense) {
+    config.num_shared_experts += config.top_k;
+    config.num_experts = 0;
+    config.top_k = 0;
+  }
+  return config;
 }
 
 void describe_tokens(OptionTable& table, RoutingOptions& options) {
@@ -93,6 +146,17 @@ void require_routing(const CLI::App& app, const RoutingOptions& options) {
   if (!options.table.empty() && options.router && options.router != RouterKind::table) {
     throw InputError("--table goes with --router table, not with --router " +
                      std::string(router_name(*options.router)));
+  }
+  if (options.baseline && !options.table.empty()) {
+    throw InputError("--table goes with --router table");
+  }
+  if (options.baseline && !options.model.empty()) {
+    throw InputError(
+        "--router learned and dense go without --model, whose config.json says which layers have a "
+        "gate (--layers all)");
+  }
+  if (options.gate != GateKind::softmax_top_k && options.baseline != Baseline::learned) {
+    throw InputError("--gate goes with --router learned");
   }
   if (options.model.empty()) {
     if (options.top_k <= options.synthetic.num_experts) return;

@@ -14,6 +14,12 @@
 
 namespace hashep {
 
+/// What static routing is compared with, by commands that compute.
+enum class Baseline {
+  learned,  // a gate chooses experts in each layer
+  dense,    // one expert as wide as a token's, on every rank
+};
+
 /// Which model's layers are routed, how, and for which tokens: what `hashep run`, `hashep plan` and
 /// `hashep placement` take alike.
 struct RoutingOptions {
@@ -27,7 +33,10 @@ struct RoutingOptions {
                            .router = RouterKind::token};
   int64_t top_k = 1;
 
-  std::optional<RouterKind> router;  // empty: the model's own, or token
+  std::optional<RouterKind> router;         // empty: the model's own, or token
+  std::optional<Baseline> baseline;         // in its place
+  GateKind gate = GateKind::softmax_top_k;  // of Baseline::learned
+  ModelLayers layers = ModelLayers::hash;   // of the folder
   std::string table;
   int64_t seed = 0;
 
@@ -46,6 +55,10 @@ void describe_sizes(OptionTable& table, RoutingOptions& options);
 void describe_experts(OptionTable& table, RoutingOptions& options);
 /// --router, --table and --seed.
 void describe_router(OptionTable& table, RoutingOptions& options);
+/// The same of a command that computes, where --router may name a baseline; and --gate.
+void describe_routers_and_baselines(OptionTable& table, RoutingOptions& options);
+/// The synthetic model that the options ask for. Throws InputError.
+ModelConfig synthetic_model(const RoutingOptions& options);
 /// --tokens and how they are read, or what stands for them.
 void describe_tokens(OptionTable& table, RoutingOptions& options);
 

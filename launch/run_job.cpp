@@ -84,6 +84,7 @@ class Job {
                 static_cast<long long>(config.num_shared_experts),
                 std::string(activation_name(config.activation)).c_str(),
                 std::string(dtype_name(setup_.dtype)).c_str());
+    if (setup_.config.gate) std::printf("routing: %s\n", setup_.model.routing.c_str());
     std::fputs(model_lines(setup_.model).c_str(), stdout);
     std::printf("tokens: %lld a step, sequences of %lld, %lld steps%s\n",
                 static_cast<long long>(setup_.split.batch_tokens),
@@ -107,7 +108,7 @@ class Job {
     for (int64_t step = 0; step < setup_.steps; ++step) {
       log_.set_step(step);
       if (step > 0 && options_.plan_depth == 0) planner_.begin();
-      const BatchPlan& plan = planner_.take();
+      BatchPlan& plan = planner_.take();
       setup_.runner->prepare(plan);
       planner_.begin_ahead(step, setup_.steps);
       const bool is_checked = step == 0 && options_.check;
@@ -148,7 +149,7 @@ class Job {
     return std::chrono::duration<double>(Clock::now() - begin).count();
   }
 
-  void run_step(const BatchPlan& plan) {
+  void run_step(BatchPlan& plan) {
     const int64_t collectives_before = watch_.collectives();
     setup_.runner->run(plan, log_);
     stats_.collectives_in_step =
@@ -216,7 +217,8 @@ class Job {
     stats_.batch_tokens = setup_.split.batch_tokens;
     stats_.planning_exchanges = planner_.exchanges();
     const auto num_experts = static_cast<size_t>(setup_.config.num_experts);
-    for (size_t layer = 0; layer < setup_.geometry->placements().size(); ++layer) {
+    for (size_t layer = 0; num_experts > 0 && layer < setup_.geometry->placements().size();
+         ++layer) {
       const auto counts = std::span(expert_counts_).subspan(layer * num_experts, num_experts);
       const LoadFactors load = load_factors(counts, setup_.geometry->placements()[layer]);
       stats_.expert_max_over_mean =

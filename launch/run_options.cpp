@@ -18,9 +18,13 @@ namespace {
 /// Options of a synthetic model that others leave without effect.
 void require_used_options(const RunOptions& options) {
   const ModelConfig& model = options.synthetic;
+  if (options.layers == ModelLayers::all) throw InputError("--layers all goes with --model DIR");
   if (options.accept_unused) throw InputError("--accept-unused goes with --model DIR");
-  if (model.routed_scaling_factor != 1.0f && model.score == Score::none) {
-    throw InputError("--routed-scaling-factor goes with --score sqrtsoftplus, not with none");
+  const bool has_score = model.score != Score::none || options.gate == GateKind::noaux_tc;
+  if (model.routed_scaling_factor != 1.0f && !has_score) {
+    throw InputError(
+        "--routed-scaling-factor goes with --score sqrtsoftplus or sigmoid, not with "
+        "none");
   }
   if (model.swiglu_limit > 0.0f && model.activation != Activation::silu) {
     throw InputError("--swiglu-limit goes with --activation silu, not with " +
@@ -60,7 +64,7 @@ bool RunOptions::is_given(const std::string& option) const {
 RunCommandLine parse_run_command_line(int argc, const char* const* argv) {
   RunOptions options;
   CLI::App app(
-      "Runs expert-parallel hash-routed MoE layers over batches of tokens. Start it alone "
+      "Runs expert-parallel MoE layers, hash-routed ones, over batches of tokens. Start it alone "
       "or with mpirun: mpirun -np 4 hashep run --tokens FILE.bin --vocab-size 32000. Numbers "
       "take K, M, G (powers of 1024).",
       "hashep run");

@@ -23,17 +23,17 @@ namespace {
 constexpr int64_t kReadBytes = int64_t{64} << 20;
 
 ModelConfig synthetic_config(const RunOptions& options) {
-  ModelConfig config = options.synthetic;
-  config.top_k = narrow<int>(options.top_k, "--top-k");
-  config.router = options.router.value_or(RouterKind::token);
-  if (!options.table.empty()) config.router = RouterKind::table;
-  config.router_seed = static_cast<uint64_t>(options.seed);
+  ModelConfig config = synthetic_model(options);
   validate_config(config, "hashep run");
   return config;
 }
 
-/// What gives a token its experts.
-std::string routing_text(const RoutingSource& source) {
+std::string gate_text(const ModelConfig& config) {
+  return std::string(gate_kind_name(config.gate->kind)) + " from layer " +
+         std::to_string(config.gate->first_layer);
+}
+
+std::string static_routing_text(const RoutingSource& source) {
   const bool is_table = source.kind == RouterKind::table;
   if (is_table && source.table_path.empty()) return "the folder's tid2eid";
   const bool is_in_place =
@@ -41,6 +41,13 @@ std::string routing_text(const RoutingSource& source) {
   return (is_table ? "--table " + quote(source.table_path)
                    : "router " + std::string(router_name(source.kind))) +
          (is_in_place ? ", not the folder's tid2eid" : "");
+}
+
+/// What gives a token its experts.
+std::string routing_text(const RoutingSource& source, const ModelConfig& config) {
+  if (config.num_experts == 0) return "none: layers are dense";
+  if (config.gate && config.gate->first_layer == 0) return gate_text(config);
+  return static_routing_text(source) + (config.gate ? "; " + gate_text(config) : "");
 }
 
 /// Model, tokens and routers: all that is read from files but the weights. Local.
@@ -55,7 +62,7 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
     setup.config = synthetic_config(options);
     setup.weights = make_synthetic_weights(setup.config, setup.dtype, seed);
   } else {
-    auto folder = std::make_unique<ModelFolder>(options.model);
+    auto folder = std::make_unique<ModelFolder>(options.model, ModelParts::all, options.layers);
     setup.config = folder->config();
     setup.model.folder = options.model;
     setup.model.unused = folder->unused_tensors();
@@ -67,7 +74,7 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
   RoutingSource source = routing_source(options, setup.config, options.is_given("--seed"));
   source.folder = opened;
   setup.model.config = setup.config;
-  setup.model.routing = routing_text(source);
+  setup.model.routing = routing_text(source, setup.config);
 
   setup.stream = open_tokens(options, setup.config.vocab_size);
   if (const auto size = setup.stream->size()) {
@@ -79,6 +86,10 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
                  .ep_size = comm.size(),
                  .ep_rank = comm.rank()};
   setup.router = make_router(setup.config, source, *setup.stream);
+  if (options.placement.kind == PlacementKind::balanced &&
+      setup.config.shape().num_routed_layers() < setup.config.num_layers) {
+    throw InputError("--placement balanced needs layers that are all routed ahead");
+  }
   setup.placements = make_placements(
       options.placement, *setup.router,
       routed_layers(setup.config.num_layers, setup.config.num_experts, setup.config.top_k),
@@ -101,6 +112,7 @@ std::vector<Setting> content_settings(const RunSetup& setup) {
           {"the model's scoring_func", std::string(score_name(config.score))},
           {"the model's routed_scaling_factor", exact_text(config.routed_scaling_factor)},
           {"the model's router", std::string(router_name(config.router))},
+          {"the model's gate", config.gate ? gate_text(config) : "none"},
           {"the model's seed", std::to_string(config.router_seed)},
           {"the weights' shapes", digest(setup.weights->shape_digest())},
           {"the routing table", digest(setup.router->digest())},
@@ -143,9 +155,10 @@ void read_hidden_states(const RunOptions& options, Watch& watch, RunSetup& setup
 
 /// `counts_nodes`: the transport carries a row to a node once.
 void make_geometry(bool counts_nodes, bool node_reduce, RunSetup& setup) {
-  setup.geometry.emplace(std::move(setup.placements), setup.config.top_k,
-                         counts_nodes ? std::optional(setup.topology->nodes) : std::nullopt,
-                         node_reduce);
+  setup.geometry.emplace(
+      std::move(setup.placements), setup.config.top_k,
+      counts_nodes ? std::optional(setup.topology->nodes) : std::nullopt, node_reduce,
+      setup.config.gate ? setup.config.num_layers - setup.config.gate->first_layer : 0);
 }
 
 /// Collective.
@@ -171,6 +184,10 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
     runner->set_input(setup.input_rows());
     setup.runner = std::move(runner);
   });
+  if (!setup.config.gate) return;
+  static_cast<HostStackRunner&>(*setup.runner)
+      .plan_gates_with(
+          std::make_unique<LayerPlanner>(*setup.geometry, JobRanks{comm, *setup.topology, watch}));
 }
 
 /// Collective.
@@ -191,6 +208,9 @@ void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& 
   const bool is_hier = transport->name() == "hier";
   agree(comm, watch, [&] {
     if (options.node_reduce) throw InputError("--node-reduce is for ranks on CPUs");
+    if (setup.config.gate || setup.config.num_experts == 0) {
+      throw InputError("layers with a learned gate, and dense ones, run on CPUs: --device cpu");
+    }
     make_geometry(is_hier, false, setup);
     setup.runner = make_gpu_runner(setup.config, *setup.weights, setup.geometry->placements(), gpu,
                                    std::move(transport), watch);

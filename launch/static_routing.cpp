@@ -3,24 +3,12 @@
 
 #include <optional>
 
-#include "core/narrow.hpp"
 #include "launch/process/result_json.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "runtime/model/model_tables.hpp"
 #include "runtime/tokens/routed_loads.hpp"
 
 namespace hashep {
-namespace {
-
-/// The sizes of a model without a folder.
-ModelConfig synthetic_config(const RoutingOptions& options) {
-  ModelConfig config = options.synthetic;
-  config.top_k = narrow<int>(options.top_k, "--top-k");
-  config.router_seed = static_cast<uint64_t>(options.seed);
-  return config;
-}
-
-}  // namespace
 
 void declare_static_routing(CLI::App& app, RoutingOptions& options) {
   app.option_defaults()->always_capture_default();
@@ -43,7 +31,7 @@ StaticRouting open_static_routing(const CLI::App& app, const RoutingOptions& opt
   require_routing(app, options);
   StaticRouting routing;
   routing.config =
-      options.model.empty() ? synthetic_config(options) : read_model_config(options.model);
+      options.model.empty() ? synthetic_model(options) : read_model_config(options.model);
   RoutingSource source = routing_source(options, routing.config, app.count("--seed") > 0);
   std::optional<ModelFolder> folder;
   if (!options.model.empty() && source.kind == RouterKind::table && options.table.empty()) {

@@ -163,11 +163,12 @@ void complete_plan(const CountMatrix& counts, const Placement& placement, int ep
   plan.ep_size = placement.ep_size();
   plan.num_experts = placement.num_experts();
   const int64_t words = (plan.ep_size - 1) * counts.row_stride + plan.num_experts;
-  if (counts.values.size() < at(words) || plan.top_k < 1 ||
-      plan.experts.size() % at(plan.top_k) != 0) {
+  const bool is_dense = plan.num_experts == 0 && plan.top_k == 0 && plan.experts.empty();
+  const bool is_whole = plan.top_k >= 1 && plan.experts.size() % at(plan.top_k) == 0;
+  if (counts.values.size() < at(words) || (!is_dense && !is_whole)) {
     throw RunError("plan: counts or experts do not have the shape of the placement");
   }
-  plan.tokens = static_cast<int64_t>(plan.experts.size()) / plan.top_k;
+  if (!is_dense) plan.tokens = static_cast<int64_t>(plan.experts.size()) / plan.top_k;
   plan_sends(counts, placement, plan);
   plan_landing(counts, placement, plan);
   plan_receives(counts, placement, plan);

@@ -45,11 +45,12 @@ class AdamW {
   AdamW& operator=(AdamW&&) = delete;
 
   /// Sums gradients of what all ranks hold in the stack (Stack::sum_gradients), scales all
-  /// gradients where their norm is above clip_norm, updates all parameters, packs the stack's, and
-  /// sets all gradients to zero. Returns the norm before it was clipped, in which each expert is
-  /// counted once: the same on all ranks. Where the norm is not finite nothing is updated, and
-  /// gradients are dropped. Collective. Throws InputError where the rate is negative or not finite,
-  /// on this rank alone; RunError where a rank does not come in time.
+  /// gradients where their norm is above clip_norm, updates all parameters (gates' biases by
+  /// TrainingOptions::bias_step), packs the stack's, and sets all gradients to zero. Returns the
+  /// norm before it was clipped, in which each expert is counted once: the same on all ranks. Where
+  /// the norm is not finite nothing is updated, and gradients are dropped. Collective. Throws
+  /// InputError where the rate is negative or not finite, on this rank alone; RunError where a rank
+  /// does not come in time.
   double step(float learning_rate);
 
   /// Updates made so far: t of the paper. Local.

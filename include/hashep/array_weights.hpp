@@ -20,8 +20,10 @@ class ArrayWeights final : public WeightSource {
     std::function<FfnWeights(int64_t layer, int64_t expert)> routed_expert;
     /// With StackShape::num_shared_experts > 0.
     std::function<FfnWeights(int64_t layer)> shared_experts = {};
-    /// [num_experts, hidden_size], fp32, fp16 or bf16; with Score::sqrtsoftplus.
+    /// [num_experts, hidden_size], fp32, fp16 or bf16; where StackShape::has_gate_weights.
     std::function<ConstMatrixView(int64_t layer)> gate = {};
+    /// [1, num_experts], the same; with GateKind::noaux_tc.
+    std::function<ConstMatrixView(int64_t layer)> gate_bias = {};
   };
   /// Throws InputError where there is no function for routed experts.
   explicit ArrayWeights(Functions functions);
@@ -33,6 +35,7 @@ class ArrayWeights final : public WeightSource {
   LoadedFfn routed_expert(int64_t layer, int64_t expert) const override;
   LoadedFfn shared_experts(int64_t layer) const override;
   LoadedMatrix gate(int64_t layer) const override;
+  LoadedMatrix gate_bias(int64_t layer) const override;
 
  private:
   Functions functions_;

@@ -20,7 +20,11 @@ struct BatchPlan {
   int64_t global_tokens = 0;         ///< of all ranks
   int64_t token_granule = 0;         ///< the largest number that divides all places where a rank's
                                      ///< tokens begin; 0 where none begins behind the first
-  std::vector<ExchangePlan> layers;  ///< [num_layers]
+  std::vector<uint8_t> is_padding;   ///< [tokens]: 1 where the id is that of padding; empty where
+                                     ///< no id is
+  std::vector<ExchangePlan> layers;  ///< [num_layers]; of one with a gate empty until it is reached
+  std::vector<int64_t> gate_passes;  ///< [num_layers]: by which of its stack's passes a gate's plan
+                                     ///< was made
   std::vector<int64_t> expert_counts;  ///< [num_layers, num_experts], of the whole batch
   uint64_t counts_digest = 0;  ///< of all ranks' tokens and counts: alike on all, and what shapes
                                ///< follow from
@@ -44,7 +48,9 @@ void route_layer(const StackGeometry& geometry, const Router& router, const Toke
 void count_layer(const StackGeometry& geometry, int64_t layer, const BatchPlan& plan,
                  std::span<CountWord> words);
 
-/// Routes and counts all layers. words: [batch_words]. Throws as route_layer. Local.
+/// Routes and counts all layers that are planned ahead, and notes which tokens are padding. words:
+/// [batch_words]. Throws as route_layer, and InputError on ids below -1 where nothing routes them.
+/// Local.
 void route_batch(const StackGeometry& geometry, const Router& router, const TokenBatch& batch,
                  BatchPlan& plan, std::span<CountWord> words);
 
@@ -65,8 +71,8 @@ void place_batch(const GatheredCounts& counts, int ep_size, int ep_rank, BatchPl
 void complete_batch(const StackGeometry& geometry, const GatheredCounts& counts, int ep_rank,
                     BatchPlan& plan);
 
-/// Completes the plan of one layer from that layer's words, [ep_size, layer_words]: nothing else of
-/// `plan` changes. Local.
+/// Completes the plan of one layer, and its expert_counts, from that layer's words, [ep_size,
+/// layer_words]: nothing else of `plan` changes. Local.
 void complete_layer(const StackGeometry& geometry, int64_t layer, const CountMatrix& counts,
                     int ep_rank, BatchPlan& plan);
 

@@ -58,6 +58,8 @@ struct ExchangePlan {
 
   NodePlan across;  ///< between nodes; empty where all ranks share one
 
+  /// Whether it was completed: what a gate routes is planned when its layer is reached.
+  bool is_planned() const { return !recv_displs.empty(); }
   /// Experts that this rank owns.
   int64_t num_local_experts() const { return static_cast<int64_t>(local_experts.size()); }
   /// Rows that this rank sends, those to itself included.
@@ -101,7 +103,8 @@ struct CountMatrix {
 
 /// Makes the plan of rank `ep_rank`, a pure function of its assignments, all ranks' counts and the
 /// placement. On entry plan.experts holds this rank's assignments ([tokens, top_k], from a router)
-/// and plan.top_k their number per token; all else is overwritten, and memory is reused.
+/// and plan.top_k their number per token; all else is overwritten, and memory is reused. Of a layer
+/// without experts both are empty and 0, and plan.tokens is the caller's.
 /// counts: [ep_size, num_experts], row s being count_assignments of source rank s.
 /// Allocates nothing where the plan has held one of these sizes before. O(assignments + ep_size *
 /// num_experts) time. Throws RunError where row ep_rank of counts is not that of plan.experts.

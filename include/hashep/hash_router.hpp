@@ -33,6 +33,8 @@ class HashRouter final : public Router {
              std::span<int32_t> experts) const override;
   uint64_t digest() const override;
   bool is_trusted() const override { return true; }
+  /// How it hashes.
+  const HashRouterConfig& config() const { return config_; }
 
  private:
   HashRouterConfig config_;

@@ -14,7 +14,7 @@
 /// - the ranks, and how they work together: hashep::Context (context.hpp);
 /// - the sizes of the layers: hashep::StackShape (stack_shape.hpp);
 /// - which experts a token goes to: hashep::HashRouter, hashep::TableRouter, or a hashep::Router of
-///   its own (router.hpp);
+///   its own (router.hpp); or, to compare with, a learned hashep::Gate (gate.hpp);
 /// - weights: hashep::ArrayWeights, hashep::make_synthetic_weights, hashep::open_model, or a
 ///   hashep::WeightSource of its own (weight_source.hpp);
 /// - the layers: hashep::Stack (stack.hpp);
@@ -48,6 +48,7 @@ namespace hashep {}
 #include "hashep/context.hpp"
 #include "hashep/error.hpp"
 #include "hashep/exchange_plan.hpp"
+#include "hashep/gate.hpp"
 #include "hashep/hash_router.hpp"
 #include "hashep/matrix_view.hpp"
 #include "hashep/model.hpp"

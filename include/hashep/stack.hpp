@@ -13,6 +13,7 @@
 
 #include "hashep/backend.hpp"
 #include "hashep/exchange_plan.hpp"
+#include "hashep/gate.hpp"
 #include "hashep/matrix_view.hpp"
 #include "hashep/model.hpp"
 #include "hashep/placement.hpp"
@@ -98,7 +99,8 @@ class Stack {
   /// Routes by `router`, which must be the same on all ranks (Router::digest is compared), and
   /// reads this rank's weights, which are packed: `weights` may go afterwards. Throws InputError
   /// where the shape, an option, the placement or weights are not valid, and where ranks disagree
-  /// on them; RunError where a rank is missing.
+  /// on them; RunError where a rank is missing. Without layers that are routed ahead (a gate in all
+  /// of them, or no routed experts) there is no router: null.
   Stack(const Context& context, const StackShape& shape, std::shared_ptr<const Router> router,
         const WeightSource& weights, StackOptions options = {});
 
@@ -143,6 +145,11 @@ class Stack {
   /// alone; RunError where a rank does not come in time, after which the Stack is of no more use.
   void forward(const Batch& batch, ConstMatrixView x, MatrixView y);
 
+  /// One layer by itself, for a caller that has something between layers: y <- layer(x), without a
+  /// residual; all else as forward. layer: [0, num_layers). The batch's plans are those of all
+  /// layers.
+  void forward_layer(const Batch& batch, int64_t layer, ConstMatrixView x, MatrixView y);
+
   // Of a Stack with StackOptions::training. Else these throw InputError.
 
   /// forward, which keeps in `tape` what backward of this batch needs, in place of what it held.
@@ -159,14 +166,27 @@ class Stack {
   /// gradient_block.
   void backward(const Batch& batch, Tape& tape, ConstMatrixView dy, MatrixView dx);
 
+  /// forward_layer, which keeps in `tape` what backward_layer needs, in place of what it held of
+  /// this layer; a tape has room for all layers of a batch.
+  void forward_layer(const Batch& batch, int64_t layer, ConstMatrixView x, MatrixView y,
+                     Tape& tape);
+  /// dx <- the gradient of forward_layer's x, dy being that of its y; dx may be dy. All else as
+  /// backward: uses the tape's part of the layer up.
+  void backward_layer(const Batch& batch, int64_t layer, Tape& tape, ConstMatrixView dy,
+                      MatrixView dx);
+
   /// Bytes that a tape takes for a batch on this rank. Waits for the plan where it is not there
-  /// yet.
+  /// yet. With a gate it is known once forward has run; before that, InputError.
   int64_t tape_bytes(const Batch& batch);
 
   /// This rank's parameters, layer by layer: those of its experts, then what all ranks hold alike.
   /// They may be changed, and must be alike where all ranks hold them; pack_parameters makes it
   /// known. An expert without tokens has the gradient 0. Local.
   std::vector<Parameter> parameters();
+
+  /// What StackShape::gate's losses are for a batch whose forward has filled `tape`: the same on
+  /// all ranks. To be called before its backward.
+  GateLosses gate_losses(const Batch& batch, const Tape& tape);
 
   /// Adds to the gradients of what all ranks hold what batches have left since the last call.
   void sum_gradients();
@@ -177,7 +197,8 @@ class Stack {
   void pack_parameters();
 
   /// What moves in one layer of a batch, as this rank sees it: valid as long as the batch. Waits
-  /// for the plan where it is not there yet. layer: [0, num_layers).
+  /// for the plan where it is not there yet. layer: [0, num_layers); of one with a gate, once
+  /// forward has run (the last one's plan), and InputError before.
   const ExchangePlan& plan(const Batch& batch, int64_t layer);
 
   /// Its shape. Local.

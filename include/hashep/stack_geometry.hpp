@@ -19,13 +19,17 @@ class StackGeometry {
  public:
   /// `placements`: one a layer, of equal num_experts and ep_size. `nodes`: where ranks run; left
   /// out where all rows travel alike (one node, or a transport that knows no nodes). `node_reduce`:
-  /// a node's contributions to a token return as one sum. Throws InputError where sizes disagree or
-  /// top_k is not in [1, num_experts].
+  /// a node's contributions to a token return as one sum. `gated`: the last so many layers are
+  /// planned when they are reached. Throws InputError where sizes disagree or top_k is not in [1,
+  /// num_experts] (0 where there are no experts).
   StackGeometry(std::vector<Placement> placements, int top_k,
-                std::optional<NodeMap> nodes = std::nullopt, bool node_reduce = false);
+                std::optional<NodeMap> nodes = std::nullopt, bool node_reduce = false,
+                int64_t gated = 0);
 
   /// Layers of the stack.
   int64_t num_layers() const { return static_cast<int64_t>(placements_.size()); }
+  /// Layers that are planned ahead: the first ones.
+  int64_t num_layers_ahead() const { return num_layers() - gated_; }
   /// Experts of a layer, on all ranks.
   int64_t num_experts() const { return placements_.front().num_experts(); }
   /// Experts of a token.
@@ -52,8 +56,9 @@ class StackGeometry {
   }
   /// Integers a rank's counts for one layer take: for each expert, then for each node.
   int64_t layer_words() const { return num_experts() + counted_nodes(); }
-  /// Integers a rank contributes to a batch's plans: its tokens, then its counts for each layer.
-  int64_t batch_words() const { return 1 + num_layers() * layer_words(); }
+  /// Integers a rank contributes to a batch's plans: its tokens, then its counts for each layer
+  /// that is planned ahead.
+  int64_t batch_words() const { return 1 + num_layers_ahead() * layer_words(); }
   /// Where the counts of a layer begin among them.
   int64_t layer_begin(int64_t layer) const { return 1 + layer * layer_words(); }
 
@@ -62,6 +67,7 @@ class StackGeometry {
   int top_k_;
   std::optional<NodeMap> nodes_;
   bool node_reduce_;
+  int64_t gated_;
   std::vector<std::vector<int32_t>> expert_nodes_;  ///< by layer; empty where no nodes are counted
 };
 

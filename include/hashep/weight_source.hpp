@@ -42,8 +42,12 @@ class WeightSource {
   virtual LoadedFfn shared_experts(int64_t layer) const;
 
   /// The gate of a layer, [num_experts, hidden_size], fp32, in memory that LoadedMatrix owns; asked
-  /// for with Score::sqrtsoftplus alone. Throws InputError where it is not overridden.
+  /// for where StackShape::has_gate_weights. Throws InputError where it is not overridden.
   virtual LoadedMatrix gate(int64_t layer) const;
+
+  /// What GateKind::noaux_tc adds to scores to choose by, [1, num_experts], fp32, in memory that
+  /// LoadedMatrix owns. Throws InputError where it is not overridden.
+  virtual LoadedMatrix gate_bias(int64_t layer) const;
 
   /// A digest of a few rows of any routed expert, so that a rank can compare what it would have
   /// read with what the expert's owner has read. Nothing, which is the default, where a rank cannot

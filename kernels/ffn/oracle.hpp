@@ -7,6 +7,7 @@
 
 #include "hashep/ffn_shape.hpp"
 #include "kernels/ffn/bounded.hpp"
+#include "kernels/gate/expert_choice.hpp"
 
 namespace hashep {
 
@@ -38,9 +39,23 @@ std::vector<Bounded> oracle_gate_weights(ConstMatrixView gate, std::span<const i
 std::vector<float> oracle_gate_weights(ConstMatrixView gate, std::span<const int32_t> experts,
                                        float scale, std::span<const float> x);
 
+/// A learned gate's choice of one token's experts, judged.
+struct OracleChoice {
+  std::vector<Bounded> weights;  // of the experts
+  // The pair that is furthest from its order: `passed_over` should come before `chosen` by more
+  // than rounding explains. -1: there is none.
+  int32_t chosen = -1;
+  int32_t passed_over = -1;
+};
+
+/// gate: [num_experts, d], f32, f16 or bf16; bias: [num_experts], or empty: 0; experts: the token's
+/// choice, whose order is judged too.
+OracleChoice oracle_choice(const GateRule& rule, ConstMatrixView gate, std::span<const float> bias,
+                           std::span<const int32_t> experts, std::span<const Bounded> x);
+
 /// A token's output before it is rounded to its dtype: sum_j weights[j] * rows[j] + shared.
-/// rows: [top_k][hidden_size]; shared: [hidden_size], or empty. sum_unit: bound of the relative
-/// error that partial sums get on their way between nodes; 0: there are none.
+/// rows: [top_k][hidden_size], none in dense layers; shared: [hidden_size], or empty. sum_unit:
+/// bound of the relative error that partial sums get on their way between nodes; 0: there are none.
 std::vector<Bounded> oracle_combine(std::span<const Bounded> weights,
                                     std::span<const std::vector<Bounded>> rows,
                                     std::span<const Bounded> shared, double sum_unit);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "kernels/argument_checks.hpp"
 #include "kernels/gate/gate_gradient.hpp"
-#include "kernels/gate/sqrt_softplus.hpp"
+#include "kernels/gate/score_slope.hpp"
 #include "kernels/parallel.hpp"
 #include "kernels/require.hpp"
 #include "kernels/rows/lane_dot.hpp"
@@ -16,14 +15,6 @@ namespace {
 
 constexpr int64_t kTokensPerThread = 16;
 constexpr int64_t kColumns = 256;  // of one pass
-
-/// sigmoid(a) / (2 s), where s = sqrt(softplus(a)): the slope of s. 0 where s is.
-float score_slope(float logit, float score) {
-  if (score == 0.0f) return 0.0f;
-  const float e = std::exp(-std::abs(logit));
-  const float sigmoid = (logit < 0.0f ? e : 1.0f) / (1.0f + e);
-  return sigmoid / (2.0f * score);
-}
 
 void require_sizes(std::span<const int32_t> experts, std::span<const float> logit_gradients,
                    int64_t tokens, int top_k) {
@@ -63,7 +54,7 @@ void gate_logit_gradients(ConstMatrixView x, ConstMatrixView gate, std::span<con
           }
           const float score = sqrt_softplus(out[j]);
           const float of_score = scale / total * (weight_gradients[first + j] - product / total);
-          out[j] = of_score * score_slope(out[j], score);
+          out[j] = of_score * sqrt_softplus_slope(out[j], score);
         }
       }
     });

@@ -204,6 +204,7 @@ class AdamW::Impl {
         next += 2 * count;
       }
     };
+    stack_->trained_layers().step_gate_biases();
     stack_->trained_layers().update(update_all);
     update_all(others_);
   }

@@ -66,6 +66,24 @@ void Stack::backward(const Batch& batch, Tape& tape, ConstMatrixView dy, MatrixV
   impl_->backward({step_of(batch)}, batch.tokens(), tape.impl(), dy, dx);
 }
 
+void Stack::forward_layer(const Batch& batch, int64_t layer, ConstMatrixView x, MatrixView y) {
+  impl_->forward_layer({step_of(batch)}, batch.tokens(), layer, x, y, nullptr);
+}
+
+void Stack::forward_layer(const Batch& batch, int64_t layer, ConstMatrixView x, MatrixView y,
+                          Tape& tape) {
+  impl_->forward_layer({step_of(batch)}, batch.tokens(), layer, x, y, &tape.impl());
+}
+
+void Stack::backward_layer(const Batch& batch, int64_t layer, Tape& tape, ConstMatrixView dy,
+                           MatrixView dx) {
+  impl_->backward_layer({step_of(batch)}, batch.tokens(), layer, tape.impl(), dy, dx);
+}
+
+GateLosses Stack::gate_losses(const Batch& batch, const Tape& tape) {
+  return impl_->gate_losses({step_of(batch)}, tape.impl());
+}
+
 int64_t Stack::tape_bytes(const Batch& batch) {
   return impl_->tape_bytes({step_of(batch)});
 }

@@ -4,15 +4,18 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <string>
 #include <utility>
 
 #include "comm/agreement.hpp"
 #include "comm/keep_until_exit.hpp"
 #include "comm/plan/placement_digest.hpp"
+#include "core/setting.hpp"
 #include "hashep/error.hpp"
 #include "runtime/layer/backend_factory.hpp"
 #include "runtime/layer/weight_agreement.hpp"
+#include "runtime/routing/no_router.hpp"
 
 namespace hashep {
 namespace {
@@ -32,7 +35,10 @@ std::string shape_text(const StackShape& shape) {
          std::to_string(shape.num_shared_experts) + " shared, " +
          std::string(activation_name(shape.activation)) + ", limit " + exact(shape.swiglu_limit) +
          ", " + std::string(score_name(shape.score)) + " times " +
-         exact(shape.routed_scaling_factor);
+         exact(shape.routed_scaling_factor) +
+         (shape.gate ? ", " + std::string(gate_kind_name(shape.gate->kind)) + " from layer " +
+                           std::to_string(shape.gate->first_layer)
+                     : "");
 }
 
 std::string options_text(const StackOptions& options) {
@@ -44,8 +50,33 @@ std::string options_text(const StackOptions& options) {
          std::to_string(options.expected_tokens) +
          (options.training
               ? ", trained in blocks of " + std::to_string(options.training->gradient_block) +
-                    " tokens" + ", recompute" + word(options.training->recompute)
+                    " tokens" + ", recompute" + word(options.training->recompute) +
+                    ", balance_loss " + exact(options.training->balance_loss) + ", z_loss " +
+                    exact(options.training->z_loss) + ", bias_step " +
+                    exact(options.training->bias_step)
               : ", not trained");
+}
+
+int64_t layers_with_gate(const StackShape& shape) {
+  return shape.gate ? shape.num_layers - shape.gate->first_layer : 0;
+}
+
+void require_training(const TrainingOptions& training, const StackShape& shape) {
+  if (training.gradient_block < 1) {
+    throw InputError("gradient_block: " + std::to_string(training.gradient_block) + " is below 1");
+  }
+  const auto require_factor = [&](const char* name, float value, bool has_use) {
+    if (!std::isfinite(value) || value < 0.0f) {
+      throw InputError(setting(name) + ": " + exact(value) + " is not at least 0");
+    }
+    if (value > 0.0f && !has_use) {
+      throw InputError(setting(name) + ": the layers have no gate that it is for");
+    }
+  };
+  require_factor("balance_loss", training.balance_loss, shape.gate.has_value());
+  require_factor("z_loss", training.z_loss, shape.gate.has_value());
+  require_factor("bias_step", training.bias_step,
+                 shape.gate && shape.gate->kind == GateKind::noaux_tc);
 }
 
 std::string digest_text(uint64_t digest) {
@@ -91,11 +122,14 @@ Stack::Impl::Impl(std::shared_ptr<Context::Impl> context, const StackShape& shap
   const bool knows_nodes = transport_->name() == "hier";
   geometry_.emplace(options_.placements, shape_.top_k,
                     knows_nodes ? std::optional(context_->topology().nodes) : std::nullopt,
-                    knows_nodes && options_.node_reduce);
+                    knows_nodes && options_.node_reduce, layers_with_gate(shape_));
   read_weights(weights);
-  planner_ = std::make_unique<Planner>(*geometry_, *router_,
-                                       JobRanks{context_->comm(), context_->topology(), watch},
-                                       options_.planning_depth);
+  const JobRanks ranks{context_->comm(), context_->topology(), watch};
+  if (layers_with_gate(shape_) > 0) {
+    gate_planner_ = std::make_unique<LayerPlanner>(*geometry_, ranks);
+    layers_->plan_gates_with(*gate_planner_);
+  }
+  planner_ = std::make_unique<Planner>(*geometry_, *router_, ranks, options_.planning_depth);
 }
 
 void Stack::Impl::require_valid_input(const WeightSource& weights) {
@@ -111,13 +145,15 @@ void Stack::Impl::require_valid_input(const WeightSource& weights) {
                        " is not in [1, " + std::to_string(kMaxPlanningDepth) + "]");
     }
     if (options_.expected_tokens < 0) throw InputError("expected_tokens: is negative");
-    if (options_.training && options_.training->gradient_block < 1) {
-      throw InputError("gradient_block: " + std::to_string(options_.training->gradient_block) +
-                       " is below 1");
-    }
+    if (options_.training) require_training(*options_.training, shape_);
     options_.placements = placements_of(options_.placements, shape_, comm.size());
-    if (router_ == nullptr) throw InputError("a Stack without a router");
-    for (int64_t layer = 0; layer < shape_.num_layers; ++layer) {
+    const int64_t routed = shape_.num_routed_layers();
+    if (router_ == nullptr && routed > 0) throw InputError("a Stack without a router");
+    if (router_ != nullptr && routed == 0) {
+      throw InputError("a router for a Stack that has no layer to be routed ahead");
+    }
+    if (router_ == nullptr) router_ = std::make_shared<NoRouter>();
+    for (int64_t layer = 0; layer < routed; ++layer) {
       router_->route({}, {layer, shape_.num_experts, shape_.top_k}, {});
     }
   });
@@ -161,11 +197,13 @@ Stack::Impl::~Impl() {
     planner_->end_exchanges();
     layers_->drop_experts();
     keep_until_exit(std::move(planner_));
+    keep_until_exit(std::move(gate_planner_));
     keep_until_exit(std::move(layers_));
     keep_until_exit(std::move(transport_));
   }
   planner_.reset();
   layers_.reset();
+  gate_planner_.reset();
   transport_.reset();
 }
 
@@ -187,17 +225,26 @@ Ticket Stack::Impl::submit_all(std::span<const TokenBatch> by_rank) {
   });
 }
 
-const BatchPlan& Stack::Impl::wait(Ticket ticket) {
+BatchPlan& Stack::Impl::wait(Ticket ticket) {
   const PhaseLog::Scope scope(log_, Phase::plan);
   return planner_->wait(ticket);
 }
 
+void Stack::Impl::require_layer(int64_t layer) const {
+  if (layer >= 0 && layer < shape_.num_layers) return;
+  throw InputError("layer " + std::to_string(layer) + " is not in [0, " +
+                   std::to_string(shape_.num_layers) + ")");
+}
+
 const ExchangePlan& Stack::Impl::plan(Ticket ticket, int64_t layer) {
-  if (layer < 0 || layer >= shape_.num_layers) {
-    throw InputError("layer " + std::to_string(layer) + " is not in [0, " +
-                     std::to_string(shape_.num_layers) + ")");
+  require_layer(layer);
+  const ExchangePlan& plan =
+      context_->in_step([&]() -> const ExchangePlan& { return wait(ticket).layers[layer]; });
+  if (!plan.is_planned()) {
+    throw InputError("layer " + std::to_string(layer) +
+                     " has a gate: its plan is there once forward has run");
   }
-  return context_->in_step([&]() -> const ExchangePlan& { return wait(ticket).layers[layer]; });
+  return plan;
 }
 
 void Stack::Impl::require_matrix(const char* name, ConstMatrixView matrix, int64_t tokens) const {
@@ -217,7 +264,7 @@ void Stack::Impl::forward(Ticket ticket, int64_t tokens, ConstMatrixView x, Matr
   require_matrix("y", y, tokens);
   context_->in_step([&] {
     log_.set_step(ticket.step);
-    const BatchPlan& plan = wait(ticket);
+    BatchPlan& plan = wait(ticket);
     layers_->prepare(plan);
     if (x.data != y.data) std::copy_n(x.data, x.bytes(), y.data);
     layers_->run(plan, y, log_);
@@ -229,6 +276,17 @@ LayerStack& Stack::Impl::trained_layers() {
   return *layers_;
 }
 
+void Stack::Impl::prepare_tape(const BatchPlan& plan, StackTape& tape) {
+  if (layers_->has_gradient_blocks() &&
+      plan.token_granule % options_.training->gradient_block != 0) {
+    throw CollectiveInputError(
+        "gradient_block: of ranks' parts of the batch one begins inside of a block of " +
+            std::to_string(options_.training->gradient_block) + " tokens",
+        rank() == 0);
+  }
+  layers_->prepare_tape(plan, tape);
+}
+
 void Stack::Impl::forward(Ticket ticket, int64_t tokens, ConstMatrixView x, MatrixView y,
                           StackTape& tape) {
   LayerStack& layers = trained_layers();
@@ -236,19 +294,40 @@ void Stack::Impl::forward(Ticket ticket, int64_t tokens, ConstMatrixView x, Matr
   require_matrix("y", y, tokens);
   context_->in_step([&] {
     log_.set_step(ticket.step);
-    const BatchPlan& plan = wait(ticket);
-    if (layers.has_gradient_blocks() &&
-        plan.token_granule % options_.training->gradient_block != 0) {
-      throw CollectiveInputError(
-          "gradient_block: of ranks' parts of the batch one begins inside of a block of " +
-              std::to_string(options_.training->gradient_block) + " tokens",
-          rank() == 0);
-    }
+    BatchPlan& plan = wait(ticket);
+    prepare_tape(plan, tape);
     layers.prepare(plan);
-    layers.prepare_tape(plan, tape);
     if (x.data != y.data) std::copy_n(x.data, x.bytes(), y.data);
-    layers.run(plan, y, tape, log_);
+    layers.run(plan, y, log_, &tape);
   });
+}
+
+void Stack::Impl::forward_layer(Ticket ticket, int64_t tokens, int64_t layer, ConstMatrixView x,
+                                MatrixView y, StackTape* tape) {
+  if (tape != nullptr) trained_layers();
+  require_layer(layer);
+  require_matrix("x", x, tokens);
+  require_matrix("y", y, tokens);
+  context_->in_step([&] {
+    log_.set_step(ticket.step);
+    BatchPlan& plan = wait(ticket);
+    if (tape != nullptr) prepare_tape(plan, *tape);
+    if (plan.layers[layer].is_planned()) layers_->prepare_layer(plan, layer);
+    layers_->forward_layer(plan, layer, x, y, log_, tape);
+  });
+}
+
+void Stack::Impl::require_kept(Ticket ticket, const StackTape& tape, const Range& layers) {
+  constexpr const char* kNotKept =
+      "a tape that was not filled by forward of this batch, or was used up";
+  for (int64_t layer = layers.begin; layer < layers.end; ++layer) {
+    if (!layers_->keeps(tape, ticket.step, layer)) throw InputError(kNotKept);
+  }
+  // Forward has run, so that nothing is waited for.
+  const BatchPlan& plan = planner_->wait(ticket);
+  for (int64_t layer = layers.begin; layer < layers.end; ++layer) {
+    if (!layers_->keeps_pass(tape, plan, layer)) throw InputError(kNotKept);
+  }
 }
 
 void Stack::Impl::backward(Ticket ticket, int64_t tokens, StackTape& tape, ConstMatrixView dy,
@@ -256,9 +335,7 @@ void Stack::Impl::backward(Ticket ticket, int64_t tokens, StackTape& tape, Const
   LayerStack& layers = trained_layers();
   require_matrix("dy", dy, tokens);
   require_matrix("dx", dx, tokens);
-  if (!layers.keeps(tape, ticket.step)) {
-    throw InputError("a tape that was not filled by forward of this batch, or was used up");
-  }
+  require_kept(ticket, tape, {0, shape_.num_layers});
   context_->in_step([&] {
     log_.set_step(ticket.step);
     const BatchPlan& plan = wait(ticket);
@@ -268,9 +345,36 @@ void Stack::Impl::backward(Ticket ticket, int64_t tokens, StackTape& tape, Const
   });
 }
 
+void Stack::Impl::backward_layer(Ticket ticket, int64_t tokens, int64_t layer, StackTape& tape,
+                                 ConstMatrixView dy, MatrixView dx) {
+  LayerStack& layers = trained_layers();
+  require_layer(layer);
+  require_matrix("dy", dy, tokens);
+  require_matrix("dx", dx, tokens);
+  require_kept(ticket, tape, {layer, layer + 1});
+  context_->in_step([&] {
+    log_.set_step(ticket.step);
+    const BatchPlan& plan = wait(ticket);
+    layers.prepare_layer(plan, layer);
+    layers.backward_layer(plan, layer, dy, dx, tape, log_);
+  });
+}
+
+GateLosses Stack::Impl::gate_losses(Ticket ticket, const StackTape& tape) {
+  LayerStack& layers = trained_layers();
+  if (!shape_.gate) throw InputError("gate_losses of a Stack without a gate");
+  require_kept(ticket, tape, {shape_.gate->first_layer, shape_.num_layers});
+  return context_->in_step(
+      [&] { return layers.gate_losses(wait(ticket), tape, context_->comm(), context_->watch()); });
+}
+
 int64_t Stack::Impl::tape_bytes(Ticket ticket) {
   LayerStack& layers = trained_layers();
-  return context_->in_step([&] { return layers.tape_sizes().batch(wait(ticket)); });
+  const BatchPlan& plan = context_->in_step([&]() -> const BatchPlan& { return wait(ticket); });
+  if (!std::ranges::all_of(plan.layers, &ExchangePlan::is_planned)) {
+    throw InputError("a tape of a Stack with a gate has a size once forward has run");
+  }
+  return layers.tape_bytes(plan);
 }
 
 void Stack::Impl::sum_gradients() {

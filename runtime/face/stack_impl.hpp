@@ -5,8 +5,10 @@
 #include <optional>
 #include <span>
 
+#include "hashep/split.hpp"
 #include "hashep/stack.hpp"
 #include "runtime/face/context_impl.hpp"
+#include "runtime/layer/layer_planner.hpp"
 #include "runtime/layer/layer_stack.hpp"
 #include "runtime/layer/planner.hpp"
 
@@ -31,6 +33,11 @@ class Stack::Impl {
 
   void forward(Ticket ticket, int64_t tokens, ConstMatrixView x, MatrixView y, StackTape& tape);
   void backward(Ticket ticket, int64_t tokens, StackTape& tape, ConstMatrixView dy, MatrixView dx);
+  void forward_layer(Ticket ticket, int64_t tokens, int64_t layer, ConstMatrixView x, MatrixView y,
+                     StackTape* tape);
+  void backward_layer(Ticket ticket, int64_t tokens, int64_t layer, StackTape& tape,
+                      ConstMatrixView dy, MatrixView dx);
+  GateLosses gate_losses(Ticket ticket, const StackTape& tape);
   int64_t tape_bytes(Ticket ticket);
   void sum_gradients();
   /// Throws InputError where the stack is not trained.
@@ -41,6 +48,7 @@ class Stack::Impl {
 
   int rank() const { return context_->comm().rank(); }
   const StackShape& shape() const { return shape_; }
+  const Router& router() const { return *router_; }
   const StackOptions& options() const { return options_; }
   std::string_view transport() const { return transport_->name(); }
   std::string_view implementation() const { return layers_->implementation(); }
@@ -49,7 +57,12 @@ class Stack::Impl {
  private:
   void require_valid_input(const WeightSource& weights);
   void read_weights(const WeightSource& weights);
-  const BatchPlan& wait(Ticket ticket);
+  BatchPlan& wait(Ticket ticket);
+  void require_layer(int64_t layer) const;
+  /// Throws InputError unless `tape` keeps what the last forward of these layers has left.
+  void require_kept(Ticket ticket, const StackTape& tape, const Range& layers);
+  /// Makes room in it for a batch. Throws on all ranks where their parts do not begin at blocks.
+  void prepare_tape(const BatchPlan& plan, StackTape& tape);
   void require_matrix(const char* name, ConstMatrixView matrix, int64_t tokens) const;
 
   std::shared_ptr<Context::Impl> context_;
@@ -59,6 +72,7 @@ class Stack::Impl {
   PhaseLog log_;
   std::unique_ptr<Transport> transport_;
   std::optional<StackGeometry> geometry_;
+  std::unique_ptr<LayerPlanner> gate_planner_;  // where there are gates
   std::unique_ptr<LayerStack> layers_;
   std::unique_ptr<Planner> planner_;
 };

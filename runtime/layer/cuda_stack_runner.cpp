@@ -37,7 +37,7 @@ void CudaStackRunner::prepare(const BatchPlan& plan) {
   stack_.prepare(plan);
 }
 
-void CudaStackRunner::run(const BatchPlan& plan, PhaseLog& log) {
+void CudaStackRunner::run(BatchPlan& plan, PhaseLog& log) {
   asked_.push_back({plan.step, log.now_ns()});
   watch_.at({Phase::step, plan.step, -1});
   stack_.run(plan.step);

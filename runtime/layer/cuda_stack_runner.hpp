@@ -31,7 +31,7 @@ class CudaStackRunner final : public StackRunner {
   std::string_view implementation() const override { return stack_.implementation(); }
   void set_input(ConstMatrixView x) override { stack_.set_input(x); }
   void prepare(const BatchPlan& plan) override;
-  void run(const BatchPlan& plan, PhaseLog& log) override;
+  void run(BatchPlan& plan, PhaseLog& log) override;
   void finish(PhaseLog& log) override;
   ConstMatrixView output() override;
   RunnerMemory memory() const override;

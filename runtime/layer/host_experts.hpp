@@ -15,10 +15,13 @@
 
 namespace hashep {
 
-/// Where a rank's tokens stand in the global batch.
+/// Where a rank's tokens stand in the global batch, and what else of it a layer needs beside its
+/// plan. Views are of the batch's plans.
 struct BatchPlace {
   int64_t first_token = 0;
   int64_t global_tokens = 0;
+  std::span<const uint8_t> is_padding = {};     // [tokens]; empty: no token is
+  std::span<const int64_t> expert_counts = {};  // of the layer, over all ranks. [num_experts]
 };
 
 /// The experts of all layers of a stack on a CPU rank, the routed ones that it owns and the shared

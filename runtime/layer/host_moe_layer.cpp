@@ -17,25 +17,28 @@ class HostMoeLayer::ForwardWork final : public HostLayerWork {
       : HostLayerWork(*layer.exchange_, layer.tiles_, rows.x, rows.y,
                       {.phases = {.layer = layer.layer_},
                        .threads = layer.options_.threads,
-                       .overlap = layer.options_.overlap},
+                       .overlap = layer.options_.overlap && !layer.is_dense()},
                       log),
         layer_(layer),
         x_(rows.x),
         workspace_(workspace),
         tape_(tape),
-        expert_rows_(layer.transport_.expert_rows(*layer.plan_)) {}
+        expert_rows_(layer.is_dense() ? MatrixView{} : layer.transport_.expert_rows(*layer.plan_)) {
+  }
 
   std::span<const float> gate() override {
     const ModelConfig& config = layer_.config_;
     if (tape_ != nullptr && layer_.tape_sizes().keeps_input()) {
       std::copy_n(x_.data, x_.bytes(), tape_->input.data());
     }
-    if (config.score != Score::sqrtsoftplus) return {};
-    const PhaseLog::Scope scope(log(), Phase::gate, layer_.layer_);
+    if (!layer_.has_gate_weights()) return {};
     const ExchangePlan& plan = *layer_.plan_;
     const std::span<float> weights = std::span(workspace_.weights).first(plan.experts.size());
-    gate_weights(x_, layer_.gate_.view, plan.experts, plan.top_k, config.routed_scaling_factor,
-                 weights, layer_.options_.threads);
+    if (!layer_.has_gate()) {  // else they came with the choice
+      const PhaseLog::Scope scope(log(), Phase::gate, layer_.layer_);
+      gate_weights(x_, layer_.gate_.view, plan.experts, plan.top_k, config.routed_scaling_factor,
+                   weights, layer_.options_.threads);
+    }
     if (tape_ != nullptr) {
       std::ranges::copy(weights, reinterpret_cast<float*>(tape_->weights.data()));
     }
@@ -95,8 +98,14 @@ HostMoeLayer::HostMoeLayer(const ModelConfig& config, int64_t layer,
       .check_finite = options.check_finite, .dtype = options.dtype, .digests = options.digests};
   if (options.watch != nullptr) reading.between = [&] { options.watch->check_in(); };
   LayerWeightSink sink = experts.sink(layer, first_expert);
+  LoadedMatrix bias;
   sink.gate = [&](LoadedMatrix gate) { gate_ = std::move(gate); };
+  sink.gate_bias = [&](LoadedMatrix of_gate) { bias = std::move(of_gate); };
   read_layer_weights(config, layer, local_experts, weights, reading, sink);
+  if (config.shape().has_gate(layer)) {
+    learned_.emplace(config, std::move(bias), options.threads);
+    learned_->pack(gate_.view);
+  }
   if (trained_ == nullptr) return;
   gate_gradient_.reserve(gate_.view.bytes());
   std::fill_n(gate_gradient_.data(), gate_gradient_.capacity(), std::byte{0});
@@ -108,15 +117,24 @@ void HostMoeLayer::prepare(const ExchangePlan& plan, const BatchPlace& place,
                            LayerWorkspace& workspace) {
   plan_ = &plan;
   place_ = place;
-  exchange_->begin(plan);
+  if (!is_dense()) exchange_->begin(plan);
   experts_.prepare(plan, place);
-  tiles_.sort(plan, *exchange_);
+  if (!is_dense()) tiles_.sort(plan, *exchange_);
   if (experts_.has_shared()) {
     workspace.shared.reserve(plan.tokens * config_.hidden_size * dtype_size(options_.dtype));
   }
-  if (config_.score != Score::none && workspace.weights.size() < plan.experts.size()) {
+  if (has_gate_weights() && workspace.weights.size() < plan.experts.size()) {
     workspace.weights.resize(plan.experts.size());
   }
+}
+
+void HostMoeLayer::choose(ConstMatrixView x, std::span<const uint8_t> is_padding,
+                          LayerWorkspace& workspace, LayerTape* tape, std::span<int32_t> experts) {
+  Buffer& logits = tape != nullptr ? tape->logits : workspace.logits;
+  logits.reserve(x.rows * config_.num_experts * dtype_size(DType::f32));
+  if (workspace.weights.size() < experts.size()) workspace.weights.resize(experts.size());
+  learned_->choose(x, is_padding, logits.matrix(DType::f32, x.rows, config_.num_experts), experts,
+                   std::span(workspace.weights).first(experts.size()));
 }
 
 void HostMoeLayer::require_prepared(const ExchangePlan& plan) const {
@@ -128,7 +146,17 @@ void HostMoeLayer::forward(const ExchangePlan& plan, const LayerRows& rows,
                            LayerWorkspace& workspace, PhaseLog& log, LayerTape* tape) {
   require_prepared(plan);
   ForwardWork work(*this, rows, workspace, tape, log);
-  run_layer_work(work);
+  if (!is_dense()) return run_layer_work(work);
+  work.gate();
+  write_dense(work.shared_experts(), rows.y);
+}
+
+void HostMoeLayer::write_dense(ConstMatrixView from, MatrixView y) const {
+  std::copy_n(from.data, from.bytes(), y.data);
+  for (size_t token = 0; token < place_.is_padding.size(); ++token) {
+    if (place_.is_padding[token] == 0) continue;
+    std::fill_n(y.row(static_cast<int64_t>(token)), y.row_bytes(), std::byte{0});
+  }
 }
 
 }  // namespace hashep

@@ -17,6 +17,7 @@
 #include "runtime/layer/host_layer_work.hpp"
 #include "runtime/layer/layer_training.hpp"
 #include "runtime/layer/layer_weights.hpp"
+#include "runtime/layer/learned_gate.hpp"
 #include "runtime/layer/phase_log.hpp"
 #include "runtime/layer/tape.hpp"
 #include "runtime/layer/trained_experts.hpp"
@@ -40,6 +41,7 @@ struct ExecOptions {
 struct LayerWorkspace {
   std::vector<float> weights;  // [tokens, top_k]
   Buffer shared;               // [tokens, hidden_size]
+  Buffer logits;               // of a learned gate, where no tape keeps them. [tokens, num_experts]
 };
 
 /// Hidden states that a layer reads and writes, [tokens, hidden_size]; y may be x.
@@ -59,6 +61,13 @@ class HostMoeLayer {
   HostMoeLayer(const ModelConfig& config, int64_t layer, std::span<const int32_t> local_experts,
                int64_t first_expert, const WeightSource& weights, const ExecOptions& options,
                HostExperts& experts, Transport& transport);
+
+  /// Whether a learned gate chooses its tokens' experts.
+  bool has_gate() const { return learned_.has_value(); }
+  /// Has it choose: experts [tokens, top_k] <- those for hidden states x. `forward` of the same x,
+  /// workspace and tape comes next. is_padding: as BatchPlan has it. Local.
+  void choose(ConstMatrixView x, std::span<const uint8_t> is_padding, LayerWorkspace& workspace,
+              LayerTape* tape, std::span<int32_t> experts);
 
   /// Makes ready for `forward` and `backward` with this plan, which the transport has room for and
   /// which must stay until then: exchange, kernels, scratch, workspace. Ahead of the step. Local.
@@ -83,10 +92,18 @@ class HostMoeLayer {
   /// same on all ranks. Collective.
   void sum_gradients(const Communicator& comm, Watch& watch);
   /// Drops it.
-  void clear_sums() { sums_.clear(); }
+  void clear_sums();
+  /// Moves the gate's biases, where it has any: TrainingOptions::bias_step. Local.
+  void step_gate_bias();
+  /// Adds what the gate's losses are made of for a batch whose `forward` has filled `tape`: see
+  /// LearnedGate::add_losses. Local.
+  void add_gate_losses(const ExchangePlan& plan, const LayerTape& tape, FixedPointRows& shares,
+                       FixedPointRows& squares);
 
   /// Bytes of the gate's weights, with their gradients where it is trained.
-  int64_t gate_bytes() const { return gate_.view.bytes() + gate_gradient_.capacity(); }
+  int64_t gate_bytes() const {
+    return gate_.view.bytes() + gate_gradient_.capacity() + (learned_ ? learned_->bytes() : 0);
+  }
 
  private:
   class ForwardWork;
@@ -94,7 +111,15 @@ class HostMoeLayer {
 
   void require_prepared(const ExchangePlan& plan) const;
   /// What its tapes keep, where it is trained.
-  TapeSizes tape_sizes() const { return {config_, options_.dtype, options_.training->recompute}; }
+  TapeSizes tape_sizes() const {
+    return {config_, options_.dtype, options_.training->recompute, layer_};
+  }
+  /// Whether x gate^T weights the experts of its tokens.
+  bool has_gate_weights() const { return config_.shape().has_gate_weights(layer_); }
+  /// Whether it has shared experts alone, and exchanges nothing.
+  bool is_dense() const { return config_.num_experts == 0; }
+  /// y <- the layer's output or its gradient, of all tokens that are not padding.
+  void write_dense(ConstMatrixView from, MatrixView y) const;
   /// Calls body(parameters, ffn, index) with what each is of; of the gate with none.
   template <typename Body>
   void for_each_trained(const Body& body);
@@ -113,6 +138,7 @@ class HostMoeLayer {
   std::unique_ptr<Exchange> exchange_;
   LoadedMatrix gate_;
   Buffer gate_gradient_;  // as the gate, where it is trained
+  std::optional<LearnedGate> learned_;
   LayerSums sums_;
   // Room for lists that backward makes.
   std::vector<GradientSum> gradient_sums_;

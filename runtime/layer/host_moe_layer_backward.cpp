@@ -27,7 +27,7 @@ class HostMoeLayer::BackwardWork final : public HostLayerWork {
                       {.phases = {Phase::dispatch_backward, Phase::experts_backward,
                                   Phase::combine_backward, layer.layer_},
                        .threads = layer.options_.threads,
-                       .overlap = layer.options_.overlap},
+                       .overlap = layer.options_.overlap && !layer.is_dense()},
                       log),
         layer_(layer),
         dy_(gradients.x),
@@ -68,7 +68,7 @@ class HostMoeLayer::BackwardWork final : public HostLayerWork {
   }
 
  private:
-  bool has_gate() const { return layer_.config_.score != Score::none; }
+  bool has_gate() const { return layer_.has_gate_weights(); }
   bool has_shared() const { return layer_.trained_->has_shared(); }
   int64_t assignments() const { return std::ssize(plan_.experts); }
   ConstMatrixView input() const {
@@ -80,13 +80,13 @@ class HostMoeLayer::BackwardWork final : public HostLayerWork {
     const int64_t rows = plan_.total_recv();
     const bool has_z = !layer_.trained_->training().recompute;
     FfnBackwardRows of{
-        .gradient = layer_.transport_.expert_rows(plan_),
+        .gradient = layer_.is_dense() ? MatrixView{} : layer_.transport_.expert_rows(plan_),
         .x = tape_.x.matrix(dtype_, rows, shape.hidden_size),
         .z = (has_z ? tape_.z : workspace_.z).matrix(dtype_, rows, preactivation_size(shape)),
         .has_z = has_z,
         .kept = workspace_.kept.matrix(dtype_, rows, shape.hidden_size),
         .hidden = workspace_.hidden.matrix(dtype_, rows, shape.ffn_size),
-        .weight = 1.0f / static_cast<float>(plan_.top_k)};
+        .weight = 1.0f / static_cast<float>(std::max(1, plan_.top_k))};
     if (!has_gate()) return of;
     of.weights = floats(workspace_.row_weights, rows).data();
     of.weight_gradients = floats(workspace_.row_weight_gradients, rows).data();
@@ -122,6 +122,7 @@ class HostMoeLayer::BackwardWork final : public HostLayerWork {
 
   /// Gradients of the layer's outputs; 0 for padding, whose output is none.
   void take_gradients(MatrixView to) const {
+    if (layer_.is_dense()) return layer_.write_dense(dy_, to);
     std::copy_n(dy_.data, dy_.bytes(), to.data);
     for (int64_t token = 0; token < dy_.rows; ++token) {
       if (plan_.experts[token * plan_.top_k] >= 0) continue;
@@ -160,11 +161,36 @@ class HostMoeLayer::BackwardWork final : public HostLayerWork {
 
   /// Adds to base what the gate has of it.
   void run_gate(MatrixView base) {
-    const ConstMatrixView gate = layer_.gate_.view;
     const std::span<float> weight_gradients = floats(workspace_.weight_gradients, assignments());
-    const std::span<float> logit_gradients = floats(workspace_.logit_gradients, assignments());
     exchange().return_values(floats(workspace_.row_weight_gradients, plan_.total_recv()),
                              weight_gradients);
+    if (layer_.has_gate()) {
+      run_learned_gate(weight_gradients, base);
+    } else {
+      run_weighting_gate(weight_gradients, base);
+    }
+  }
+
+  void run_learned_gate(std::span<const float> weight_gradients, MatrixView base) {
+    LearnedGate& learned = *layer_.learned_;
+    const ConstMatrixView gate = layer_.gate_.view;
+    const MatrixView logits = tape_.logits.matrix(DType::f32, base.rows, gate.rows);
+    learned.to_gradients(plan_.experts, weight_gradients, layer_.trained_->training(),
+                         layer_.place_, logits);
+    add_logit_input_gradients(gate, logits, base, layer_.options_.threads);
+    const std::span<const int64_t> edges = layer_.trained_->block_edges(plan_.tokens);
+    const MatrixView gradient = workspace_.block.matrix(DType::f32, gate.rows, gate.cols);
+    for (size_t block = 0; block + 1 < edges.size(); ++block) {
+      const int64_t count = edges[block + 1] - edges[block];
+      learned.make_gradient(logits.slice(edges[block], count), input().slice(edges[block], count),
+                            gradient);
+      layer_.sums_.gate->add(gradient, layer_.options_.threads);
+    }
+  }
+
+  void run_weighting_gate(std::span<const float> weight_gradients, MatrixView base) {
+    const ConstMatrixView gate = layer_.gate_.view;
+    const std::span<float> logit_gradients = floats(workspace_.logit_gradients, assignments());
     gate_logit_gradients(input(), gate, plan_.experts, plan_.top_k,
                          layer_.config_.routed_scaling_factor, weight_gradients, logit_gradients,
                          layer_.options_.threads);
@@ -199,9 +225,11 @@ void HostMoeLayer::backward(const ExchangePlan& plan, const LayerRows& gradients
                             BackwardWorkspace& workspace, PhaseLog& log) {
   require_prepared(plan);
   if (trained_ == nullptr) throw RunError("backward of a layer that is not trained");
-  workspace.reserve(config_, options_.dtype, trained_->training(), plan);
+  workspace.reserve(config_, options_.dtype, trained_->training(), has_gate_weights(), plan);
   BackwardWork work(*this, gradients, tape, workspace, log);
-  run_layer_work(work);
+  if (!is_dense()) return run_layer_work(work);
+  const ConstMatrixView dx = work.shared_experts();
+  std::copy_n(dx.data, dx.bytes(), gradients.y.data);
 }
 
 template <typename Body>
@@ -232,7 +260,11 @@ void HostMoeLayer::for_each_trained(const Body& body) {
   if (gate_.view.rows == 0) return;
   found[0] = {"gate", layer_, -1, gate_.owned.matrix(DType::f32, gate_.view.rows, gate_.view.cols),
               gate_gradient()};
-  body(std::span<const Parameter>(found).first(1), nullptr, 0);
+  const bool has_bias = learned_ && learned_->has_bias();
+  if (has_bias) {
+    found[1] = {"gate_bias", layer_, -1, learned_->bias(), learned_->bias_gradient()};
+  }
+  body(std::span<const Parameter>(found).first(has_bias ? 2 : 1), nullptr, 0);
 }
 
 void HostMoeLayer::for_each_ffn(const std::function<void(std::span<const Parameter>)>& body) {
@@ -243,8 +275,36 @@ void HostMoeLayer::for_each_ffn(const std::function<void(std::span<const Paramet
 void HostMoeLayer::update(const std::function<void(std::span<const Parameter>)>& change) {
   for_each_trained([&](std::span<const Parameter> parameters, TrainableFfn* ffn, int64_t index) {
     change(parameters);
-    if (ffn != nullptr) ffn->pack(index);
+    if (ffn != nullptr) {
+      ffn->pack(index);
+    } else if (learned_) {
+      learned_->pack(gate_.view);
+    }
   });
+}
+
+void HostMoeLayer::clear_sums() {
+  sums_.clear();
+  if (learned_) learned_->clear_loads();
+}
+
+void HostMoeLayer::step_gate_bias() {
+  if (learned_) learned_->step_bias(trained_->training().bias_step);
+}
+
+void HostMoeLayer::add_gate_losses(const ExchangePlan& plan, const LayerTape& tape,
+                                   FixedPointRows& shares, FixedPointRows& squares) {
+  const ConstMatrixView logits = tape.logits.matrix(DType::f32, plan.tokens, config_.num_experts);
+  const std::span<const int64_t> edges = trained_->block_edges(plan.tokens);
+  for (size_t block = 0; block + 1 < edges.size(); ++block) {
+    const int64_t first = edges[block];
+    const int64_t count = edges[block + 1] - first;
+    learned_->add_losses(logits.slice(first, count),
+                         std::span(plan.experts)
+                             .subspan(static_cast<size_t>(first * plan.top_k),
+                                      static_cast<size_t>(count * plan.top_k)),
+                         shares, squares);
+  }
 }
 
 void HostMoeLayer::sum_gradients(const Communicator& comm, Watch& watch) {

@@ -16,10 +16,10 @@ void HostStackRunner::set_input(ConstMatrixView x) {
   state_.reserve(x.bytes());
 }
 
-void HostStackRunner::run(const BatchPlan& plan, PhaseLog& log) {
+void HostStackRunner::run(BatchPlan& plan, PhaseLog& log) {
   std::copy_n(input_.data, input_.bytes(), state_.data());
   const PhaseLog::Scope scope(log, Phase::step);
-  stack_.run(plan, state(), log, states_);
+  stack_.run(plan, state(), log, nullptr, states_);
 }
 
 RunnerMemory HostStackRunner::memory() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "runtime/layer/layer_stack.hpp"
 #include "runtime/layer/stack_runner.hpp"
@@ -16,6 +17,11 @@ class HostStackRunner final : public StackRunner {
                   std::span<const Placement> placements, int ep_rank, bool residual,
                   const ExecOptions& options, std::unique_ptr<Transport> transport);
 
+  /// See LayerStack.
+  void plan_gates_with(std::unique_ptr<LayerPlanner> planner) {
+    gate_planner_ = std::move(planner);
+    stack_.plan_gates_with(*gate_planner_);
+  }
   std::string_view device() const override { return "cpu"; }
   std::optional<std::string> gpu() const override { return std::nullopt; }
   std::string_view transport() const override { return transport_->name(); }
@@ -24,7 +30,7 @@ class HostStackRunner final : public StackRunner {
   void prepare_kernels(int64_t global_tokens) { stack_.prepare_kernels(global_tokens); }
   void set_input(ConstMatrixView x) override;
   void prepare(const BatchPlan& plan) override { stack_.prepare(plan); }
-  void run(const BatchPlan& plan, PhaseLog& log) override;
+  void run(BatchPlan& plan, PhaseLog& log) override;
   void record(LayerStates* states) override { states_ = states; }
   void finish(PhaseLog&) override {}
   ConstMatrixView output() override { return state(); }
@@ -34,6 +40,7 @@ class HostStackRunner final : public StackRunner {
   MatrixView state() { return state_.matrix(input_.dtype, input_.rows, input_.cols); }
 
   std::unique_ptr<Transport> transport_;
+  std::unique_ptr<LayerPlanner> gate_planner_;
   LayerStack stack_;
   ConstMatrixView input_;  // borrowed
   Buffer state_;           // of the input's shape

@@ -18,19 +18,15 @@ LayerPlanner::LayerPlanner(const StackGeometry& geometry, const JobRanks& ranks)
       exchange_(ranks, row_words_),
       words_(row_words_) {}
 
-void LayerPlanner::begin(int64_t tokens) {
-  ++plan_.step;
-  plan_.tokens = tokens;
-}
-
-void LayerPlanner::plan_layer(int64_t layer, AssignmentSource& source, PhaseLog& log) {
+void LayerPlanner::plan_layer(int64_t layer, AssignmentSource& source, BatchPlan& plan,
+                              PhaseLog& log) {
   std::string text;
   {
     const PhaseLog::Scope scope(log, Phase::route, layer);
     fill_words(words_, text, [&](std::span<CountWord> words) {
-      source.assign(geometry_.layer(layer), assignments(geometry_, layer, plan_.tokens, plan_));
-      words.front() = count_word(plan_.tokens, "tokens of a rank");
-      count_layer(geometry_, layer, plan_, words.subspan(kTokenWords));
+      source.assign(geometry_.layer(layer), assignments(geometry_, layer, plan.tokens, plan));
+      words.front() = count_word(plan.tokens, "tokens of a rank");
+      count_layer(geometry_, layer, plan, words.subspan(kTokenWords));
     });
   }
   const PhaseLog::Scope scope(log, Phase::plan, layer);
@@ -40,9 +36,9 @@ void LayerPlanner::plan_layer(int64_t layer, AssignmentSource& source, PhaseLog&
   const FoundFault found = find_fault(words, row_words_, geometry_.ep_size());
   if (found.fault != PlanningFault::none) throw_fault(found, text, ep_rank_ == found.rank);
   place_batch({.words = words, .row_stride = row_words_, .first = kStatusWords},
-              geometry_.ep_size(), ep_rank_, plan_);
+              geometry_.ep_size(), ep_rank_, plan);
   complete_layer(geometry_, layer, {words.subspan(kStatusWords + kTokenWords), row_words_},
-                 ep_rank_, plan_);
+                 ep_rank_, plan);
 }
 
 }  // namespace hashep

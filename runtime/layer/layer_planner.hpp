@@ -29,16 +29,11 @@ class LayerPlanner {
   /// Collective. `geometry`, and what `ranks` refers to, must outlive the planner.
   LayerPlanner(const StackGeometry& geometry, const JobRanks& ranks);
 
-  /// The next batch, of which this rank has so many tokens. Local.
-  void begin(int64_t tokens);
-  /// Takes the layer's assignments (phase route), exchanges its counts and completes its plan
-  /// (phase plan). Throws on all ranks where one failed to assign: CollectiveInputError, or
+  /// Takes the layer's assignments (phase route), exchanges its counts and completes the layer's
+  /// plan in `plan`, of which this rank's number of tokens is given and the batch's place becomes
+  /// known (phase plan). Throws on all ranks where one failed to assign: CollectiveInputError, or
   /// CollectiveRunError. Collective.
-  void plan_layer(int64_t layer, AssignmentSource& source, PhaseLog& log);
-
-  /// Of the batch begun last, layer by layer; its place is known with its first layer.
-  /// expert_counts and counts_digest stay empty.
-  const BatchPlan& plan() const { return plan_; }
+  void plan_layer(int64_t layer, AssignmentSource& source, BatchPlan& plan, PhaseLog& log);
 
  private:
   const StackGeometry& geometry_;
@@ -46,7 +41,6 @@ class LayerPlanner {
   int64_t row_words_;  // a rank's: status, tokens, counts of the layer
   CountExchange exchange_;
   std::vector<CountWord> words_;  // [row_words_]
-  BatchPlan plan_;
 };
 
 }  // namespace hashep

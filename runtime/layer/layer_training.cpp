@@ -43,7 +43,8 @@ void LayerSums::clear() {
 }
 
 void BackwardWorkspace::reserve(const ModelConfig& config, DType dtype,
-                                const TrainingOptions& training, const ExchangePlan& plan) {
+                                const TrainingOptions& training, bool has_weights,
+                                const ExchangePlan& plan) {
   const int64_t element = dtype_size(dtype);
   const int64_t d = config.hidden_size;
   const int64_t rows = plan.total_recv();
@@ -56,7 +57,7 @@ void BackwardWorkspace::reserve(const ModelConfig& config, DType dtype,
   ones.reserve(assignments * kFloat);
   std::fill_n(reinterpret_cast<float*>(ones.data()), assignments, 1.0f);
   int64_t block_size = 0;
-  if (config.score != Score::none) {
+  if (has_weights) {
     row_weights.reserve(rows * kFloat);
     row_weight_gradients.reserve(rows * kFloat);
     weight_gradients.reserve(assignments * kFloat);

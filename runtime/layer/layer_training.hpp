@@ -47,8 +47,9 @@ struct BackwardWorkspace {
   Buffer shared_kept, shared_hidden, shared_z;  // as the first three
   Buffer block;  // of one gradient block: an FFN's parameters or a gate's, fp32
 
+  /// has_weights: of the layer, as StackShape::has_gate_weights.
   void reserve(const ModelConfig& config, DType dtype, const TrainingOptions& training,
-               const ExchangePlan& plan);
+               bool has_weights, const ExchangePlan& plan);
   int64_t bytes() const;
 };
 

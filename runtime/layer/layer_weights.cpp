@@ -35,12 +35,16 @@ void read_layer_weights(const ModelConfig& config, int64_t layer,
     if (reading.digests != nullptr) digests.shared = content_digest(shared.weights);
     sink.shared(shared.weights);
   }
-  if (config.score == Score::sqrtsoftplus) {
-    LoadedMatrix gate = weights.gate(layer);
-    if (reading.check_finite) require_finite(gate.view, where + ", gate");
-    if (reading.digests != nullptr) digests.gate = content_digest(gate.view);
-    sink.gate(std::move(gate));
-  }
+  if (!config.shape().has_gate_weights(layer)) return;
+  LoadedMatrix gate = weights.gate(layer);
+  if (reading.check_finite) require_finite(gate.view, where + ", gate");
+  if (reading.digests != nullptr) digests.gate = content_digest(gate.view);
+  sink.gate(std::move(gate));
+  if (!config.shape().has_gate_bias(layer)) return;
+  LoadedMatrix bias = weights.gate_bias(layer);
+  if (reading.check_finite) require_finite(bias.view, where + ", gate bias");
+  if (reading.digests != nullptr) digests.gate = content_digest(bias.view, digests.gate);
+  sink.gate_bias(std::move(bias));
 }
 
 }  // namespace hashep

@@ -18,12 +18,13 @@ struct LayerWeightSink {
   std::function<void(int64_t local_expert, const FfnWeights& weights)> routed;
   std::function<void(const FfnWeights& weights)> shared;
   std::function<void(LoadedMatrix gate)> gate;
+  std::function<void(LoadedMatrix bias)> gate_bias = {};  // of a learned gate that has one
 };
 
 /// Digests of what a rank has read of each layer, for ranks to compare.
 struct WeightDigests {
   struct Layer {
-    uint64_t gate = 0;                    // content_digest
+    uint64_t gate = 0;                    // content_digest; of its bias too, where it has one
     uint64_t shared = 0;                  // the same
     std::map<int32_t, uint64_t> experts;  // WeightSample of each that the rank owns
   };

@@ -10,6 +10,7 @@
 #include "hashep/hash_router.hpp"
 #include "hashep/table_router.hpp"
 #include "runtime/layer/stack_placements.hpp"
+#include "runtime/routing/no_router.hpp"
 #include "runtime/tables/targeted_table.hpp"
 
 namespace hashep {
@@ -52,10 +53,12 @@ RoutingTable read_table(const ModelConfig& config, const RoutingSource& source, 
 
 std::unique_ptr<Router> make_router(const ModelConfig& config, const RoutingSource& source,
                                     const TokenStream& stream) {
+  const int64_t num_layers = config.shape().num_routed_layers();
+  if (num_layers == 0) return std::make_unique<NoRouter>();
   std::vector<RoutingTable> tables;
   switch (source.kind) {
     case RouterKind::table:
-      for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+      for (int64_t layer = 0; layer < num_layers; ++layer) {
         tables.push_back(read_table(config, source, layer));
       }
       return std::make_unique<TableRouter>(std::move(tables), config.num_experts);

@@ -5,6 +5,10 @@
 #include <cmath>
 #include <map>
 #include <sstream>
+#include <string>
+#include <utility>
+
+#include "hashep/error.hpp"
 
 namespace hashep {
 namespace {
@@ -12,9 +16,14 @@ namespace {
 /// One layer over some tokens of one rank.
 class OracleLayer {
  public:
-  OracleLayer(const ModelConfig& config, const WeightSource& weights, const ExchangePlan& plan,
+  OracleLayer(const ModelConfig& config, const WeightSource& weights, const BatchPlan& batch,
               int64_t layer, const OracleOptions& options)
-      : config_(config), weights_(weights), plan_(plan), layer_(layer), options_(options) {}
+      : config_(config),
+        weights_(weights),
+        batch_(batch),
+        plan_(batch.layers[layer]),
+        layer_(layer),
+        options_(options) {}
 
   /// inputs: [tokens.size(), hidden_size] -> layer output of the same shape.
   std::vector<Bounded> run(std::span<const int64_t> tokens, std::span<const Bounded> inputs) const {
@@ -22,20 +31,20 @@ class OracleLayer {
     LoadedFfn shared;
     if (config_.num_shared_experts > 0) shared = weights_.shared_experts(layer_);
     LoadedMatrix gate;
-    if (config_.score == Score::sqrtsoftplus) gate = weights_.gate(layer_);
+    LoadedMatrix bias;
+    if (has_gate_weights()) gate = weights_.gate(layer_);
+    if (config_.shape().has_gate_bias(layer_)) bias = weights_.gate_bias(layer_);
     const DType dtype = options_.numbers.dtype;
     const double unit = dtype == DType::bf16 ? kBf16Unit : kUnit;
 
     std::vector<Bounded> result(inputs.size());
     const auto width = static_cast<size_t>(config_.hidden_size);
     for (size_t t = 0; t < tokens.size(); ++t) {
+      if (is_padding(tokens[t])) continue;  // zero
       const auto experts = experts_of(tokens[t]);
-      if (experts[0] < 0) continue;  // padding: zero
       const auto x = inputs.subspan(t * width, width);
-      std::vector<Bounded> choice_weights(experts.size(), equal_weight());
-      if (config_.score == Score::sqrtsoftplus) {
-        choice_weights = oracle_gate_weights(gate.view, experts, config_.routed_scaling_factor, x);
-      }
+      const std::vector<Bounded> choice_weights =
+          weights_of(tokens[t], experts, gate.view, bias.view, x);
       std::vector<Bounded> shared_row;
       if (config_.num_shared_experts > 0) {
         shared_row = oracle_expert(config_.shared_shape(), options_.numbers, shared.weights, x);
@@ -49,6 +58,34 @@ class OracleLayer {
   }
 
  private:
+  bool has_gate_weights() const { return config_.shape().has_gate_weights(layer_); }
+
+  bool is_padding(int64_t token) const {
+    if (plan_.top_k > 0) return experts_of(token).front() < 0;
+    return !batch_.is_padding.empty() && batch_.is_padding[token] != 0;
+  }
+
+  std::vector<Bounded> weights_of(int64_t token, std::span<const int32_t> experts,
+                                  ConstMatrixView gate, ConstMatrixView bias,
+                                  std::span<const Bounded> x) const {
+    if (!has_gate_weights()) return std::vector<Bounded>(experts.size(), equal_weight());
+    if (!config_.shape().has_gate(layer_)) {
+      return oracle_gate_weights(gate, experts, config_.routed_scaling_factor, x);
+    }
+    const GateRule rule{.kind = config_.gate->kind,
+                        .score = config_.score,
+                        .top_k = plan_.top_k,
+                        .scale = config_.routed_scaling_factor};
+    const std::span<const float> biases(reinterpret_cast<const float*>(bias.data),
+                                        static_cast<size_t>(bias.rows * bias.cols));
+    OracleChoice choice = oracle_choice(rule, gate, biases, experts, x);
+    if (choice.chosen < 0) return std::move(choice.weights);
+    throw RunError("layer " + std::to_string(layer_) + ", token " +
+                   std::to_string(batch_.first_token + token) + ": its gate chose expert " +
+                   std::to_string(choice.chosen) + " before expert " +
+                   std::to_string(choice.passed_over) + ", the naive oracle does not");
+  }
+
   std::span<const int32_t> experts_of(int64_t token) const {
     const auto top_k = static_cast<size_t>(plan_.top_k);
     return std::span(plan_.experts).subspan(static_cast<size_t>(token) * top_k, top_k);
@@ -85,6 +122,7 @@ class OracleLayer {
 
   const ModelConfig& config_;
   const WeightSource& weights_;
+  const BatchPlan& batch_;
   const ExchangePlan& plan_;
   int64_t layer_;
   const OracleOptions& options_;
@@ -98,7 +136,7 @@ std::vector<Bounded> oracle_stack(const ModelConfig& config, const WeightSource&
                                   const OracleOptions& options) {
   std::vector<Bounded> x = exact_values(inputs);
   for (int64_t layer = layers.begin; layer < layers.end; ++layer) {
-    const OracleLayer oracle(config, weights, plan.layers[layer], layer, options);
+    const OracleLayer oracle(config, weights, plan, layer, options);
     std::vector<Bounded> y = oracle.run(tokens, x);
     for (size_t i = 0; options.residual && i < y.size(); ++i) {
       if (y[i] == Bounded{}) {
@@ -115,8 +153,10 @@ std::vector<Bounded> oracle_stack(const ModelConfig& config, const WeightSource&
 int64_t oracle_cost_per_token(const ModelConfig& config) {
   constexpr int64_t kCombine = 32;  // multiply-adds that an element of a row costs beside
   const int64_t matrices = config.activation == Activation::silu ? 3 : 2;
-  return config.num_layers * (config.top_k + config.num_shared_experts) * config.hidden_size *
-         (matrices * config.ffn_size + kCombine);
+  const int64_t experts = (config.top_k + config.num_shared_experts) * config.hidden_size *
+                          (matrices * config.ffn_size + kCombine);
+  const int64_t gate = config.gate ? config.num_experts * config.hidden_size : 0;
+  return config.num_layers * (experts + gate);
 }
 
 OracleDifference compare_with_oracle(std::span<const float> got, std::span<const Bounded> want,

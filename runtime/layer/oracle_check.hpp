@@ -26,7 +26,8 @@ struct OracleOptions {
 /// Layers mix no tokens, so a sample checks as well as a whole batch. inputs: [tokens.size(),
 /// hidden_size] floats, row t being the input of tokens[t], already rounded to the dtype; returned
 /// likewise, each with the bound of its error. The experts of each token are taken from
-/// plan.layers[l].experts. Reads one expert's weights at a time. Local.
+/// plan.layers[l].experts; where a learned gate has chosen them, and the oracle's would have chosen
+/// others, throws RunError. Reads one expert's weights at a time. Local.
 std::vector<Bounded> oracle_stack(const ModelConfig& config, const WeightSource& weights,
                                   const BatchPlan& plan, const Range& layers,
                                   std::span<const int64_t> tokens, std::span<const float> inputs,

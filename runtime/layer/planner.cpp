@@ -52,7 +52,7 @@ Ticket Planner::submit_all(std::span<const TokenBatch> batches_by_rank) {
   return take(slot);
 }
 
-const BatchPlan& Planner::wait(Ticket ticket) {
+BatchPlan& Planner::wait(Ticket ticket) {
   Slot& slot = slot_of(ticket);
   if (slot.exchange >= 0) {
     settle_through(slot.exchange);

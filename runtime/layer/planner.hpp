@@ -48,8 +48,9 @@ class Planner {
   /// The batch's plans, valid until `release`. Tickets may be waited for in any order, also more
   /// than once. Where a rank's tokens were bad, throws on all ranks (CollectiveInputError, or
   /// CollectiveRunError where routing failed in another way); the batch is then released, and
-  /// others are as they were. Throws RunError where there is no such batch.
-  const BatchPlan& wait(Ticket ticket);
+  /// others are as they were. Throws RunError where there is no such batch. Layers with a gate are
+  /// the caller's to plan (LayerPlanner).
+  BatchPlan& wait(Ticket ticket);
   /// The batch's memory is free for another one. Of a batch that has not been waited for, its
   /// exchange goes on. Local.
   void release(Ticket ticket);

@@ -41,8 +41,9 @@ class StackRunner {
   /// Makes all ready for `run` with these plans, which must stay until then. Ahead of the step.
   /// Collective.
   virtual void prepare(const BatchPlan& plan) = 0;
-  /// One step. Its phases are in the log once `finish` has returned. Collective.
-  virtual void run(const BatchPlan& plan, PhaseLog& log) = 0;
+  /// One step, which plans layers with a gate. Its phases are in the log once `finish` has
+  /// returned. Collective.
+  virtual void run(BatchPlan& plan, PhaseLog& log) = 0;
   /// The steps to come add their input and what each layer leaves to `states`; null: no more.
   /// Where the device runs whole steps nothing is added.
   virtual void record(LayerStates* states) { static_cast<void>(states); }

@@ -46,7 +46,7 @@ void StreamPlanner::begin_ahead(int64_t step, int64_t num_steps) {
   while (begun_ < end) begin();
 }
 
-const BatchPlan& StreamPlanner::take() {
+BatchPlan& StreamPlanner::take() {
   const PhaseLog::Scope scope(log_, Phase::plan);
   if (taken_ == begun_) throw RunError("stream planner: no batch has been begun");
   return planner_.wait(ticket_of(taken_++));

@@ -31,8 +31,8 @@ class StreamPlanner {
   /// them, none of `num_steps` or later. Collective.
   void begin_ahead(int64_t step, int64_t num_steps);
   /// The plans of the oldest batch that was begun and not taken, valid until depth + 1 more are
-  /// begun. Throws as Planner::wait. Collective.
-  const BatchPlan& take();
+  /// begun; as Planner::wait gives them. Collective.
+  BatchPlan& take();
 
   /// Plans held at once.
   int64_t slots() const { return std::ssize(tickets_); }

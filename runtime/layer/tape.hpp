@@ -14,13 +14,15 @@ namespace hashep {
 /// What a layer keeps of a batch, by its sizes.
 class TapeSizes {
  public:
-  TapeSizes(const ModelConfig& config, DType dtype, bool recompute)
-      : config_(config), dtype_(dtype), recompute_(recompute) {}
+  TapeSizes(const ModelConfig& config, DType dtype, bool recompute, int64_t layer = 0)
+      : config_(config),
+        dtype_(dtype),
+        recompute_(recompute),
+        has_gate_(config.shape().has_gate(layer)),
+        has_weights_(config.shape().has_gate_weights(layer)) {}
 
-  /// Whether a layer's own input is kept: gates and shared experts need it.
-  bool keeps_input() const {
-    return config_.score != Score::none || config_.num_shared_experts > 0;
-  }
+  /// Whether the layer's own input is kept: gates and shared experts need it.
+  bool keeps_input() const { return has_weights_ || config_.num_shared_experts > 0; }
 
   /// Whether pre-activations are kept.
   bool keeps_z() const { return !recompute_; }
@@ -37,19 +39,15 @@ class TapeSizes {
   }
   /// Weights of the tokens' choices.
   int64_t weights(int64_t tokens) const {
-    const bool none = config_.score == Score::none;
-    return none ? 0 : tokens * config_.top_k * dtype_size(DType::f32);
+    return has_weights_ ? tokens * config_.top_k * dtype_size(DType::f32) : 0;
+  }
+  /// Logits of a learned gate.
+  int64_t logits(int64_t tokens) const {
+    return has_gate_ ? tokens * config_.num_experts * dtype_size(DType::f32) : 0;
   }
 
   int64_t layer(int64_t rows, int64_t tokens) const {
-    return x(rows) + z(rows) + input(tokens) + shared_z(tokens) + weights(tokens);
-  }
-  int64_t batch(const BatchPlan& plan) const {
-    int64_t bytes = 0;
-    for (const ExchangePlan& of_layer : plan.layers) {
-      bytes += layer(of_layer.total_recv(), plan.tokens);
-    }
-    return bytes;
+    return x(rows) + z(rows) + input(tokens) + shared_z(tokens) + weights(tokens) + logits(tokens);
   }
 
  private:
@@ -60,7 +58,20 @@ class TapeSizes {
   ModelConfig config_;
   DType dtype_;
   bool recompute_;
+  bool has_gate_;
+  bool has_weights_;
 };
+
+/// What a tape of a stack keeps of a batch, whose layers are all planned.
+inline int64_t batch_tape_bytes(const ModelConfig& config, DType dtype, bool recompute,
+                                const BatchPlan& plan) {
+  int64_t bytes = 0;
+  for (int64_t layer = 0; layer < std::ssize(plan.layers); ++layer) {
+    bytes += TapeSizes(config, dtype, recompute, layer)
+                 .layer(plan.layers[layer].total_recv(), plan.tokens);
+  }
+  return bytes;
+}
 
 /// What forward keeps of one layer for backward. Memory for it is taken ahead, exactly as TapeSizes
 /// says, and grows with the largest batch.
@@ -70,6 +81,12 @@ struct LayerTape {
   Buffer input;     // of the layer. [tokens, hidden_size]
   Buffer shared_z;  // [tokens, preactivation_size of the shared experts]
   Buffer weights;   // [tokens, top_k], fp32
+  Buffer logits;    // of a learned gate. [tokens, num_experts], fp32
+
+  // What it was filled by: nothing where `stack` is null.
+  const void* stack = nullptr;
+  int64_t step = -1;
+  int64_t gate_pass = 0;  // BatchPlan::gate_passes
 
   void reserve(const TapeSizes& sizes, const ExchangePlan& plan) {
     x.reserve(sizes.x(plan.total_recv()));
@@ -77,18 +94,17 @@ struct LayerTape {
     input.reserve(sizes.input(plan.tokens));
     shared_z.reserve(sizes.shared_z(plan.tokens));
     weights.reserve(sizes.weights(plan.tokens));
+    logits.reserve(sizes.logits(plan.tokens));
   }
   int64_t bytes() const {
     return x.capacity() + z.capacity() + input.capacity() + shared_z.capacity() +
-           weights.capacity();
+           weights.capacity() + logits.capacity();
   }
 };
 
 /// The same of a stack, for one batch.
 struct StackTape {
   std::vector<LayerTape> layers;
-  const void* stack = nullptr;  // whose; null: nothing is kept
-  int64_t step = -1;            // of the batch that is
 
   int64_t bytes() const {
     int64_t sum = 0;

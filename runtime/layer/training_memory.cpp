@@ -24,8 +24,10 @@ TrainingMemory training_memory(const ModelConfig& config, std::span<const Placem
   const int64_t routed = most_experts * FfnLayout{config.routed_shape(), {}}.size();
   const int64_t shared =
       config.num_shared_experts > 0 ? layers * FfnLayout{config.shared_shape(), {}}.size() : 0;
-  const int64_t gates =
-      config.score == Score::none ? 0 : layers * config.num_experts * config.hidden_size;
+  int64_t gates = 0;
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    if (config.shape().has_gate_weights(layer)) gates += config.num_experts * config.hidden_size;
+  }
   const int64_t all = routed + shared + gates;
   return {.parameters = kFloat * all,
           .packed = 2 * dtype_size(dtype) * (routed + shared),

@@ -50,7 +50,7 @@ std::vector<Setting> weight_settings(const ModelConfig& config, const WeightDige
   std::vector<Setting> settings;
   for (size_t layer = 0; layer < digests.layers.size(); ++layer) {
     const std::string of_layer = " of layer " + std::to_string(layer);
-    if (config.score != Score::none) {
+    if (config.shape().has_gate_weights(static_cast<int64_t>(layer))) {
       settings.emplace_back("the gate" + of_layer, digest_text(digests.layers[layer].gate));
     }
     if (config.num_shared_experts > 0) {

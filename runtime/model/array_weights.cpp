@@ -13,6 +13,16 @@ namespace {
   throw InputError("layer " + std::to_string(layer) + ": no weights were given for " + what);
 }
 
+LoadedMatrix as_floats(ConstMatrixView given, const std::string& what, int64_t layer) {
+  if (given.data == nullptr) refuse(what, layer);
+  LoadedMatrix loaded;
+  const int64_t count = given.rows * given.cols;
+  loaded.owned.reserve(count * dtype_size(DType::f32));
+  convert_to_float(given.dtype, given.data, count, reinterpret_cast<float*>(loaded.owned.data()));
+  loaded.view = loaded.owned.matrix(DType::f32, given.rows, given.cols);
+  return loaded;
+}
+
 }  // namespace
 
 ArrayWeights::ArrayWeights(Functions functions) : functions_(std::move(functions)) {
@@ -39,14 +49,12 @@ LoadedFfn ArrayWeights::shared_experts(int64_t layer) const {
 
 LoadedMatrix ArrayWeights::gate(int64_t layer) const {
   if (!functions_.gate) refuse("the gate", layer);
-  const ConstMatrixView given = functions_.gate(layer);
-  LoadedMatrix gate;
-  if (given.data == nullptr) refuse("the gate", layer);
-  const int64_t count = given.rows * given.cols;
-  gate.owned.reserve(count * dtype_size(DType::f32));
-  convert_to_float(given.dtype, given.data, count, reinterpret_cast<float*>(gate.owned.data()));
-  gate.view = gate.owned.matrix(DType::f32, given.rows, given.cols);
-  return gate;
+  return as_floats(functions_.gate(layer), "the gate", layer);
+}
+
+LoadedMatrix ArrayWeights::gate_bias(int64_t layer) const {
+  if (!functions_.gate_bias) refuse("the gate's bias", layer);
+  return as_floats(functions_.gate_bias(layer), "the gate's bias", layer);
 }
 
 }  // namespace hashep

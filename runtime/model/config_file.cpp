@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/quote.hpp"
+#include "core/setting.hpp"
 #include "core/strict_json.hpp"
 #include "hashep/error.hpp"
 #include "runtime/model/config_reader.hpp"
@@ -27,6 +28,7 @@ const ConfigKey kNumLayers = {"num_hidden_layers", {"n_layers"}};
 const ConfigKey kHiddenAct = {"hidden_act", {}};
 const ConfigKey kSwigluLimit = {"swiglu_limit", {}};
 const ConfigKey kScoringFunc = {"scoring_func", {"score_func"}};
+const ConfigKey kTopKMethod = {"topk_method", {}};
 const ConfigKey kScalingFactor = {"routed_scaling_factor", {"route_scale"}};
 constexpr std::string_view kLayerTypes = "mlp_layer_types";
 constexpr std::string_view kNormalised = "norm_topk_prob";
@@ -43,7 +45,7 @@ std::vector<std::string_view> result_keys() {
   std::vector<std::string_view> names = {kLayerTypes, kNormalised};
   for (const ConfigKey& key :
        {kNumHashLayers, kHiddenSize, kFfnSize, kNumExperts, kNumSharedExperts, kTopK, kVocabSize,
-        kNumLayers, kHiddenAct, kSwigluLimit, kScoringFunc, kScalingFactor}) {
+        kNumLayers, kHiddenAct, kSwigluLimit, kScoringFunc, kTopKMethod, kScalingFactor}) {
     names.push_back(key.name);
     names.insert(names.end(), key.others.begin(), key.others.end());
   }
@@ -73,8 +75,9 @@ json flattened(json root, const std::string& path) {
   return root;
 }
 
-/// The leading hash_moe entries of mlp_layer_types; nothing where there is no such key.
-std::optional<int64_t> leading_hash_layers(const ConfigReader& reader) {
+/// The leading hash_moe entries of mlp_layer_types; nothing where there is no such key. Of all
+/// layers, those behind them must have routed experts.
+std::optional<int64_t> leading_hash_layers(const ConfigReader& reader, ModelLayers layers) {
   constexpr std::array<std::string_view, 4> kKnown = {"hash_moe", "moe", "dense", "sparse"};
   const json* types = reader.value(kLayerTypes);
   if (types == nullptr) return std::nullopt;
@@ -88,6 +91,9 @@ std::optional<int64_t> leading_hash_layers(const ConfigReader& reader) {
       reader.fail(kLayerTypes, where + ": unknown type " + quote(entry.is_string() ? type : "?") +
                                    " (known: hash_moe, moe, dense, sparse)");
     }
+    if (layers == ModelLayers::all && type == "dense") {
+      reader.fail(kLayerTypes, where + " is dense, among layers that are not");
+    }
     if (type != kKnown[0]) continue;
     if (leading != static_cast<int64_t>(layer)) {
       reader.fail(kLayerTypes, where +
@@ -96,16 +102,24 @@ std::optional<int64_t> leading_hash_layers(const ConfigReader& reader) {
     }
     ++leading;
   }
-  if (leading == 0) reader.fail(kLayerTypes, "no entry is hash_moe: no layer is hash-routed");
+  if (leading == 0 && layers == ModelLayers::hash) {
+    reader.fail(kLayerTypes, "no entry is hash_moe: no layer is hash-routed");
+  }
   return leading;
 }
 
-int64_t hash_layers(const ConfigReader& reader) {
-  const std::optional<int64_t> leading = leading_hash_layers(reader);
-  if (!leading && !reader.find(kNumHashLayers)) {
+int64_t hash_layers(const ConfigReader& reader, ModelLayers wanted) {
+  const std::optional<int64_t> leading = leading_hash_layers(reader, wanted);
+  const bool may_miss = wanted == ModelLayers::all;
+  if (!leading && !may_miss && !reader.find(kNumHashLayers)) {
     reader.fail(kNumHashLayers.name, "missing (nor is there n_hash_layers, or mlp_layer_types)");
   }
-  const int64_t layers = reader.integer(kNumHashLayers, leading);
+  const int64_t layers =
+      reader.integer(kNumHashLayers, leading || !may_miss ? leading : std::optional<int64_t>(0));
+  if (layers == 0 && wanted == ModelLayers::hash) {
+    reader.fail(reader.find(kNumHashLayers)->key,
+                "0: no layer is hash-routed (" + setting("layers") + " all takes others)");
+  }
   if (leading && layers != *leading) {
     reader.fail(reader.find(kNumHashLayers)->key, std::to_string(layers) +
                                                       ", but mlp_layer_types has " +
@@ -116,6 +130,40 @@ int64_t hash_layers(const ConfigReader& reader) {
                                          " layers (num_hidden_layers)");
   }
   return layers;
+}
+
+/// How choices are scored: by a Score, or by softmax, which learned gates alone have.
+struct Scoring {
+  Score score = Score::none;
+  bool is_softmax = false;
+};
+
+Scoring parse_scoring(std::string_view name) {
+  if (name == "softmax") return {Score::none, true};
+  return {parse_score(name), false};
+}
+
+/// The gate of layers that are not hash-routed.
+Gate learned_gate(const ConfigReader& reader, int64_t hash_layers, const Scoring& scoring) {
+  const json* method = reader.value(kTopKMethod.name);
+  const bool is_softmax = scoring.is_softmax;
+  if (!is_softmax && scoring.score == Score::none) {
+    reader.fail(kScoringFunc.name,
+                "layers with a learned gate need softmax, sigmoid or sqrtsoftplus");
+  }
+  const json expected = is_softmax ? "greedy" : "noaux_tc";
+  if (method != nullptr && *method != expected) {
+    reader.fail(kTopKMethod.name,
+                "expected " + expected.dump() + " with this " + std::string(kScoringFunc.name));
+  }
+  for (const std::string_view key : {"n_group", "topk_group"}) {
+    const json* groups = reader.value(key);
+    if (groups != nullptr && *groups != 1) {
+      reader.fail(key, "expected 1 (experts are chosen among all, not among groups)");
+    }
+  }
+  return {.kind = is_softmax ? GateKind::softmax_top_k : GateKind::noaux_tc,
+          .first_layer = hash_layers};
 }
 
 /// Keys of other models: each would make these layers other ones than HashEP's.
@@ -146,26 +194,35 @@ void refuse_others(const ConfigReader& reader, int64_t num_layers) {
 /// Else weights of choices would be other ones than those that gate_weights computes.
 void require_normalised(const ConfigReader& reader, const ModelConfig& config) {
   const json* norm = reader.value(kNormalised);
-  if (config.score == Score::none || norm == nullptr || *norm == json(true)) return;
-  reader.fail(kNormalised, "expected true (weights of a token's experts are normalised)");
+  const bool is_softmax = config.gate && config.gate->kind == GateKind::softmax_top_k;
+  if (norm == nullptr || (config.score == Score::none && !is_softmax)) return;
+  const bool expected = !is_softmax || config.top_k > 1;
+  if (*norm == json(expected)) return;
+  reader.fail(kNormalised, expected
+                               ? "expected true (weights of a token's experts are normalised)"
+                               : "expected false (the weight of one expert is its probability)");
 }
 
 }  // namespace
 
-ConfigFile parse_config_file(std::string_view text, const std::string& path) {
-  return config_of(parse_json_object(text, path), path);
+ConfigFile parse_config_file(std::string_view text, const std::string& path, ModelLayers layers) {
+  return config_of(parse_json_object(text, path), path, layers);
 }
 
-ConfigFile config_of(const json& object, const std::string& path) {
+ConfigFile config_of(const json& object, const std::string& path, ModelLayers layers) {
   const json root = flattened(object, path);
   const ConfigReader reader(root, path + ": ");
   ConfigFile file;
   file.path = path;
   ModelConfig& config = file.model;
-  config.num_layers = hash_layers(reader);
+  const int64_t num_hash_layers = hash_layers(reader, layers);
+  config.num_layers = layers == ModelLayers::all ? reader.integer(kNumLayers) : num_hash_layers;
   config.hidden_size = reader.integer(kHiddenSize);
   config.ffn_size = reader.integer(kFfnSize);
   config.num_experts = reader.integer(kNumExperts);
+  if (layers == ModelLayers::hash && config.num_experts == 0) {
+    reader.fail(reader.find(kNumExperts)->key, "0: no layer is hash-routed");
+  }
   config.num_shared_experts = reader.integer(kNumSharedExperts, 0);
   config.vocab_size = reader.integer(kVocabSize);
   const int64_t top_k = reader.integer(kTopK);
@@ -173,7 +230,13 @@ ConfigFile config_of(const json& object, const std::string& path) {
   config.top_k = static_cast<int>(top_k);
   config.activation = reader.named(kHiddenAct, parse_activation, Activation::silu);
   config.swiglu_limit = reader.number(kSwigluLimit, 0.0f);
-  config.score = reader.named(kScoringFunc, parse_score, Score::none);
+  const auto scoring = layers == ModelLayers::all
+                           ? reader.named(kScoringFunc, parse_scoring, Scoring{})
+                           : Scoring{reader.named(kScoringFunc, parse_score, Score::none)};
+  config.score = scoring.score;
+  if (config.num_experts > 0 && num_hash_layers < config.num_layers) {
+    config.gate = learned_gate(reader, num_hash_layers, scoring);
+  }
   config.routed_scaling_factor = reader.number(kScalingFactor, 1.0f);
   require_normalised(reader, config);
   if (const json* own = reader.value("hashep"); own != nullptr) {

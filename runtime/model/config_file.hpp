@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hashep/model.hpp"
 #include "runtime/model/model_config.hpp"
 
 namespace hashep {
@@ -23,8 +24,10 @@ struct ConfigFile {
 /// InputError naming `path` and the key where one is missing that every use of the model needs, has
 /// no such value, contradicts another spelling, or asks for what HashEP does not compute. Other
 /// keys are not looked at. Validates.
-ConfigFile parse_config_file(std::string_view json, const std::string& path);
+ConfigFile parse_config_file(std::string_view json, const std::string& path,
+                             ModelLayers layers = ModelLayers::hash);
 /// The same of text that was parsed.
-ConfigFile config_of(const nlohmann::json& object, const std::string& path);
+ConfigFile config_of(const nlohmann::json& object, const std::string& path,
+                     ModelLayers layers = ModelLayers::hash);
 
 }  // namespace hashep

@@ -92,6 +92,10 @@ std::optional<MatrixPlace> find_bias(const ModelFiles& files, const FfnPlace& ff
   return whole(*place, 1, matrix.rows);
 }
 
+MatrixPlace find_gate_bias(const ModelFiles& files, const ModelConfig& config, int64_t layer) {
+  return whole(files.at(gate_bias_name(layer)), 1, config.num_experts);
+}
+
 MatrixPlace find_gate(const ModelFiles& files, const ModelConfig& config, int64_t layer) {
   return whole(files.at(gate_name(layer)), config.num_experts, config.hidden_size);
 }

@@ -44,5 +44,7 @@ std::optional<MatrixPlace> find_bias(const ModelFiles& files, const FfnPlace& ff
 
 /// gate.weight [num_experts, hidden_size] of a layer.
 MatrixPlace find_gate(const ModelFiles& files, const ModelConfig& config, int64_t layer);
+/// Its gate.bias, as a matrix [1, num_experts].
+MatrixPlace find_gate_bias(const ModelFiles& files, const ModelConfig& config, int64_t layer);
 
 }  // namespace hashep

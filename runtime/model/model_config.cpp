@@ -18,8 +18,10 @@ struct Named {
 
 constexpr std::array<Named<Activation>, 3> kActivations = {
     {{"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}}};
-constexpr std::array<Named<Score>, 2> kScores = {
-    {{"none", Score::none}, {"sqrtsoftplus", Score::sqrtsoftplus}}};
+constexpr std::array<Named<Score>, 3> kScores = {
+    {{"none", Score::none}, {"sqrtsoftplus", Score::sqrtsoftplus}, {"sigmoid", Score::sigmoid}}};
+constexpr std::array<Named<GateKind>, 2> kGates = {
+    {{"softmax_top_k", GateKind::softmax_top_k}, {"noaux_tc", GateKind::noaux_tc}}};
 constexpr std::array<Named<RouterKind>, 6> kRouters = {{{"token", RouterKind::token},
                                                         {"position", RouterKind::position},
                                                         {"previous", RouterKind::previous},
@@ -64,11 +66,13 @@ struct SizeNames {
   std::string_view num_experts;
   std::string_view num_shared_experts;
   std::string_view top_k;
+  std::string_view score;
 };
 constexpr SizeNames kConfigKeys = {"num_hash_layers",  "hidden_size",      "moe_intermediate_size",
-                                   "n_routed_experts", "n_shared_experts", "num_experts_per_tok"};
-constexpr SizeNames kShapeNames = {"num_layers",  "hidden_size",        "ffn_size",
-                                   "num_experts", "num_shared_experts", "top_k"};
+                                   "n_routed_experts", "n_shared_experts", "num_experts_per_tok",
+                                   "scoring_func"};
+constexpr SizeNames kShapeNames = {"num_layers",         "hidden_size", "ffn_size", "num_experts",
+                                   "num_shared_experts", "top_k",       "score"};
 
 [[noreturn]] void refuse(const std::string& source, std::string_view key,
                          const std::string& reason) {
@@ -83,13 +87,39 @@ void require_in(const std::string& source, std::string_view key, int64_t value, 
              std::to_string(high) + "]");
 }
 
+/// Which scores go with which gate.
+void require_gate(const StackShape& shape, const SizeNames& names, const std::string& source) {
+  const bool has_score = shape.score != Score::none;
+  if (shape.is_dense() && (shape.gate || has_score)) {
+    refuse(source, "gate", "no experts that it could choose or weight");
+  }
+  if (!shape.gate) {
+    if (shape.score == Score::sigmoid) {
+      refuse(source, names.score, "sigmoid is of the gate noaux_tc alone");
+    }
+    return;
+  }
+  require_in(source, "gate.first_layer", shape.gate->first_layer, 0, shape.num_layers - 1);
+  if ((shape.gate->kind == GateKind::noaux_tc) != has_score) {
+    refuse(source, "gate",
+           has_score ? "softmax_top_k has no other score" : "noaux_tc needs a score");
+  }
+  if (shape.score == Score::sigmoid && shape.gate->first_layer > 0) {
+    refuse(source, names.score, "sigmoid, of layers that are routed ahead too");
+  }
+}
+
 void validate(const StackShape& shape, const SizeNames& names, const std::string& source) {
   require_in(source, names.num_layers, shape.num_layers, 1, kMaxModelSize);
   require_in(source, names.hidden_size, shape.hidden_size, 1, kMaxModelSize);
   require_in(source, names.ffn_size, shape.ffn_size, 1, kMaxModelSize);
-  require_in(source, names.num_experts, shape.num_experts, 1, kMaxModelSize);
+  require_in(source, names.num_experts, shape.num_experts, 0, kMaxModelSize);
   require_in(source, names.num_shared_experts, shape.num_shared_experts, 0, kMaxModelSize);
-  require_in(source, names.top_k, shape.top_k, 1, shape.num_experts);
+  require_in(source, names.top_k, shape.top_k, shape.is_dense() ? 0 : 1, shape.num_experts);
+  if (shape.is_dense() && shape.num_shared_experts == 0) {
+    refuse(source, names.num_experts, "0, and no shared experts either");
+  }
+  require_gate(shape, names, source);
   if (!weights_fit(shape)) {
     refuse(source, names.num_experts, "a model of these sizes passes 2^63 bytes");
   }
@@ -109,6 +139,9 @@ std::string_view activation_name(Activation activation) {
 std::string_view score_name(Score score) {
   return name_of(kScores, score);
 }
+std::string_view gate_kind_name(GateKind gate) {
+  return name_of(kGates, gate);
+}
 std::string_view router_name(RouterKind router) {
   return name_of(kRouters, router);
 }
@@ -117,6 +150,9 @@ Activation parse_activation(std::string_view name) {
 }
 Score parse_score(std::string_view name) {
   return parse_name(kScores, name, "scoring function");
+}
+GateKind parse_gate_kind(std::string_view name) {
+  return parse_name(kGates, name, "gate");
 }
 RouterKind parse_router(std::string_view name) {
   return parse_name(kRouters, name, "router");
@@ -154,7 +190,8 @@ ModelConfig config_of_shape(const StackShape& shape) {
           .activation = shape.activation,
           .swiglu_limit = shape.swiglu_limit,
           .score = shape.score,
-          .routed_scaling_factor = shape.routed_scaling_factor};
+          .routed_scaling_factor = shape.routed_scaling_factor,
+          .gate = shape.gate};
 }
 
 void require_spread(const ModelConfig& config, bool has_spread, const std::string& source) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -33,14 +34,15 @@ struct ModelConfig {
   float swiglu_limit = 0.0f;                 // swiglu_limit; 0: none
   Score score = Score::none;                 // scoring_func
   float routed_scaling_factor = 1.0f;        // routed_scaling_factor
+  std::optional<Gate> gate = {};             // topk_method, of layers that are not hash-routed
   RouterKind router = RouterKind::table;     // hashep.router
   uint64_t router_seed = 0;                  // hashep.seed
   bool spread = false;                       // hashep.spread: trained with spread rows
 
   /// Its sizes, without what routing alone needs.
   StackShape shape() const {
-    return {num_layers,         hidden_size, ffn_size,     num_experts, top_k,
-            num_shared_experts, activation,  swiglu_limit, score,       routed_scaling_factor};
+    return {num_layers, hidden_size,  ffn_size, num_experts,           top_k, num_shared_experts,
+            activation, swiglu_limit, score,    routed_scaling_factor, gate};
   }
   FfnShape routed_shape() const { return shape().routed_shape(); }
   FfnShape shared_shape() const { return shape().shared_shape(); }
@@ -64,9 +66,11 @@ void require_spread(const ModelConfig& config, bool has_spread, const std::strin
 /// Names on the command line and in JSON; parsing throws InputError that lists what is known.
 std::string_view activation_name(Activation activation);
 std::string_view score_name(Score score);
+std::string_view gate_kind_name(GateKind gate);
 std::string_view router_name(RouterKind router);
 Activation parse_activation(std::string_view name);
 Score parse_score(std::string_view name);
+GateKind parse_gate_kind(std::string_view name);
 RouterKind parse_router(std::string_view name);
 
 }  // namespace hashep

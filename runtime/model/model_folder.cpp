@@ -16,8 +16,8 @@ namespace hashep {
 
 class ModelFolder::Impl {
  public:
-  Impl(const std::string& path, ModelParts parts)
-      : config_(read_config_file(path)), files_(path, config_.model.num_layers, parts) {
+  Impl(const std::string& path, ModelParts parts, ModelLayers layers)
+      : config_(read_config_file(path, layers)), files_(path, config_.model.num_layers, parts) {
     if (parts == ModelParts::tables) return;
     require_result_keys(config_, files_);
     check_all();
@@ -69,9 +69,15 @@ class ModelFolder::Impl {
     return sample.value();
   }
 
-  /// As fp32.
   LoadedMatrix read_gate(int64_t layer) const {
-    const MatrixPlace found = find_gate(files_, config(), layer);
+    return read_floats(find_gate(files_, config(), layer));
+  }
+  LoadedMatrix read_gate_bias(int64_t layer) const {
+    return read_floats(find_gate_bias(files_, config(), layer));
+  }
+
+ private:
+  static LoadedMatrix read_floats(const MatrixPlace& found) {
     const int64_t count = found.rows * found.cols;
     LoadedMatrix gate;
     gate.owned.reserve(count * dtype_size(DType::f32));
@@ -86,7 +92,6 @@ class ModelFolder::Impl {
     return gate;
   }
 
- private:
   /// `memory` has room for it.
   static ConstMatrixView read(const MatrixPlace& found, Buffer& memory) {
     const SafeTensorsFile& file = *found.tensor.file;
@@ -124,9 +129,14 @@ class ModelFolder::Impl {
   void check_all() {
     Used used;
     for (int64_t layer = 0; layer < config().num_layers; ++layer) {
-      if (config().router == RouterKind::table) add_table(layer, used);
-      if (config().score == Score::sqrtsoftplus) {
+      const StackShape shape = config().shape();
+      const bool is_routed = layer < shape.num_routed_layers();
+      if (is_routed && config().router == RouterKind::table) add_table(layer, used);
+      if (shape.has_gate_weights(layer)) {
         add(gate_name(layer), find_gate(files_, config(), layer), used);
+      }
+      if (shape.has_gate_bias(layer)) {
+        add(gate_bias_name(layer), find_gate_bias(files_, config(), layer), used);
       }
       for (int64_t expert = 0; expert < config().num_experts; ++expert) {
         add_ffn(routed(layer, expert), config().routed_shape(), used);
@@ -147,8 +157,8 @@ class ModelFolder::Impl {
   std::vector<std::string> unused_;
 };
 
-ModelFolder::ModelFolder(const std::string& path, ModelParts parts)
-    : impl_(std::make_unique<Impl>(path, parts)) {}
+ModelFolder::ModelFolder(const std::string& path, ModelParts parts, ModelLayers layers)
+    : impl_(std::make_unique<Impl>(path, parts, layers)) {}
 ModelFolder::~ModelFolder() = default;
 
 const ModelConfig& ModelFolder::config() const {
@@ -178,6 +188,10 @@ LoadedFfn ModelFolder::shared_experts(int64_t layer) const {
 
 LoadedMatrix ModelFolder::gate(int64_t layer) const {
   return impl_->read_gate(layer);
+}
+
+LoadedMatrix ModelFolder::gate_bias(int64_t layer) const {
+  return impl_->read_gate_bias(layer);
 }
 
 std::optional<uint64_t> ModelFolder::sample_expert(int64_t layer, int64_t expert) const {

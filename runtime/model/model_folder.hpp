@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "hashep/model.hpp"
 #include "hashep/routing_table.hpp"
 #include "hashep/weight_source.hpp"
 #include "runtime/model/model_config.hpp"
@@ -19,22 +20,24 @@ class ModelFolder final : public WeightSource {
  public:
   /// Reads config and the files' headers. Throws InputError naming file and key or tensor; with
   /// ModelParts::all also where config.json lacks a key that a tensor needs.
-  explicit ModelFolder(const std::string& path, ModelParts parts = ModelParts::all);
+  explicit ModelFolder(const std::string& path, ModelParts parts = ModelParts::all,
+                       ModelLayers layers = ModelLayers::hash);
   ~ModelFolder() override;
 
   const ModelConfig& config() const;
-  /// Tensors of the hash-routed layers, as files name them, that the config has no use for, and
+  /// Tensors of the layers, as files name them, that the config has no use for, and
   /// tables of later layers. With ModelParts::all.
   const std::vector<std::string>& unused_tensors() const;
   /// See ConfigFile.
   const std::vector<std::string>& ignored_keys() const;
 
-  /// gate.tid2eid of a layer, validated; RouterKind::table only.
+  /// gate.tid2eid of a layer, validated; RouterKind::table only, and of hash-routed layers.
   RoutingTable table(int64_t layer) const;
 
   LoadedFfn routed_expert(int64_t layer, int64_t expert) const override;
   LoadedFfn shared_experts(int64_t layer) const override;
   LoadedMatrix gate(int64_t layer) const override;
+  LoadedMatrix gate_bias(int64_t layer) const override;
   std::optional<uint64_t> sample_expert(int64_t layer, int64_t expert) const override;
   uint64_t shape_digest() const override;
 

@@ -31,15 +31,15 @@ SpreadTensors read_spread_tensors(const ModelFiles& files, int64_t layer) {
 
 }  // namespace
 
-ConfigFile read_config_file(const std::string& folder) {
+ConfigFile read_config_file(const std::string& folder, ModelLayers layers) {
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) throw InputError(folder + ": not a folder");
   const std::string path = (fs::path(folder) / "config.json").string();
-  return config_of(read_json_object(path), path);
+  return config_of(read_json_object(path), path, layers);
 }
 
 ModelConfig read_model_config(const std::string& folder) {
-  return read_config_file(folder).model;
+  return read_config_file(folder, ModelLayers::hash).model;
 }
 
 const SafeTensor& model_table_tensor(const ModelFiles& files, const ModelConfig& config,

@@ -13,7 +13,7 @@ namespace hashep {
 
 /// The config.json of a model folder. Throws InputError where the folder, the file or a key is
 /// missing.
-ConfigFile read_config_file(const std::string& folder);
+ConfigFile read_config_file(const std::string& folder, ModelLayers layers);
 /// The same, for who needs no weights: what they need is never missing.
 ModelConfig read_model_config(const std::string& folder);
 

@@ -13,10 +13,11 @@ namespace {
 
 std::shared_ptr<const Router> router_of(const ModelFolder& folder, const std::string& path) {
   const ModelConfig& config = folder.config();
+  if (config.shape().num_routed_layers() == 0) return nullptr;
   switch (config.router) {
     case RouterKind::table: {
       std::vector<RoutingTable> tables;
-      for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+      for (int64_t layer = 0; layer < config.shape().num_routed_layers(); ++layer) {
         tables.push_back(folder.table(layer));
       }
       return std::make_shared<TableRouter>(std::move(tables), config.num_experts);
@@ -35,10 +36,11 @@ std::shared_ptr<const Router> router_of(const ModelFolder& folder, const std::st
 }  // namespace
 
 Model open_model(const std::string& path, const ModelOptions& options) {
-  auto folder = std::make_shared<ModelFolder>(path);
+  auto folder = std::make_shared<ModelFolder>(path, ModelParts::all, options.layers);
   if (!options.accept_unused && !folder->unused_tensors().empty()) {
-    throw InputError(path + ": config.json leaves tensors of the hash-routed layers unused: " +
-                     quote(folder->unused_tensors().front()));
+    throw InputError(path + ": config.json leaves tensors of the " +
+                     (options.layers == ModelLayers::hash ? "hash-routed " : "") +
+                     "layers unused: " + quote(folder->unused_tensors().front()));
   }
   return {.shape = folder->config().shape(),
           .vocab_size = folder->config().vocab_size,

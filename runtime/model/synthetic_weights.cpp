@@ -46,6 +46,15 @@ class SyntheticWeights final : public WeightSource {
     return gate;
   }
 
+  LoadedMatrix gate_bias(int64_t layer) const override {
+    static_cast<void>(layer);
+    LoadedMatrix bias;
+    bias.owned.reserve(shape_.num_experts * dtype_size(DType::f32));
+    std::fill_n(bias.owned.data(), bias.owned.capacity(), std::byte{0});
+    bias.view = bias.owned.matrix(DType::f32, 1, shape_.num_experts);
+    return bias;
+  }
+
   std::optional<uint64_t> sample_expert(int64_t layer, int64_t expert) const override {
     WeightSample sample(layer, expert);
     const std::vector<FfnMatrix> matrices = ffn_matrices(shape_.routed_shape());
@@ -72,7 +81,7 @@ class SyntheticWeights final : public WeightSource {
       }
     };
     for (int64_t layer = 0; layer < shape_.num_layers; ++layer) {
-      if (shape_.score == Score::sqrtsoftplus) {
+      if (shape_.has_gate_weights(layer)) {
         digest.add(gate_name(layer), dtype_, std::array{shape_.num_experts, shape_.hidden_size});
       }
       for (int64_t expert = 0; expert < shape_.num_experts; ++expert) {

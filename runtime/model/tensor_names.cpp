@@ -26,6 +26,10 @@ std::string gate_name(int64_t layer) {
   return layer_prefix(layer) + "gate.weight";
 }
 
+std::string gate_bias_name(int64_t layer) {
+  return layer_prefix(layer) + "gate.bias";
+}
+
 std::string stacked_experts_name(int64_t layer) {
   return layer_prefix(layer) + "experts";
 }

@@ -29,6 +29,7 @@ std::vector<FfnMatrix> ffn_matrices(const FfnShape& shape);
 std::string layer_prefix(int64_t layer);
 std::string table_name(int64_t layer);
 std::string gate_name(int64_t layer);
+std::string gate_bias_name(int64_t layer);
 /// What stands before ".w1.weight"; of all experts, where one tensor holds a matrix of each.
 std::string stacked_experts_name(int64_t layer);
 std::string routed_expert_name(int64_t layer, int64_t expert);

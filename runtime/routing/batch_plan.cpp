@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <string>
 
 #include "hashep/error.hpp"
 #include "runtime/routing/route_checks.hpp"
@@ -21,6 +22,22 @@ uint64_t digest(const GatheredCounts& counts, int ranks, int64_t words) {
   return value;
 }
 
+void mark_padding(std::span<const int32_t> ids, std::vector<uint8_t>& is_padding) {
+  is_padding.clear();
+  if (std::ranges::find(ids, kPaddingId) == ids.end()) return;
+  is_padding.resize(ids.size());
+  std::ranges::transform(ids, is_padding.begin(),
+                         [](int32_t id) { return static_cast<uint8_t>(id == kPaddingId ? 1 : 0); });
+}
+
+/// What a router would refuse whatever its vocabulary.
+void require_ids(std::span<const int32_t> ids) {
+  const auto bad = std::ranges::find_if(ids, [](int32_t id) { return id < kPaddingId; });
+  if (bad == ids.end()) return;
+  throw InputError("token " + std::to_string(bad - ids.begin()) + " has id " +
+                   std::to_string(*bad) + ", below -1");
+}
+
 CountMatrix layer_counts(const StackGeometry& geometry, const GatheredCounts& counts,
                          int64_t layer) {
   const int64_t words = (geometry.ep_size() - 1) * counts.row_stride + geometry.layer_words();
@@ -28,7 +45,8 @@ CountMatrix layer_counts(const StackGeometry& geometry, const GatheredCounts& co
           counts.row_stride};
 }
 
-void add_expert_counts(const CountMatrix& matrix, int ep_size, std::span<int64_t> expert_counts) {
+void count_all_ranks(const CountMatrix& matrix, int ep_size, std::span<int64_t> expert_counts) {
+  std::ranges::fill(expert_counts, 0);
   for (int source = 0; source < ep_size; ++source) {
     for (size_t expert = 0; expert < expert_counts.size(); ++expert) {
       expert_counts[expert] += matrix(source, static_cast<int64_t>(expert));
@@ -43,14 +61,15 @@ std::span<int32_t> assignments(const StackGeometry& geometry, int64_t layer, int
   plan.layers.resize(geometry.num_layers());
   ExchangePlan& layer_plan = plan.layers[layer];
   layer_plan.top_k = geometry.top_k();
+  layer_plan.tokens = tokens;
   layer_plan.experts.resize(tokens * geometry.top_k());
   return layer_plan.experts;
 }
 
 void route_layer(const StackGeometry& geometry, const Router& router, const TokenBatch& batch,
                  int64_t layer, BatchPlan& plan) {
-  route_checked(router, batch, geometry.layer(layer),
-                assignments(geometry, layer, std::ssize(batch.ids), plan));
+  const std::span<int32_t> experts = assignments(geometry, layer, std::ssize(batch.ids), plan);
+  if (geometry.num_experts() > 0) route_checked(router, batch, geometry.layer(layer), experts);
 }
 
 void count_layer(const StackGeometry& geometry, int64_t layer, const BatchPlan& plan,
@@ -67,8 +86,14 @@ void route_batch(const StackGeometry& geometry, const Router& router, const Toke
                  BatchPlan& plan, std::span<CountWord> words) {
   require_valid(batch);
   plan.tokens = std::ssize(batch.ids);
+  mark_padding(batch.ids, plan.is_padding);
   words[0] = count_word(plan.tokens, "tokens of a rank");
-  for (int64_t layer = 0; layer < geometry.num_layers(); ++layer) {
+  if (geometry.num_experts() == 0 || geometry.num_layers_ahead() == 0) require_ids(batch.ids);
+  plan.layers.resize(geometry.num_layers());
+  for (int64_t layer = geometry.num_layers_ahead(); layer < geometry.num_layers(); ++layer) {
+    plan.layers[layer].recv_displs.clear();  // not planned
+  }
+  for (int64_t layer = 0; layer < geometry.num_layers_ahead(); ++layer) {
     route_layer(geometry, router, batch, layer, plan);
     count_layer(geometry, layer, plan,
                 words.subspan(geometry.layer_begin(layer), geometry.layer_words()));
@@ -91,23 +116,23 @@ void complete_layer(const StackGeometry& geometry, int64_t layer, const CountMat
   const Placement& placement = geometry.placement(layer);
   ExchangePlan& layer_plan = plan.layers[layer];
   complete_plan(counts, placement, ep_rank, layer_plan);
-  if (geometry.nodes()) {
+  const auto num_experts = static_cast<size_t>(geometry.num_experts());
+  plan.expert_counts.resize(static_cast<size_t>(geometry.num_layers()) * num_experts);
+  count_all_ranks(
+      counts, geometry.ep_size(),
+      std::span(plan.expert_counts).subspan(static_cast<size_t>(layer) * num_experts, num_experts));
+  if (geometry.nodes() && num_experts > 0) {
     complete_node_plan(counts, placement, *geometry.nodes(), geometry.node_reduce(), layer_plan);
   }
 }
 
 void complete_batch(const StackGeometry& geometry, const GatheredCounts& counts, int ep_rank,
                     BatchPlan& plan) {
-  const auto num_experts = static_cast<size_t>(geometry.num_experts());
   place_batch(counts, geometry.ep_size(), ep_rank, plan);
   plan.counts_digest = digest(counts, geometry.ep_size(), geometry.batch_words());
-  plan.expert_counts.assign(static_cast<size_t>(geometry.num_layers()) * num_experts, 0);
-  for (int64_t layer = 0; layer < geometry.num_layers(); ++layer) {
-    const CountMatrix matrix = layer_counts(geometry, counts, layer);
-    add_expert_counts(matrix, geometry.ep_size(),
-                      std::span(plan.expert_counts)
-                          .subspan(static_cast<size_t>(layer) * num_experts, num_experts));
-    complete_layer(geometry, layer, matrix, ep_rank, plan);
+  plan.expert_counts.assign(static_cast<size_t>(geometry.num_layers() * geometry.num_experts()), 0);
+  for (int64_t layer = 0; layer < geometry.num_layers_ahead(); ++layer) {
+    complete_layer(geometry, layer, layer_counts(geometry, counts, layer), ep_rank, plan);
   }
 }
 

@@ -10,8 +10,8 @@
 
 namespace hashep::test {
 
-std::vector<std::byte> run_plan(const StackCase& c, const StackGeometry& geometry,
-                                const BatchPlan& plan, Transport& transport, int ep_rank) {
+std::vector<std::byte> run_plan(const StackCase& c, const StackGeometry& geometry, BatchPlan plan,
+                                Transport& transport, int ep_rank) {
   const auto weights = make_synthetic_weights(c.config, c.dtype, kStackSeed);
   LayerStack stack(c.config, *weights, geometry.placements(), ep_rank, c.residual,
                    {.dtype = c.dtype, .threads = c.threads, .check_finite = true}, transport);

@@ -11,8 +11,8 @@ namespace hashep::test {
 
 /// Runs one step of the case with a plan that has been made: returns the
 /// rank's output rows. Collective over the transport's ranks.
-std::vector<std::byte> run_plan(const StackCase& c, const StackGeometry& geometry,
-                                const BatchPlan& plan, Transport& transport, int ep_rank);
+std::vector<std::byte> run_plan(const StackCase& c, const StackGeometry& geometry, BatchPlan plan,
+                                Transport& transport, int ep_rank);
 
 /// Runs one step of the case on `transport` as rank `ep_rank`, planning without an exchange.
 /// Returns this rank's output rows. Collective over the transport's ranks.

@@ -55,7 +55,7 @@ void run_step_loop(const StackCase& c, const TokenStream& stream, const LoopSett
   for (int64_t step = 0; step < steps; ++step) {
     looks.before_planning(step);
     if (step > 0 && settings.plan_depth == 0) planner.begin();
-    const BatchPlan& plan = planner.take();
+    BatchPlan& plan = planner.take();
     stack.prepare(plan);
     planner.begin_ahead(step, steps);
     std::memcpy(x.data(), input.data(), input.size());

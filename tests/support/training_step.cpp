@@ -55,7 +55,7 @@ BatchPlan training_plan(const StackCase& c, const CaseRouting& routing, const To
   return plan_batch(routing.geometry, *routing.router, cut_batch(whole, tokens), ep_rank);
 }
 
-TrainedStep train_step(const StackCase& c, const StackGeometry& geometry, const BatchPlan& plan,
+TrainedStep train_step(const StackCase& c, const StackGeometry& geometry, BatchPlan plan,
                        Transport& transport, const TrainingStep& step, const Communicator* comm,
                        Watch* watch) {
   const auto weights = make_synthetic_weights(c.config, c.dtype, kStackSeed);
@@ -69,13 +69,13 @@ TrainedStep train_step(const StackCase& c, const StackGeometry& geometry, const 
   stack.clear_gradients();
   const Range rows{plan.first_token, plan.first_token + plan.tokens};
   TrainedStep result;
-  result.announced_tape_bytes = stack.tape_sizes().batch(plan);
+  result.announced_tape_bytes = stack.tape_bytes(plan);
   result.tape_bytes = tape.bytes();
   for (int batch = 0; batch < step.batches; ++batch) {
     result.y = stack_rows(c, rows);
     result.dx = output_gradients(c, rows);
     step.before(batch);
-    stack.run(plan, {result.y.data(), c.dtype, plan.tokens, c.config.hidden_size}, tape, log);
+    stack.run(plan, {result.y.data(), c.dtype, plan.tokens, c.config.hidden_size}, log, &tape);
     stack.backward(plan, {result.dx.data(), c.dtype, plan.tokens, c.config.hidden_size}, tape, log);
     step.after(batch);
   }

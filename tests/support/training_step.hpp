@@ -46,7 +46,7 @@ BatchPlan training_plan(const StackCase& c, const CaseRouting& routing, const To
 
 /// Forward and backward of the case's first batch on a rank. `comm` and `watch`: null where no sums
 /// over ranks are made. Collective over the transport's ranks.
-TrainedStep train_step(const StackCase& c, const StackGeometry& geometry, const BatchPlan& plan,
+TrainedStep train_step(const StackCase& c, const StackGeometry& geometry, BatchPlan plan,
                        Transport& transport, const TrainingStep& step, const Communicator* comm,
                        Watch* watch);
 

@@ -5,21 +5,28 @@
 #include <cstring>
 #include <hashep/hashep.hpp>
 #include <limits>
-#include <map>
 #include <string>
 #include <vector>
 
+#include "tests/runtime/face/trained_stack.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace hashep;
 
 namespace {
 
-constexpr int64_t kVocabulary = 300;
-constexpr int64_t kBlock = 8;
-constexpr int64_t kTokens = 83;
+using test::kBlock;
+using test::kTokens;
+using test::kVocabulary;
+using test::name_of;
+using test::Parameters;
+using test::Part;
+using test::rows;
+using test::values_of;
+using test::view;
+
 const StackShape kShape{.num_layers = 2,
-                        .hidden_size = 24,
+                        .hidden_size = test::kHiddenSize,
                         .ffn_size = 40,
                         .num_experts = 10,
                         .top_k = 3,
@@ -32,112 +39,74 @@ StackOptions trained(DType dtype = DType::f32) {
   return {.dtype = dtype, .training = TrainingOptions{.gradient_block = kBlock}};
 }
 
-/// Rows of a global batch, rounded to the stack's dtype.
-std::vector<std::byte> rows(DType dtype, int64_t begin, int64_t end, int64_t seed) {
-  std::vector<std::byte> bytes;
-  for (int64_t i = begin * kShape.hidden_size; i < end * kShape.hidden_size; ++i) {
-    const auto value = static_cast<float>((i * 37 + seed * 11) % 101 - 50) / 40.0f;
-    std::byte element[4];
-    convert_from_float(&value, 1, dtype, element);
-    bytes.insert(bytes.end(), element, element + dtype_size(dtype));
-  }
-  return bytes;
-}
-
-/// A rank's part of the global batch, cut at gradient blocks; every second rank has none.
-struct Part {
-  int64_t begin = 0;
-  int64_t end = 0;
-  std::vector<int32_t> ids;
-
-  Part(int64_t rank, int64_t size) {
-    const int64_t blocks = (kTokens + kBlock - 1) / kBlock;
-    const auto edge = [&](int64_t at) {
-      return std::min(kTokens, blocks * std::min(size, at) / size * kBlock);
-    };
-    begin = edge(rank % 2 == 0 ? rank : rank + 1);
-    end = edge(rank % 2 == 0 ? rank + 2 : rank + 1);
-    for (int64_t i = begin; i < end; ++i) {
-      ids.push_back(i % 9 == 4 ? kPaddingId : static_cast<int32_t>((i * i * 31 + i) % kVocabulary));
-    }
-  }
-  TokenBatch tokens() const { return {.ids = ids, .seq_len = 16, .first_position = begin}; }
+/// Stacks of all kinds of layers, by name.
+struct Kind {
+  const char* name = "";
+  StackShape shape;
+  TrainingOptions options{.gradient_block = kBlock};
 };
 
-MatrixView view(std::vector<std::byte>& bytes, DType dtype) {
-  const int64_t row_bytes = kShape.hidden_size * dtype_size(dtype);
-  return {bytes.data(), dtype, std::ssize(bytes) / row_bytes, kShape.hidden_size};
-}
-
-using Parameters = std::map<std::string, std::vector<float>>;
-
-std::vector<float> values_of(ConstMatrixView matrix) {
-  const auto* const first = reinterpret_cast<const float*>(matrix.data);
-  return {first, first + matrix.rows * matrix.cols};
-}
-
-std::string name_of(const Parameter& parameter) {
-  return std::to_string(parameter.layer) + "." + std::to_string(parameter.expert) + "." +
-         parameter.name;
-}
-
-/// Everything that training leaves on a rank.
-struct Trained {
-  Parameters parameters;
-  std::vector<double> norms;
-  std::vector<std::byte> dx;
-};
-
-Trained train(const Context& context, DType dtype, const AdamWOptions& options, int steps) {
-  Stack stack(context, kShape, kRouter, *make_synthetic_weights(kShape, DType::f32, 2),
-              trained(dtype));
-  AdamW optimizer(stack, options);
-  const Part part(context.rank(), context.size());
-  Tape tape;
-  Trained result;
-  for (int step = 0; step < steps; ++step) {
-    const Batch batch = stack.submit(part.tokens());
-    // Gradients of two batches add up; both have the same ids.
-    for (int64_t half = 0; half < 2; ++half) {
-      std::vector<std::byte> x = rows(dtype, part.begin, part.end, 2 * step + half);
-      result.dx = rows(dtype, part.begin, part.end, 100 + 2 * step + half);
-      stack.forward(batch, view(x, dtype), view(x, dtype), tape);
-      CHECK(tape.bytes() == stack.tape_bytes(batch));
-      stack.backward(batch, tape, view(result.dx, dtype), view(result.dx, dtype));
-    }
-    result.norms.push_back(optimizer.step(0.01f));
-  }
-  CHECK(optimizer.steps() == steps);
-  for (const ParameterState& state : optimizer.states()) {
-    const std::string name = name_of(state.parameter);
-    result.parameters[name] = values_of(state.parameter.value);
-    result.parameters[name + ".m"] = values_of(state.first_moment);
-    result.parameters[name + ".v"] = values_of(state.second_moment);
-  }
-  return result;
+std::vector<Kind> kinds() {
+  StackShape softmax = kShape;
+  softmax.score = Score::none;
+  softmax.routed_scaling_factor = 1.0f;
+  softmax.gate = Gate{.kind = GateKind::softmax_top_k};
+  StackShape one = softmax;
+  one.top_k = 1;
+  one.num_shared_experts = 0;
+  StackShape sigmoid = kShape;
+  sigmoid.score = Score::sigmoid;
+  sigmoid.gate = Gate{.kind = GateKind::noaux_tc};
+  StackShape mixed = kShape;
+  mixed.num_layers = 3;
+  mixed.gate = Gate{.kind = GateKind::noaux_tc, .first_layer = 1};
+  StackShape dense = kShape;
+  dense.score = Score::none;
+  dense.num_experts = 0;
+  dense.top_k = 0;
+  dense.num_shared_experts = 3;
+  return {
+      {"static", kShape},
+      {"softmax", softmax, {.gradient_block = kBlock, .balance_loss = 0.3f, .z_loss = 0.1f}},
+      {"softmax of one, recomputed",
+       one,
+       {.recompute = true, .gradient_block = kBlock, .balance_loss = 0.2f}},
+      {"sigmoid", sigmoid, {.gradient_block = kBlock, .balance_loss = 0.3f, .bias_step = 0.01f}},
+      {"mixed", mixed, {.gradient_block = kBlock, .z_loss = 0.01f, .bias_step = 0.02f}},
+      {"dense", dense}};
 }
 
 }  // namespace
 
 TEST_CASE("training gives the same parameters on all ranks together as on one, bit by bit") {
   const auto dtype = GENERATE(DType::f32, DType::bf16);
-  const AdamWOptions options{.weight_decay = 0.1f, .clip_norm = 3.0f};
+  const Kind kind = GENERATE(from_range(kinds()));
+  INFO(kind.name << " " << dtype_name(dtype));
+  const test::Training training{.shape = kind.shape,
+                                .dtype = dtype,
+                                .options = kind.options,
+                                .adamw = {.weight_decay = 0.1f, .clip_norm = 3.0f}};
   const Context alone(MPI_COMM_SELF, {.transport = TransportKind::mpi, .threads = 1});
-  const Trained want = train(alone, dtype, options, 3);
+  const test::Trained want = test::train(alone, training);
   CHECK(want.norms.front() > 3.0);
   for (const auto transport : {TransportKind::automatic, TransportKind::mpi, TransportKind::hier}) {
     const Context context(MPI_COMM_WORLD, {.transport = transport, .threads = 1});
-    const Trained got = train(context, dtype, options, 3);
+    const test::Trained got = test::train(context, training);
     CHECK(got.norms == want.norms);
     CHECK(!got.parameters.empty());
     for (const auto& [name, values] : got.parameters) {
       INFO(name);
       CHECK((values == want.parameters.at(name)));
     }
+    CHECK(got.losses.size() == want.losses.size());
+    for (size_t i = 0; i < want.losses.size(); ++i) {
+      CHECK(got.losses[i].balance == want.losses[i].balance);
+      CHECK(got.losses[i].z == want.losses[i].z);
+    }
     const Part part(context.rank(), context.size());
-    const int64_t row_bytes = kShape.hidden_size * dtype_size(dtype);
-    const auto first = want.dx.begin() + part.begin * row_bytes;
-    CHECK(std::equal(got.dx.begin(), got.dx.end(), first));
+    const int64_t row_bytes = test::kHiddenSize * dtype_size(dtype);
+    CHECK(std::equal(got.dx.begin(), got.dx.end(), want.dx.begin() + part.begin * row_bytes));
+    CHECK(std::equal(got.y.begin(), got.y.end(), want.y.begin() + part.begin * row_bytes));
   }
 }
 

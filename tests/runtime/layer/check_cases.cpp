@@ -156,12 +156,13 @@ LayerStates CheckedCase::run(const WeightSource& weights, const BatchPlan& with_
                    {.dtype = dtype, .gemm_library = library}, transport);
   Matrix x(dtype, tokens(), config.hidden_size);
   x.set(inputs);
-  stack.prepare(with_plan);
+  BatchPlan planned = with_plan;
+  stack.prepare(planned);
   PhaseLog log(nullptr, 16, false);
   std::vector<int64_t> all(tokens());
   std::iota(all.begin(), all.end(), 0);
   LayerStates states(std::move(all));
-  stack.run(with_plan, x.view(), log, &states);
+  stack.run(planned, x.view(), log, nullptr, &states);
   return states;
 }
 

@@ -71,7 +71,7 @@ Planned plan_all_ranks(const test::CaseRouting& routing, const TokenStream& stre
       const BatchPlan plan = plan_batch(routing.geometry, *routing.router, views, rank);
       add_plans(plan.layers, nodes, routing.geometry.batch_words(), planned);
       planned.tape_bytes_max =
-          std::max(planned.tape_bytes_max, TapeSizes(c.config, c.dtype, false).batch(plan));
+          std::max(planned.tape_bytes_max, batch_tape_bytes(c.config, c.dtype, false, plan));
     }
   }
   return planned;

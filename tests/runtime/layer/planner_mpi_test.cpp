@@ -222,20 +222,21 @@ TEST_CASE("assignments that come in the layer are planned as those that come ahe
   const BatchPlan& expected = ahead.wait(ahead.submit(tokens));
   LayerPlanner in_layer(job.geometry, {ranks.comm, apart, ranks.watch});
   for (const int64_t fails_at : {-1, 1, -1}) {
-    in_layer.begin(std::ssize(tokens.ids));
+    BatchPlan plan;
+    plan.tokens = std::ssize(tokens.ids);
     InLayer source(job.router, tokens, rank == 0 ? fails_at : -1);
     for (int64_t layer = 0; layer < 3; ++layer) {
       const int64_t before = all_collectives();
       if (layer == fails_at) {
-        CHECK_THROWS_AS(in_layer.plan_layer(layer, source, log), CollectiveInputError);
+        CHECK_THROWS_AS(in_layer.plan_layer(layer, source, plan, log), CollectiveInputError);
         break;
       }
-      in_layer.plan_layer(layer, source, log);
+      in_layer.plan_layer(layer, source, plan, log);
       CHECK(all_collectives() - before == exchange);
       const auto index = static_cast<size_t>(layer);
-      CHECK(in_layer.plan().layers[index] == expected.layers[index]);
-      CHECK(in_layer.plan().first_token == expected.first_token);
-      CHECK(in_layer.plan().global_tokens == expected.global_tokens);
+      CHECK(plan.layers[index] == expected.layers[index]);
+      CHECK(plan.first_token == expected.first_token);
+      CHECK(plan.global_tokens == expected.global_tokens);
     }
   }
 }
