@@ -44,7 +44,7 @@ endforeach()
 
 set(HASHEP_WITHOUT)
 if(NOT TARGET HashEP::hashep)
-  foreach(header context reproducible_sum stack hashep)
+  foreach(header checkpoint context reproducible_sum stack hashep)
     list(APPEND HASHEP_WITHOUT PATTERN ${header}.hpp EXCLUDE)
   endforeach()
 endif()

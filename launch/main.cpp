@@ -9,6 +9,7 @@
 #include "launch/run_command.hpp"
 #include "launch/single_process.hpp"
 #include "launch/table_command.hpp"
+#include "launch/train/train_command.hpp"
 
 namespace {
 
@@ -19,6 +20,7 @@ constexpr const char* kHelp =
     "\n"
     "Commands:\n"
     "  run        run layers over batches of tokens, on one rank or under mpirun\n"
+    "  train      train a small language model with such layers on text\n"
     "  table      make routing tables from a corpus of tokens\n"
     "  plan       load, traffic and memory of jobs of any size, from token ids alone\n"
     "  placement  places experts on ranks by what a corpus puts on them\n"
@@ -34,6 +36,8 @@ constexpr const char* kHelp =
     "      four ranks, 16 experts each, real token ids\n"
     "  mpirun -np 2 hashep run --model DIR --tokens ids.npy --dtype bf16 --output out.safetensors\n"
     "      the hash-routed layers of a DeepSeek-V4-shaped folder, one step, outputs kept\n"
+    "  mpirun -np 2 hashep train --tokens ids.bin --vocab-size 8000 --save DIR --resume\n"
+    "      a neural n-gram model; the same bits on any number of ranks, killed or not\n"
     "  hashep table build --tokens ids.bin --vocab-size 32000 --num-experts 64 --ranks 8 \\\n"
     "      --method balanced --output table.safetensors\n"
     "      a routing table with even loads, for hashep run --table\n"
@@ -46,6 +50,7 @@ int main(int argc, char** argv) {
   hashep::secure_standard_streams();
   const std::string_view command = argc > 1 ? argv[1] : "--help";
   if (command == "run") return hashep::run_command(argc, argv);
+  if (command == "train") return hashep::train_command(argc, argv);
   if (command == "table") return hashep::table_command(argc, argv);
   if (command == "plan") return hashep::plan_command(argc, argv);
   if (command == "placement") return hashep::placement_command(argc, argv);

@@ -25,6 +25,9 @@
 /// bits on any number of ranks, and is updated by hashep::AdamW (adamw.hpp), or by an optimizer of
 /// the caller's on Stack::parameters.
 ///
+/// Training is kept, and goes on, by hashep::save_checkpoint and hashep::load_checkpoint
+/// (checkpoint.hpp).
+///
 /// Gradients of what else all ranks hold are summed, to the same bits on any number of ranks, by
 /// hashep::ReproducibleSum (reproducible_sum.hpp).
 ///
@@ -45,6 +48,7 @@ namespace hashep {}
 #include "hashep/adamw.hpp"
 #include "hashep/array_weights.hpp"
 #include "hashep/batch_plan.hpp"
+#include "hashep/checkpoint.hpp"
 #include "hashep/context.hpp"
 #include "hashep/error.hpp"
 #include "hashep/exchange_plan.hpp"

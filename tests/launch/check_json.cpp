@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // check_json result FILE RANKS: FILE is a result of `hashep run` as docs/design.md has it ("Result
-// JSON"). check_json trace FILE RANKS: FILE is a Chrome trace with one thread per rank. check_json
-// exchange|layer|scale|plan FILE RANKS: FILE is a result of that hashep-bench, in which nothing is
-// wrong.
+// JSON"). check_json train FILE RANKS: of `hashep train`. check_json trace FILE RANKS: FILE is a
+// Chrome trace with one thread per rank. check_json exchange|layer|scale|plan FILE RANKS: FILE is a
+// result of that hashep-bench, in which nothing is wrong.
 #include <cmath>
 #include <cstdio>
 #include <exception>
@@ -36,6 +36,22 @@ void check_row(const Json& row) {
   require(row["min_us"] <= row["median_us"] && row["median_us"] <= row["p90_us"] &&
               row["p90_us"] <= row["p99_us"],
           name + ": percentiles out of order");
+}
+
+void check_train(const Json& result, int ranks) {
+  require_keys(result,
+               {"program", "version", "commit", "date", "args", "machine", "ranks", "results"});
+  require(result["program"] == "hashep train", "program");
+  require(result["ranks"] == ranks, "ranks");
+  const Json& row = result["results"].at(0);
+  check_row(row);
+  require(row.at("tokens_per_s") > 0.0, "tokens_per_s");
+  const size_t steps = row["samples_us"].size();
+  for (const char* column :
+       {"step", "loss", "learning_rate", "gradient_norm", "held_out_loss", "balance"}) {
+    require(row.at("curve").at(column).size() == steps, std::string("curve: ") + column);
+  }
+  require(row["curve"]["held_out_loss"].back() > 0.0, "held_out_loss");
 }
 
 /// Returns whether the result is of GPUs, and then each rank has its binding.
@@ -293,7 +309,8 @@ void check_trace(const Json& trace, int ranks) {
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    std::fprintf(stderr, "Usage: check_json result|trace|exchange|layer|scale|plan FILE RANKS\n");
+    std::fprintf(stderr,
+                 "Usage: check_json result|trace|train|exchange|layer|scale|plan FILE RANKS\n");
     return 1;
   }
   try {
@@ -301,8 +318,8 @@ int main(int argc, char** argv) {
     const Json document = Json::parse(file);
     const int ranks = std::stoi(argv[3]);
     const std::map<std::string, void (*)(const Json&, int)> checks = {
-        {"result", check_result}, {"trace", check_trace}, {"exchange", check_exchange},
-        {"layer", check_layer},   {"scale", check_scale},
+        {"result", check_result},     {"trace", check_trace}, {"train", check_train},
+        {"exchange", check_exchange}, {"layer", check_layer}, {"scale", check_scale},
 
         {"plan", check_plan}};
     checks.at(argv[1])(document, ranks);
