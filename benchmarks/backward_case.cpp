@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "benchmarks/layer_dump.hpp"
 #include "benchmarks/layer_parts.hpp"
 #include "benchmarks/layer_row.hpp"
 #include "comm/gather.hpp"
@@ -164,8 +165,26 @@ int64_t BackwardCase::check() {
   stack_.backward(plan_, view(gradient_), tape_, phases_.log());
   phases_.log().clear();
   const int64_t wrong = wrong_tokens() + wrong_weights();
+  if (!options_.dump_folder.empty()) dump();
   stack_.clear_gradients();
   return wrong;
+}
+
+/// What `check` has left.
+void BackwardCase::dump() {
+  StreamBatch batch;
+  read_batch(workload_.stream(), workload_.split(tokens()), plan_.step, batch);
+  const std::vector<Parameter> parameters = stack_.parameters();
+  dump_layer({.config = config_,
+              .weights = *weights_,
+              .plan = plan_,
+              .ids = batch.ids,
+              .x = view(input_),
+              .y = view(output_),
+              .dy = view(output_),
+              .dx = view(gradient_),
+              .parameters = parameters},
+             options_.dump_folder);
 }
 
 int64_t BackwardCase::wrong_tokens() {

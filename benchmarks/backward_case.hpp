@@ -57,6 +57,7 @@ class BackwardCase {
   int64_t check();
   int64_t wrong_tokens();
   int64_t wrong_weights();
+  void dump();
   LayerRow make_row(const std::string& name, const RankSamples& samples) const;
 
   const LayerOptions& options_;

@@ -74,8 +74,8 @@ void declare_experts_kind(CLI::App& command, LayerOptions& options) {
       {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};
   command.add_option("--activation", options.activation, "relu, gelu or silu (SwiGLU) [silu]")
       ->transform(CLI::CheckedTransformer(activations));
-  const std::map<std::string, Score> scores{{"none", Score::none},
-                                            {"sqrtsoftplus", Score::sqrtsoftplus}};
+  const std::map<std::string, Score> scores{
+      {"none", Score::none}, {"sqrtsoftplus", Score::sqrtsoftplus}, {"sigmoid", Score::sigmoid}};
   command
       .add_option("--score", options.score, "Weight of a choice: none (1/k) or sqrtsoftplus [none]")
       ->transform(CLI::CheckedTransformer(scores));
@@ -136,8 +136,18 @@ void declare_layer(CLI::App& command, LayerOptions& options) {
           [&options](const std::vector<std::string>& words) {
             options.planning = parse_planning(words);
           },
-          "Plans made ahead, or inline (exchanged and made in each layer), or both in turn [ahead]")
+          "Plans made ahead, or inline (exchanged and made in each layer), or both in turn [ahead; "
+          "inline with --router learned]")
       ->delimiter(',');
+  command.get_option("--router")
+      ->description(command.get_option("--router")->get_description() +
+                    "; or learned: a gate in each layer, whatever the ids");
+  command
+      .add_option_function<std::string>(
+          "--gate", [&options](const std::string& text) { options.gate = parse_gate_kind(text); },
+          "--router learned: softmax_top_k, or noaux_tc, whose --score is sigmoid or sqrtsoftplus "
+          "[softmax_top_k]")
+      ->type_name("KIND");
   command.add_flag("--backward", options.backward,
                    "Forward and backward of one batch, planned beforehand, and AdamW");
   command

@@ -48,6 +48,7 @@ ModelConfig layer_config(const LayerOptions& options, int64_t ffn_size) {
   config.activation = options.activation;
   config.score = options.score;
   config.router = RouterKind::token;
+  if (options.gate) config.gate = Gate{.kind = *options.gate};
   validate_config(config, "hashep-bench layer");
   return config;
 }
@@ -76,8 +77,9 @@ LayerCase::LayerCase(const LayerOptions& options, const ModelConfig& config, DTy
   std::vector<PlanWhen> whens = options.planning;
   if (whens.size() > 1) whens.push_back(PlanWhen::at_hand);
   for (const PlanWhen when : whens) {
-    ways_.push_back({std::make_unique<LayerSteps>(when, workload, workload.split(tokens()), stack_,
-                                                  rows, threads(), ranks)});
+    ways_.push_back(
+        {std::make_unique<LayerSteps>(when, workload, workload.split(tokens()), stack_, rows,
+                                      threads(), config.gate.has_value(), ranks)});
   }
 }
 

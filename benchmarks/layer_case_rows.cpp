@@ -72,7 +72,9 @@ std::vector<LayerRow> LayerCase::step_rows(const Way& way, const RankSamples& la
 }
 
 LayerRow LayerCase::make_row(const std::string& name, const RankSamples& samples) const {
-  return make_layer_row(name, samples, options_.common, config_, dtype_, workload_);
+  LayerRow row = make_layer_row(name, samples, options_.common, config_, dtype_, workload_);
+  if (config_.gate) row.router = "learned, " + std::string(gate_kind_name(config_.gate->kind));
+  return row;
 }
 
 void LayerCase::complete_rows(const Samples& samples, std::vector<LayerRow>& rows) {

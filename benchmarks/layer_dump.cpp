@@ -36,6 +36,18 @@ void dump_layer(const LayerDump& dump, const std::string& folder) {
     }
   }
 
+  std::vector<ConstMatrixView> gradients;
+  if (dump.dy.data != nullptr) {
+    specs.push_back({"dy", dump.dy.dtype, {plan.tokens, config.hidden_size}});
+    specs.push_back({"dx", dump.dx.dtype, {plan.tokens, config.hidden_size}});
+    gradients = {dump.dy, dump.dx};
+  }
+  for (const Parameter& parameter : dump.parameters) {
+    const std::string name = weight_name(routed_expert_name(0, parameter.expert), parameter.name);
+    specs.push_back({name + ".gradient", DType::f32, {parameter.value.rows, parameter.value.cols}});
+    gradients.push_back(parameter.gradient);
+  }
+
   AtomicFile file(folder + "/rank-" + std::to_string(plan.ep_rank) + ".safetensors");
   file.write(
       safetensors_header(specs, {{"activation", std::string(activation_name(config.activation))},
@@ -55,6 +67,7 @@ void dump_layer(const LayerDump& dump, const std::string& folder) {
       write(file, matrix);  // w3 is empty where there is none
     }
   }
+  for (const ConstMatrixView& gradient : gradients) write(file, gradient);
   file.commit();
 }
 

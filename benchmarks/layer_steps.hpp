@@ -25,9 +25,9 @@ struct StepRows {
 class LayerSteps {
  public:
   /// Collective. References, and what `ranks` refers to, must outlive the steps. `threads`: of this
-  /// rank.
+  /// rank. has_gates: layers choose experts by a gate, whatever the workload's ids.
   LayerSteps(PlanWhen when, const Workload& workload, const BatchSplit& split, LayerStack& stack,
-             const StepRows& rows, int threads, const JobRanks& ranks);
+             const StepRows& rows, int threads, bool has_gates, const JobRanks& ranks);
   LayerSteps(const LayerSteps&) = delete;  // planners are not copied
   LayerSteps& operator=(const LayerSteps&) = delete;
 
@@ -56,6 +56,8 @@ class LayerSteps {
   /// Makes the next batch's plans, by an exchange begun with the batch before it.
   void take_next_plan();
   void run_layer(int64_t layer);
+  /// The next batch of a stack with gates, which plans by itself.
+  void start_gated();
 
   PlanWhen when_;
   LayerStack& stack_;
@@ -65,6 +67,8 @@ class LayerSteps {
   PhaseSamples phases_;
   std::optional<StreamPlanner> ahead_;
   std::optional<InlinePlanner> in_layer_;
+  std::optional<LayerPlanner> gates_;  // of a stack with gates
+  BatchPlan gated_plan_;
   const BatchPlan* plan_ = nullptr;
   LayerStates* states_ = nullptr;
 };

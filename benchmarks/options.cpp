@@ -78,8 +78,15 @@ void complete(Options& options) {
   if (exchange.max_tokens == 0) exchange.max_tokens = exchange.min_tokens;
   if (options.command == "plan") validate(options.plan);
   if (options.command == "exchange") validate(exchange);
-  if (options.command == "layer") validate(options.layer);
-  if (options.command == "scale" && !options.predicts) validate(options.scale);
+  if (options.command == "layer") {
+    complete(options.layer);
+    validate(options.layer);
+  }
+  if (options.command == "scale" && !options.predicts) {
+    complete(options.scale.layer);
+    if (options.scale.layer.gate) throw InputError("scale takes no --router learned");
+    validate(options.scale);
+  }
   if (options.command == "scale" && options.predicts) validate(options.predict);
 }
 

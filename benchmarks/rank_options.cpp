@@ -68,6 +68,22 @@ void validate(const ExchangeOptions& options) {
   validate_transports(options.transports);
 }
 
+void complete(LayerOptions& options) {
+  std::string& router = options.common.workload.router;
+  if (router == "learned") {
+    router.clear();
+    options.gate = options.gate.value_or(GateKind::softmax_top_k);
+    if (options.gate == GateKind::noaux_tc && options.score == Score::none) {
+      options.score = Score::sigmoid;
+    }
+  } else if (options.gate) {
+    throw InputError("--gate goes with --router learned");
+  }
+  if (options.planning.empty()) {
+    options.planning = {options.gate ? PlanWhen::in_layer : PlanWhen::ahead};
+  }
+}
+
 void validate(const LayerOptions& options) {
   validate_common(options.common);
   for (const int64_t ffn_size : options.ffn_sizes) {
@@ -77,9 +93,15 @@ void validate(const LayerOptions& options) {
   require_between("--num-shared-experts", options.num_shared_experts, 0, kMaxModelSize);
   validate_transports(options.transports);
   require_gemm_library(options.gemm_library);
+  if (options.gate && options.planning != std::vector{PlanWhen::in_layer}) {
+    throw InputError("--router learned goes with --planning inline: a gate plans in the layer");
+  }
+  if (options.gate && (options.backward || !options.dump_folder.empty())) {
+    throw InputError("--router learned does not go with --backward, nor with --dump");
+  }
   if (options.backward && (options.common.num_layers != 1 || options.num_shared_experts != 0 ||
-                           options.score != Score::none || !options.dump_folder.empty())) {
-    throw InputError("--backward takes one layer without shared experts, --score none, no --dump");
+                           options.score != Score::none)) {
+    throw InputError("--backward takes one layer without shared experts, --score none");
   }
   if (!options.dump_folder.empty() &&
       options.ffn_sizes.size() * options.common.dtypes.size() != 1) {

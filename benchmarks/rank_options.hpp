@@ -70,13 +70,17 @@ struct LayerOptions {
   Score score = Score::none;
   GemmLibrary gemm_library = GemmLibrary::automatic;
   std::vector<TransportKind> transports{TransportKind::automatic};  // empty: as in ExchangeOptions
-  std::vector<PlanWhen> planning{PlanWhen::ahead};
-  bool backward = false;    // forward and backward, of one batch whose plans are at hand
+  std::vector<PlanWhen> planning;  // empty: ahead, or inline with a gate
+  std::optional<GateKind> gate;    // --router learned: a gate chooses experts in each layer
+  bool backward = false;           // forward and backward, of one batch whose plans are at hand
   std::string dump_folder;  // where ranks write the first batch and their weights; empty: nowhere
 };
 
 /// Checks what the options alone can tell. Local. Throw InputError.
 void validate(const ExchangeOptions& options);
 void validate(const LayerOptions& options);
+
+/// Fills in what --router learned, and options that are not given, stand for.
+void complete(LayerOptions& options);
 
 }  // namespace hashep::bench

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # From a fresh checkout to a finished run on real text: installs what is missing, builds, makes
-# token ids, and runs expert-parallel layers on two or more ranks. Harmless to run again.
+# token ids, and runs expert-parallel layers, or trains some, on two or more ranks. Harmless to run
+# again.
 set -euo pipefail
 called_from=$PWD
 cd "$(dirname "$0")/.."
@@ -11,15 +12,16 @@ vocab_size=8000
 
 usage() {
   cat <<'USAGE'
-Usage: ./launch/quickstart.sh [--text FILE] [--ranks N] [--yes] [-- OPTIONS OF hashep run]
+Usage: ./launch/quickstart.sh [--train] [--text FILE] [--ranks N] [--yes] [-- OPTIONS]
 
+  --train      train a small language model with such layers instead of running some
   --text FILE  use your own plain text (UTF-8) instead of the King James Bible
   --ranks N    number of MPI ranks on this machine (default: 2, or 4 with 8 cores or more)
   --yes        install missing packages without asking
-  --           what follows is added to the command line of `hashep run`
+  --           what follows is added to the command line of `hashep run`, or of `hashep train`
 
 Makes data/NAME.bin (token ids, u16) and data/NAME.model (the tokenizer) once for each text, and
-writes the result to runs/quickstart.json.
+writes the result to runs/quickstart.json, or runs/train.json.
 USAGE
 }
 
@@ -72,6 +74,7 @@ text=''
 ranks=''
 yes=()
 extra=()
+train=0
 while [ $# -gt 0 ]; do
   case $1 in
     --text | --ranks)
@@ -80,6 +83,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     --yes | -y) yes=(--yes) ;;
+    --train) train=1 ;;
     --help | -h) usage; exit 0 ;;
     --) shift; extra=("$@"); break ;;
     *) fail "unknown option $1 (--help lists them)" ;;
@@ -128,6 +132,31 @@ vocab_size=$(wc -l <"data/$name.vocab")
 tokens=$(($(wc -c <"data/$name.bin") / 2))
 echo "data/$name.bin: $tokens tokens, vocabulary $vocab_size (SentencePiece, data/$name.model)"
 
+if [ $train = 1 ]; then
+  say "4/4 Train on $ranks ranks"
+  run=(./launch/mpirun.sh "$ranks" "build/$preset/bin/hashep" train)
+  add_default --tokens "data/$name.bin"
+  add_default --vocab-size "$vocab_size"
+  add_default --router token
+  # A short text has fewer tokens than are held out of a long one.
+  add_default --held-out $((tokens / 20 < 8192 ? tokens / 20 : 8192))
+  add_default --json runs/train.json
+  add_default --csv runs/train.csv
+  run+=("${extra[@]}")
+  echo "${run[*]}"
+  "${run[@]}"
+  cat <<NEXT
+
+Done: the loss has fallen as above; the curve is in runs/train.csv. What to try next:
+  ./launch/quickstart.sh --train --ranks 3                     the same curve, to the bit, on 3 ranks
+  ./launch/quickstart.sh --train -- --router bigram            hash two tokens; or learned, or dense
+  ./launch/quickstart.sh --train -- --save runs/kjv --resume   checkpoints: kill it, start it again
+  build/$preset/bin/hashep run --model runs/kjv/latest     runs the layers that were trained
+  docs/training.md                                             what is reproducible, and why
+NEXT
+  exit
+fi
+
 say "4/4 Run on $ranks ranks"
 run=(./launch/mpirun.sh "$ranks" "build/$preset/bin/hashep" run)
 add_default --tokens "data/$name.bin"
@@ -153,6 +182,7 @@ cat <<NEXT
 Done: the result is in runs/quickstart.json. What to try next:
   ./launch/quickstart.sh --ranks 3                          the same outputs, to the bit, on 3 ranks
   ./launch/quickstart.sh --text FILE                        your own text
+  ./launch/quickstart.sh --train                            train a small language model on the text
   ./launch/quickstart.sh -- --router bigram --dtype bf16    any option of hashep run
   build/$preset/bin/hashep run --help                   what the options mean
   ./tests/run.sh                                            all tests

@@ -15,6 +15,7 @@ class Case:
     dtype: str = "fp32"
     top_k: int = 1
     target: float | None = None  # torch's time / HashEP's, at 2 ranks of 1 thread
+    backward_target: float | None = None  # the same of forward and backward
 
     def options(self):
         """What hashep-bench layer is told."""
@@ -25,12 +26,13 @@ class Case:
 
     def quick(self):
         """Of a size that takes no time, to see that all works; times mean nothing."""
-        return dataclasses.replace(self, hidden_size=64, ffn_size=96, tokens_per_rank=160, target=None)
+        return dataclasses.replace(self, hidden_size=64, ffn_size=96, tokens_per_rank=160, target=None,
+                                   backward_target=None)
 
 
 CASES = {case.name: case for case in [
-    Case("wide", 1024, 4096, 4096, 16, target=1.2),
-    Case("narrow", 1024, 1024, 16384, 16, target=1.6),
+    Case("wide", 1024, 4096, 4096, 16, target=1.2, backward_target=1.2),
+    Case("narrow", 1024, 1024, 16384, 16, target=1.6, backward_target=1.4),
     Case("zipf", 1024, 1024, 16384, 64, workload="zipf", target=1.5),
     Case("bf16", 1024, 4096, 4096, 16, dtype="bf16", target=1.2),
 ]}

@@ -16,9 +16,9 @@ class PeerError(Exception):
 class HashEp:
     """hashep-bench layer, started afresh for each turn."""
 
-    def __init__(self, program, ranks, threads, activation, folder):
+    def __init__(self, program, ranks, threads, activation, folder, more):
         self.command = [MPIRUN, str(ranks), program, "layer", "--threads", str(threads),
-                        "--activation", activation, "-w", "1"]
+                        "--activation", activation, "-w", "1", *more]
         self.result = os.path.join(folder, "hashep.json")
 
     def turn(self, case, samples, dump=None):

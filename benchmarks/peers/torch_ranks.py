@@ -22,6 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 from peers.torch_ep_layer import EpLayer  # noqa: E402
 from peers.torch_experts import Experts, fastest_layout  # noqa: E402
 from peers.torch_tensors import read_safetensors  # noqa: E402
+from peers.torch_training import EpTrainingLayer  # noqa: E402
 
 PROGRAM = "torch_ranks"
 BOUNDS = {torch.float32: 1e-5, torch.bfloat16: 1e-2}  # as HashEP's own checks have them
@@ -63,8 +64,8 @@ def row_error(y, expected):
     return float("inf") if error.isnan().any() else error.max().item()
 
 
-def load(folder, layout, native):
-    """(layer, expected output, what the row of the result tells of it)."""
+def load(folder, layout, native, backward):
+    """(layer, expected output, what the row of the result tells of it, expected gradients by name)."""
     rank, ranks = dist.get_rank(), dist.get_world_size()
     tensors, metadata = read_safetensors(os.path.join(folder, f"rank-{rank}.safetensors"))
     if (int(metadata["ep_rank"]), int(metadata["ep_size"])) != (rank, ranks):
@@ -91,6 +92,13 @@ def load(folder, layout, native):
     table[ids] = chosen
     if not torch.equal(table[ids], chosen):
         raise ValueError("experts do not follow from token ids alone")
+    if backward:
+        layer = EpTrainingLayer(ids, table, x, weights, metadata["activation"], experts_of_rank, tensors["dy"])
+        gradients = {name: tensors[f"{name}.gradient"]
+                     for name in (f"{expert}{matrix}.weight" for expert in here for matrix in ("w1", "w2", "w3"))
+                     if f"{name}.gradient" in tensors}
+        return layer, tensors["y"], {"gemm": "autograd, " + str(x.dtype).replace("torch.", "")}, \
+            {"dx": tensors["dx"], **gradients}
     if layout == "fastest":
         sample = weights[0][0] if native else weights[0][0].float()
         rows = chosen.numel() // len(here)
@@ -99,16 +107,37 @@ def load(folder, layout, native):
     each = None if (tensors["weights"] == 1).all() else tensors["weights"]
     layer = EpLayer(ids, table, x, each, experts, experts_of_rank)
     gemm = str(experts.gemm_dtype).replace("torch.", "")
-    return layer, tensors["y"], {"gemm": f"{layout}, {gemm}"}
+    return layer, tensors["y"], {"gemm": f"{layout}, {gemm}"}, {}
 
 
-def compare(layer, expected):
-    """The largest error of a row on any rank. Ends the program where it is too large."""
-    error = max_over_ranks([row_error(layer.run(), expected)])[0]
+def gradient_error(layer, gradients):
+    """The largest |got - expected| / |expected| of a matrix, infinity where one is missing."""
+    here = [name.rsplit(".", 2)[0] for name in gradients if name.endswith(".w1.weight")]
+    found = {"dx": layer.x.grad}
+    for name, expert in zip(here, layer.experts):
+        found.update({f"{name}.{matrix}.weight": parameter.grad
+                      for matrix, parameter in expert.named_parameters()})
+    errors = []
+    for name, expected in gradients.items():
+        got = found.get(name)
+        if got is None:  # an expert without rows
+            got = torch.zeros_like(expected)
+        norm = expected.double().norm().item()
+        difference = (got.double() - expected.double()).norm().item()
+        errors.append(difference / norm if norm > 0 else difference)
+    return max(errors) if all(error == error for error in errors) else float("inf")
+
+
+def compare(layer, expected, gradients):
+    """The largest error of a row, or of a gradient, on any rank. Ends the program where it is too large."""
+    errors = [row_error(layer.run(), expected)]
+    if gradients:
+        errors.append(gradient_error(layer, gradients))
+    error = max(max_over_ranks(errors))
     bound = BOUNDS[layer.x.dtype]
     if not error < bound:
         if dist.get_rank() == 0:
-            print(f"{PROGRAM}: error: outputs differ from HashEP's: relative error {error:.2e}, bound "
+            print(f"{PROGRAM}: error: results differ from HashEP's: relative error {error:.2e}, bound "
                   f"{bound:.0e}", file=sys.stderr, flush=True)
         dist.barrier()  # mpirun ends all ranks where one ends with an error
         sys.exit(1)
@@ -141,8 +170,9 @@ def turns():
 
 
 def work(arguments):
-    layer, expected, about = load(arguments.input, arguments.layout, arguments.native_bf16)
-    about["relative_error"] = compare(layer, expected)
+    layer, expected, about, gradients = load(arguments.input, arguments.layout, arguments.native_bf16,
+                                             arguments.backward)
+    about["relative_error"] = compare(layer, expected, gradients)
     about["torch"], about["blas"] = torch.__version__, blas()
 
     def tell(message):
@@ -167,6 +197,8 @@ def main():
                         default="fastest", help="of the weights")
     parser.add_argument("--native-bf16", action="store_true",
                         help="bf16 by torch's own GEMMs, however slow, not by fp32 ones")
+    parser.add_argument("--backward", action="store_true",
+                        help="forward and backward, by autograd, of what --backward has dumped")
     parser.add_argument("--deadline", type=float, default=600.0, help="seconds a rank waits for others")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -177,7 +209,7 @@ def main():
     try:
         dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=ranks,
                                 timeout=datetime.timedelta(seconds=arguments.deadline))
-        with torch.inference_mode():
+        with torch.inference_mode(not arguments.backward):
             work(arguments)
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         print(f"{PROGRAM}: error: {arguments.input}: {error}", file=sys.stderr)

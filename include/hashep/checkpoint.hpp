@@ -11,10 +11,10 @@ namespace hashep {
 
 /// What a checkpoint is to have beside parameters and states.
 struct CheckpointOptions {
-  int64_t vocab_size = 0;     ///< config.json's, where no router says it; 0: the router does
-  std::string program = "";   ///< the caller's own, given back by load_checkpoint: a JSON object,
-                              ///< such as the position in the data and seeds; empty: {}
-  int keep_last = 3;          ///< checkpoints in the folder, at least 1: older ones go
+  int64_t vocab_size = 0;    ///< config.json's, where no router says it; 0: the router does
+  std::string program = "";  ///< the caller's own, given back by load_checkpoint: a JSON object,
+                             ///< such as the position in the data and seeds; empty: {}
+  int keep_last = 3;         ///< checkpoints in the folder, at least 1: older ones go
 };
 
 /// Writes FOLDER/step-N, N being optimizer.steps(), and makes FOLDER/latest a link to it. It is a

@@ -25,7 +25,8 @@ ConstMatrixView row_view(const float* first, int64_t rows, int64_t cols) {
 /// 1 / sqrt(mean of squares + epsilon).
 float inverse_rms(const float* x, int64_t count) {
   double squares = 0.0;
-  for (int64_t i = 0; i < count; ++i) squares += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  for (int64_t i = 0; i < count; ++i)
+    squares += static_cast<double>(x[i]) * static_cast<double>(x[i]);
   return static_cast<float>(
       1.0 / std::sqrt(squares / static_cast<double>(count) + static_cast<double>(kEpsilon)));
 }
@@ -196,9 +197,9 @@ PredictionLoss LanguageModel::predict(const TextBatch& batch, std::span<const fl
     for (int64_t i = 0; i < count; ++i) {
       const int32_t target = batch.target(first + i);
       targets += target == kPaddingId ? 0 : 1;
-      loss += softmax_loss(std::span(logits).subspan(static_cast<size_t>(i * v),
-                                                     static_cast<size_t>(v)),
-                           target, scale);
+      loss += softmax_loss(
+          std::span(logits).subspan(static_cast<size_t>(i * v), static_cast<size_t>(v)), target,
+          scale);
     }
     const std::array<float, 2> sums{static_cast<float>(loss), static_cast<float>(targets)};
     if (gradient.empty()) {
@@ -265,11 +266,11 @@ void LanguageModel::begin_backward(const TextBatch& batch, std::span<const float
         for (int64_t i = 0; i < d; ++i) to[i] += scale * of_row[i];
       }
     }
-    return [this, d, width, of_mixing = std::move(of_mixing),
-            of_embedding = std::move(of_embedding)] {
-      mixing_.sum.add(row_view(of_mixing.data(), width, d));
-      embedding_.sum.add(row_view(of_embedding.data(), shape_.vocab_size, d));
-    };
+    return
+        [this, d, width, of_mixing = std::move(of_mixing), of_embedding = std::move(of_embedding)] {
+          mixing_.sum.add(row_view(of_mixing.data(), width, d));
+          embedding_.sum.add(row_view(of_embedding.data(), shape_.vocab_size, d));
+        };
   });
 }
 

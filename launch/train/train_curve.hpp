@@ -11,7 +11,7 @@ namespace hashep {
 
 /// What a step of training has come to.
 struct TrainPoint {
-  int64_t step = 0;  // from 1
+  int64_t step = 0;   // from 1
   double loss = 0.0;  // the mean over the batch's tokens, before the step, in nats
   double learning_rate = 0.0;
   double gradient_norm = 0.0;

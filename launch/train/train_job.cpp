@@ -71,7 +71,8 @@ void read_inputs(const TrainOptions& options, const Topology& topology, bool wri
   if (!writes) return;
   if (!options.json.empty()) setup.json.emplace(options.json);
   if (!options.csv.empty()) setup.csv.emplace(options.csv);
-  const bool has_checkpoints = !options.save.empty() && fs::exists(fs::path(options.save) / "latest");
+  const bool has_checkpoints =
+      !options.save.empty() && fs::exists(fs::path(options.save) / "latest");
   if (has_checkpoints && !options.resume) {
     throw InputError("--save " + options.save +
                      " has checkpoints: --resume goes on from the latest one");
@@ -216,23 +217,22 @@ class Trainer {
     const ModelConfig& config = setup_.config;
     const auto* const routing = options_.baseline == Baseline::learned ? "learned"
                                 : options_.baseline == Baseline::dense ? "dense"
-                                                                      : "";
+                                                                       : "";
     std::printf("hashep %s: %d rank%s x %d thread%s, transport %s, %s\n",
                 std::string(version()).c_str(), comm_.size(), comm_.size() == 1 ? "" : "s",
                 context_.options().threads, context_.options().threads == 1 ? "" : "s",
                 std::string(stack_.transport()).c_str(),
                 std::string(stack_.implementation()).c_str());
-    std::printf("model: the last %lld of %lld words, %lld layers, d %lld, f %lld, %lld experts, top "
-                "%d, %lld shared, %s, router %s, %s\n",
-                static_cast<long long>(options_.context),
-                static_cast<long long>(config.vocab_size),
-                static_cast<long long>(config.num_layers),
-                static_cast<long long>(config.hidden_size), static_cast<long long>(config.ffn_size),
-                static_cast<long long>(config.num_experts), config.top_k,
-                static_cast<long long>(config.num_shared_experts),
-                std::string(activation_name(config.activation)).c_str(),
-                *routing != 0 ? routing : std::string(router_name(config.router)).c_str(),
-                std::string(dtype_name(options_.dtype)).c_str());
+    std::printf(
+        "model: the last %lld of %lld words, %lld layers, d %lld, f %lld, %lld experts, top "
+        "%d, %lld shared, %s, router %s, %s\n",
+        static_cast<long long>(options_.context), static_cast<long long>(config.vocab_size),
+        static_cast<long long>(config.num_layers), static_cast<long long>(config.hidden_size),
+        static_cast<long long>(config.ffn_size), static_cast<long long>(config.num_experts),
+        config.top_k, static_cast<long long>(config.num_shared_experts),
+        std::string(activation_name(config.activation)).c_str(),
+        *routing != 0 ? routing : std::string(router_name(config.router)).c_str(),
+        std::string(dtype_name(options_.dtype)).c_str());
     std::printf("text: %lld tokens to train on, %lld held out; %lld a step\n",
                 static_cast<long long>(setup_.tokens->train_size()),
                 static_cast<long long>(setup_.tokens->held_out()),
@@ -253,8 +253,7 @@ class Trainer {
                 text("%.2f", point.held_out_loss ? std::optional(std::exp(*point.held_out_loss))
                                                  : std::nullopt)
                     .c_str(),
-                point.learning_rate,
-                static_cast<double>(steps * options_.batch_tokens) / seconds);
+                point.learning_rate, static_cast<double>(steps * options_.batch_tokens) / seconds);
     flush_stdout();
   }
 
@@ -326,12 +325,11 @@ class Trainer {
     model_.sum_gradients();
     point.gradient_norm = optimizer_.step(static_cast<float>(point.learning_rate));
     if (!std::isfinite(point.gradient_norm)) {
-      throw CollectiveRunError("step " + std::to_string(step + 1) +
-                                   ": gradients are not finite (a lower --lr may help)",
-                               is_first());
+      throw CollectiveRunError(
+          "step " + std::to_string(step + 1) + ": gradients are not finite (a lower --lr may help)",
+          is_first());
     }
-    step_us_.push_back(
-        std::chrono::duration<double, std::micro>(Clock::now() - begin).count());
+    step_us_.push_back(std::chrono::duration<double, std::micro>(Clock::now() - begin).count());
     return point;
   }
 
@@ -341,8 +339,7 @@ class Trainer {
     const int64_t tokens = setup_.tokens->held_out();
     for (int64_t first = 0; first < tokens; first += options_.batch_tokens) {
       const Range part = part_of(std::min(options_.batch_tokens, tokens - first));
-      const TextBatch text =
-          setup_.tokens->held_out_batch({first + part.begin, first + part.end});
+      const TextBatch text = setup_.tokens->held_out_batch({first + part.begin, first + part.end});
       const Batch batch = stack_.submit(text.view());
       forward(text, batch, nullptr);
       const PredictionLoss loss = model_.predict(text, x_.back(), 0.0, {});
@@ -419,8 +416,8 @@ void train_job(const TrainOptions& options, const std::vector<std::string>& args
   TrainSetup setup;
   const Topology topology = find_topology(comm, watch);
   agree(comm, watch, [&] { read_inputs(options, topology, comm.rank() == 0, setup); });
-  require_same_settings(
-      comm, watch, {{"the token ids", "digest " + std::to_string(setup.token_digest)}});
+  require_same_settings(comm, watch,
+                        {{"the token ids", "digest " + std::to_string(setup.token_digest)}});
   Trainer(options, args, comm, watch, stop_signal, setup).run();
 }
 

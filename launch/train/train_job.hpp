@@ -11,8 +11,8 @@
 namespace hashep {
 
 /// Trains from the options' first step, or the checkpoint's, to their last one, and reports.
-/// `stop_signal`: as ContextOptions has it. Throws CollectiveInputError on all ranks where something
-/// cannot be read or written, or ranks disagree. Collective over all of MPI_COMM_WORLD.
+/// `stop_signal`: as ContextOptions has it. Throws CollectiveInputError on all ranks where
+/// something cannot be read or written, or ranks disagree. Collective over all of MPI_COMM_WORLD.
 void train_job(const TrainOptions& options, const std::vector<std::string>& args,
                const Communicator& comm, Watch& watch, const volatile int* stop_signal);
 

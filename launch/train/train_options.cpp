@@ -22,10 +22,9 @@ constexpr int64_t kMostThreads = 4096;
 
 /// Options that results do not follow from, so that a run may go on with others.
 constexpr std::array<std::string_view, 18> kOfMachine = {
-    "--tokens", "--table",
-    "version",   "--transport", "--threads",    "--gemm-library", "--deadline", "--json",
-    "--csv",     "--progress",  "--save",       "--save-every",   "--keep",     "--resume",
-    "--recompute", "--placement", "--evaluate-every", "--tokenizer"};
+    "--tokens",   "--table",  "version",     "--transport", "--threads",        "--gemm-library",
+    "--deadline", "--json",   "--csv",       "--progress",  "--save",           "--save-every",
+    "--keep",     "--resume", "--recompute", "--placement", "--evaluate-every", "--tokenizer"};
 
 void describe_training(OptionTable& table, TrainOptions& options) {
   table.begin_group("Training");
@@ -65,9 +64,10 @@ void describe_checkpoints(OptionTable& table, TrainOptions& options) {
   table.count("--save-every", options.save_every, {.least = 1},
               "Steps from one checkpoint to the next; the last step has one too");
   table.count("--keep", options.keep_last, {.least = 1, .most = 1000000}, "Checkpoints to keep");
-  table.flag("--resume", options.resume,
-             "Go on from the latest checkpoint of --save, on any number of ranks; begin where there "
-             "is none");
+  table.flag(
+      "--resume", options.resume,
+      "Go on from the latest checkpoint of --save, on any number of ranks; begin where there "
+      "is none");
 }
 
 void describe_execution(OptionTable& table, TrainOptions& options) {
@@ -135,8 +135,10 @@ TrainCommandLine parse_train_command_line(int argc, const char* const* argv) {
   options.top_k = 2;
   CLI::App app(
       "Trains a neural n-gram language model (Bengio et al. 2003) with MoE layers on text: the "
-      "embeddings of the last tokens, residual expert-parallel layers, softmax over the vocabulary. "
-      "mpirun -np 2 hashep train --tokens data/kjv.bin --vocab-size 8000 --router token. Any number "
+      "embeddings of the last tokens, residual expert-parallel layers, softmax over the "
+      "vocabulary. "
+      "mpirun -np 2 hashep train --tokens data/kjv.bin --vocab-size 8000 --router token. Any "
+      "number "
       "of ranks ends with the same bits.",
       "hashep train");
   app.option_defaults()->always_capture_default();

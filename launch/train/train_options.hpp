@@ -22,8 +22,8 @@ struct TrainOptions : RoutingOptions {
   int64_t batch_tokens = 2048;
   int64_t steps = 200;
   double learning_rate = 2e-3;
-  int64_t warmup = 20;         // steps
-  double final_share = 0.1;    // of learning_rate, at the last step
+  int64_t warmup = 20;       // steps
+  double final_share = 0.1;  // of learning_rate, at the last step
   double weight_decay = 0.01;
   double clip_norm = 1.0;
   int64_t gradient_block = 256;
@@ -66,7 +66,8 @@ struct TrainCommandLine {
   std::string answer;                   // then: what to print
 };
 
-/// Reads and checks a command line, argv[1] being "train". Prints nothing. Local. Throws InputError.
+/// Reads and checks a command line, argv[1] being "train". Prints nothing. Local. Throws
+/// InputError.
 TrainCommandLine parse_train_command_line(int argc, const char* const* argv);
 
 }  // namespace hashep

@@ -10,11 +10,11 @@ namespace hashep {
 
 TokenBatch TextBatch::view() const {
   const auto first = static_cast<size_t>(before);
-  return {.ids = std::span(ids).subspan(first, static_cast<size_t>(tokens())),
-          .seq_len = seq_len,
-          .first_position = first_position,
-          .previous_id = before == 0 || first_position % seq_len == 0 ? kPaddingId
-                                                                     : ids[first - 1]};
+  return {
+      .ids = std::span(ids).subspan(first, static_cast<size_t>(tokens())),
+      .seq_len = seq_len,
+      .first_position = first_position,
+      .previous_id = before == 0 || first_position % seq_len == 0 ? kPaddingId : ids[first - 1]};
 }
 
 TrainTokens::TrainTokens(const TokenStream& stream, int64_t held_out, int64_t seq_len,

@@ -14,9 +14,9 @@ namespace hashep {
 /// One rank's part of a batch to predict: its tokens, what stands before them, and what follows
 /// each.
 struct TextBatch {
-  std::vector<int32_t> ids;     // [before + tokens + 1]
-  int64_t before = 0;           // ids that stand before the first token
-  int64_t first_position = 0;   // index of the first token in its stream
+  std::vector<int32_t> ids;    // [before + tokens + 1]
+  int64_t before = 0;          // ids that stand before the first token
+  int64_t first_position = 0;  // index of the first token in its stream
   int64_t seq_len = 1;
 
   int64_t tokens() const { return std::ssize(ids) - before - 1; }

@@ -237,14 +237,14 @@ void save_checkpoint(Stack& stack, AdamW& optimizer, const std::string& folder,
         model.insert(model.end(), tensors.shared_model.begin(), tensors.shared_model.end());
         states.insert(states.end(), tensors.shared_states.begin(), tensors.shared_states.end());
       }
-      written = {write_checkpoint_tensors(temporary, part_name("model", comm.rank(), comm.size()),
-                                          model),
-                 write_checkpoint_tensors(
-                     temporary, part_name("optimizer", comm.rank(), comm.size()), states)};
+      written = {
+          write_checkpoint_tensors(temporary, part_name("model", comm.rank(), comm.size()), model),
+          write_checkpoint_tensors(temporary, part_name("optimizer", comm.rank(), comm.size()),
+                                   states)};
     });
-    const std::array<int64_t, 4> own = {
-        written[0].bytes, std::bit_cast<int64_t>(written[0].digest), written[1].bytes,
-        std::bit_cast<int64_t>(written[1].digest)};
+    const std::array<int64_t, 4> own = {written[0].bytes, std::bit_cast<int64_t>(written[0].digest),
+                                        written[1].bytes,
+                                        std::bit_cast<int64_t>(written[1].digest)};
     const std::vector<int64_t> all = gather_words(comm, watch, own);
     agree(comm, watch, [&] {
       if (comm.rank() != 0) return;
@@ -256,8 +256,8 @@ void save_checkpoint(Stack& stack, AdamW& optimizer, const std::string& folder,
                             .files = {}};
       for (int rank = 0; rank < comm.size(); ++rank) {
         const int64_t* const words = all.data() + static_cast<size_t>(rank) * own.size();
-        state.files.push_back({part_name("model", rank, comm.size()), words[0],
-                               std::bit_cast<uint64_t>(words[1])});
+        state.files.push_back(
+            {part_name("model", rank, comm.size()), words[0], std::bit_cast<uint64_t>(words[1])});
         state.files.push_back({part_name("optimizer", rank, comm.size()), words[2],
                                std::bit_cast<uint64_t>(words[3])});
       }
@@ -295,14 +295,13 @@ LoadedCheckpoint load_checkpoint(Stack& stack, AdamW& optimizer, const std::stri
         require_checkpoint_file(loaded.path, state.files[i]);
       }
     });
-    require_same_settings(comm, watch,
-                          {{"the checkpoint", loaded.path + ", step " +
-                                                  std::to_string(state.steps)}});
+    require_same_settings(
+        comm, watch, {{"the checkpoint", loaded.path + ", step " + std::to_string(state.steps)}});
     agree(comm, watch, [&] {
       const CheckpointTensors files(loaded.path, state);
       const CheckpointTensorsOfRank tensors = tensors_of(stack, optimizer);
-      for (const auto* group : {&tensors.model, &tensors.states, &tensors.shared_model,
-                                &tensors.shared_states}) {
+      for (const auto* group :
+           {&tensors.model, &tensors.states, &tensors.shared_model, &tensors.shared_states}) {
         for (const CheckpointTensor& tensor : *group) {
           watch.check_in();
           files.read(tensor);

@@ -34,10 +34,10 @@ struct CheckpointFile {
 /// What state.json says.
 struct CheckpointState {
   int64_t steps = 0;
-  int64_t ep_size = 0;   // that wrote it
-  std::string version;   // of HashEP
-  std::string routing;   // what must be alike where training goes on
-  std::string program;   // a JSON object, as text
+  int64_t ep_size = 0;  // that wrote it
+  std::string version;  // of HashEP
+  std::string routing;  // what must be alike where training goes on
+  std::string program;  // a JSON object, as text
   std::vector<CheckpointFile> files;
 };
 

@@ -53,7 +53,8 @@ Run run_batches(PlanWhen when, const ModelConfig& config, const Workload& worklo
                       kHiddenSize};
   };
   LayerSteps steps(when, workload, workload.split(kTokens), stack,
-                   {view(input), view(state), view(output)}, 1, {ranks.comm, apart, ranks.watch});
+                   {view(input), view(state), view(output)}, 1, false,
+                   {ranks.comm, apart, ranks.watch});
   Run run;
   for (int64_t batch = 0; batch < kBatches; ++batch) {
     if (when == PlanWhen::at_hand) steps.begin_sample();

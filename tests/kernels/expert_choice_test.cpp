@@ -88,9 +88,9 @@ double loss_in_double(const GateRule& rule, const Doubles& logits, std::span<con
 }  // namespace
 
 TEST_CASE("an ordered product has the same bits whatever is beside, and is the product") {
-  const auto [rows, terms, cols] = GENERATE(
-      std::array<int64_t, 3>{1, 1, 1}, std::array<int64_t, 3>{5, 17, 33},
-      std::array<int64_t, 3>{9, 100, 64}, std::array<int64_t, 3>{4, 3, 31});
+  const auto [rows, terms, cols] =
+      GENERATE(std::array<int64_t, 3>{1, 1, 1}, std::array<int64_t, 3>{5, 17, 33},
+               std::array<int64_t, 3>{9, 100, 64}, std::array<int64_t, 3>{4, 3, 31});
   const Matrix a = random_matrix(DType::f32, rows, terms, 1);
   const Matrix b = random_matrix(DType::f32, terms, cols, 2);
   const auto* const left = a.view().row_as<float>(0);

@@ -115,6 +115,24 @@ for dtype in fp32 bf16; do
   folder=(--model model --batch-tokens 65 --threads 1 --dtype "$dtype" --check)
   same_on "2 3" "${folder[@]}"
 done
+# Layers with a learned gate behind the hash-routed ones: left alone, or run too.
+rm -rf model
+"$make_model" model --output model --top-k 3 --learned 2 || exit 1
+folder=(--model model --batch-tokens 65 --threads 1 --check)
+same_on "2" "${folder[@]}"
+check "hash-routed layers alone" grep -q "model: 2 layers" stdout.txt
+cp out/1.safetensors hash.safetensors
+same_on "2 3 5" "${folder[@]}" --layers all
+check "all layers" grep -q "model: 4 layers" stdout.txt
+check "their gate" grep -q "tid2eid; noaux_tc from layer 2" stdout.txt
+check "--layers makes no difference" \
+  [ "$(cmp -s hash.safetensors out/1.safetensors; echo $?)" = 1 ]
+# And what static routing is compared with.
+for options in "--router learned" "--router learned --gate noaux_tc --dtype bf16" \
+  "--router dense --top-k 3"; do
+  read -ra words <<<"$options"
+  same_on "2 3" "${model[@]}" "${words[@]}"
+done
 good 2 "${folder[@]}" --steps 2
 check "--check is reported" grep -q "check  *ok: 65 tokens" stdout.txt
 

@@ -29,6 +29,7 @@ struct Options {
   std::string dtype = "fp32";
   std::string defect = "none";
   int64_t layers = 2;
+  int64_t learned = 0;  // layers behind them, with a gate that chooses
   int64_t hidden = 32;
   int64_t ffn = 16;
   int64_t experts = 10;
@@ -83,9 +84,14 @@ Tensors model_tensors(const Options& options) {
     add(name + ".w2.weight", options.hidden, options.ffn);
     add(name + ".w3.weight", options.ffn, options.hidden);
   };
-  for (int64_t layer = 0; layer < options.layers; ++layer) {
+  for (int64_t layer = 0; layer < options.layers + options.learned; ++layer) {
     const std::string prefix = "layers." + std::to_string(layer) + ".ffn.";
-    tensors[prefix + "gate.tid2eid"] = table(options);
+    if (layer < options.layers) {
+      tensors[prefix + "gate.tid2eid"] = table(options);
+    } else {
+      const TensorData bias = matrix(options, prefix + "gate.bias", 1, options.experts);
+      tensors[prefix + "gate.bias"] = {bias.dtype, {options.experts}, bias.bytes};
+    }
     add(prefix + "gate.weight", options.experts, options.hidden);
     for (int64_t expert = 0; expert < options.experts; ++expert) {
       add_ffn(prefix + "experts." + std::to_string(expert));
@@ -103,6 +109,9 @@ std::string config_text(const Options& options) {
          line("n_routed_experts", options.experts) + line("n_shared_experts", 1) +
          line("num_experts_per_tok", options.top_k) + line("num_hash_layers", options.layers) +
          line("vocab_size", options.vocab) +
+         (options.learned > 0 ? line("num_hidden_layers", options.layers + options.learned) +
+                                    "  \"topk_method\": \"noaux_tc\",\n"
+                              : "") +
          "  \"scoring_func\": \"sqrtsoftplus\",\n  \"routed_scaling_factor\": 1.5,\n"
          "  \"norm_topk_prob\": true,\n  \"swiglu_limit\": 10.0,\n  \"hidden_act\": \"silu\"\n}\n";
 }
@@ -148,6 +157,7 @@ int main(int argc, char** argv) {
   app.add_option("--dtype", options.dtype);
   app.add_option("--defect", options.defect);
   app.add_option("--layers", options.layers);
+  app.add_option("--learned", options.learned);
   app.add_option("--hidden", options.hidden);
   app.add_option("--ffn", options.ffn);
   app.add_option("--experts", options.experts);

@@ -69,6 +69,7 @@ for options in "--router bigram" "--router learned --top-k 1 --balance-loss 0.01
   train 1 "${words[@]}" --steps 12 --threads 3 --csv 1.csv --save s1 --save-every 5 --json 1.json
   went_well "$options"
   check "$options: a curve of $(wc -l <1.csv) lines" [ "$(wc -l <1.csv)" = 13 ]
+  # shellcheck disable=SC2016 # awk's own
   check "$options: the loss has not fallen: $(tail -n 1 stdout.txt)" awk -F, '
     NR == 2 { first = $2 } END { exit !($2 < first - 0.2) }' 1.csv
   check "$options: 1.json" "$check_json" train 1.json 1

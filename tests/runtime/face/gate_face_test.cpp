@@ -48,7 +48,8 @@ class LayerLoss {
                  static_cast<double>(options_.z_loss) * losses.z;
     const std::vector<float> a = values_of(view(y, DType::f32));
     const std::vector<float> b = values_of(view(dy_, DType::f32));
-    for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    for (size_t i = 0; i < a.size(); ++i)
+      sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
     return sum;
   }
   std::vector<std::byte> gradient() {

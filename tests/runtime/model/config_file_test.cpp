@@ -117,6 +117,67 @@ TEST_CASE("a missing or impossible value is an input error that names file and k
   CHECK_THAT(error_of(json::array()), ContainsSubstring("not a JSON object"));
 }
 
+TEST_CASE("all layers of a model are its hash-routed ones, and those with a learned gate") {
+  const auto all = [](const json& config) {
+    return parse_config_file(config.dump(), "f", ModelLayers::all).model;
+  };
+  const auto error = [&](json config, const std::string& key, const json& value) -> std::string {
+    config[key] = value;
+    try {
+      all(config);
+      return "no error";
+    } catch (const InputError& failure) {
+      return failure.what();
+    }
+  };
+  json config = base();
+  CHECK_THAT(error(config, "num_hidden_layers", nullptr),
+             ContainsSubstring("num_hidden_layers: missing"));
+  const int64_t hash_layers = config["num_hash_layers"];
+  config["num_hidden_layers"] = hash_layers + 4;
+  config["topk_method"] = "noaux_tc";
+  config["scoring_func"] = "sqrtsoftplus";
+  config["norm_topk_prob"] = true;
+  const ModelConfig mixed = all(config);
+  CHECK(mixed.num_layers == hash_layers + 4);
+  CHECK(mixed.gate == Gate{.kind = GateKind::noaux_tc, .first_layer = hash_layers});
+  CHECK(mixed.shape().num_routed_layers() == hash_layers);
+  CHECK(mixed.shape().has_gate_bias(hash_layers));
+  CHECK(!mixed.shape().has_gate(hash_layers - 1));
+  // The hash-routed ones alone are as ever.
+  CHECK(!parse_config_file(config.dump(), "f").model.gate);
+  CHECK_THAT(error(config, "scoring_func", "sigmoid"),
+             ContainsSubstring("scoring_func: sigmoid, of layers that are routed ahead too"));
+  CHECK_THAT(error(config, "topk_method", "group_limited_greedy"),
+             ContainsSubstring("topk_method: expected \"noaux_tc\""));
+  CHECK_THAT(error(config, "n_group", 8), ContainsSubstring("n_group: expected 1"));
+  CHECK_THAT(error(config, "scoring_func", "none"), ContainsSubstring("scoring_func: "));
+  CHECK_THAT(error(config, "norm_topk_prob", false), ContainsSubstring("expected true"));
+  CHECK_THAT(error(config, "mlp_layer_types", {"hash_moe", "dense"}),
+             ContainsSubstring("entry 1 is dense"));
+
+  config["num_hash_layers"] = 0;
+  config["scoring_func"] = "softmax";
+  config["topk_method"] = "greedy";
+  config["routed_scaling_factor"] = 1.0;
+  config["num_experts_per_tok"] = 1;
+  config["norm_topk_prob"] = false;
+  const ModelConfig learned = all(config);
+  CHECK(learned.gate == Gate{.kind = GateKind::softmax_top_k, .first_layer = 0});
+  CHECK(learned.score == Score::none);
+  CHECK_THAT(error(config, "norm_topk_prob", true), ContainsSubstring("expected false"));
+  CHECK_THAT(error_of(config), ContainsSubstring("num_hash_layers: 0: no layer is hash-routed"));
+
+  config["n_routed_experts"] = 0;
+  config["num_experts_per_tok"] = 0;
+  config["n_shared_experts"] = 2;
+  config["scoring_func"] = "none";
+  const ModelConfig dense = all(config);
+  CHECK(dense.shape().is_dense());
+  CHECK(!dense.gate);
+  CHECK_THAT(error(config, "n_shared_experts", 0), ContainsSubstring("no shared experts either"));
+}
+
 TEST_CASE("weights of choices that are not normalised are refused where they would be") {
   CHECK_THAT(error_with("norm_topk_prob", false),
              ContainsSubstring("config.json: norm_topk_prob: expected true"));
