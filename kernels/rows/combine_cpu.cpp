@@ -14,6 +14,9 @@ namespace {
 
 constexpr int64_t kTokensPerThread = 64;  // fewer are summed sooner than a thread wakes up
 constexpr int64_t kColumns = 128;         // of one pass: 8 lines in fp32, asked for at once
+// What is asked for while rows are copied is so far ahead, in whole rows. On a Zen 4, 16,384 rows
+// of 2 KiB take 1.05 to 1.18 of a local copy's time so, and 1.31 to 1.46 where one row is.
+constexpr int64_t kCopyAhead = 8192;  // bytes
 
 using Sums = std::array<float, kColumns>;
 
@@ -39,7 +42,8 @@ class Combiner {
       : input_(input),
         y_(y),
         equal_weight_(1.0f / static_cast<float>(input.top_k)),
-        is_copy_(input.top_k == 1 && input.weights.empty() && input.shared.rows == 0) {}
+        is_copy_(input.top_k == 1 && input.weights.empty() && input.shared.rows == 0),
+        rows_ahead_(std::max<int64_t>(1, kCopyAhead / std::max<int64_t>(1, y.row_bytes()))) {}
 
   void combine_token(int64_t token) const {
     T* const out = y_.row_as<T>(token);
@@ -77,8 +81,9 @@ class Combiner {
   void copy_token(int64_t token, const T* row, T* out) const {
     const auto* const from = reinterpret_cast<const std::byte*>(row);
     auto* const to = reinterpret_cast<std::byte*>(out);
-    const T* const next = token + 1 < y_.rows ? row_of(token + 1, 0) : nullptr;
-    if (input_.stream && next != nullptr) {
+    const int64_t later = token + rows_ahead_;
+    const T* const next = input_.stream && later < y_.rows ? row_of(later, 0) : nullptr;
+    if (next != nullptr) {
       stream_copy(to, from, y_.row_bytes(), reinterpret_cast<const std::byte*>(next));
     } else {
       copy_row(to, from, y_.row_bytes(), input_.stream);
@@ -109,6 +114,7 @@ class Combiner {
   MatrixView y_;
   float equal_weight_;
   bool is_copy_;  // one row, unscaled: 1 * row has its bits
+  int64_t rows_ahead_;
 };
 
 }  // namespace
