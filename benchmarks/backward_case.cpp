@@ -12,6 +12,8 @@
 #include "comm/gather.hpp"
 #include "kernels/ffn/gradient_oracle.hpp"
 #include "kernels/optimizer/adamw.hpp"
+#include "kernels/parallel.hpp"
+#include "kernels/rows/stream_copy.hpp"
 #include "runtime/model/synthetic_weights.hpp"
 
 namespace hashep::bench {
@@ -66,6 +68,7 @@ BackwardCase::BackwardCase(const LayerOptions& options, const ModelConfig& confi
   }
   moments_.reserve(2 * values * dtype_size(DType::f32));
   std::fill_n(moments_.data(), moments_.capacity(), std::byte{0});
+  copied_.reserve(values * dtype_size(DType::f32));
   backward_gemms_.prepare(plan_.layers);
 }
 
@@ -101,6 +104,14 @@ void BackwardCase::run_optimizer() {
   });
 }
 
+void BackwardCase::run_copy() {
+  constexpr int64_t kBytesPerThread = int64_t{1} << 20;
+  parallel_ranges(copied_.capacity(), threads(), kBytesPerThread, [&](int64_t begin, int64_t end) {
+    stream_copy(copied_.data() + begin, moments_.data() + begin, end - begin);
+    stream_fence();
+  });
+}
+
 std::vector<LayerRow> BackwardCase::measure() {
   int64_t wrong = check();
   const auto begin = [this] {
@@ -115,7 +126,8 @@ std::vector<LayerRow> BackwardCase::measure() {
       {.prepare = [this] { forward_gemms_.prepare(plan_.layers); },
        .steps = {[this] { forward_gemms_.run(); }},
        .repeatable = false},
-      {.prepare = {}, .steps = {[this] { backward_gemms_.run(); }}}};
+      {.prepare = {}, .steps = {[this] { backward_gemms_.run(); }}},
+      {.prepare = {}, .steps = {[this] { run_copy(); }}}};
   const auto samples = time_in_turn_on_ranks(comm_, watch_, options_.common.sampling, things);
   phases_.close();
   wrong += forward_gemms_.wrong_rows() + check();
@@ -126,6 +138,13 @@ std::vector<LayerRow> BackwardCase::measure() {
       rows.push_back(make_row(phase_name(phase), reduce_samples(comm_, watch_, own, 1)));
   }
   rows.push_back(make_row("optimizer", samples[0][1]));
+  // AdamW reads and writes four floats for each parameter, and writes both packings: so many times
+  // what one copied float moves.
+  const double copies =
+      (8.0 * sizeof(float) + 2.0 * static_cast<double>(dtype_size(dtype_))) / (2.0 * sizeof(float));
+  std::vector<double> copied = samples[3].front().max_us;
+  for (double& each : copied) each *= copies;
+  rows.back().share_of_copy_bound = median_ratio(copied, rows.back().samples_us);
   rows.push_back(make_row("step", samples[0][0]));
   for (LayerRow& row : rows) {
     row.when = PlanWhen::at_hand;

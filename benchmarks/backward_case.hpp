@@ -52,6 +52,8 @@ class BackwardCase {
   void plan_batch(const JobRanks& ranks);
   void run_step();
   void run_optimizer();
+  /// What memory gives: streams as many floats as there are parameters from one place to another.
+  void run_copy();
   /// Some tokens' gradients of inputs against the oracle's, and gradients of weights against what
   /// follows from outputs. How many are wrong, of this rank; collective.
   int64_t check();
@@ -78,6 +80,7 @@ class BackwardCase {
   Buffer output_;    // the same: of forward
   Buffer gradient_;  // the same: of outputs, then of inputs
   Buffer moments_;   // of AdamW, two for each parameter
+  Buffer copied_;    // a float for each
 };
 
 }  // namespace hashep::bench

@@ -3,7 +3,6 @@
 
 #include <array>
 #include <bit>
-#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -13,6 +12,7 @@
 #include "comm/agreement.hpp"
 #include "comm/gather.hpp"
 #include "core/atomic_file.hpp"
+#include "core/format.hpp"
 #include "core/strict_json.hpp"
 #include "hashep/error.hpp"
 #include "hashep/hash_router.hpp"
@@ -34,9 +34,7 @@ constexpr const char* kTablesName = "model-tables.safetensors";
 
 /// "model-00002-of-00004.safetensors".
 std::string part_name(const char* kind, int rank, int size) {
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%s-%05d-of-%05d.safetensors", kind, rank + 1, size);
-  return text.data();
+  return format("%s-%05d-of-%05d.safetensors", kind, rank + 1, size);
 }
 
 /// The name of a parameter of a Stack in a model folder.
