@@ -4,12 +4,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "hashep/error.hpp"
 #include "hashep/version.hpp"
 #include "kernels/gemm/gemm_library.hpp"
 #include "launch/describe_run_options.hpp"
-#include "launch/process/result_json.hpp"
+#include "launch/process/command_line.hpp"
 #include "runtime/layer/backend_factory.hpp"
 
 namespace hashep {
@@ -71,20 +72,8 @@ RunCommandLine parse_run_command_line(int argc, const char* const* argv) {
   app.option_defaults()->always_capture_default();
   OptionTable table(app);
   describe_run_options(table, options);
-  app.set_version_flag("--version", version_text(), "Version and commit");
-  app.allow_config_extras(CLI::config_extras_mode::error);
-  app.set_config("--config", "", "Read any of these options from a TOML file (num-layers = 3 ...)")
-      ->type_name("FILE.toml");
-  try {
-    app.parse(argc - 1, argv + 1);
-  } catch (const CLI::CallForHelp&) {
-    return {std::nullopt, app.help()};
-  } catch (const CLI::CallForVersion& version) {
-    return {std::nullopt, version.what() + std::string("\n")};
-  } catch (const CLI::ConfigError& error) {
-    throw InputError("--config " + app.get_config_ptr()->as<std::string>() + ": " + error.what());
-  } catch (const CLI::ParseError& error) {
-    throw InputError(error.what());
+  if (std::optional<std::string> answer = parse_command_line(app, argc, argv)) {
+    return {std::nullopt, std::move(*answer)};
   }
   for (const CLI::Option* option : app.get_options()) {
     if (option->count() > 0) options.given.push_back(option->get_name());

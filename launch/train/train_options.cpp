@@ -4,12 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "hashep/error.hpp"
 #include "hashep/version.hpp"
 #include "kernels/gemm/gemm_library.hpp"
 #include "launch/process/backend_words.hpp"
-#include "launch/process/result_json.hpp"
+#include "launch/process/command_line.hpp"
 #include "launch/process/source_words.hpp"
 
 namespace hashep {
@@ -154,20 +155,8 @@ TrainCommandLine parse_train_command_line(int argc, const char* const* argv) {
   describe_checkpoints(table, options);
   describe_execution(table, options);
   describe_results(table, options);
-  app.set_version_flag("--version", version_text(), "Version and commit");
-  app.allow_config_extras(CLI::config_extras_mode::error);
-  app.set_config("--config", "", "Read any of these options from a TOML file")
-      ->type_name("FILE.toml");
-  try {
-    app.parse(argc - 1, argv + 1);
-  } catch (const CLI::CallForHelp&) {
-    return {std::nullopt, app.help()};
-  } catch (const CLI::CallForVersion& version) {
-    return {std::nullopt, version.what() + std::string("\n")};
-  } catch (const CLI::ConfigError& error) {
-    throw InputError("--config " + app.get_config_ptr()->as<std::string>() + ": " + error.what());
-  } catch (const CLI::ParseError& error) {
-    throw InputError(error.what());
+  if (std::optional<std::string> answer = parse_command_line(app, argc, argv)) {
+    return {std::nullopt, std::move(*answer)};
   }
   require_routing(app, options);
   validate(options);

@@ -277,16 +277,17 @@ void CheckpointFolder::commit(int64_t steps, int keep_last) {
   const std::string place = in(path_, step_name(steps));
   sync_folder(begun_);
   std::error_code error;
-  if (fs::exists(place, error)) {
-    // One call puts the new one in the old one's place, where the system has it.
-    const std::string old = begun_;
-    if (renameat2(AT_FDCWD, old.c_str(), AT_FDCWD, place.c_str(), RENAME_EXCHANGE) != 0) {
-      throw RunError(place + ": cannot replace it: " + last_error());
+  const bool replaces = fs::exists(place, error);
+  // One call puts the new one in the old one's place, where the file system can.
+  const bool exchanged = replaces && renameat2(AT_FDCWD, begun_.c_str(), AT_FDCWD, place.c_str(),
+                                               RENAME_EXCHANGE) == 0;
+  if (!exchanged) {
+    if (replaces) remove(steps);
+    if (std::rename(begun_.c_str(), place.c_str()) != 0) {
+      throw RunError(place + ": rename failed: " + last_error());
     }
-  } else if (std::rename(begun_.c_str(), place.c_str()) != 0) {
-    throw RunError(place + ": rename failed: " + last_error());
   }
-  abandon();  // what was replaced
+  abandon();  // what was exchanged
   const std::string link = in(path_, ".latest.new");
   fs::remove(link, error);
   fs::create_directory_symlink(step_name(steps), link, error);
@@ -304,12 +305,15 @@ void CheckpointFolder::remove_old(int64_t steps, int keep_last) const {
     if (step && *step <= steps) found.push_back(*step);
   }
   std::ranges::sort(found, std::greater<>());
-  for (size_t i = static_cast<size_t>(keep_last); i < found.size(); ++i) {
-    // By a name that is none of a checkpoint, so that none is ever half there.
-    const std::string going = in(path_, "." + step_name(found[i]) + ".going");
-    fs::rename(in(path_, step_name(found[i])), going, error);
-    remove_folder(going);
-  }
+  for (size_t i = static_cast<size_t>(keep_last); i < found.size(); ++i) remove(found[i]);
+}
+
+/// Removes a checkpoint: by a name that is none of a checkpoint, so that none is ever half there.
+void CheckpointFolder::remove(int64_t steps) const {
+  const std::string going = in(path_, "." + step_name(steps) + ".going");
+  std::error_code ignored;
+  fs::rename(in(path_, step_name(steps)), going, ignored);
+  remove_folder(going);
 }
 
 void CheckpointFolder::abandon() noexcept {

@@ -90,6 +90,7 @@ class CheckpointFolder {
   void abandon() noexcept;
 
  private:
+  void remove(int64_t steps) const;
   void remove_old(int64_t steps, int keep_last) const;
 
   std::string path_;

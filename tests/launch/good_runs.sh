@@ -100,6 +100,12 @@ same 3 "${few[@]}" --num-experts 10 --batch-tokens 22 --tokens padding.bin --tok
 good 2 "${few[@]}" --num-experts 10 --batch-tokens 10 --steps 3 --tokens padding.bin \
   --token-dtype i32
 
+for options in "--router learned --top-k 2" "--router dense --top-k 2"; do
+  read -ra words <<<"$options"
+  good 2 "${few[@]}" --num-experts 10 --batch-tokens 22 --steps 3 --tokens padding.bin \
+    --token-dtype i32 "${words[@]}"
+done
+
 # A run's own output is a run's input. Threads do not matter.
 good 1 "${model[@]}" --output out/1.safetensors
 same 1 "${model[@]/%1/2}"  # only --threads is 1

@@ -137,6 +137,12 @@ python_with() {
   return 1
 }
 
+# went_well TEXT: what ran last did.
+went_well() {
+  check "$1: exit code $code" [ "$code" = 0 ]
+  check "$1: wrote to stderr" [ -z "$(own_lines)" ]
+}
+
 nothing_left() {
   [ -z "$(ls -A out)" ]
 }

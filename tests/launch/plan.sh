@@ -11,12 +11,6 @@ here() {
   OMPI_MCA_pml=none on_ranks 1 "$hashep" "$@"
 }
 
-# went_well TEXT
-went_well() {
-  check "$1: exit code $code" [ "$code" = 0 ]
-  check "$1: wrote to stderr" [ -z "$(own_lines)" ]
-}
-
 # bad TEXT ARGS...: refused in one line that holds TEXT, and nothing is left behind.
 bad() {
   local text=$1

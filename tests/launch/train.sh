@@ -38,12 +38,6 @@ train() {
   on_ranks "$1" "$hashep" train "${line[@]}"
 }
 
-# went_well TEXT
-went_well() {
-  check "$1: exit code $code" [ "$code" = 0 ]
-  check "$1: wrote to stderr" [ -z "$(own_lines)" ]
-}
-
 # bad TEXT N ARGS...: refused in one line that holds TEXT.
 bad() {
   local said=$1
