@@ -142,7 +142,8 @@ def compare(layer, expected, gradients):
     error, bound = max(zip(errors, bounds), key=lambda pair: pair[0] / pair[1])
     if not error < bound:
         if dist.get_rank() == 0:
-            print(f"{PROGRAM}: error: results differ from HashEP's: relative error {error:.2e}, bound "
+            what = "outputs or gradients" if gradients else "outputs"
+            print(f"{PROGRAM}: error: {what} differ from HashEP's: relative error {error:.2e}, bound "
                   f"{bound:.0e}", file=sys.stderr, flush=True)
         dist.barrier()  # mpirun ends all ranks where one ends with an error
         sys.exit(1)

@@ -25,14 +25,16 @@ dump() {
   check "np=$1: --dump ${*:2}: files" [ "$(find out -type f | wc -l)" = "$1" ]
 }
 
-# plant: adds 1 to the first weight of rank 0's first w2, in fp32.
+# plant: adds 1 to the first weight of rank 0's first w2, in fp32; to its gradient with
+# planted=gradient.
+planted=''
 plant() {
-  "$python" - out/dump/rank-0.safetensors <<'PLANT'
+  "$python" - out/dump/rank-0.safetensors "layers.0.ffn.experts.0.w2.weight${planted:+.$planted}" <<'PLANT'
 import json, struct, sys
 with open(sys.argv[1], "r+b") as file:
     length = int.from_bytes(file.read(8), "little")
     header = json.loads(file.read(length))
-    begin, _ = header["layers.0.ffn.experts.0.w2.weight"]["data_offsets"]
+    begin, _ = header[sys.argv[2]]["data_offsets"]
     file.seek(8 + length + begin)
     (value,) = struct.unpack("<f", file.read(4))
     file.seek(8 + length + begin)

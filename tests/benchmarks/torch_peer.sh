@@ -26,6 +26,27 @@ compared 2 --layout stored
 check "a planted weight: exit code $code" [ "$code" = 1 ]
 check "a planted weight: one line" one_error_with "outputs differ from HashEP's"
 
+# The same of forward and backward, by autograd.
+for np in 1 3; do
+  for activation in relu gelu silu; do
+    rm -rf out/*
+    mkdir out/dump
+    on_ranks $np "$bench" layer --backward --num-experts 6 --hidden-size 24 --ffn-size 40 \
+      --tokens-per-rank 37 --vocab-size 512 --activation $activation --deadline 60 -n 1 -w 0 \
+      --dump out/dump
+    check "np=$np: --backward --dump: exit code $code" [ "$code" = 0 ]
+    compared $np --backward
+    check "np=$np: $activation, backward: exit code $code" [ "$code" = 0 ]
+    check "np=$np: $activation, backward: $(cat stdout.txt)" \
+      grep -qE '"relative_error": [0-9.]+e-0[6-9]' stdout.txt
+  done
+done
+planted=gradient
+plant
+compared 3 --backward
+check "a planted gradient: exit code $code" [ "$code" = 1 ]
+check "a planted gradient: one line" one_error_with "outputs or gradients differ from HashEP's"
+
 # peers_run ARGS...: the one command, its result in out/peers.json.
 peers_run() {
   rm -rf out/*
@@ -48,6 +69,10 @@ for name in "layer", "torch":
                and row["tokens_per_s"] > 0 for row in rows), rows
 assert all(len(row["ratio_to_layer_by_round"]) == 2 for row in rows), rows
 JSON
+
+peers_run --quick --backward --case wide --rounds 2 --samples 2
+check "run.sh --backward: exit code $code" [ "$code" = 0 ]
+check "run.sh --backward: $(cat stdout.txt)" [ "$(grep -cE '^wide +fp32 ' stdout.txt)" = 1 ]
 
 speaker=peers
 peers_run --case nosuch
