@@ -29,8 +29,9 @@ std::vector<float> on_cpu(const StackSteps& steps, int64_t step) {
   PhaseLog log(nullptr, 16, false);
   std::vector<std::byte> x = stack_input(c, 1, 0);
   const MatrixView rows{x.data(), c.dtype, c.batch_tokens, c.config.hidden_size};
-  stack.prepare(steps.plan(step));
-  stack.run(steps.plan(step), rows, log);
+  BatchPlan plan = steps.plan(step);
+  stack.prepare(plan);
+  stack.run(plan, rows, log);
   std::vector<float> values(rows.rows * rows.cols);
   convert_to_float(c.dtype, rows.data, std::ssize(values), values.data());
   return values;
