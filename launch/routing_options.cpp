@@ -7,6 +7,7 @@
 #include "hashep/error.hpp"
 #include "launch/process/source_words.hpp"
 #include "launch/token_options.hpp"
+#include "runtime/tokens/routed_loads.hpp"
 
 namespace hashep {
 namespace {
@@ -178,6 +179,18 @@ std::unique_ptr<TokenStream> open_tokens(const RoutingOptions& options, int64_t 
 
 int64_t sequence_length(const RoutingOptions& options, const TokenStream& stream) {
   return options.seq_len > 0 ? options.seq_len : stream.natural_seq_len().value_or(kDefaultSeqLen);
+}
+
+std::vector<Placement> place_experts(const PlacementSource& placement, const ModelConfig& config,
+                                     const Router& router, const TokenStream& stream,
+                                     int64_t seq_len, const NodeMap& nodes) {
+  if (placement.kind == PlacementKind::balanced &&
+      config.shape().num_routed_layers() < config.num_layers) {
+    throw InputError("--placement balanced needs layers that are all routed ahead");
+  }
+  return make_placements(placement, router,
+                         routed_layers(config.num_layers, config.num_experts, config.top_k), stream,
+                         seq_len, nodes);
 }
 
 RoutingSource routing_source(const RoutingOptions& options, const ModelConfig& config,

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "launch/process/option_table.hpp"
 #include "runtime/layer/make_router.hpp"
@@ -72,6 +73,12 @@ void require_routing(const CLI::App& app, const RoutingOptions& options);
 std::unique_ptr<TokenStream> open_tokens(const RoutingOptions& options, int64_t vocab_size);
 /// Tokens of a sequence in this stream.
 int64_t sequence_length(const RoutingOptions& options, const TokenStream& stream);
+
+/// Placements of all layers of a model that computes. Throws InputError as make_placements, and
+/// where they are to be balanced and a gate routes some.
+std::vector<Placement> place_experts(const PlacementSource& placement, const ModelConfig& config,
+                                     const Router& router, const TokenStream& stream,
+                                     int64_t seq_len, const NodeMap& nodes);
 
 /// Where experts come from, but for the model's folder.
 RoutingSource routing_source(const RoutingOptions& options, const ModelConfig& config,

@@ -15,7 +15,6 @@
 #include "runtime/model/model_folder.hpp"
 #include "runtime/model/require_finite.hpp"
 #include "runtime/model/synthetic_weights.hpp"
-#include "runtime/tokens/routed_loads.hpp"
 
 namespace hashep {
 namespace {
@@ -86,14 +85,8 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
                  .ep_size = comm.size(),
                  .ep_rank = comm.rank()};
   setup.router = make_router(setup.config, source, *setup.stream);
-  if (options.placement.kind == PlacementKind::balanced &&
-      setup.config.shape().num_routed_layers() < setup.config.num_layers) {
-    throw InputError("--placement balanced needs layers that are all routed ahead");
-  }
-  setup.placements = make_placements(
-      options.placement, *setup.router,
-      routed_layers(setup.config.num_layers, setup.config.num_experts, setup.config.top_k),
-      *setup.stream, setup.split.seq_len, setup.topology->nodes);
+  setup.placements = place_experts(options.placement, setup.config, *setup.router, *setup.stream,
+                                   setup.split.seq_len, setup.topology->nodes);
 }
 
 /// What files hold must be the same on all ranks too.

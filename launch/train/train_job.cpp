@@ -23,15 +23,12 @@
 #include "hashep/stack.hpp"
 #include "hashep/synthetic_weights.hpp"
 #include "hashep/version.hpp"
-#include "kernels/rows/combine.hpp"
 #include "launch/process/result_json.hpp"
 #include "launch/process/standard_streams.hpp"
 #include "launch/train/language_model.hpp"
 #include "launch/train/train_curve.hpp"
 #include "launch/train/train_tokens.hpp"
 #include "runtime/layer/make_router.hpp"
-#include "runtime/layer/stack_placements.hpp"
-#include "runtime/tokens/routed_loads.hpp"
 
 namespace hashep {
 namespace {
@@ -59,14 +56,8 @@ void read_inputs(const TrainOptions& options, const Topology& topology, bool wri
   setup.tokens.emplace(*setup.stream, options.held_out, seq_len, options.context);
   const RoutingSource source = routing_source(options, setup.config, true);
   std::shared_ptr<const Router> router = make_router(setup.config, source, *setup.stream);
-  if (options.placement.kind == PlacementKind::balanced &&
-      setup.config.shape().num_routed_layers() < setup.config.num_layers) {
-    throw InputError("--placement balanced needs layers that are all routed ahead");
-  }
-  setup.placements = make_placements(
-      options.placement, *router,
-      routed_layers(setup.config.num_layers, setup.config.num_experts, setup.config.top_k),
-      *setup.stream, seq_len, topology.nodes);
+  setup.placements = place_experts(options.placement, setup.config, *router, *setup.stream, seq_len,
+                                   topology.nodes);
   if (setup.config.shape().num_routed_layers() > 0) setup.router = std::move(router);
   if (!writes) return;
   if (!options.json.empty()) setup.json.emplace(options.json);

@@ -35,7 +35,7 @@ TextBatch TrainTokens::train_batch(int64_t step, int64_t batch_tokens, const Ran
 }
 
 TextBatch TrainTokens::held_out_batch(const Range& range) const {
-  // The last one has nothing behind it in the file.
+  // What stands behind the last one is the first one, as in training.
   return read(range.begin, range.size(), train_size_, held_out_);
 }
 

@@ -129,6 +129,7 @@ bad "leaves too few" 1 --held-out 5999
 bad "--warmup 9 of --steps 5" 1 --warmup 9 --steps 5
 bad "training is on CPUs" 1 --transport nccl
 bad "bias-step" 2 --bias-step 0.1
+bad "--placement balanced needs" 2 --router learned --placement balanced
 cp ids.bin other.bin
 printf '\x05' | dd of=other.bin bs=1 seek=100 conv=notrunc 2>dd.txt
 bad "another text than other.bin" 2 "${long[@]}" --save killed --resume --tokens other.bin
