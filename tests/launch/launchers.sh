@@ -147,7 +147,9 @@ dry "mpirun -n 2 ./of_mpich" 2 ./of_mpich
 if ! PATH=/usr/bin:/bin command -v mpirun.openmpi >/dev/null; then
   refused "was built with openmpi, and mpirun is another MPI's" "$launch/mpirun.sh" 2 ./of_open_mpi
 else
-  dry "mpirun.openmpi --map-by slot:OVERSUBSCRIBE --bind-to none -np 2 ./of_open_mpi" 2 ./of_open_mpi
+  quiet=''
+  if [[ $(mpirun.openmpi --version) == *"Open MPI) 5."* ]]; then quiet='OMPI_MCA_btl_tcp_disable_family=6 '; fi
+  dry "${quiet}mpirun.openmpi --map-by slot:OVERSUBSCRIBE --bind-to none -np 2 ./of_open_mpi" 2 ./of_open_mpi
 fi
 
 # Slurm: --mpi follows the program; where it does not tell, a note says so.
