@@ -18,6 +18,7 @@ namespace {
 constexpr int kQuestion = 1;  // where are you?
 constexpr int kAnswer = 2;
 constexpr int kReport = 3;  // I print the error; end quietly
+constexpr int kLeave = 4;   // I will not come; the reason in bytes
 
 constexpr int kSpinsBeforeYield = 2000;  // some 100 us: longer than a small exchange
 constexpr auto kNoteInterval = std::chrono::milliseconds(20);
@@ -127,6 +128,7 @@ bool Watch::is_patient(Patience& patience) {
   check_stop();
   busy_ = false;
   take_notes();
+  require_all_here();
   const bool goes_on = is_in_setup() ? hears_of_all(patience, now) : now < patience.limit;
   busy_ = true;
   return goes_on;
@@ -164,6 +166,7 @@ void Watch::check_in() {
   if (now < next_check_in_) return;
   next_check_in_ = now + kNoteInterval;
   take_notes();
+  require_all_here();
 }
 
 void Watch::barrier(const Communicator& among) {
@@ -203,6 +206,10 @@ void Watch::take_notes() {
     const int code = MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, control_.get(), &waiting, &status);
     if (code != MPI_SUCCESS || waiting == 0) return;
     has_notes_ = true;
+    if (status.MPI_TAG == kLeave) {
+      take_reason(status.MPI_SOURCE);
+      continue;
+    }
     std::array<int64_t, 4> words{};
     check_mpi(MPI_Recv(words.data(), static_cast<int>(words.size()), MPI_INT64_T, status.MPI_SOURCE,
                        status.MPI_TAG, control_.get(), MPI_STATUS_IGNORE),
@@ -217,6 +224,39 @@ void Watch::take_notes() {
       send_note(status.MPI_SOURCE, kAnswer);
     }
   }
+}
+
+void Watch::leave(const std::string& reason) {
+  const auto text = std::make_shared<std::string>(reason.substr(0, kLongestReason));
+  for (int peer = 0; peer < size(); ++peer) {
+    if (peer == rank()) continue;
+    MPI_Request request = MPI_REQUEST_NULL;
+    // As send_note: a dead peer is not waited for.
+    if (MPI_Isend(text->data(), static_cast<int>(text->size()), MPI_CHAR, peer, kLeave,
+                  control_.get(), &request) == MPI_SUCCESS) {
+      check_mpi(MPI_Request_free(&request), "MPI_Request_free");
+      has_notes_ = true;
+    }
+  }
+  keep_until_exit(text);
+  take_notes();
+}
+
+void Watch::take_reason(int peer) {
+  std::string reason(kLongestReason, '\0');
+  MPI_Status status;
+  check_mpi(MPI_Recv(reason.data(), static_cast<int>(reason.size()), MPI_CHAR, peer, kLeave,
+                     control_.get(), &status),
+            "MPI_Recv");
+  int bytes = 0;
+  check_mpi(MPI_Get_count(&status, MPI_CHAR, &bytes), "MPI_Get_count");
+  reason.resize(bytes);
+  if (policy_ != nullptr) policy_->hears_of(peer);
+  if (!left_) left_.emplace(peer, std::move(reason));
+}
+
+void Watch::require_all_here() const {
+  if (left_) throw PeerLeft(left_->first, left_->second);
 }
 
 void Watch::call_roll(double grace) {
@@ -257,6 +297,7 @@ void Watch::give_up(double grace, const std::string& reason) {
   if (policy_ != nullptr) policy_->gives_up(reason, grace, size());
   std::fill(answers_.begin(), answers_.end(), Answer{});
   take_notes();
+  require_all_here();
   if (reporter_ < 0) call_roll(grace);
   claim_report();
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,6 +42,13 @@ class ReportedByPeer : public RunError, public ReporterKnown {
  public:
   explicit ReportedByPeer(int reporter)
       : RunError("rank " + std::to_string(reporter) + " reports"), ReporterKnown(false) {}
+};
+
+/// Another rank has said that it will not come to what this one waits for (Watch::leave).
+class PeerLeft : public RunError, public ReporterKnown {
+ public:
+  PeerLeft(int rank, const std::string& reason)
+      : RunError("rank " + std::to_string(rank) + " has left: " + reason), ReporterKnown(false) {}
 };
 
 /// Waits that cannot hang. Every wait of the MPI side goes through `wait`, which gives up shortly
@@ -127,6 +135,12 @@ class Watch {
   /// lower. Makes MPI progress: the buffers of pending exchanges must still be there. Local.
   void claim_report();
 
+  /// Tells the others that this rank will not come to what they wait for: their waits throw
+  /// PeerLeft from then on. `reason`: up to kLongestReason bytes of it travel. Local; makes MPI
+  /// progress.
+  void leave(const std::string& reason);
+  static constexpr size_t kLongestReason = 500;
+
   /// Number of collectives begun through `count_collective`, for reports and tests.
   int64_t collectives() const { return collectives_; }
   void count_collective() { ++collectives_; }
@@ -172,6 +186,10 @@ class Watch {
   /// Takes all notes that have come: answers questions, records answers and reports.
   void take_notes();
   void call_roll(double grace);
+  /// Takes the reason that `peer` leaves for.
+  void take_reason(int peer);
+  /// Throws PeerLeft where a rank has left.
+  void require_all_here() const;
   /// Leaves in reporter_ the rank that reports; -1: this one.
   void settle_reporter();
   [[noreturn]] void give_up(double grace, const std::string& reason);
@@ -190,6 +208,7 @@ class Watch {
   Clock::time_point next_check_in_ = {};
   FailurePolicy* policy_ = nullptr;
   int reporter_ = -1;  // lowest rank that has said it reports; -1: none
+  std::optional<std::pair<int, std::string>> left_;  // the first rank that has left, and why
   int64_t collectives_ = 0;
   std::vector<Polled> polled_;  // not found complete yet
 };

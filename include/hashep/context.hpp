@@ -6,6 +6,7 @@
 #include <chrono>
 #include <exception>
 #include <memory>
+#include <string>
 
 #include "hashep/backend.hpp"
 #include "hashep/failure_policy.hpp"
@@ -84,6 +85,13 @@ class Context {
 
   /// The options with what `automatic` and 0 stand for here. Local.
   const ContextOptions& options() const;
+
+  /// Tells the other ranks that this one will not come to a collective call any more, as an error
+  /// of the program's own ends it: their calls with this Context, and with what was made with it,
+  /// throw RunError soon after, which says "rank N has left: REASON" (its first 500 bytes). Nothing
+  /// collective can be done with it on this rank from then on; dropping it waits for the others for
+  /// no more than two seconds. Local.
+  void leave(const std::string& reason);
 
   /// Private to the library.
   class Impl;

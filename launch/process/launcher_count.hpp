@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <functional>
 #include <string>
 
-namespace hashep {
+#include "launch/process/environment.hpp"
 
-/// Looks up an environment variable; null where there is none.
-using Lookup = std::function<const char*(const char*)>;
+namespace hashep {
 
 /// The variable that, set to "off", lets a program run though launcher and MPI disagree.
 inline constexpr const char* kLauncherCheckVariable = "HASHEP_LAUNCHER_CHECK";

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/process/rank_program.hpp"
 
-#include <unistd.h>
-
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <map>
 #include <new>
 #include <thread>
 #include <utility>
 
 #include "comm/agreement.hpp"
+#include "launch/process/environment.hpp"
 #include "launch/process/exit_code.hpp"
 #include "launch/process/launcher_count.hpp"
 #include "launch/process/launcher_rank.hpp"
@@ -24,29 +22,6 @@ namespace hashep {
 namespace {
 
 constexpr double kParseDeadline = 120.0;  // seconds, where the options are wrong
-
-/// The environment as the launcher made it: MPI_Init of a process that takes itself to be alone
-/// changes it (Open MPI).
-class Environment {
- public:
-  Environment() {
-    for (char** entry = environ; *entry != nullptr; ++entry) {
-      const std::string text = *entry;
-      const size_t end = text.find('=');
-      if (end != std::string::npos) values_.emplace(text.substr(0, end), text.substr(end + 1));
-    }
-  }
-
-  Lookup lookup() const {
-    return [this](const char* name) -> const char* {
-      const auto found = values_.find(name);
-      return found == values_.end() ? nullptr : found->second.c_str();
-    };
-  }
-
- private:
-  std::map<std::string, std::string> values_;
-};
 
 /// The program on a rank, from MPI_Init on.
 class Runner {

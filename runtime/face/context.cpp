@@ -86,6 +86,11 @@ void Context::Impl::agree_on_options() {
                          {"setup_deadline", seconds(options_.setup_deadline)}});
 }
 
+void Context::Impl::leave(const std::string& reason) {
+  in_step_ = false;
+  if (mpi_is_up()) watch().leave(reason);
+}
+
 bool Context::Impl::all_drop() noexcept {
   if (apart_ || !mpi_is_up()) return false;
   const bool in_step = in_step_ && !unwinds_alone();
@@ -131,6 +136,10 @@ const NodeMap& Context::nodes() const {
 
 const ContextOptions& Context::options() const {
   return impl_->options();
+}
+
+void Context::leave(const std::string& reason) {
+  impl_->leave(reason);
 }
 
 bool is_reporter(const std::exception& error) {

@@ -46,6 +46,9 @@ class Context::Impl {
     }
   }
 
+  /// See Context::leave.
+  void leave(const std::string& reason);
+
   /// For who drops what ranks share: waits for all of them to come to drop it too, so that what a
   /// rank still sends finds no communicator that was made since with the number of one of these.
   /// False where some do not come: until the deadline, or, where an error unwinds this rank that
