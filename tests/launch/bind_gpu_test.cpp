@@ -5,6 +5,7 @@
 #include "comm/gather.hpp"
 #include "launch/binding_report.hpp"
 #include "launch/gpu_binding.hpp"
+#include "launch/process/launcher_rank.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
 
@@ -74,7 +75,7 @@ TEST_CASE("each node begins with its first GPU, whatever the order of ranks") {
       bind_gpu(ranks.comm, topology, ranks.watch, kGpus, own_machine, GpuBindingOptions{});
   CHECK(own.gpu == ranks.comm.rank() / 2);
   CHECK(own.dispute.empty() ==
-        (ranks.comm.rank() == 0 || getenv("OMPI_COMM_WORLD_LOCAL_RANK") == nullptr));
+        (ranks.comm.rank() == 0 || !launcher_rank([](const char* name) { return getenv(name); })));
 }
 
 TEST_CASE("ranks that see one GPU each take it") {

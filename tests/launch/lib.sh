@@ -94,10 +94,10 @@ apart() {
 }
 
 # What the program itself wrote to stderr: all but mpirun's banners between lines of dashes, which
-# Open MPI 5 ends with a NUL, and its one-line notes.
+# Open MPI 5 ends with a NUL, its one-line notes, and what MPICH says of an MPI_Abort.
 own_lines() {
   tr -d '\0' <stderr.txt | awk '/^-----------/ { banner = !banner; next }
-       banner || /^\[([^]]*:[0-9]+|warn)\] / || /^(mpirun|prterun): / || /^$/ { next }
+       banner || /^\[([^]]*:[0-9]+|warn)\] / || /^(mpirun|prterun): / || /^Abort\([0-9]+\) on node / || /^$/ { next }
        { print }'
 }
 

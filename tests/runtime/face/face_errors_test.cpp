@@ -241,3 +241,38 @@ TEST_CASE("a rank that does not come is missed at the deadline, and nothing hang
   Stack stack = make(again);
   run(stack, {1, 2, 3});
 }
+
+TEST_CASE("a rank that leaves is named to who waits for it, long before the deadline") {
+  int size = 1;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  if (size == 1) return;
+  const auto begin = std::chrono::steady_clock::now();
+  const std::string reason = GENERATE(std::string("the data ran out"), std::string(2000, 'x'));
+  {
+    const Context context(MPI_COMM_WORLD, {.deadline = std::chrono::seconds(100), .threads = 1});
+    Context also(MPI_COMM_WORLD, {.threads = 1});
+    Stack stack = make(also);
+    const int leaver = size - 1;
+    if (context.rank() == leaver) {
+      also.leave(reason);
+      CHECK_THROWS_WITH(run(stack, {1, 2, 3}), ContainsSubstring("an earlier call failed"));
+    } else {
+      std::string text;
+      try {
+        run(stack, {1, 2, 3});
+      } catch (const RunError& error) {
+        text = error.what();
+        CHECK_FALSE(is_reporter(error));
+      }
+      CHECK_THAT(text, ContainsSubstring("rank " + std::to_string(leaver) +
+                                         " has left: " + reason.substr(0, 500)));
+      CHECK(text.size() < 600);
+    }
+  }
+  const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
+  CHECK(spent.count() < 30.0);
+  MPI_Barrier(MPI_COMM_WORLD);
+  const Context again(MPI_COMM_WORLD, {.threads = 1});
+  Stack stack = make(again);
+  run(stack, {1, 2, 3});
+}

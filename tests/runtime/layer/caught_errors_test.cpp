@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A caller that lives long catches errors which all ranks have met, and goes on: what it shared
 // with other ranks is given back each time.
-#include <algorithm>
 #include <fstream>
 #include <string>
-#include <vector>
 
 #include "comm/agreement.hpp"
 #include "comm/count_exchange.hpp"
 #include "comm/shared_window.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/communicator_count.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/step_loop.hpp"
 
@@ -44,19 +43,6 @@ int64_t num_shared_maps() {
   return count;
 }
 
-/// The largest number that MPI gives one of the next communicators: it takes the lowest that are
-/// free, of which there may be some below others that are in use.
-MPI_Fint next_communicator() {
-  std::vector<MPI_Comm> copies(16, MPI_COMM_NULL);
-  MPI_Fint largest = 0;
-  for (MPI_Comm& copy : copies) {
-    check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &copy), "MPI_Comm_dup");
-    largest = std::max(largest, MPI_Comm_c2f(copy));
-  }
-  for (MPI_Comm& copy : copies) check_mpi(MPI_Comm_free(&copy), "MPI_Comm_free");
-  return largest;
-}
-
 }  // namespace
 
 TEST_CASE("bad ids that are caught leave no shared memory and no communicator behind") {
@@ -82,14 +68,14 @@ TEST_CASE("bad ids that are caught leave no shared memory and no communicator be
         return false;
       };
       REQUIRE(run_and_catch());
-      const MPI_Fint communicator = next_communicator();
+      const int64_t communicators = test::communicators_held();
       const int64_t maps = num_shared_maps();
       CHECK(maps == 0);
       int64_t caught = 0;
       for (int time = 0; time < 50; ++time) caught += run_and_catch();
       CHECK(caught == 50);
       CHECK(num_shared_maps() == maps);
-      CHECK(next_communicator() == communicator);
+      CHECK(test::communicators_held() == communicators);
     }
   }
 }
@@ -97,7 +83,7 @@ TEST_CASE("bad ids that are caught leave no shared memory and no communicator be
 TEST_CASE("an error that one rank meets alone leaves communicators, and no shared memory") {
   test::Ranks ranks;
   const int64_t maps = num_shared_maps();
-  const MPI_Fint communicator = next_communicator();
+  const int64_t communicators = test::communicators_held();
   const auto fail_alone = [&] {
     const Communicator comm(MPI_COMM_WORLD);
     SharedWindow window(ranks.comm, ranks.watch, 4096);
@@ -107,7 +93,7 @@ TEST_CASE("an error that one rank meets alone leaves communicators, and no share
   };
   CHECK_THROWS_AS(fail_alone(), RunError);
   CHECK(num_shared_maps() == maps);
-  CHECK(next_communicator() != communicator);
+  CHECK(test::communicators_held() > communicators);
 }
 
 TEST_CASE("which errors unwind all ranks") {
