@@ -15,9 +15,10 @@ Installs what is missing of the named sets (default: build).
   build  compiler, CMake, Ninja, MPI, hwloc, oneDNN, LIBXSMM, xxHash, nlohmann-json, CLI11,
          SentencePiece
   text   the programs spm_train and spm_encode, which make token ids from text
+  python what 'pip install ./python' needs beside build: Python's headers, pip, venv and numpy
   kjv    the King James Bible, the public-domain text of the quick start
   plot   matplotlib, for benchmarks/plot.py
-  peers  PyTorch and OpenBLAS, for benchmarks/peers (0.6 GB with what they bring along)
+  peers  PyTorch and OpenBLAS, for benchmarks/peers and hashep.torch (0.6 GB with what they bring along)
   test   Catch2, numpy for the reference that models are compared with, and iproute2 for the tests on
          several hosts
   sim    SimGrid, for benchmarks/sim/run.sh
@@ -59,13 +60,14 @@ LIST
       ;;
     text) echo sentencepiece spm_train ;;
     kjv) printf '%s\n' 'bible-kjv bible' bible-kjv-text ;;
+    python) printf '%s\n' python3-dev 'python3-pip pip3' python3-venv python3-numpy ;;
     plot) echo python3-matplotlib ;;
     peers) printf '%s\n' python3-torch libopenblas0-pthread ;;
     sim) echo libsimgrid-dev smpicxx ;;
     test) printf '%s\n' catch2 python3-numpy 'iproute2 tc' ;;
     ci) printf '%s\n' 'clang clang++' "$(fuzzer_package)" libomp-dev 'clang-format clang-format' 'doxygen doxygen' 'git git' 'ccache ccache' 'python3-pip pip3' ;;
     coverage) echo gcovr gcovr ;;
-    *) echo "$program: error: there is no set '$1' (sets: build, text, kjv, plot, peers, test, sim, ci, coverage)" >&2; return 2 ;;
+    *) echo "$program: error: there is no set '$1' (sets: build, python, text, kjv, plot, peers, test, sim, ci, coverage)" >&2; return 2 ;;
   esac
 }
 

@@ -64,10 +64,11 @@ step() {
 
 # build PRESET [TARGET...]: configures and builds, tests included.
 build() {
-  local preset=$1 target=()
+  local preset=$1 target=() options=("${launcher[@]}")
   shift
   if [ $# -gt 0 ]; then target=(--target "$@"); fi
-  cmake --preset "$preset" -DHASHEP_BUILD_TESTS=ON "${launcher[@]}" >"$logs/$preset.configure" 2>&1 ||
+  if [ "$preset" = cpu-release ]; then options+=("${python_package[@]}"); fi
+  cmake --preset "$preset" -DHASHEP_BUILD_TESTS=ON "${options[@]}" >"$logs/$preset.configure" 2>&1 ||
     { cat "$logs/$preset.configure"; return 1; }
   cmake --build --preset "$preset" --parallel "$jobs" "${target[@]}"
 }
@@ -115,6 +116,21 @@ find_cutlass() {
   fi
   export CUTLASS_ROOT=$PWD/build/gpu-deps/cutlass
   python3 -m zipfile -e .gpu-deps/cutlass/*.whl "$CUTLASS_ROOT"
+}
+
+# The Python package is built and tested with cpu-release, in an environment of Debian's Python with
+# what is not Debian's: nanobind and pytest.
+python_package=()
+find_python() {
+  local python=/usr/bin/python3 environment=build/python-environment
+  if [ ! -x "$python" ]; then python=$(command -v python3); fi
+  if [ ! -x "$environment/bin/python3" ]; then "$python" -m venv --system-site-packages "$environment"; fi
+  if ! "$environment/bin/python3" -c 'import nanobind, pytest' 2>/dev/null &&
+    ! "$environment/bin/python3" -m pip install --quiet nanobind pytest 2>&1; then
+    suites+=("skipped the Python package: nanobind and pytest could not be had from PyPI")
+    return
+  fi
+  python_package=(-DHASHEP_PYTHON=ON "-DPython_EXECUTABLE=$PWD/$environment/bin/python3")
 }
 
 # The compiler's own dependency files tell which headers the lower layers really read.
@@ -204,7 +220,8 @@ if [ ${#presets[@]} = 0 ]; then presets=(cpu-release); fi
 
 if [ -n "$bare" ]; then exec ./tests/bare_debian.sh; fi
 
-sets=(build test)
+sets=(build python test)
+if [ -n "$all" ]; then sets+=(peers); fi  # PyTorch, for the tests of hashep.torch
 if [ -n "$all" ] || [[ " ${presets[*]} " =~ \ (fuzz|clang|cpu-tsan)\  ]]; then sets+=(text ci); fi
 if [ -n "$with_coverage" ]; then sets+=(coverage); fi
 ./launch/install_dependencies.sh "${yes[@]}" "${sets[@]}" || exit 1
@@ -218,6 +235,7 @@ fi
 if [ -d /usr/local/cuda/bin ]; then PATH=$PATH:/usr/local/cuda/bin; fi
 logs=build/logs
 mkdir -p "$logs"
+if [ -n "$all" ] || [[ " ${presets[*]} " == *" cpu-release "* ]]; then find_python; fi
 
 if [ -n "$all" ]; then
   all_suites

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "python/src/arrays.hpp"
 
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
 #include <optional>
 #include <type_traits>
 
 #include "hashep/error.hpp"
-#include "nanobind/stl/vector.h"
 
 namespace hashep::python {
 namespace {

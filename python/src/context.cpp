@@ -17,11 +17,12 @@
 namespace hashep::python {
 namespace {
 
-/// MPI's own handle of a communicator of mpi4py; None: all ranks.
+/// MPI's own handle of a communicator of mpi4py; None: all ranks; "self": this one.
 MPI_Comm communicator(nb::handle comm) {
   if (comm.is_none()) return MPI_COMM_WORLD;
+  if (nb::isinstance<nb::str>(comm) && nb::cast<std::string>(comm) == "self") return MPI_COMM_SELF;
   if (!nb::hasattr(comm, "py2f")) {
-    throw InputError("comm: is neither None nor a communicator of mpi4py");
+    throw InputError("comm: is neither None nor \"self\" nor a communicator of mpi4py");
   }
   return MPI_Comm_f2c(nb::cast<int>(comm.attr("py2f")()));
 }
@@ -90,7 +91,7 @@ void bind_context(nb::module_& module) {
 The first object of a program. Starts MPI where nothing has; all ranks make it together. It is
 closed by `close`, at the end of a `with` block, or when the program ends. Used by one thread.
 
-comm: a communicator of mpi4py; None: all ranks of the job.
+comm: None: all ranks of the job; "self": this rank alone; or a communicator of mpi4py.
 transport: how rows move: "auto", "shm" (one node), "hier", "mpi".
 deadline: seconds that a call waits for other ranks before it raises RunError; longer than what a
   rank's other work may take on one rank alone.

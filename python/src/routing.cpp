@@ -26,6 +26,24 @@
 namespace hashep::python {
 namespace {
 
+/// [tokens] of each token; None where the batch does not say it.
+nb::object positions_of(const TokenBatch& batch) {
+  if (batch.seq_len == 0 && batch.positions.size() != batch.ids.size()) return nb::none();
+  std::vector<int64_t> positions(batch.ids.size());
+  for (size_t i = 0; i < positions.size(); ++i) {
+    positions[i] = position_of(batch, static_cast<int64_t>(i));
+  }
+  return numpy_array(std::move(positions), {batch.ids.size()});
+}
+nb::object previous_ids_of(const TokenBatch& batch) {
+  if (batch.seq_len == 0 && batch.previous_ids.size() != batch.ids.size()) return nb::none();
+  std::vector<int32_t> previous(batch.ids.size());
+  for (size_t i = 0; i < previous.size(); ++i) {
+    previous[i] = previous_id_of(batch, static_cast<int64_t>(i));
+  }
+  return numpy_array(std::move(previous), {batch.ids.size()});
+}
+
 /// Routes by a function of Python's. Its lock is taken for the call.
 class FunctionRouter final : public Router {
  public:
@@ -37,16 +55,9 @@ class FunctionRouter final : public Router {
     const nb::gil_scoped_acquire acquire;
     try {
       const size_t tokens = batch.ids.size();
-      std::vector<int64_t> positions(tokens);
-      std::vector<int32_t> previous(tokens);
-      for (size_t i = 0; i < tokens; ++i) {
-        positions[i] = position_of(batch, static_cast<int64_t>(i));
-        previous[i] = previous_id_of(batch, static_cast<int64_t>(i));
-      }
       const nb::object found = function_(
           numpy_array(std::vector<int32_t>(batch.ids.begin(), batch.ids.end()), {tokens}),
-          numpy_array(std::move(positions), {tokens}), numpy_array(std::move(previous), {tokens}),
-          layer.layer, layer.num_experts, layer.top_k);
+          positions_of(batch), previous_ids_of(batch), layer.layer, layer.num_experts, layer.top_k);
       const Integers<int32_t> choice(found, "the router's experts");
       if (choice.span().size() != experts.size()) {
         throw InputError("the router gave " + std::to_string(choice.span().size()) +
@@ -94,7 +105,7 @@ void bind_tokens(nb::module_& module) {
 
 ids: [tokens] integers; -1 is padding. With seq_len, token i stands at
 (first_position + i) % seq_len in its sequence, and previous_id is the id before ids[0]; without it,
-positions and previous_ids: [tokens] say it for each token (decoding).)")
+positions and previous_ids: [tokens] say it for each token (decoding), where the router needs them.)")
       .def(nb::init<nb::handle, int64_t, int64_t, int32_t, nb::handle, nb::handle>(),
            nb::arg("ids"), nb::kw_only(), nb::arg("seq_len") = 0, nb::arg("first_position") = 0,
            nb::arg("previous_id") = -1, nb::arg("positions").none() = nb::none(),
@@ -174,7 +185,8 @@ void bind_routers(nb::module_& module) {
                                      R"(A router of your own.
 
 function(ids, positions, previous_ids, layer, num_experts, top_k) gives [tokens, top_k] int32:
-distinct experts, -1 for all of a padding token (id -1). A token's experts must depend on the token
+distinct experts, -1 for all of a padding token (id -1). positions and previous_ids are None where the
+batch does not say them. It is called without tokens when a Stack is made. A token's experts must depend on the token
 alone, never on how a batch is cut.
 digest: a number that follows from all that the function depends on; ranks compare it.)")
       .def(nb::init<nb::callable, uint64_t>(), nb::arg("function"), nb::kw_only(),

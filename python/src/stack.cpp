@@ -9,6 +9,8 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <chrono>
+
 #include "hashep/error.hpp"
 #include "hashep/model.hpp"
 #include "python/src/routing.hpp"
@@ -64,6 +66,26 @@ nb::object backward_layer(PythonStack& self, const Batch& batch, int64_t layer, 
   const OutputMatrix to = output_matrix(out, "dx");
   self.call([&](Stack& stack) { stack.backward_layer(batch, layer, tape, from.view, to.view); });
   return out;
+}
+
+/// Seconds that so many steps take without Python: what benchmarks/python_calls.py sets its own
+/// beside.
+double time_layer_steps(PythonStack& self, const Batch& batch, nb::handle x, nb::handle y,
+                        Tape* tape, int64_t steps) {
+  const OutputMatrix from = output_matrix(x, "x");
+  const OutputMatrix to = output_matrix(y, "y");
+  return self.call([&](Stack& stack) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (int64_t i = 0; i < steps; ++i) {
+      if (tape == nullptr) {
+        stack.forward_layer(batch, 0, from.view, to.view);
+      } else {
+        stack.forward_layer(batch, 0, from.view, to.view, *tape);
+        stack.backward_layer(batch, 0, *tape, to.view, to.view);
+      }
+    }
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  });
 }
 
 Batch submit(PythonStack& self, const PythonTokens& tokens) {
@@ -256,7 +278,9 @@ void bind_running(Class& bound) {
           [](PythonStack& self, const Batch& batch, int64_t layer) {
             return self.call([&](Stack& stack) { return ExchangePlan(stack.plan(batch, layer)); });
           },
-          nb::arg("batch"), nb::arg("layer"), "What moves in one layer of a batch: a copy.");
+          nb::arg("batch"), nb::arg("layer"), "What moves in one layer of a batch: a copy.")
+      .def("_time_layer_steps", &time_layer_steps, nb::arg("batch"), nb::arg("x"), nb::arg("y"),
+           nb::arg("tape").none(), nb::arg("steps"));
 }
 
 template <typename Class>

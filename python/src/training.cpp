@@ -42,6 +42,12 @@ struct PythonParameter {
   }
 };
 
+/// For `parameter.value *= 2`, after which Python assigns what it was given.
+void require_same(nb::handle assigned, nb::handle array) {
+  if (!assigned.is(array))
+    throw InputError("a parameter's array stays; write into it: value[:] = ...");
+}
+
 PythonParameter python_parameter(const Parameter& parameter, nb::handle owner) {
   return {parameter.name, parameter.layer, parameter.expert, numpy_view(parameter.value, owner),
           numpy_view(parameter.gradient, owner)};
@@ -168,8 +174,12 @@ which of a Stack are views of its memory.)")
       .def_ro("name", &PythonParameter::name)
       .def_ro("layer", &PythonParameter::layer)
       .def_ro("expert", &PythonParameter::expert)
-      .def_ro("value", &PythonParameter::value)
-      .def_ro("gradient", &PythonParameter::gradient);
+      .def_prop_rw(
+          "value", [](const PythonParameter& self) { return self.value; },
+          [](PythonParameter& self, nb::handle value) { require_same(value, self.value); })
+      .def_prop_rw(
+          "gradient", [](const PythonParameter& self) { return self.gradient; },
+          [](PythonParameter& self, nb::handle value) { require_same(value, self.gradient); });
 }
 
 void bind_training(nb::module_& module) {

@@ -39,10 +39,21 @@ class MoE(torch.nn.Module):
         if planned is None:
             raise _core.InputError("no batch was planned: call planner.plan(ids) before")
         self._pack_if_changed()
-        rows = x.reshape(-1, x.shape[-1]).to(self.planner.dtype).contiguous()
+        rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
+        rows = rows.to(self.planner.dtype).contiguous()
         parameters = [held.parameter for held in self._held.values()]
-        y = _Layer.apply(rows, self, planned, *parameters)
-        return y.reshape(x.shape).to(_output_dtype(x))
+        if torch.is_grad_enabled() and any(t.requires_grad for t in (rows, *parameters)):
+            y = _Layer.apply(rows, self, planned, *parameters)
+        else:
+            y = self._run(rows, planned, None)
+        y = y if x.dim() == 2 else y.reshape(x.shape)
+        return y.to(_output_dtype(x))
+
+    def _run(self, rows, planned, tape):
+        rows = rows.detach()
+        y = torch.empty_like(rows)
+        self.planner.stack.forward_layer(planned.batch, self.layer, rows, y, tape)
+        return y
 
     def extra_repr(self):
         shape = self.planner.shape
@@ -119,14 +130,8 @@ class MoE(torch.nn.Module):
 class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rows, moe, planned, *parameters):
-        rows = rows.detach()
-        y = torch.empty_like(rows)
-        keeps = any(ctx.needs_input_grad)
-        moe.planner.stack.forward_layer(
-            planned.batch, moe.layer, rows, y, planned.tape if keeps else None
-        )
         ctx.moe, ctx.planned = moe, planned
-        return y
+        return moe._run(rows, planned, planned.tape)
 
     @staticmethod
     @once_differentiable
@@ -142,6 +147,6 @@ class _Layer(torch.autograd.Function):
 
 
 def _output_dtype(x):
-    if torch.is_autocast_cpu_enabled():
-        return torch.get_autocast_cpu_dtype()
-    return x.dtype
+    if hasattr(torch, "get_autocast_dtype"):
+        return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else x.dtype

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All tests but those that start programs run under mpirun, on any number of ranks."""
+
+import sys
+
+import pytest
+
+import hashep
+
+
+@pytest.fixture(scope="session")
+def world():
+    """All ranks. A test that fails on one of them has the others wait no longer than the deadline."""
+    return hashep.Context(deadline=30, threads=1)
+
+
+@pytest.fixture(scope="session")
+def alone():
+    """This rank by itself: what all ranks make together must have the same bits."""
+    return hashep.Context("self", threads=1)
+
+
+def pytest_exception_interact(node, call, report):
+    # Ranks that wait for this one hear of it at once.
+    sys.stderr.write(report.longreprtext[-2000:] + "\n")
