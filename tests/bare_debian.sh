@@ -100,6 +100,9 @@ cp -L /etc/resolv.conf /etc/hosts "$folder/etc/"
 if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
   mkdir -p "$folder/etc/ssl/certs"
   cp -n /etc/ssl/certs/ca-certificates.crt "$folder/etc/ssl/certs/"
+  # For pip under another name, as Debian's package of certificates writes this one anew.
+  cp /etc/ssl/certs/ca-certificates.crt "$folder/etc/ssl/this-machine.crt"
+  printf '[global]\ncert = /etc/ssl/this-machine.crt\n' >"$folder/etc/pip.conf"
 fi
 echo "bare system ready after $((SECONDS - begin)) s, $(chroot "$folder" dpkg-query -W | wc -l) packages"
 
