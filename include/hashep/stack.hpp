@@ -123,6 +123,10 @@ class Stack {
 
   /// Collective: waits for the other ranks to come here too, until the deadline.
   ~Stack();
+  /// Drops it without waiting for other ranks: frees its experts, and leaves to MPI, until the
+  /// process ends, what ranks can only give back together. It is then of no use. Local. For owners
+  /// that let go of it at a moment of their own on each rank, as a garbage collector does.
+  void abandon() noexcept;
   /// The other one is then of no use. Local.
   Stack(Stack&& other) noexcept;
   Stack& operator=(Stack&&) = delete;

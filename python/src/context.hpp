@@ -37,6 +37,11 @@ class PythonContext {
   PythonContext(nb::handle comm, const std::string& transport, double deadline,
                 double setup_deadline, int threads);
 
+  /// Where it was not closed, Python drops it at a moment of this rank's own: it is left to MPI.
+  ~PythonContext() { static_cast<void>(context_.release()); }
+  PythonContext(const PythonContext&) = delete;
+  PythonContext& operator=(const PythonContext&) = delete;
+
   /// Throws InputError once it is closed.
   Context& get() const;
   /// Drops the Context: collective.

@@ -339,6 +339,15 @@ Stack& PythonStack::get() const {
   return *stack_;
 }
 
+PythonStack::~PythonStack() = default;
+
+std::shared_ptr<Stack> PythonStack::held(Stack stack) {
+  return {new Stack(std::move(stack)), [](Stack* last) {
+            last->abandon();
+            delete last;
+          }};
+}
+
 nb::object PythonStack::keeper() {
   get();
   return nb::capsule(new std::shared_ptr<Stack>(stack_), [](void* kept) noexcept {
@@ -347,7 +356,10 @@ nb::object PythonStack::keeper() {
 }
 
 void PythonStack::close() {
-  if (stack_) context().call([&] { stack_.reset(); });
+  if (!stack_) return;
+  // Where nobody else needs it, all ranks end it together.
+  if (stack_.use_count() == 1) context().call([&] { const Stack last(std::move(*stack_)); });
+  stack_.reset();
 }
 
 void PythonStack::close_at_exit() {

@@ -39,8 +39,13 @@ class PythonStack {
   PythonStack(nb::handle_t<PythonContext> context, const Make& make)
       : context_(nb::borrow(context)) {
     Context& ranks = this->context().get();
-    stack_ = this->context().call([&] { return std::make_shared<Stack>(make(ranks)); });
+    stack_ = this->context().call([&] { return held(make(ranks)); });
   }
+
+  /// Where it was not closed, Python drops it at a moment of this rank's own: nobody is waited for.
+  ~PythonStack();
+  PythonStack(const PythonStack&) = delete;
+  PythonStack& operator=(const PythonStack&) = delete;
 
   /// Throws InputError once it is closed.
   Stack& get() const;
@@ -60,6 +65,9 @@ class PythonStack {
   void close_at_exit();
 
  private:
+  /// Holds a Stack for the arrays and optimizers that need it; the last one abandons it.
+  static std::shared_ptr<Stack> held(Stack stack);
+
   nb::object context_;
   std::shared_ptr<Stack> stack_;
 };

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """All tests but those that start programs run under mpirun, on any number of ranks."""
 
+import os
 import sys
+import tempfile
 
 import pytest
 
 import hashep
+
+if "HASHEP_TEST_FOLDER" in os.environ:  # ranks have tmp_path apart
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = tempfile.mkdtemp(dir=os.environ["HASHEP_TEST_FOLDER"])
 
 
 @pytest.fixture(scope="session")

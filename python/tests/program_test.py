@@ -192,3 +192,26 @@ def test_beside_mpi4py(tmp_path):
     """
     out, err, code, _ = run(tmp_path, 3, code, prelude=False)
     assert (out.count("fine"), code) == (3, 0), err
+
+
+def test_what_python_drops_waits_for_nobody(tmp_path):
+    """Ranks let go of stacks and contexts at moments of their own, and in cycles that gc finds."""
+    code = """
+        import gc
+        def use():
+            again = hashep.Stack(context, shape, hashep.HashRouter(100), hashep.synthetic_weights(shape))
+            other = hashep.Context(threads=1)
+            batch = again.submit(list(range(8)), seq_len=4)
+            again.forward(batch, x)
+            loop = [again, other]
+            loop.append(loop)
+        for i in range(3):
+            use()
+            if i % context.size == context.rank:
+                gc.collect()
+            step()
+        print("done", flush=True)
+    """
+    out, err, code, seconds = run(tmp_path, 2, code, deadline=60)
+    assert (out.count("done"), code) == (2, 0), err
+    assert seconds < 20

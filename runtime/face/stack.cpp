@@ -27,6 +27,11 @@ Stack Stack::from_folder(const Context& context, const std::string& folder, Stac
 Stack::~Stack() = default;
 Stack::Stack(Stack&& other) noexcept = default;
 
+void Stack::abandon() noexcept {
+  if (impl_) impl_->abandon();
+  impl_.reset();
+}
+
 Batch Stack::hold(int64_t step, int64_t tokens) {
   Batch batch;
   batch.ticket_ = std::shared_ptr<const int64_t>(

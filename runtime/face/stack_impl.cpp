@@ -191,8 +191,8 @@ void Stack::Impl::read_weights(const WeightSource& weights) {
 }
 
 Stack::Impl::~Impl() {
-  const UnwindsAloneScope leaving(!context_->all_drop());
-  if (!context_->is_in_step()) {
+  const UnwindsAloneScope leaving(is_abandoned_ || !context_->all_drop());
+  if (is_abandoned_ || !context_->is_in_step()) {
     // MPI may still use what an exchange that was given up moves: plans, rows, and where they go.
     planner_->end_exchanges();
     layers_->drop_experts();
@@ -200,6 +200,7 @@ Stack::Impl::~Impl() {
     keep_until_exit(std::move(gate_planner_));
     keep_until_exit(std::move(layers_));
     keep_until_exit(std::move(transport_));
+    if (is_abandoned_) keep_until_exit(context_);  // whose end waits for others too
   }
   planner_.reset();
   layers_.reset();

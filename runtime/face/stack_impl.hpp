@@ -43,6 +43,9 @@ class Stack::Impl {
   /// Throws InputError where the stack is not trained.
   LayerStack& trained_layers();
 
+  /// See Stack::abandon: for its end, which is to follow.
+  void abandon() noexcept { is_abandoned_ = true; }
+
   /// With options in place of what 0 and `automatic` stand for.
   Context::Impl& context() { return *context_; }
 
@@ -75,6 +78,7 @@ class Stack::Impl {
   std::unique_ptr<LayerPlanner> gate_planner_;  // where there are gates
   std::unique_ptr<LayerStack> layers_;
   std::unique_ptr<Planner> planner_;
+  bool is_abandoned_ = false;
 };
 
 }  // namespace hashep

@@ -27,15 +27,13 @@ class AuxLosses(typing.NamedTuple):
 class PlannedBatch:
     """A batch whose ids were given to Planner.plan, and what its forward keeps for its backward."""
 
-    def __init__(self, planner, batch):
-        self.planner = planner
+    def __init__(self, batch, tapes):
         self.batch = batch
-        self.tape = planner._take_tape()
+        self.tape = tapes.pop() if tapes else _core.Tape()
+        self._tapes = tapes  # for its tape, when it goes
 
     def __del__(self):
-        tape = self.__dict__.get("tape")
-        if tape is not None:
-            self.planner._tapes.append(tape)
+        self._tapes.append(self.tape)
 
     @property
     def tokens(self):
@@ -148,7 +146,7 @@ class Planner:
         else:
             length = seq_len if seq_len is not None else ids.shape[-1] if ids.dim() else 1
             batch = self.stack.submit(flat, seq_len=max(int(length), 1))
-        planned = PlannedBatch(self, batch)
+        planned = PlannedBatch(batch, self._tapes)
         if use:
             self.current = planned
         return planned
@@ -186,8 +184,9 @@ class Planner:
         self.current = waiting[1]
         return waiting
 
-    def _take_tape(self):
-        return self._tapes.pop() if self._tapes else _core.Tape()
+    def close(self):
+        """Gives back what ranks share, for programs that go on without its layers. Collective."""
+        self.stack.close()
 
     def _held(self):
         return (held for layer in self._layers for held in layer.values())

@@ -276,3 +276,25 @@ TEST_CASE("a rank that leaves is named to who waits for it, long before the dead
   Stack stack = make(again);
   run(stack, {1, 2, 3});
 }
+
+TEST_CASE("a Stack that ranks abandon at moments of their own keeps nobody waiting") {
+  const auto begin = std::chrono::steady_clock::now();
+  const Context context(MPI_COMM_WORLD, {.deadline = std::chrono::seconds(100), .threads = 1});
+  Stack other = make(context);
+  const std::vector<float> before = run(other, {1, 2, 3});
+  {
+    Stack stack = make(context);
+    run(stack, {1, 2, 3});
+    const std::vector<int32_t> ids{4, 5};
+    Batch planned = stack.submit({.ids = ids, .seq_len = 2});  // its exchange is under way
+    if (context.rank() == 0) stack.abandon();
+    CHECK(run(other, {1, 2, 3}) == before);
+    if (context.rank() != 0) stack.abandon();
+    CHECK_NOTHROW(planned = Batch());
+  }
+  CHECK(run(other, {1, 2, 3}) == before);
+  Stack again = make(context);
+  CHECK(run(again, {1, 2, 3}) == before);
+  const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
+  CHECK(spent.count() < 30.0);
+}
