@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text to documents, documents to token ids (SentencePiece, as launch/quickstart.sh does), ids to batches."""
+"""Text to documents, to token ids (SentencePiece, as launch/quickstart.sh does), to batches."""
 
 import fcntl
 import hashlib
@@ -247,7 +247,7 @@ def _has_programs():
 
 def _module():
     if importlib.util.find_spec("sentencepiece") is None:
-        raise BadInput("SentencePiece is needed: apt-get install sentencepiece, or pip install sentencepiece")
+        raise BadInput("SentencePiece is needed: apt-get (or pip) install sentencepiece")
     import sentencepiece
 
     return sentencepiece

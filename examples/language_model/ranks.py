@@ -5,7 +5,7 @@ import math
 
 import hashep
 import numpy as np
-from hashep._sums import sum_float64
+from hashep import sum_float64
 
 from data import BadInput
 
@@ -44,10 +44,6 @@ def sum_of_sequences(context, losses, part, count):
     Each has a place of its own and is added in order: the same bits however sequences are dealt. Not
     finite where one is not. Collective.
     """
-    places = np.zeros(count + 1)
-    mine = np.asarray(losses, np.float64)
-    finite = np.isfinite(mine)
-    places[part] = np.where(finite, mine, 0.0)
-    places[count] = np.sum(~finite)
-    places = sum_float64(context, places)
-    return math.fsum(places[:count]) if places[count] == 0 else math.nan
+    places = np.zeros(count)
+    places[part] = losses
+    return math.fsum(sum_float64(context, places))

@@ -4,14 +4,9 @@
     launch/mpirun.sh 2 python3 examples/language_model/train.py --arm hash
 """
 
-import argparse
-import csv
-import hashlib
-import io
 import json
 import math
 import os
-import pathlib
 import sys
 import time
 
@@ -21,125 +16,17 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import hashep
 import numpy as np
 import torch
+from hashep.torch import GradientSum, MoE, Planner, clip_grad_norm_, reduce_gradients
 
 import by_sequence
 import checkpoint
 from data import BadInput, Order, Sequences, Text, part_of
-from hashep.torch import GradientSum, MoE, Planner, clip_grad_norm_, reduce_gradients
 from model import Transformer, parameter_groups, token_losses
+from options import curve_options, parse
 from ranks import Stop, sum_of_sequences, together
+from results import Progress, curve_csv, write
 
-ROUTERS = ("token", "position", "previous", "bigram", "random", "balanced")
 FINAL_SHARE = 0.1  # of the learning rate, at the last step
-# Options that the curve does not follow from: a run may go on with others.
-FREE = {
-    "text", "tokenizer", "data", "table", "json", "curve", "progress", "save", "save_every", "keep",
-    "resume", "stop_at", "sample", "sample_tokens", "temperature", "evaluate_every",
-}  # fmt: skip
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise BadInput(message.replace("argument ", "", 1))
-
-
-def count(word):
-    if int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word}: must be at least 1")
-    return int(word)
-
-
-def amount(word):
-    if not 0 <= float(word) < math.inf:
-        raise argparse.ArgumentTypeError(f"{word}: must be at least 0")
-    return float(word)
-
-
-def parse(words):
-    parser = Parser(
-        prog="train.py", description=__doc__, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    add = parser.add_argument_group("Model").add_argument
-    add("--arm", choices=("dense", "hash", "learned"), default="hash", help="feed-forward layers (hash)")
-    add("--num-layers", type=count, default=4, metavar="N", help="(4)")
-    add("--hidden-size", type=count, default=128, metavar="N", help="(128)")
-    add("--num-heads", type=count, default=4, metavar="N", help="(4)")
-    add("--ffn-size", type=count, default=256, metavar="N", help="of an expert (256)")
-    add("--num-experts", type=count, default=16, metavar="N", help="of a layer (16)")
-    add("--top-k", type=count, default=1, metavar="N",
-        help="experts of a token; dense: their widths together are the layer's (1)")  # fmt: skip
-    add("--seq-len", type=count, default=128, metavar="N", help="(128)")
-    add("--seed", type=int, default=0, help="of weights, routers and the order of sequences (0)")
-    add = parser.add_argument_group("Routing").add_argument
-    add("--router", choices=ROUTERS, help="--arm hash: by which experts are chosen (token)")
-    add("--table", metavar="FILE", help="--arm hash: a table [vocab_size, top_k], .npy or .safetensors")
-    add("--balance-loss", type=amount, default=0.01, metavar="X",
-        help="--arm learned: factor of the load-balancing loss (0.01)")  # fmt: skip
-    add = parser.add_argument_group("Text").add_argument
-    add("--text", metavar="FILE", help="UTF-8, blank lines between documents (the King James Bible)")
-    add("--vocab-size", type=count, default=4000, metavar="N", help="of the tokenizer that is trained (4000)")
-    add("--tokenizer", metavar="FILE.model", help="use this one (data/kjv.model of launch/quickstart.sh, say)")
-    add("--data", metavar="DIR", default=str(ROOT / "data"), help="where tokens are kept (data/)")
-    add("--held-out-share", type=float, default=0.05, metavar="X",
-        help="of the text, whole documents that are not trained on (0.05)")  # fmt: skip
-    add = parser.add_argument_group("Training").add_argument
-    add("--sequences", type=count, default=32, metavar="N", help="of a step, over all ranks (32)")
-    add("--steps", type=count, default=100, metavar="N", help="in all (100)")
-    add("--lr", type=amount, default=3e-3, metavar="X", help="the highest learning rate (0.003)")
-    add("--warmup", type=int, default=10, metavar="N", help="steps to it; then a cosine to a tenth (10)")
-    add("--weight-decay", type=amount, default=0.1, metavar="X", help="of matrices (0.1)")
-    add("--clip-norm", type=amount, default=1.0, metavar="X", help="largest norm of gradients; 0: none (1)")
-    add("--reproducible", action="store_true", help="the same bits on any number of ranks, more slowly")
-    add("--evaluate-every", type=count, default=25, metavar="N", help="steps (25)")
-    add("--evaluate-sequences", type=count, default=64, metavar="N", help="at most, held out (64)")
-    add = parser.add_argument_group("Checkpoints").add_argument
-    add("--save", metavar="DIR", help="a folder for checkpoints that all ranks see")
-    add("--save-every", type=count, default=100, metavar="N", help="steps; the last one is kept too (100)")
-    add("--keep", type=count, default=2, metavar="N", help="checkpoints (2)")
-    add("--resume", action="store_true", help="go on from the latest one, if any, on any number of ranks")
-    add("--stop-at", type=count, metavar="STEP", help="stop after it; --resume goes on")
-    add = parser.add_argument_group("Results").add_argument
-    add("--curve", "--csv", metavar="FILE.csv", help="write the curve")
-    add("--json", metavar="FILE.json", help="write the result")
-    add("--progress", choices=("auto", "bar", "lines", "off"), default="auto",
-        help="auto: a bar where stderr is a terminal, else lines")  # fmt: skip
-    add("--sample", action="append", default=[], metavar="TEXT", help="have the model go on with it at the end")
-    add("--sample-tokens", type=count, default=48, metavar="N", help="(48)")
-    add("--temperature", type=amount, default=0.8, metavar="X", help="of samples; 0: the likeliest token (0.8)")
-    options = parser.parse_args(words)
-    validate(options)
-    return options
-
-
-def validate(options):
-    def refuse(problem):
-        raise BadInput(problem)
-
-    if options.hidden_size % (2 * options.num_heads) != 0:
-        refuse(f"--hidden-size {options.hidden_size}: must be a multiple of twice --num-heads {options.num_heads}")
-    if options.top_k > options.num_experts:
-        refuse(f"--top-k {options.top_k} of --num-experts {options.num_experts}")
-    if not 0 <= options.warmup <= options.steps:
-        refuse(f"--warmup {options.warmup} of --steps {options.steps}")
-    if not 0 < options.held_out_share < 1:
-        refuse("--held-out-share: must be between 0 and 1")
-    if options.seed < 0:
-        refuse(f"--seed {options.seed}: must be at least 0")
-    if options.arm != "hash" and (options.router or options.table):
-        refuse(f"--{'table' if options.table else 'router'}: goes with --arm hash")
-    if options.router and options.table:
-        refuse("--router and --table: one of them is needed")
-    if options.resume and not options.save:
-        refuse("--resume goes with --save DIR")
-    for name in (options.curve, options.json):
-        if name and not pathlib.Path(name).absolute().parent.is_dir():
-            refuse(f"{name}: there is no such folder")
-    if options.save and not options.resume and checkpoint.exists(options.save):
-        refuse(f"--save {options.save} has checkpoints: --resume goes on from the latest one")
-    if options.arm == "hash" and not options.table and not options.router:
-        options.router = "token"
 
 
 def arm_of(options, text):
@@ -178,17 +65,6 @@ def read_table(options, text):
     return table
 
 
-def curve_options(options, text):
-    """Options that the curve follows from, by name."""
-    named = {"--" + name.replace("_", "-"): value for name, value in vars(options).items() if name not in FREE}
-    if options.tokenizer:
-        del named["--vocab-size"]
-    named["--text"] = text.digest
-    if options.table:
-        named["--table"] = hashlib.sha256(pathlib.Path(options.table).read_bytes()).hexdigest()
-    return named
-
-
 class Trainer:
     def __init__(self, context, options, text):
         self.context, self.options, self.text = context, options, text
@@ -203,8 +79,9 @@ class Trainer:
         )
         # An update by element knows no ranks; foreach joins parameters, of which ranks have others.
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, options.weight_decay), lr=options.lr, betas=(0.9, 0.95), foreach=False
-        )
+            parameter_groups(self.model, options.weight_decay),
+            lr=options.lr, betas=(0.9, 0.95), foreach=False,
+        )  # fmt: skip
         self.gradients = GradientSum(self.model, context) if options.reproducible else None
         self.shapes_curve = curve_options(options, text)
         self.curve, self.seconds, self.step = [], [], 0
@@ -228,10 +105,7 @@ class Trainer:
                 if point["held_out_loss"] is not None or len(self.seconds) == 1:
                     self.print_point(point)
                 if options.save and (self.step % options.save_every == 0 or self.step == last):
-                    run = {"options": self.shapes_curve, "curve": self.curve}
-                    checkpoint.save(
-                        self.context, options.save, self.step, self.model, self.optimizer, run, options.keep
-                    )
+                    self.save()
                 self.progress.update(self.step)
         samples = [self.sample(prompt) for prompt in options.sample]
         if self.is_first:
@@ -261,9 +135,7 @@ class Trainer:
             losses = tokens.detach().double().sum(1)
         balance = self.planner.aux_losses(planned).balance if options.arm == "learned" else None
         loss = self.mean(losses, size)
-        if not math.isfinite(loss):
-            line = f"step {self.step + 1}: the loss is not finite (a lower --lr may help)"
-            raise Stop(line if self.is_first else None, exit_code=1)
+        self.require_finite(loss, "the loss is")
         if options.reproducible:
             forward.backward(scale, self.gradients)
             self.gradients.finish()
@@ -271,6 +143,7 @@ class Trainer:
             (tokens.sum() * scale).backward()
             reduce_gradients(self.model, self.context)
         norm = clip_grad_norm_(self.model, options.clip_norm, self.context)
+        self.require_finite(norm, "gradients are")
         rate = self.rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -279,6 +152,11 @@ class Trainer:
             "step": self.step + 1, "loss": loss, "learning_rate": rate, "gradient_norm": norm,
             "held_out_loss": None, "balance": balance,
         }  # fmt: skip
+
+    def require_finite(self, value, what):
+        if not math.isfinite(value):
+            line = f"step {self.step + 1}: {what} not finite (a lower --lr may help)"
+            raise Stop(line if self.is_first else None, exit_code=1)
 
     def mean(self, losses, size):
         """Per token, of a batch of so many sequences, of which this rank has the losses of its part."""
@@ -322,6 +200,12 @@ class Trainer:
                 ids.append(int(logits.argmax()))
         return self.text.tokenizer.decode(ids) if self.is_first else None
 
+    def save(self):
+        run = {"options": self.shapes_curve, "curve": self.curve}
+        checkpoint.save(
+            self.context, self.options.save, self.step, self.model, self.optimizer, run, self.options.keep
+        )
+
     def resume(self):
         options = self.options
         if not options.resume:
@@ -356,7 +240,8 @@ class Trainer:
             f"{options.num_heads} heads, {ffn}, vocabulary {self.text.vocab_size}\n"
             f"text: {len(self.text.train)} tokens to train on, {len(self.text.held_out)} held out; "
             f"{options.sequences} x {options.seq_len} a step\n\n"
-            f"  {'step':>8}{'loss':>10}{'held out':>12}{'perplexity':>12}{'learning rate':>15}{'tokens/s':>12}",
+            f"  {'step':>8}{'loss':>10}{'held out':>12}{'perplexity':>12}{'learning rate':>15}"
+            f"{'tokens/s':>12}",
             flush=True,
         )
 
@@ -399,80 +284,6 @@ class Trainer:
             write(options.json, json.dumps(result, indent=1) + "\n")
 
 
-def curve_csv(curve):
-    """Numbers are written so that reading them gives the same bits."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        "step,loss,learning_rate,gradient_norm,held_out_loss,held_out_perplexity,balance".split(",")
-    )
-    for point in curve:
-        held = point["held_out_loss"]
-        values = [
-            point["loss"], point["learning_rate"], point["gradient_norm"], held,
-            None if held is None else math.exp(held), point["balance"],
-        ]  # fmt: skip
-        writer.writerow([point["step"], *("" if each is None else repr(float(each)) for each in values)])
-    return file.getvalue()
-
-
-def write(name, text):
-    temporary = f"{name}.tmp"
-    with open(temporary, "w") as file:
-        file.write(text)
-    os.replace(temporary, name)
-
-
-class Progress:
-    """On stderr: a bar where a person looks at it, else a line now and then."""
-
-    BAR, EVERY_BAR, EVERY_LINE = 30, 0.2, 5.0
-
-    def __init__(self, options, first, last, speaks):
-        style = options.progress
-        if style == "auto":
-            style = "bar" if self._is_seen() else "lines"
-        self.style = style if speaks else "off"
-        self.first, self.last = first, last
-        self.begin = self.shown = time.monotonic()
-        self.is_drawn = False
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.clear()
-
-    def update(self, step):
-        now = time.monotonic()
-        every = self.EVERY_BAR if self.style == "bar" else self.EVERY_LINE
-        if self.style == "off" or now - self.shown < every:
-            return
-        self.shown = now
-        left = (now - self.begin) / (step - self.first) * (self.last - step)
-        text = f"step {step}/{self.last}, {left:.0f} s left"
-        if self.style == "bar":
-            full = self.BAR * step // self.last
-            text = f"\r\033[K[{'=' * full}{' ' * (self.BAR - full)}] {text}"
-        print(text, end="" if self.style == "bar" else "\n", file=sys.stderr, flush=True)
-        self.is_drawn = self.style == "bar"
-
-    def clear(self):
-        if self.is_drawn:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-        self.is_drawn = False
-
-    @staticmethod
-    def _is_seen():
-        """mpirun gives ranks a pipe as stderr whatever its own is, so its own counts too."""
-        if sys.stderr.isatty():
-            return True
-        try:
-            return os.readlink(f"/proc/{os.getppid()}/fd/2").startswith("/dev/pts/")
-        except OSError:
-            return False
-
-
 def read_text(options):
     text = Text(
         options.text, options.data, vocab_size=options.vocab_size, tokenizer=options.tokenizer,
@@ -485,7 +296,8 @@ def read_text(options):
         found = Sequences(ids, options.seq_len).count
         if found < least:
             raise BadInput(
-                f"{text.path}: too short, with {found} sequences of {options.seq_len} tokens {what} {least}"
+                f"{text.path}: too short, with {found} sequences of {options.seq_len} tokens "
+                f"{what} {least}"
             )
     return text
 
@@ -496,7 +308,7 @@ def main():
     if context.rank != 0 and {"--help", "-h"} & set(words):
         return 0
     try:
-        options = together(context, lambda: parse(words))
+        options = together(context, lambda: parse(words, __doc__))
         torch.set_num_threads(1 if options.reproducible else context.threads)
         text = together(context, lambda: read_text(options))
         Trainer(context, options, text).run()

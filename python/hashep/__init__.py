@@ -51,5 +51,6 @@ from ._core import (
     synthetic_weights,
 )
 from ._session import Context, Stack
+from ._sums import sum_float64
 
 __all__ = [name for name in dir() if not name.startswith("_")] + ["__version__"]

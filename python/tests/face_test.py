@@ -466,13 +466,15 @@ def test_sums_know_no_ranks(world, alone):
 
 
 def test_numbers_of_one_rank_are_summed_exactly(world):
-    from hashep._sums import sum_float64
-
     random = np.random.default_rng(1)
     values = random.standard_normal(30) * 10.0 ** random.integers(-20, 20, 30)
     mine = np.zeros(30)
     mine[world.rank :: world.size] = values[world.rank :: world.size]
-    np.testing.assert_array_equal(sum_float64(world, mine), values)
+    np.testing.assert_array_equal(hashep.sum_float64(world, mine), values)
+    mine[3] = np.inf if world.rank == world.size - 1 else 1.0
+    sums = hashep.sum_float64(world, mine)
+    assert np.isnan(sums[3]) and np.isfinite(np.delete(sums, 3)).all()
+    assert hashep.sum_float64(world, []).shape == (0,)
 
 
 def test_no_memory_grows(world):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""examples/language_model: the curve does not depend on ranks or on stops, and bad input is told in a line."""
+"""examples/language_model: curves do not depend on ranks or stops, and bad input is told in a line."""
 
 import csv
 import json

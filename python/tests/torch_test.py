@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import hashep
-from hashep._sums import sum_float64
 
 torch = pytest.importorskip("torch")
 
@@ -265,7 +264,7 @@ def test_optimizers_of_torch(world):
     for _ in range(5):
         optimizer.zero_grad()
         y, _, _ = train_step(model, world, part(world), ids, x)
-        losses.append(float(sum_float64(world, [loss_of(y, world).item()])[0]))
+        losses.append(float(hashep.sum_float64(world, [loss_of(y, world).item()])[0]))
         ht.reduce_gradients(model)
         ht.clip_grad_norm_(model, 1.0)
         optimizer.step()
@@ -329,7 +328,7 @@ def test_state_dicts_of_other_ranks(world, alone):
             parameter.add_(0.01)
     folder = os.environ["HASHEP_TEST_FOLDER"]
     torch.save(model.state_dict(), f"{folder}/state-{world.rank}.pt")
-    sum_float64(world, [1.0])  # all files are there
+    hashep.sum_float64(world, [1.0])  # all files are there
     states = [torch.load(f"{folder}/state-{rank}.pt") for rank in range(world.size)]
     merged = ht.merge_state_dicts(states)
     assert merged["layers.0.w1"].shape == (E, F, D)

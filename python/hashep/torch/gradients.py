@@ -133,11 +133,7 @@ def clip_grad_norm_(model, max_norm, context=None):
                 experts[mine] += _squares(held.parameter.grad.detach())
         squares.append(experts)
     if squares:
-        own = np.concatenate(squares)
-        # One rank alone may have met what is not finite: all are told how many experts have.
-        is_finite = np.isfinite(own)
-        sums = sum_float64(context, np.append(np.where(is_finite, own, 0.0), np.sum(~is_finite)))
-        total += float(np.add.reduce(sums[:-1])) if sums[-1] == 0 else float("nan")
+        total += float(np.add.reduce(sum_float64(context, np.concatenate(squares))))
     norm = total**0.5
     if 0 < max_norm < norm < float("inf"):
         scale = max_norm / norm
