@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <limits>
 #include <optional>
 #include <type_traits>
 
@@ -121,6 +122,16 @@ std::vector<To> converted(const From* values, size_t count, const std::string& n
 }
 
 }  // namespace
+
+void require_between(const std::string& name, int64_t value, int64_t least, int64_t most) {
+  if (value >= least && value <= most) return;
+  throw InputError(name + ": " + std::to_string(value) + " is not in [" + std::to_string(least) +
+                   ", " + std::to_string(most) + "]");
+}
+
+void require_count(const std::string& name, int64_t value) {
+  require_between(name, value, 1, std::numeric_limits<int32_t>::max());
+}
 
 InputMatrix input_matrix(nb::handle value, const std::string& name) {
   InputMatrix matrix{import_array<nb::ndarray<nb::ro>>(value, name, false), {}};

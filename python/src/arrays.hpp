@@ -34,6 +34,11 @@ InputMatrix input_matrix(nb::handle value, const std::string& name);
 /// The same for memory that is written to, which must be writable.
 OutputMatrix output_matrix(nb::handle value, const std::string& name);
 
+/// Throws InputError, naming `name`, unless `value` is in [least, most].
+void require_between(const std::string& name, int64_t value, int64_t least, int64_t most);
+/// The same for numbers of ranks and experts, of which there is at least one.
+void require_count(const std::string& name, int64_t value);
+
 /// A list or an array of integers.
 template <typename Int>
 class Integers {

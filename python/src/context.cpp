@@ -76,13 +76,29 @@ void bind_context(nb::module_& module) {
       .def(
           "__init__",
           [](NodeMap* self, nb::object labels) {
-            new (self) NodeMap(Integers<int32_t>(labels, "labels").span());
+            const Integers<int32_t> of_ranks(labels, "labels");
+            require_count("labels", std::ssize(of_ranks.span()));
+            new (self) NodeMap(of_ranks.span());
           },
           nb::arg("labels"),
           "labels: [ep_size] integers, equal for ranks of one node and different between nodes.")
       .def_prop_ro("ep_size", &NodeMap::ep_size, "Ranks of the job.")
       .def_prop_ro("num_nodes", &NodeMap::num_nodes, "Nodes.")
-      .def("node_of", &NodeMap::node_of, nb::arg("rank"), "The node of a rank.")
+      .def(
+          "node_of",
+          [](const NodeMap& self, int rank) {
+            require_between("rank", rank, 0, self.ep_size() - 1);
+            return self.node_of(rank);
+          },
+          nb::arg("rank"), "The node of a rank.")
+      .def(
+          "ranks_of",
+          [](const NodeMap& self, int node) {
+            require_between("node", node, 0, self.num_nodes() - 1);
+            const auto ranks = self.ranks_of(node);
+            return numpy_array(std::vector<int32_t>(ranks.begin(), ranks.end()), {ranks.size()});
+          },
+          nb::arg("node"), "The ranks of a node, ascending: [ranks] int32.")
       .def("__eq__", [](const NodeMap& a, const NodeMap& b) { return a == b; });
 
   nb::class_<PythonContext>(module, "Context", nb::is_weak_referenceable(),

@@ -87,6 +87,11 @@ RoutingTable table_of(nb::handle experts) {
 RoutingTable balanced_table(nb::handle counts, int64_t num_experts, int top_k, uint64_t seed,
                             const std::optional<Placement>& placement) {
   const Integers<int64_t> values(counts, "counts");
+  require_count("num_experts", num_experts);
+  if (placement && placement->num_experts() != num_experts) {
+    throw InputError("placement: of " + std::to_string(placement->num_experts()) +
+                     " experts, num_experts is " + std::to_string(num_experts));
+  }
   return build_targeted_table(values.span(),
                               placement ? *placement : contiguous_placement(num_experts, 1), top_k,
                               placement ? BalanceTarget::both : BalanceTarget::expert, seed);
@@ -144,9 +149,15 @@ void bind_routers(nb::module_& module) {
   module.def("load_layer_table", &load_layer_table, nb::arg("path"), nb::arg("layer"),
              nb::kw_only(), nb::arg("num_experts"),
              "The table of one layer of a .safetensors file with a table a layer. Local.");
-  module.def("random_table", &build_random_table, nb::arg("vocab_size"), nb::arg("num_experts"),
-             nb::arg("top_k") = 1, nb::arg("seed") = 0,
-             "Each id's experts drawn uniformly, without repetition. Local.");
+  module.def(
+      "random_table",
+      [](int64_t vocab_size, int64_t num_experts, int top_k, uint64_t seed) {
+        require_count("vocab_size", vocab_size);
+        require_count("num_experts", num_experts);
+        return build_random_table(vocab_size, num_experts, top_k, seed);
+      },
+      nb::arg("vocab_size"), nb::arg("num_experts"), nb::arg("top_k") = 1, nb::arg("seed") = 0,
+      "Each id's experts drawn uniformly, without repetition. Local.");
   module.def(
       "balanced_table", &balanced_table, nb::arg("counts"), nb::arg("num_experts"),
       nb::arg("top_k") = 1, nb::arg("seed") = 0, nb::arg("placement").none() = nb::none(),
@@ -159,6 +170,8 @@ void bind_routers(nb::module_& module) {
           "route",
           [](const Router& self, const PythonTokens& tokens, int64_t layer, int64_t num_experts,
              int top_k) {
+            require_count("num_experts", num_experts);
+            require_between("top_k", top_k, 1, num_experts);
             const size_t count = tokens.get().ids.size();
             std::vector<int32_t> experts(count * static_cast<size_t>(top_k));
             self.route(tokens.get(), {layer, num_experts, top_k}, experts);
@@ -198,6 +211,7 @@ void bind_placements(nb::module_& module) {
       .def(
           "__init__",
           [](Placement* self, nb::handle rank_of, int ep_size) {
+            require_count("ep_size", ep_size);
             new (self) Placement(Integers<int32_t>(rank_of, "rank_of").vector(), ep_size);
           },
           nb::arg("rank_of"), nb::arg("ep_size"),
@@ -214,10 +228,7 @@ void bind_placements(nb::module_& module) {
       .def(
           "local_experts",
           [](const Placement& self, int rank) {
-            if (rank < 0 || rank >= self.ep_size()) {
-              throw InputError("rank " + std::to_string(rank) + " is not in [0, " +
-                               std::to_string(self.ep_size()) + ")");
-            }
+            require_between("rank", rank, 0, self.ep_size() - 1);
             const auto experts = self.local_experts(rank);
             const size_t count = experts.size();
             return numpy_array(std::vector<int32_t>(experts.begin(), experts.end()), {count});
@@ -225,12 +236,19 @@ void bind_placements(nb::module_& module) {
           nb::arg("rank"), "The experts of a rank, ascending: [num_local_experts] int32.")
       .def("__eq__", [](const Placement& a, const Placement& b) { return a == b; })
       .def("__repr__", [](const Placement& self) { return "Placement(" + as_text(self) + ")"; });
-  module.def("contiguous_placement", &contiguous_placement, nb::arg("num_experts"),
-             nb::arg("ep_size"), "Rank r owns experts [r*E//R, (r+1)*E//R).");
+  module.def(
+      "contiguous_placement",
+      [](int64_t num_experts, int ep_size) {
+        require_count("num_experts", num_experts);
+        require_count("ep_size", ep_size);
+        return contiguous_placement(num_experts, ep_size);
+      },
+      nb::arg("num_experts"), nb::arg("ep_size"), "Rank r owns experts [r*E//R, (r+1)*E//R).");
   module.def(
       "balanced_placement",
       [](nb::handle loads, int ep_size, const std::optional<NodeMap>& nodes) {
         const Integers<int64_t> values(loads, "loads");
+        require_count("ep_size", ep_size);
         return nodes ? balanced_placement(values.span(), *nodes)
                      : balanced_placement(values.span(), ep_size);
       },
@@ -268,6 +286,12 @@ void bind_plans(nb::module_& module) {
                    "[ep_size + 1] int64: sums of those before, and of all.")
       .def_prop_ro("rank_rows", &plan_array<&ExchangePlan::rank_rows>,
                    "[ep_size] int64: rows that each rank receives in all.")
+      .def_prop_ro("expert_ranks", &plan_array<&ExchangePlan::expert_ranks>,
+                   "[num_experts] int32: who owns each expert.")
+      .def_prop_ro("expert_send_rows", &plan_array<&ExchangePlan::expert_send_rows>,
+                   "[num_experts] int64: where this rank's rows for an expert begin, rank-major.")
+      .def_prop_ro("landing_rows", &plan_array<&ExchangePlan::landing_rows>,
+                   "[num_experts] int64: and in the owner's expert-major order.")
       .def_prop_ro("local_experts", &plan_array<&ExchangePlan::local_experts>,
                    "[num_local_experts] int32, ascending.")
       .def_prop_ro("expert_offsets", &plan_array<&ExchangePlan::expert_offsets>,
@@ -282,7 +306,16 @@ void bind_plans(nb::module_& module) {
               "Index of this rank's first token in the global batch.")
       .def_ro("global_tokens", &BatchPlan::global_tokens, "Of all ranks.")
       .def_ro("layers", &BatchPlan::layers, nb::rv_policy::reference_internal,
-              "[num_layers] ExchangePlan.");
+              "[num_layers] ExchangePlan.")
+      .def_prop_ro(
+          "expert_counts",
+          [](nb::handle_t<BatchPlan> self) {
+            const auto& plan = nb::cast<const BatchPlan&>(self);
+            const size_t layers = plan.layers.size();
+            const size_t experts = layers == 0 ? 0 : plan.expert_counts.size() / layers;
+            return numpy_view(plan.expert_counts.data(), {layers, experts}, self);
+          },
+          "[num_layers, num_experts] int64: assignments of the whole batch.");
   nb::class_<StackGeometry>(module, "StackGeometry",
                             "Where the experts of a stack of layers stand: what plans follow from.")
       .def(nb::init<std::vector<Placement>, int, std::optional<NodeMap>, bool, int64_t>(),
@@ -299,6 +332,9 @@ void bind_plans(nb::module_& module) {
       [](const StackGeometry& geometry, const Router& router,
          const std::vector<PythonTokens*>& batches, int ep_rank) {
         const std::vector<TokenBatch> by_rank = token_batches(batches);
+        require_between("batches_by_rank", std::ssize(by_rank), geometry.ep_size(),
+                        geometry.ep_size());
+        require_between("ep_rank", ep_rank, 0, geometry.ep_size() - 1);
         return plan_batch(geometry, router, by_rank, ep_rank);
       },
       nb::arg("geometry"), nb::arg("router"), nb::arg("batches_by_rank"), nb::arg("ep_rank"),
@@ -323,7 +359,10 @@ PythonTokens::PythonTokens(nb::handle ids, int64_t seq_len, int64_t first_positi
 
 std::vector<TokenBatch> token_batches(const std::vector<PythonTokens*>& batches) {
   std::vector<TokenBatch> by_rank;
-  for (const PythonTokens* batch : batches) by_rank.push_back(batch->get());
+  for (const PythonTokens* batch : batches) {
+    if (batch == nullptr) throw InputError("a rank's batch is None; a TokenBatch is needed");
+    by_rank.push_back(batch->get());
+  }
   return by_rank;
 }
 

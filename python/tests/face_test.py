@@ -224,7 +224,7 @@ def test_placements():
     loads = [8, 1, 1, 1, 1, 1, 1, 8]
     balanced = hashep.balanced_placement(loads, 2)
     assert np.bincount(balanced.rank_of, weights=loads).tolist() == [11, 11]
-    with pytest.raises(hashep.InputError, match="rank 3"):
+    with pytest.raises(hashep.InputError, match="rank: 3"):
         placement.local_experts(3)
 
 
@@ -509,3 +509,52 @@ def test_contexts_come_and_go(world):
         assert context.is_closed
         with pytest.raises(hashep.InputError, match="closed"):
             context.rank
+
+
+@pytest.mark.parametrize("odd", [-1, 0, 2**40, -(2**40)])
+def test_odd_numbers_are_refused_or_taken(odd):
+    """Nothing of it may end the interpreter, or take all memory."""
+    placement = hashep.contiguous_placement(4, 2)
+    geometry = hashep.StackGeometry([placement], top_k=1)
+    router = hashep.HashRouter(10)
+    tokens = hashep.TokenBatch([1, 2], seq_len=2)
+    table = hashep.RoutingTable(np.array([[0], [1]]))
+    for call in (
+        lambda: hashep.HashRouter(odd),
+        lambda: hashep.TokenBatch([1], seq_len=odd),
+        lambda: hashep.TokenBatch([1], seq_len=1, first_position=odd),
+        lambda: hashep.TokenBatch([odd], seq_len=1),
+        lambda: hashep.TableRouter([table], num_experts=odd),
+        lambda: hashep.random_table(10, odd),
+        lambda: hashep.random_table(10, 4, odd),
+        lambda: hashep.balanced_table([1, 2], odd),
+        lambda: hashep.balanced_table([1, 2], 4, odd),
+        lambda: hashep.balanced_table([odd, 2], 4),
+        lambda: hashep.contiguous_placement(4, odd),
+        lambda: hashep.Placement([odd], 1),
+        lambda: hashep.Placement([0], odd),
+        lambda: hashep.balanced_placement([1, 2], odd),
+        lambda: hashep.balanced_placement([odd, 2], 1),
+        lambda: placement.local_experts(odd),
+        lambda: hashep.NodeMap([0, 1]).node_of(odd),
+        lambda: hashep.NodeMap([0, 1]).ranks_of(odd),
+        lambda: hashep.StackGeometry([placement], top_k=odd),
+        lambda: hashep.StackGeometry([placement], gated=odd),
+        lambda: hashep.plan_batch(geometry, router, [tokens, tokens], odd),
+        lambda: router.route(tokens, layer=odd, num_experts=4),
+        lambda: router.route(tokens, num_experts=odd),
+        lambda: router.route(tokens, num_experts=4, top_k=odd),
+    ):
+        try:
+            call()
+        except (hashep.InputError, TypeError, MemoryError):
+            pass
+    for call in (
+        lambda: hashep.plan_batch(geometry, router, [tokens], 0),
+        lambda: hashep.plan_batch(geometry, router, [tokens, None], 0),
+        lambda: hashep.plan_batch(geometry, router, [tokens] * 3, 0),
+        lambda: hashep.NodeMap([]),
+        lambda: hashep.StackGeometry([]),
+    ):
+        with pytest.raises((hashep.InputError, TypeError)):
+            call()

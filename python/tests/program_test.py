@@ -156,6 +156,31 @@ def test_signals_reach_python_in_a_wait(tmp_path):
     assert "interrupted" in out and seconds < 20
 
 
+def test_other_threads_run_while_a_call_waits(tmp_path):
+    code = """
+        import threading
+        count, stops = 0, False
+        def tick():
+            global count
+            while not stops:
+                count += 1
+                time.sleep(0.001)
+        thread = threading.Thread(target=tick)
+        thread.start()
+        if context.rank == 1:
+            time.sleep(1.5)
+        before = count
+        step()
+        gained, stops = count - before, True
+        thread.join()
+        if context.rank == 0:
+            print("ticks", gained, flush=True)
+    """
+    out, err, code, _ = run(tmp_path, 2, code)
+    assert code == 0, err
+    assert int(out.split("ticks")[1]) > 100
+
+
 def test_torchrun_is_refused(tmp_path):
     code = "import hashep; hashep.Context()"
     environment = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": "0"}

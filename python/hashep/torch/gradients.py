@@ -77,7 +77,8 @@ def reduce_gradients(model, context=None, *, average=False, group=None):
     Experts need it not, as their owner has seen all tokens. The sum is right where each rank's loss is
     its share of the global loss (its sum over tokens, divided by the tokens of all ranks). average:
     each rank's loss is a mean over its own tokens, so all gradients, those of experts too, are divided
-    by the number of ranks.
+    by the number of ranks; and with them those of the gates' own losses, whose factors have to be
+    larger in turn.
     group: torch.distributed sums what is no MoE layer's, in that process group ("world": the default
     one), or has done so already ("done": DistributedDataParallel, which averages: so give average).
     None: it is summed exactly (see GradientSum), an addend a rank.
