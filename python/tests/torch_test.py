@@ -356,6 +356,24 @@ def test_state_dicts_of_other_ranks(world, alone):
             ht.merge_state_dicts(states[:1])
 
 
+def test_ranks_without_an_expert(world):
+    ids, x = batch()
+    model = make(world, num_experts=1, top_k=1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(2):
+        optimizer.zero_grad()
+        train_step(model, world, part(world), ids, x)
+        ht.reduce_gradients(model)
+        assert ht.clip_grad_norm_(model, 1.0) > 0
+        optimizer.step()
+    torch.save(model.state_dict(), f"{os.environ['HASHEP_TEST_FOLDER']}/one-{world.rank}.pt")
+    hashep.sum_float64(world, [1.0])
+    files = [f"{os.environ['HASHEP_TEST_FOLDER']}/one-{rank}.pt" for rank in range(world.size)]
+    merged = ht.merge_state_dicts([torch.load(file) for file in files])
+    assert merged["layers.1.w2"].shape == (1, D, F)
+    make(world, num_experts=1, top_k=1, seed=8).load_state_dict(merged)
+
+
 def test_what_cannot_be_copied(world):
     model = make(world)
     with pytest.raises(TypeError, match="cannot be copied"):

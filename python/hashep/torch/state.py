@@ -20,8 +20,9 @@ def merge_state_dicts(state_dicts):
             raise ValueError(f"{prefix}: the state dicts do not hold each expert once")
         order = torch.tensor(sorted(range(len(experts)), key=experts.__getitem__), dtype=torch.long)
         for name in ("w1", "w2", "w3", "bias1", "bias2", "bias3"):
-            if prefix + name in merged:
-                joined = torch.cat([each[prefix + name] for each in state_dicts])
-                merged[prefix + name] = joined[order]
+            # A rank without experts may have nothing by that name.
+            parts = [each[prefix + name] for each in state_dicts if prefix + name in each]
+            if parts:
+                merged[prefix + name] = torch.cat(parts)[order]
         merged[key] = {**first, "experts": sorted(experts)}
     return merged
