@@ -16,6 +16,9 @@ namespace hashep::python {
 
 namespace nb = nanobind;
 
+/// How `__eq__` looks to Python's type checkers: it takes anything.
+inline const nb::sig kEqual("def __eq__(self, other: object, /) -> bool");
+
 /// An array of Python's (numpy, torch, anything with DLPack or the buffer protocol) as a matrix,
 /// without a copy: all dimensions but the last are rows. `array` keeps it alive.
 struct InputMatrix {

@@ -99,7 +99,9 @@ void bind_context(nb::module_& module) {
             return numpy_array(std::vector<int32_t>(ranks.begin(), ranks.end()), {ranks.size()});
           },
           nb::arg("node"), "The ranks of a node, ascending: [ranks] int32.")
-      .def("__eq__", [](const NodeMap& a, const NodeMap& b) { return a == b; });
+      .def(
+          "__eq__", [](const NodeMap& a, const NodeMap& b) { return a == b; }, nb::is_operator(),
+          kEqual);
 
   nb::class_<PythonContext>(module, "Context", nb::is_weak_referenceable(),
                             R"(The ranks that work together, where they run and how they talk.

@@ -142,7 +142,9 @@ void bind_routers(nb::module_& module) {
       .def_prop_ro(
           "has_spread_rows", [](const RoutingTable& self) { return self.spread.has_value(); },
           "Whether hot ids have further rows, taken by position.")
-      .def("__eq__", [](const RoutingTable& a, const RoutingTable& b) { return a == b; });
+      .def(
+          "__eq__", [](const RoutingTable& a, const RoutingTable& b) { return a == b; },
+          nb::is_operator(), kEqual);
   module.def("load_table", &load_table, nb::arg("path"), nb::arg("tensor") = "", nb::kw_only(),
              nb::arg("num_experts"),
              "Reads a table [vocab_size, top_k] from .safetensors or .npy. Local.");
@@ -234,7 +236,9 @@ void bind_placements(nb::module_& module) {
             return numpy_array(std::vector<int32_t>(experts.begin(), experts.end()), {count});
           },
           nb::arg("rank"), "The experts of a rank, ascending: [num_local_experts] int32.")
-      .def("__eq__", [](const Placement& a, const Placement& b) { return a == b; })
+      .def(
+          "__eq__", [](const Placement& a, const Placement& b) { return a == b; },
+          nb::is_operator(), kEqual)
       .def("__repr__", [](const Placement& self) { return "Placement(" + as_text(self) + ")"; });
   module.def(
       "contiguous_placement",
@@ -297,7 +301,9 @@ void bind_plans(nb::module_& module) {
       .def_prop_ro("expert_offsets", &plan_array<&ExchangePlan::expert_offsets>,
                    "[num_local_experts + 1] int64: rows of local expert i are\n"
                    "[offsets[i], offsets[i + 1]).")
-      .def("__eq__", [](const ExchangePlan& a, const ExchangePlan& b) { return a == b; })
+      .def(
+          "__eq__", [](const ExchangePlan& a, const ExchangePlan& b) { return a == b; },
+          nb::is_operator(), kEqual)
       .def("__repr__", [](const ExchangePlan& self) { return as_text(self); });
   nb::class_<BatchPlan>(module, "BatchPlan",
                         "The plans of all layers of one batch, as one rank sees them.")

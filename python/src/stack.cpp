@@ -107,7 +107,8 @@ first_layer: layers before it are routed ahead, by the stack's router.)")
           nb::arg("kind") = "softmax_top_k", nb::kw_only(), nb::arg("first_layer") = 0)
       .def_prop_ro("kind", [](const Gate& self) { return word_for(kGateKinds, self.kind); })
       .def_ro("first_layer", &Gate::first_layer)
-      .def("__eq__", [](const Gate& a, const Gate& b) { return a == b; });
+      .def(
+          "__eq__", [](const Gate& a, const Gate& b) { return a == b; }, nb::is_operator(), kEqual);
 
   nb::class_<StackShape>(module, "StackShape",
                          R"(The sizes of a stack of layers, alike on all ranks.
@@ -153,7 +154,9 @@ matrix). gate: which layers a learned gate routes; None: none.)")
       .def_ro("routed_scaling_factor", &StackShape::routed_scaling_factor)
       .def_ro("gate", &StackShape::gate)
       .def("has_gate", &StackShape::has_gate, nb::arg("layer"), "Whether a gate routes a layer.")
-      .def("__eq__", [](const StackShape& a, const StackShape& b) { return a == b; });
+      .def(
+          "__eq__", [](const StackShape& a, const StackShape& b) { return a == b; },
+          nb::is_operator(), kEqual);
 }
 
 void bind_options(nb::module_& module) {

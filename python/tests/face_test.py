@@ -228,6 +228,12 @@ def test_placements():
         placement.local_experts(3)
 
 
+def test_values_compare():
+    placement = hashep.contiguous_placement(4, 2)
+    assert placement == hashep.Placement([0, 0, 1, 1], 2) != hashep.contiguous_placement(4, 1)
+    assert placement != 3 and SHAPE != None and hashep.Gate() == hashep.Gate()  # noqa: E711
+
+
 def test_placement_changes_no_bit(world):
     ids, x = (each[part(world)] for each in batch())
     placement = hashep.Placement([(e * 7 + 1) % world.size for e in range(6)], world.size)
