@@ -25,6 +25,9 @@ Usage: ./tests/run.sh [--all] [--preset NAME]... [--slow] [--coverage] [--bare] 
   --yes          install missing packages without asking
   --             what follows goes to ctest, `-- -R plan` for example
 
+With cpu-release the Python package is built and tested too, where nanobind and pytest can be had from
+PyPI (into build/python-environment); --all brings PyTorch 1.13 for hashep.torch.
+
 Ends with a line per suite, and one that says which tests this machine made it skip; the exit code is
 0 if none failed.
 USAGE
