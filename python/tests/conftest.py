@@ -26,5 +26,5 @@ def alone():
 
 
 def pytest_exception_interact(node, call, report):
-    # Ranks that wait for this one hear of it at once.
+    # Said before the others, which may wait for this rank, reach their deadline and fail too.
     sys.stderr.write(report.longreprtext[-2000:] + "\n")
