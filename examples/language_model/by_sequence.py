@@ -9,8 +9,6 @@ number of ranks by themselves. So autograd's graph is cut there, and backward go
 
 import torch
 
-from model import token_losses
-
 
 class Pass:
     """A forward over a rank's sequences, with what its backward needs."""
@@ -32,9 +30,7 @@ class Pass:
             self.layers.append((parts, rows, y))
             x = [_leaf(h + y[i : i + 1]) for i, (_, h, _) in enumerate(parts)]
         self.last = x
-        self.sums = [
-            token_losses(model.predict(x[i]), targets[i : i + 1].clone()).sum() for i in sequences
-        ]
+        self.sums = [model.losses(x[i], targets[i : i + 1].clone())[0] for i in sequences]
 
     def losses(self):
         """The sum over tokens of each sequence: [sequences]."""

@@ -4,6 +4,7 @@
 import fcntl
 import hashlib
 import importlib.util
+import math
 import os
 import pathlib
 import re
@@ -15,6 +16,7 @@ import numpy as np
 
 EOS = 2  # SentencePiece's id of </s>, which ends a document here
 LINES = 32  # a text without blank lines is cut into documents of so many lines
+TOKENIZER_LINES = 300_000  # a tokenizer is trained on no more, spread evenly
 
 
 class BadInput(Exception):
@@ -56,8 +58,7 @@ class Tokenizer:
         """Writes PREFIX.model and PREFIX.vocab."""
         options = dict(
             input=text, model_prefix=prefix, vocab_size=vocab_size, hard_vocab_limit="false",
-            character_coverage=1.0, max_sentence_length=65536, input_sentence_size=1000000,
-            shuffle_input_sentence="true",
+            character_coverage=1.0, max_sentence_length=65536, shuffle_input_sentence="false",
         )
         problem = "the tokenizer cannot be trained on this text (is it plain text, and long enough?)"
         if _has_programs():
@@ -78,38 +79,42 @@ class Text:
     """
 
     def __init__(self, path, folder, *, vocab_size, tokenizer=None, held_out_share=0.05):
-        """Made once and kept in `folder`; ranks and programs wait for the one that makes it."""
+        """Made once and kept in `folder`; ranks and programs wait for the one that makes it.
+
+        Without a tokenizer one is trained, on the documents that are not held out.
+        """
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / "language_model.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            path = _kjv(folder) if path is None else pathlib.Path(path)
+            path = king_james_bible(folder) if path is None else pathlib.Path(path)
             content = _read(path)
             digest = hashlib.sha256(content)
+            digest.update(str(held_out_share).encode())
+            stem = f"{path.stem}-{digest.hexdigest()[:12]}"
             if tokenizer is not None:
                 model = pathlib.Path(tokenizer)
-                tokenizer = Tokenizer(model)
-                digest.update(model.read_bytes())
-                kept = folder / f"{path.stem}-{digest.hexdigest()[:12]}.npz"
             else:
-                stem = f"{path.stem}-{digest.hexdigest()[:12]}-{vocab_size}"
-                model, kept = folder / f"{stem}.model", folder / f"{stem}.npz"
+                model = folder / f"{stem}-{vocab_size}.model"
                 if not model.exists():
-                    _make_tokenizer(path, vocab_size, model)
-                tokenizer = Tokenizer(model)
-                digest.update(model.read_bytes())
+                    documents = _documents(content.decode())
+                    trained_on = [
+                        line
+                        for document, is_held in zip(documents, _held_out(documents, held_out_share))
+                        for line in document if not is_held
+                    ]  # fmt: skip
+                    _make_tokenizer(path, trained_on, vocab_size, model)
+            self.tokenizer = Tokenizer(model)
+            digest.update(model.read_bytes())
+            kept = folder / f"{path.stem}-{digest.hexdigest()[:12]}.npz"
             if not kept.exists():
-                _make_ids(content.decode(), tokenizer, kept)
+                documents = _documents(content.decode())
+                _make_ids(documents, _held_out(documents, held_out_share), self.tokenizer, kept)
         with np.load(kept) as arrays:
-            ids, starts = arrays["ids"], arrays["starts"]
+            self.train, self.held_out = arrays["train"], arrays["held_out"]
         self.path = str(path)
-        self.tokenizer = tokenizer
-        self.vocab_size = tokenizer.vocab_size
+        self.vocab_size = self.tokenizer.vocab_size
         self.digest = digest.hexdigest()
-        documents = np.split(ids, starts[1:])
-        held = _held_out(documents, held_out_share)
-        self.train = _joined(each for each, is_held in zip(documents, held) if not is_held)
-        self.held_out = _joined(each for each, is_held in zip(documents, held) if is_held)
 
 
 class Sequences:
@@ -163,26 +168,22 @@ def _documents(text):
 
 
 def _held_out(documents, share):
-    """Which documents are: drawn alike whatever the run's seed, until they have that share of tokens."""
+    """Which documents are: drawn alike whatever the run's seed, until they have that share of the text."""
+    sizes = [sum(map(len, document)) for document in documents]
     held = np.zeros(len(documents), bool)
-    wanted = share * sum(map(len, documents))
+    wanted = share * sum(sizes)
     for i in np.random.Generator(np.random.Philox(0)).permutation(len(documents)):
         if wanted <= 0:
             break
         held[i] = True
-        wanted -= len(documents[i])
+        wanted -= sizes[i]
     return held
 
 
-def _joined(documents):
-    documents = list(documents)
-    return np.concatenate(documents) if documents else np.empty(0, np.uint16)
-
-
-def _make_tokenizer(path, vocab_size, model):
+def _make_tokenizer(path, lines, vocab_size, model):
+    lines = lines[:: math.ceil(len(lines) / TOKENIZER_LINES)]
     with tempfile.TemporaryDirectory(dir=model.parent, suffix=".tmp") as work:
-        # A list of files is expected, with commas, which a file's own name may have.
-        os.symlink(path.resolve(), f"{work}/text")
+        pathlib.Path(work, "text").write_text("\n".join(lines) + "\n", encoding="utf-8")
         try:
             Tokenizer.train(f"{work}/text", vocab_size, f"{work}/spm")
         except BadInput as error:
@@ -191,18 +192,16 @@ def _make_tokenizer(path, vocab_size, model):
         os.replace(f"{work}/spm.model", model)
 
 
-def _make_ids(text, tokenizer, kept):
-    documents = _documents(text)
+def _make_ids(documents, held, tokenizer, kept):
     encoded = iter(tokenizer.encode([line for document in documents for line in document]))
     dtype = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32
-    arrays, starts = [], [0]
-    for document in documents:
+    parts = {False: [np.empty(0, dtype)], True: [np.empty(0, dtype)]}
+    for document, is_held in zip(documents, held):
         ids = [i for _ in document for i in next(encoded)] + [EOS]
-        arrays.append(np.array(ids, dtype))
-        starts.append(starts[-1] + len(ids))
+        parts[bool(is_held)].append(np.array(ids, dtype))
     temporary = kept.with_suffix(".npz.tmp")
     with open(temporary, "wb") as file:
-        np.savez(file, ids=_joined(arrays), starts=np.array(starts[:-1], np.int64))
+        np.savez(file, train=np.concatenate(parts[False]), held_out=np.concatenate(parts[True]))
     os.replace(temporary, kept)
 
 
@@ -219,7 +218,7 @@ def _read(path):
     return content
 
 
-def _kjv(folder):
+def king_james_bible(folder):
     """The King James Bible, a verse a line and a blank line between chapters, without numbers."""
     path = folder / "kjv-chapters.txt"
     if path.exists():

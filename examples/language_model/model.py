@@ -100,22 +100,61 @@ class Transformer(nn.Module):
             small = std / math.sqrt(2 * len(self.blocks))
             block.attention.output.weight.normal_(0, small, generator=random)
 
-    def predict(self, x):
-        """The last states [..., hidden_size] to logits [..., vocab_size]."""
-        return F.linear(self.norm(x), self.embedding.weight)
-
-    def forward(self, ids):
-        """ids: [sequences, length], length <= seq_len. Gives logits."""
+    def hidden(self, ids):
+        """ids: [sequences, length], length <= seq_len. Gives [sequences, length, hidden_size]."""
         x = self.embedding(ids)
         for block in self.blocks:
             x = block(x)
-        return self.predict(x)
+        return x
+
+    def forward(self, ids):
+        """Logits [sequences, length, vocab_size]."""
+        return F.linear(self.norm(self.hidden(ids)), self.embedding.weight)
+
+    def losses(self, x, targets):
+        """Cross entropy of what follows states x = hidden(ids): (its sum, that of each token).
+
+        Gradients are the sum's alone.
+        """
+        rows = self.norm(x).flatten(0, -2)
+        total, each = _CrossEntropy.apply(rows, self.embedding.weight, targets.flatten())
+        return total, each.view(targets.shape)
 
 
-def token_losses(logits, targets):
-    """Cross entropy of each token, in the shape of targets."""
-    losses = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="none")
-    return losses.view(targets.shape)
+class _CrossEntropy(torch.autograd.Function):
+    """Of logits = rows weight^T, which are made, used for gradients and dropped part by part.
+
+    All logits at once would be the largest array of the model, and would go through memory six times.
+    """
+
+    ROWS = 128
+
+    @staticmethod
+    def forward(ctx, rows, weight, targets):
+        wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        losses = rows.new_empty(len(rows))
+        d_rows = torch.empty_like(rows) if wanted else None
+        d_weight = torch.zeros_like(weight) if wanted else None
+        for begin in range(0, len(rows), _CrossEntropy.ROWS):
+            part = slice(begin, begin + _CrossEntropy.ROWS)
+            of = targets[part, None]
+            logits = rows[part] @ weight.t()
+            log_sums = logits.logsumexp(1, keepdim=True)
+            losses[part] = (log_sums - logits.gather(1, of)).squeeze(1)
+            if wanted:
+                d_logits = logits.sub_(log_sums).exp_()
+                d_logits.scatter_add_(1, of, d_logits.new_full(of.shape, -1.0))
+                torch.mm(d_logits, weight, out=d_rows[part])
+                d_weight.addmm_(d_logits.t(), rows[part])
+        if wanted:
+            ctx.save_for_backward(d_rows, d_weight)
+        ctx.mark_non_differentiable(losses)
+        return losses.sum(), losses
+
+    @staticmethod
+    def backward(ctx, scale, _):
+        d_rows, d_weight = ctx.saved_tensors
+        return d_rows * scale, d_weight * scale, None
 
 
 def parameter_groups(model, weight_decay):

@@ -13,7 +13,7 @@ ROUTERS = ("token", "position", "previous", "bigram", "random", "balanced")
 # Options that the curve does not follow from: a run may go on with others.
 FREE = {
     "text", "tokenizer", "data", "table", "json", "curve", "progress", "save", "save_every", "keep",
-    "resume", "stop_at", "sample", "sample_tokens", "temperature", "evaluate_every",
+    "resume", "stop_at", "sample", "sample_tokens", "temperature", "evaluate_every", "evaluate_last",
 }  # fmt: skip
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -49,13 +49,20 @@ def parse(words, description):
     add("--num-experts", type=count, default=16, metavar="N", help="of a layer (16)")
     add("--top-k", type=count, default=1, metavar="N",
         help="experts of a token; dense: their widths together are the layer's (1)")  # fmt: skip
+    add("--moe-layers", metavar="0,2,...", help="which are the arm's; others are dense (all)")
     add("--seq-len", type=count, default=128, metavar="N", help="(128)")
     add("--seed", type=int, default=0, help="of weights, routers and the order of sequences (0)")
     add = parser.add_argument_group("Routing").add_argument
     add("--router", choices=ROUTERS, help="--arm hash: by which experts are chosen (token)")
-    add("--table", metavar="FILE", help="--arm hash: a table [vocab_size, top_k], .npy or .safetensors")
+    add("--table", metavar="FILE",
+        help="--arm hash: a table [vocab_size, top_k], .npy or .safetensors; .npy: or one a layer")  # fmt: skip
     add("--balance-loss", type=amount, default=0.01, metavar="X",
         help="--arm learned: factor of the load-balancing loss (0.01)")  # fmt: skip
+    add("--z-loss", type=amount, default=0.0, metavar="X",
+        help="--arm learned: factor of the squared logarithm of the sum of odds (0)")  # fmt: skip
+    add("--gate-std", type=amount, default=0.02, metavar="X", help="--arm learned: of its first weights (0.02)")
+    add("--output-scale", type=amount, default=1.0, metavar="X",
+        help="--arm learned: factor of a layer's output, as top-1 odds begin at 1 / experts (1)")  # fmt: skip
     add = parser.add_argument_group("Text").add_argument
     add("--text", metavar="FILE", help="UTF-8, blank lines between documents (the King James Bible)")
     add("--vocab-size", type=count, default=4000, metavar="N", help="of the tokenizer (4000)")
@@ -72,7 +79,9 @@ def parse(words, description):
     add("--clip-norm", type=amount, default=1.0, metavar="X", help="of all gradients; 0: none (1)")
     add("--reproducible", action="store_true", help="the same bits on any number of ranks, more slowly")
     add("--evaluate-every", type=count, default=25, metavar="N", help="steps (25)")
-    add("--evaluate-sequences", type=count, default=64, metavar="N", help="at most, held out (64)")
+    add("--evaluate-sequences", type=count, default=64, metavar="N",
+        help="at most, held out, spread over all of them (64)")  # fmt: skip
+    add("--evaluate-last", type=count, metavar="N", help="the same after the last step")
     add = parser.add_argument_group("Checkpoints").add_argument
     add("--save", metavar="DIR", help="a folder for checkpoints that all ranks see")
     add("--save-every", type=count, default=100, metavar="N", help="steps; the last one is kept too (100)")
@@ -122,6 +131,19 @@ def validate(options):
         refuse(f"--save {options.save} has checkpoints: --resume goes on from the latest one")
     if options.arm == "hash" and not options.table and not options.router:
         options.router = "token"
+    options.evaluate_last = options.evaluate_last or options.evaluate_sequences
+    options.moe_layers = moe_layers(options)
+
+
+def moe_layers(options):
+    """Their numbers, in order."""
+    if options.moe_layers is None:
+        return list(range(options.num_layers))
+    words = options.moe_layers.split(",")
+    numbers = sorted({int(word) for word in words if word.isdecimal()})
+    if len(numbers) != len(words) or numbers[-1] >= options.num_layers:
+        raise BadInput(f"--moe-layers {options.moe_layers}: layers of 0 to {options.num_layers - 1}, once each")
+    return numbers
 
 
 def curve_options(options, text):

@@ -16,46 +16,132 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import hashep
 import numpy as np
 import torch
+from hashep import sum_float64
 from hashep.torch import GradientSum, MoE, Planner, clip_grad_norm_, reduce_gradients
 
 import by_sequence
 import checkpoint
 from data import BadInput, Order, Sequences, Text, part_of
-from model import Transformer, parameter_groups, token_losses
+from model import Transformer, parameter_groups
 from options import curve_options, parse
 from ranks import Stop, sum_of_sequences, together
 from results import Progress, curve_csv, write
 
 FINAL_SHARE = 0.1  # of the learning rate, at the last step
+INIT_STD = 0.02
+
+
+def dense_layers(options):
+    """As many operations a token as the experts of one."""
+    return dict(num_experts=0, num_shared_experts=1, ffn_size=options.ffn_size * options.top_k)
 
 
 def arm_of(options, text):
     """What a Planner is told of the feed-forward layers."""
     if options.arm == "dense":
-        arm = dict(num_experts=0, num_shared_experts=1, ffn_size=options.ffn_size * options.top_k)
-    else:
-        arm = dict(num_experts=options.num_experts, top_k=options.top_k, ffn_size=options.ffn_size)
+        return dense_layers(options)
+    arm = dict(num_experts=options.num_experts, top_k=options.top_k, ffn_size=options.ffn_size)
     if options.arm == "learned":
-        arm.update(gate="softmax_top_k", balance_loss=options.balance_loss)
-    elif options.arm == "hash":
-        arm.update(router=options.router, vocab_size=text.vocab_size)
-        if options.router == "balanced":
-            arm.update(counts=np.bincount(text.train, minlength=text.vocab_size))
-        if options.table:
-            arm.update(router=read_table(options, text))
+        arm.update(gate="softmax_top_k", balance_loss=options.balance_loss, z_loss=options.z_loss)
+        return arm
+    arm.update(router=options.router, vocab_size=text.vocab_size)
+    if options.router == "balanced":
+        arm.update(counts=np.bincount(text.train, minlength=text.vocab_size))
+    if options.table:
+        arm.update(router=read_table(options, text))
     return arm
 
 
-def make_planner(context, options, text):
-    """All feed-forward layers: their weights on all ranks, and the plans of batches. Collective."""
-    arm = together(context, lambda: arm_of(options, text))
-    return together(context, lambda: Planner(
-        context, num_layers=options.num_layers, hidden_size=options.hidden_size, seed=options.seed,
-        gradient_block=options.seq_len, expected_tokens=options.sequences * options.seq_len, **arm,
-    ))  # fmt: skip
+class FeedForward:
+    """The layers' feed-forward parts: weights on all ranks, and plans of batches. Collective to make.
+
+    layers: a module a layer. Those that are dense where others are the arm's are of a planner of
+    their own, as a planner's layers have one shape.
+    """
+
+    def __init__(self, context, options, text):
+        arm = together(context, lambda: arm_of(options, text))
+        chosen = options.moe_layers
+        self.planner = self._planner(context, options, len(chosen), arm, options.seed)
+        scale = options.output_scale if options.arm == "learned" else 1.0
+        made = {layer: _Scaled(self.planner, i, scale) for i, layer in enumerate(chosen)}
+        if options.arm == "learned":
+            for layer in made.values():
+                with torch.no_grad():
+                    layer.gate.mul_(options.gate_std / INIT_STD)
+        self.dense = None
+        others = [layer for layer in range(options.num_layers) if layer not in made]
+        if others:
+            self.dense = self._planner(context, options, len(others), dense_layers(options), options.seed + 1)
+            made |= {layer: MoE(self.dense, i) for i, layer in enumerate(others)}
+        self.layers = [made[layer] for layer in range(options.num_layers)]
+
+    @staticmethod
+    def _planner(context, options, num_layers, arm, seed):
+        return together(context, lambda: Planner(
+            context, num_layers=num_layers, hidden_size=options.hidden_size, seed=seed, init_std=INIT_STD,
+            gradient_block=options.seq_len, expected_tokens=options.sequences * options.seq_len, **arm,
+        ))  # fmt: skip
+
+    def ahead(self, batches):
+        """Batches, each planned before its turn, with its plan."""
+        for batch, planned in self.planner.ahead(batches, ids=lambda batch: batch[0]):
+            self._plan_dense(batch[0])
+            yield batch, planned
+
+    def plan(self, ids):
+        self._plan_dense(ids)
+        return self.planner.plan(ids)
+
+    def _plan_dense(self, ids):
+        if self.dense is not None:
+            self.dense.plan(ids)
+
+    def expert_counts(self, planned):
+        """[MoE layers][num_experts] tokens of all ranks, after the batch's forward. Collective."""
+        plans = self._plans(planned)
+        counts = np.zeros((len(plans), self.planner.shape.num_experts))
+        for row, plan in zip(counts, plans):
+            row += np.bincount(plan.experts[plan.experts >= 0], minlength=len(row))
+        return sum_float64(self.planner.context, counts.ravel()).reshape(counts.shape).astype(int).tolist()
+
+    def bytes_off_rank(self, planned):
+        """That rows of a training step take to other ranks, over all ranks and layers. Collective."""
+        rank, row = self.planner.context.rank, 4 * self.planner.shape.hidden_size
+        rows = sum(plan.send_counts.sum() - plan.send_counts[rank] for plan in self._plans(planned))
+        ways = 4  # dispatch and combine, forward and backward
+        return int(sum_float64(self.planner.context, [float(rows * row * ways)])[0])
+
+    def _plans(self, planned):
+        layers = range(self.planner.shape.num_layers if self.planner.shape.num_experts else 0)
+        return [self.planner.stack.plan(planned.batch, layer) for layer in layers]
+
+
+class _Scaled(MoE):
+    def __init__(self, planner, layer, scale):
+        super().__init__(planner, layer)
+        self.scale = scale
+
+    def forward(self, x):
+        y = super().forward(x)
+        return y if self.scale == 1 else y * self.scale
 
 
 def read_table(options, text):
+    """A RoutingTable, or an array [MoE layers, vocab_size, top_k]."""
+    if options.table.endswith(".npy"):
+        try:
+            array = np.load(options.table, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError):
+            array = np.empty(0)  # load_table says what is wrong
+        if array.ndim == 3:
+            wanted = (len(options.moe_layers), text.vocab_size, options.top_k)
+            if array.shape != wanted:
+                raise BadInput(
+                    f"{options.table}: tables {list(array.shape)}, where layers, vocabulary and --top-k are "
+                    f"{list(wanted)}"
+                )
+            return array
     table = hashep.load_table(options.table, num_experts=options.num_experts)
     if (table.vocab_size, table.top_k) != (text.vocab_size, options.top_k):
         raise BadInput(
@@ -72,11 +158,11 @@ class Trainer:
         self.train = Sequences(text.train, options.seq_len)
         self.held_out = Sequences(text.held_out, options.seq_len)
         self.order = Order(self.train.count, options.sequences, options.seed)
-        self.planner = make_planner(context, options, text)
-        layers = [MoE(self.planner, layer) for layer in range(options.num_layers)]
+        self.feed_forward = FeedForward(context, options, text)
         self.model = Transformer(
-            text.vocab_size, options.hidden_size, options.num_heads, options.seq_len, layers, options.seed
-        )
+            text.vocab_size, options.hidden_size, options.num_heads, options.seq_len,
+            self.feed_forward.layers, options.seed,
+        )  # fmt: skip
         # An update by element knows no ranks; foreach joins parameters, of which ranks have others.
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, options.weight_decay),
@@ -85,6 +171,7 @@ class Trainer:
         self.gradients = GradientSum(self.model, context) if options.reproducible else None
         self.shapes_curve = curve_options(options, text)
         self.curve, self.seconds, self.step = [], [], 0
+        self.bytes_off_rank = 0  # of the last step
 
     def run(self):
         options = self.options
@@ -94,12 +181,13 @@ class Trainer:
             self.print_start()
         with Progress(options, self.step, last, self.is_first) as self.progress:
             batches = (self.batch(step) for step in range(self.step, last))
-            for (ids, targets), planned in self.planner.ahead(batches, ids=lambda batch: batch[0]):
+            for (ids, targets), planned in self.feed_forward.ahead(batches):
                 begin = time.perf_counter()
                 point = self.train_step(ids, targets, planned)
                 self.seconds.append(time.perf_counter() - begin)
                 self.step += 1
                 if self.step % options.evaluate_every == 0 or self.step == options.steps:
+                    point["expert_counts"] = self.feed_forward.expert_counts(planned)
                     point["held_out_loss"] = self.evaluate()
                 self.curve.append(point)
                 if point["held_out_loss"] is not None or len(self.seconds) == 1:
@@ -107,6 +195,8 @@ class Trainer:
                 if options.save and (self.step % options.save_every == 0 or self.step == last):
                     self.save()
                 self.progress.update(self.step)
+        if self.seconds:
+            self.bytes_off_rank = self.feed_forward.bytes_off_rank(planned)
         samples = [self.sample(prompt) for prompt in options.sample]
         if self.is_first:
             self.report(samples)
@@ -131,16 +221,18 @@ class Trainer:
             forward = by_sequence.Pass(self.model, ids, targets)
             losses = forward.losses()
         else:
-            tokens = token_losses(self.model(ids), targets)
-            losses = tokens.detach().double().sum(1)
-        balance = self.planner.aux_losses(planned).balance if options.arm == "learned" else None
+            total, tokens = self.model.losses(self.model.hidden(ids), targets)
+            losses = tokens.double().sum(1)
+        balance = None
+        if options.arm == "learned":
+            balance = self.feed_forward.planner.aux_losses(planned).balance
         loss = self.mean(losses, size)
         self.require_finite(loss, "the loss is")
         if options.reproducible:
             forward.backward(scale, self.gradients)
             self.gradients.finish()
         else:
-            (tokens.sum() * scale).backward()
+            (total * scale).backward()
             reduce_gradients(self.model, self.context)
         norm = clip_grad_norm_(self.model, options.clip_norm, self.context)
         self.require_finite(norm, "gradients are")
@@ -150,7 +242,7 @@ class Trainer:
         self.optimizer.step()
         return {
             "step": self.step + 1, "loss": loss, "learning_rate": rate, "gradient_norm": norm,
-            "held_out_loss": None, "balance": balance,
+            "held_out_loss": None, "balance": balance, "expert_counts": None,
         }  # fmt: skip
 
     def require_finite(self, value, what):
@@ -167,16 +259,19 @@ class Trainer:
     def evaluate(self):
         """The mean loss of a token held out."""
         options, total = self.options, 0.0
-        count = min(self.held_out.count, options.evaluate_sequences)
+        is_last = self.step == options.steps
+        wanted = options.evaluate_last if is_last else options.evaluate_sequences
+        count = min(self.held_out.count, wanted)
+        chosen = np.arange(count) * self.held_out.count // count
         for begin in range(0, count, options.sequences):
             size = min(options.sequences, count - begin)
             part = part_of(size, self.context.rank, self.context.size)
-            ids, targets = map(torch.from_numpy, self.held_out[range(begin, begin + size)[part]])
-            self.planner.plan(ids)
+            ids, targets = map(torch.from_numpy, self.held_out[chosen[begin : begin + size][part]])
+            self.feed_forward.plan(ids)
             if options.reproducible:
                 losses = by_sequence.Pass(self.model, ids, targets).losses()
             else:
-                losses = token_losses(self.model(ids), targets).double().sum(1)
+                losses = self.model.losses(self.model.hidden(ids), targets)[1].double().sum(1)
             total += self.mean(losses, size) * size
         return total / count
 
@@ -188,7 +283,7 @@ class Trainer:
         random = torch.Generator().manual_seed(options.seed)
         for _ in range(options.sample_tokens):
             seen = torch.tensor([ids[-options.seq_len :]])[: 1 if self.is_first else 0]
-            self.planner.plan(seen)
+            self.feed_forward.plan(seen)
             logits = self.model(seen)
             if not self.is_first:
                 continue
@@ -278,6 +373,8 @@ class Trainer:
                 "torch": torch.__version__,
                 "options": self.shapes_curve,
                 "tokens_per_s": self.tokens_per_second(),
+                "step_seconds": self.seconds,
+                "bytes_off_rank": self.bytes_off_rank,
                 "curve": {name: [point[name] for point in self.curve] for name in names},
                 "samples": samples,
             }

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the arms cost: step times and the layer's parts on this machine, and layers predicted for GPUs."""
+
+import json
+import statistics
+import subprocess
+import tempfile
+
+import numpy as np
+from data import BadInput, Text
+
+from . import arms
+from .intervals import estimate
+from .runs import RESULTS, ROOT, commit, machine, now, write_json
+
+ROUNDS = 5
+STEPS = 40  # of a round, from a checkpoint near the end of training, whose gates have settled
+SKIPPED = 5  # of them, at the start
+BENCH = ROOT / "build/cpu-release/bin/hashep-bench"
+GPUS = (8, 64, 512)
+GPU_LAYER = (
+    "--machine", "benchmarks/machines/h100-8.json", "--tokens-per-rank", "8192", "--hidden-size", "2048",
+    "--ffn-size", "1408", "--top-k", "1", "--experts-per-rank", "8", "--dtype", "bf16", "--scaling", "weak",
+)  # fmt: skip
+
+
+def measure(runner, say):
+    """Makes what is missing of cost/*.json. Wants a machine that does nothing else."""
+    for name, make in (("steps", measure_steps), ("layer", measure_layer), ("predicted", predict)):
+        path = RESULTS / f"cost/{name}.json"
+        if path.exists():
+            continue
+        say(f"cost/{name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(str(path), make(runner))
+
+
+def measure_steps(runner):
+    """Step times of the arms in turn, so that a drift of the machine meets all."""
+    runs = [run for run in arms.main_runs() if run.seed == arms.SEEDS[0]]
+    seconds, about = {run.arm: [] for run in runs}, {}
+    for _ in range(ROUNDS):
+        for run in runs:
+            with tempfile.TemporaryDirectory(dir=runner.work, suffix=".tmp") as folder:
+                whole = runner.continue_run(run, STEPS, folder)
+            seconds[run.arm].append(statistics.median(whole["step_seconds"][SKIPPED:]))
+            about[run.arm] = whole
+    rows = []
+    for run in runs:
+        own, dense = seconds[run.arm], seconds["dense"]
+        ratios = [mine / base for mine, base in zip(own, dense)]
+        rows.append({
+            "name": run.arm, "step_s": [round(each, 5) for each in own],
+            "median_step_s": round(statistics.median(own), 5),
+            "ratio_to_dense": [round(each, 4) for each in ratios],
+            "median_ratio_to_dense": round(statistics.median(ratios), 4),
+            "bytes_off_rank_a_step": about[run.arm]["bytes_off_rank"],
+        })  # fmt: skip
+    args = ["--stage", "cost", "--rounds", str(ROUNDS), "--steps", str(STEPS)]
+    return document(args, runner, about["dense"]["torch"], rows)
+
+
+def measure_layer(runner):
+    """`hashep-bench layer` at the experiment's shape: hash planned ahead and in the layer, and a gate."""
+    size, ids = arms.SIZE, ids_file(runner)
+    shape = [
+        "--tokens", ids, "--vocab-size", size["vocab-size"], "--num-experts", size["num-experts"],
+        "--tokens-per-rank", arms.TOKENS_PER_STEP // runner.ranks, "--hidden-size", size["hidden-size"],
+        "--ffn-size", size["ffn-size"], "--num-layers", size["num-layers"], "--samples", 25,
+    ]  # fmt: skip
+    rows = []
+    for router, planning in (("token", ["ahead", "inline"]), ("learned", ["inline"])):
+        command = [ROOT / "launch/mpirun.sh", "--per", "core", runner.ranks, BENCH, "layer", *shape]
+        made = bench(runner, [*command, "--router", router, "--planning", *planning])
+        rows += [{**row, "router": router} for row in made["results"]]
+    return document(_without_paths(shape, ids), runner, None, rows)
+
+
+def predict(runner):
+    """Layers on nodes of H100: hash as it is on this text, and even loads, which a gate is at best."""
+    ids, rows = ids_file(runner), []
+    by = {
+        "hash": ["--tokens", ids, "--vocab-size", arms.SIZE["vocab-size"], "--router", "token"],
+        "hash-balanced": ["--tokens", ids, "--vocab-size", arms.SIZE["vocab-size"], "--router", "balanced"],
+        "even": ["--workload", "W0"],
+    }
+    ranks = ",".join(map(str, GPUS))
+    for name, workload in by.items():
+        made = bench(runner, [BENCH, "scale", "--predict", ranks, *GPU_LAYER, *workload])
+        rows += [{**row, "name": name} for row in made["results"]]
+    return document(["--predict", ranks, *GPU_LAYER], runner, None, rows)
+
+
+def ids_file(runner):
+    """The ids that are trained on, as a token file."""
+    path = runner.work / "english/ids.npy"
+    if not path.exists():
+        text = Text(runner.text, runner.work / "english", vocab_size=arms.SIZE["vocab-size"])
+        with open(path.with_suffix(".tmp"), "wb") as file:
+            np.save(file, text.train[: 1 << 23].astype(np.int32))
+        path.with_suffix(".tmp").rename(path)
+    return path
+
+
+def bench(runner, command):
+    with tempfile.TemporaryDirectory(dir=runner.work, suffix=".tmp") as folder:
+        words = [str(word) for word in [*command, "--json", f"{folder}/result.json"]]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=ROOT)
+        if done.returncode != 0:
+            raise BadInput(f"{' '.join(words[:3])}: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
+        with open(f"{folder}/result.json") as file:
+            return json.load(file)
+
+
+def document(args, runner, torch, rows):
+    return {
+        "program": "examples/language_model/chart.py", "version": "0.1.0", "commit": commit(), "date": now(),
+        "args": [str(word) for word in args], "machine": machine(torch), "ranks": runner.ranks,
+        "results": rows,
+    }  # fmt: skip
+
+
+def _without_paths(words, ids):
+    return ["data/english/ids.npy" if word == ids else str(word) for word in words]
+
+
+def rows_of(results, name):
+    return results.documents.get(f"cost/{name}.json", {"results": []})["results"]
+
+
+def step_seconds(results):
+    return {row["name"]: row["median_step_s"] for row in rows_of(results, "steps")}
+
+
+def tables(results):
+    return {
+        "cost": cost_table(results), "planning": planning_table(results), "predicted": predicted_table(results),
+    }  # fmt: skip
+
+
+def cost_table(results):
+    """Step time, and time to the loss that the dense arm ends with."""
+    main = results.stage("main")
+    target = estimate(list(main["dense"].final().values())).mean
+    lines = [
+        f"| arm | step, ms | over dense, least to most | MB to the other rank a step | million tokens to {target:.3f} "
+        "| minutes |",
+        "|" + " --- |" * 6,
+    ]
+    for row in rows_of(results, "steps"):
+        ratios = row["ratio_to_dense"]
+        needed = steps_to(main[row["name"]], target)
+        lines.append(
+            f"| {row['name']} | {1000 * row['median_step_s']:.0f} | {row['median_ratio_to_dense']:.2f}, "
+            f"{min(ratios):.2f} to {max(ratios):.2f} | {row['bytes_off_rank_a_step'] / 1e6:.1f} | "
+            + ("never | never |" if needed is None else
+               f"{needed * arms.TOKENS_PER_STEP / 1e6:.2f} | {needed * row['median_step_s'] / 60:.1f} |")
+        )  # fmt: skip
+    return lines
+
+
+def steps_to(arm, target):
+    """Steps after which the mean held-out loss is at most target: between evaluations in a line."""
+    before = None
+    for step in arm.evaluated_steps:
+        loss = estimate(list(arm.loss_at(step).values())).mean
+        if loss <= target:
+            if before is None:
+                return step
+            share = (before[1] - target) / (before[1] - loss)
+            return before[0] + share * (step - before[0])
+        before = step, loss
+    return None
+
+
+def planning_table(results):
+    found = {(row["router"], row.get("planning"), row["name"]): row for row in rows_of(results, "layer")}
+    names = ("route", "plan", "gate", "dispatch", "experts", "combine", "layer")
+    lines = ["| microseconds, all layers of a batch | " + " | ".join(names) + " |", "|" + " --- |" * (len(names) + 1)]
+    for label, router, planning in (
+        ("hash, planned ahead", "token", "ahead"), ("hash, planned in the layer", "token", "inline"),
+        ("learned gate", "learned", "inline"),
+    ):  # fmt: skip
+        values = [found.get((router, planning, name)) for name in names]
+        lines.append(f"| {label} | " + " | ".join("" if v is None else f"{v['median_us']:.0f}" for v in values) + " |")
+    return lines
+
+
+def predicted_table(results):
+    rows = rows_of(results, "predicted")
+    lines = ["| microseconds a layer, GPUs | " + " | ".join(map(str, GPUS)) + " |", "|" + " --- |" * (len(GPUS) + 1)]
+    for name in dict.fromkeys(row["name"] for row in rows):
+        times = [next(r["median_us"] for r in rows if r["name"] == name and r["ranks"] == gpus) for gpus in GPUS]
+        lines.append(f"| {name} | " + " | ".join(f"{each:.0f}" for each in times) + " |")
+    return lines
