@@ -17,7 +17,7 @@ Installs what is missing of the named sets (default: build).
   text   the programs spm_train and spm_encode, which make token ids from text
   python what 'pip install ./python' needs beside build: Python's headers, pip, venv and numpy
   kjv    the King James Bible, the public-domain text of the quick start
-  plot   matplotlib, for benchmarks/plot.py
+  plot   matplotlib and SciPy, for benchmarks/plot.py and examples/language_model/chart.py
   peers  PyTorch and OpenBLAS, for benchmarks/peers and hashep.torch (0.6 GB with what they bring along)
   test   Catch2, numpy for the reference that models are compared with, and iproute2 for the tests on
          several hosts
@@ -61,7 +61,7 @@ LIST
     text) echo sentencepiece spm_train ;;
     kjv) printf '%s\n' 'bible-kjv bible' bible-kjv-text ;;
     python) printf '%s\n' python3-dev 'python3-pip pip3' python3-venv python3-numpy ;;
-    plot) echo python3-matplotlib ;;
+    plot) printf '%s\n' python3-matplotlib python3-scipy ;;
     peers) printf '%s\n' python3-torch libopenblas0-pthread ;;
     sim) echo libsimgrid-dev smpicxx ;;
     test) printf '%s\n' catch2 python3-numpy 'iproute2 tc' ;;

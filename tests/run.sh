@@ -224,7 +224,7 @@ if [ ${#presets[@]} = 0 ]; then presets=(cpu-release); fi
 if [ -n "$bare" ]; then exec ./tests/bare_debian.sh; fi
 
 sets=(build python test)
-if [ -n "$all" ]; then sets+=(peers); fi  # PyTorch, for the tests of hashep.torch
+if [ -n "$all" ]; then sets+=(peers plot); fi  # PyTorch, for the tests of hashep.torch; plots
 if [ -n "$all" ] || [[ " ${presets[*]} " =~ \ (fuzz|clang|cpu-tsan)\  ]]; then sets+=(text ci); fi
 if [ -n "$with_coverage" ]; then sets+=(coverage); fi
 ./launch/install_dependencies.sh "${yes[@]}" "${sets[@]}" || exit 1

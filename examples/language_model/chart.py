@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import fcntl
 import importlib.util
+import json
 import pathlib
 import sys
 import tempfile
@@ -45,6 +46,18 @@ def run_missing(runner, runs, minutes):
         runner.run(run)
 
 
+def repeat(runner, run):
+    """Runs it once more, and tells whether its curve has the same bits as the one that is kept."""
+    kept = json.loads(runner.result(run).read_text())
+    again = runner.repeat(run)
+    same = kept["results"][0]["curve_sha256"] == again["results"][0]["curve_sha256"]
+    say(f"{run.name}: {'the same curve, to the bit' if same else 'another curve'}")
+    for about in ("machine", "ranks"):
+        if kept[about] != again[about]:
+            say(f"  {about}: then {kept[about]}, now {again[about]}")
+    return 0 if same else 1
+
+
 @contextlib.contextmanager
 def alone(folder):
     """Two of these programs would spoil each other's checkpoints."""
@@ -75,6 +88,14 @@ def check_page():
     return 1 if wrong else 0
 
 
+def run_of_name(name):
+    for make in STAGES.values():
+        for run in make():
+            if run.name == name:
+                return run
+    raise BadInput(f"--repeat {name}: there is no such run (--list shows their names)")
+
+
 def need(*modules):
     for name in modules:
         if importlib.util.find_spec(name) is None:
@@ -91,6 +112,7 @@ def parse():
     parser.add_argument("--minutes", type=float, metavar="N", help="begin no run after so many")
     parser.add_argument("--work", default="data", metavar="DIR", help="for text and checkpoints (data)")
     parser.add_argument("--list", action="store_true", help="print the runs, and which are missing")
+    parser.add_argument("--repeat", metavar="RUN", help="run it once more: has its curve the same bits?")
     parser.add_argument("--page", action="store_true", help="make tables and plot of docs/quality.md again")
     parser.add_argument("--check", action="store_true", help="are they, to the byte, what the results make?")
     return parser.parse_args()
@@ -110,6 +132,8 @@ def main():
 
                 cost.measure(runner, say)
                 return 0
+            if options.repeat:
+                return repeat(runner, run_of_name(options.repeat))
             runs = [run for run in STAGES[options.stage]() if options.only in run.name]
             if options.list:
                 for run in runs:

@@ -157,10 +157,13 @@ class _CrossEntropy(torch.autograd.Function):
         return d_rows * scale, d_weight * scale, None
 
 
-def parameter_groups(model, weight_decay):
-    """For AdamW: matrices decay, norms' weights do not."""
-    trained = [p for p in model.parameters() if p.requires_grad]
+def parameter_groups(model, weight_decay, gate_rate=1.0):
+    """For AdamW: matrices decay, norms' weights do not; gates have their own factor of the learning rate."""
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    gates = [p for name, p in trained if name.endswith(".gate")]
+    others = [p for name, p in trained if not name.endswith(".gate")]
     return [
-        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
+        {"params": [p for p in others if p.dim() >= 2], "weight_decay": weight_decay, "rate": 1.0},
+        {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0, "rate": 1.0},
+        *([{"params": gates, "weight_decay": weight_decay, "rate": gate_rate}] if gates else []),
     ]

@@ -61,6 +61,8 @@ def parse(words, description):
     add("--z-loss", type=amount, default=0.0, metavar="X",
         help="--arm learned: factor of the squared logarithm of the sum of odds (0)")  # fmt: skip
     add("--gate-std", type=amount, default=0.02, metavar="X", help="--arm learned: of its first weights (0.02)")
+    add("--gate-rate", type=amount, default=1.0, metavar="X",
+        help="--arm learned: factor of the learning rate for gates (1)")  # fmt: skip
     add("--output-scale", type=amount, default=1.0, metavar="X",
         help="--arm learned: factor of a layer's output, as top-1 odds begin at 1 / experts (1)")  # fmt: skip
     add = parser.add_argument_group("Text").add_argument

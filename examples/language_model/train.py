@@ -165,7 +165,7 @@ class Trainer:
         )  # fmt: skip
         # An update by element knows no ranks; foreach joins parameters, of which ranks have others.
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, options.weight_decay),
+            parameter_groups(self.model, options.weight_decay, options.gate_rate),
             lr=options.lr, betas=(0.9, 0.95), foreach=False,
         )  # fmt: skip
         self.gradients = GradientSum(self.model, context) if options.reproducible else None
@@ -238,7 +238,7 @@ class Trainer:
         self.require_finite(norm, "gradients are")
         rate = self.rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         self.optimizer.step()
         return {
             "step": self.step + 1, "loss": loss, "learning_rate": rate, "gradient_norm": norm,

@@ -114,6 +114,18 @@ def test_a_run_that_was_killed_goes_on_to_the_same_curve(work, done):
     assert digests[0] == digests[1]
 
 
+def test_a_run_repeats_to_the_bit(work, done):
+    name = "main/hash-clustered-seed0"
+    made = chart(work, "results", "--repeat", name)
+    assert made.returncode == 0 and "the same curve, to the bit" in made.stdout, made.stdout + made.stderr
+    kept = work / f"results/{name}.json"
+    text = kept.read_text()
+    kept.write_text(text.replace('"curve_sha256": "', '"curve_sha256": "0'))
+    made = chart(work, "results", "--repeat", name)
+    kept.write_text(text)
+    assert made.returncode == 1 and "another curve" in made.stdout
+
+
 def test_another_text_is_refused(work, done):
     record = work / "results/text/sources.json"
     kept = record.read_text()

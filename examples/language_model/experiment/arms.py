@@ -17,7 +17,7 @@ SIZE = {
 TOKENS_PER_STEP = SIZE["seq-len"] * SIZE["sequences"]
 STEPS = {"tuning": 400, "main": 1500, "ablations": 750}
 EVALUATION = {"evaluate-every": 50, "evaluate-sequences": 256, "evaluate-last": 2048}
-TRAINING = {"lr": 0.006, "warmup": 50, "weight-decay": 0.1, "clip-norm": 1.0}
+TRAINING = {"warmup": 50, "weight-decay": 0.1, "clip-norm": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +64,11 @@ def options(**values):
     return tuple((name.replace("_", "-"), value) for name, value in values.items())
 
 
-DENSE = options(arm="dense")
-HASH = options(arm="hash", router="token")
-LEARNED = options(arm="learned")
+# Learning rates, and a gate's other settings, are the best of tuning_runs.
+DENSE = options(arm="dense", lr=0.003)
+STATIC = options(arm="hash", lr=0.006)
+HASH = (*STATIC, ("router", "token"))
+LEARNED = options(arm="learned", lr=0.006, output_scale=16)
 
 
 def main_runs(seeds=SEEDS):
@@ -80,13 +82,13 @@ def main_runs(seeds=SEEDS):
             dense,
             run("hash", options=HASH),
             learned,
-            run("hash-balanced", options=options(arm="hash", router="balanced")),
-            run("hash-clustered", options=options(arm="hash"), table_from=dense, table_by="clustered"),
-            run("distilled", options=options(arm="hash"), table_from=learned, table_by="distilled"),
+            run("hash-balanced", options=(*STATIC, ("router", "balanced"))),
+            run("hash-clustered", options=STATIC, table_from=dense, table_by="clustered"),
+            run("distilled", options=STATIC, table_from=learned, table_by="distilled"),
             run("learned-no-balance", options=(*LEARNED, ("balance-loss", 0))),
         ]
     wide = SIZE["ffn-size"] * SIZE["num-experts"]
-    return runs + [Run("main", "dense-wide", seed, options(arm="dense", ffn_size=wide)) for seed in seeds]
+    return runs + [Run("main", "dense-wide", seed, (*DENSE, ("ffn-size", wide))) for seed in seeds]
 
 
 def tuning_runs():
@@ -97,11 +99,18 @@ def tuning_runs():
         label = "-".join(f"{name.replace('_', '-')}-{value}" for name, value in values.items())
         runs.append(Run("tuning", f"{arm}-{label}", TUNING_SEED, (*base, *options(**values))))
 
-    for lr in (0.003, 0.006, 0.012):
+    add("learned", LEARNED, lr=0.006, output_scale=1)
+    add("learned", LEARNED, lr=0.006, output_scale=4)
+    add("learned", LEARNED, lr=0.006, output_scale=16)
+    add("learned", LEARNED, lr=0.003, output_scale=16)
+    add("learned", LEARNED, lr=0.003, output_scale=16, gate_std=0.2)
+    add("learned", LEARNED, lr=0.003, output_scale=16, balance_loss=0.003)
+    add("learned", LEARNED, lr=0.006, output_scale=16, gate_rate=0.1)
+    add("learned", LEARNED, lr=0.006, output_scale=64)
+    add("learned", LEARNED, lr=0.006, output_scale=16, gate_rate=4)
+    for lr in (0.0015, 0.003, 0.006, 0.012):
         add("dense", DENSE, lr=lr)
         add("hash", HASH, lr=lr)
-    for scale in (1, 4, 16):
-        add("learned", LEARNED, output_scale=scale)
     return runs
 
 
@@ -110,9 +119,9 @@ ABLATIONS = {
     "hash": ("hash of the token, 16 experts in all 4 layers, top-1", HASH),
     "dense": ("dense", DENSE),
     "learned": ("learned gate", LEARNED),
-    "previous": ("hash of the token before", options(arm="hash", router="previous")),
-    "bigram": ("hash of both", options(arm="hash", router="bigram")),
-    "position": ("hash of the position", options(arm="hash", router="position")),
+    "previous": ("hash of the token before", (*STATIC, ("router", "previous"))),
+    "bigram": ("hash of both", (*STATIC, ("router", "bigram"))),
+    "position": ("hash of the position", (*STATIC, ("router", "position"))),
     "experts-4": ("4 experts", (*HASH, ("num-experts", 4))),
     "experts-8": ("8 experts", (*HASH, ("num-experts", 8))),
     "experts-32": ("32 experts", (*HASH, ("num-experts", 32))),

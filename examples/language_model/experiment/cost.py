@@ -18,10 +18,12 @@ STEPS = 40  # of a round, from a checkpoint near the end of training, whose gate
 SKIPPED = 5  # of them, at the start
 BENCH = ROOT / "build/cpu-release/bin/hashep-bench"
 GPUS = (8, 64, 512)
-GPU_LAYER = (
-    "--machine", "benchmarks/machines/h100-8.json", "--tokens-per-rank", "8192", "--hidden-size", "2048",
-    "--ffn-size", "1408", "--top-k", "1", "--experts-per-rank", "8", "--dtype", "bf16", "--scaling", "weak",
-)  # fmt: skip
+MACHINE = "benchmarks/machines/h100-8.json"
+GPU_SHAPE = {
+    "tokens-per-rank": 8192, "hidden-size": 2048, "ffn-size": 1408, "num-experts": 512, "dtype": "bf16",
+    "scaling": "weak",
+}  # fmt: skip
+GPU_TOP_K = (1, 6)
 
 
 def measure(runner, say):
@@ -78,17 +80,35 @@ def measure_layer(runner):
 
 def predict(runner):
     """Layers on nodes of H100: hash as it is on this text, and even loads, which a gate is at best."""
-    ids, rows = ids_file(runner), []
-    by = {
-        "hash": ["--tokens", ids, "--vocab-size", arms.SIZE["vocab-size"], "--router", "token"],
-        "hash-balanced": ["--tokens", ids, "--vocab-size", arms.SIZE["vocab-size"], "--router", "balanced"],
-        "even": ["--workload", "W0"],
-    }
+    text = ["--tokens", ids_file(runner), "--vocab-size", arms.SIZE["vocab-size"]]
+    loads = {
+        "hash, random": [*text, "--router", "token"], "hash, balanced": [*text, "--router", "balanced"],
+        "even loads": ["--workload", "W0"],
+    }  # fmt: skip
     ranks = ",".join(map(str, GPUS))
-    for name, workload in by.items():
-        made = bench(runner, [BENCH, "scale", "--predict", ranks, *GPU_LAYER, *workload])
-        rows += [{**row, "name": name} for row in made["results"]]
-    return document(["--predict", ranks, *GPU_LAYER], runner, None, rows)
+    shape = ["--machine", MACHINE, *(word for name, value in GPU_SHAPE.items() for word in (f"--{name}", value))]
+    rows = []
+    for top_k in GPU_TOP_K:
+        for name, workload in loads.items():
+            command = [BENCH, "scale", "--predict", ranks, *shape, "--top-k", top_k, *workload]
+            layers = [row for row in bench(runner, command)["results"] if row["of"] == "layer"]
+            rows += [{**row, "name": name} for row in layers]
+            if name == "even loads":
+                added = planning_in_the_layer()
+                rows += [
+                    {**row, "name": "even loads, planned in the layer", "added_us": round(added, 2),
+                     "predicted_us": round(row["predicted_us"] + added, 2)} for row in layers
+                ]  # fmt: skip
+    return document(["--predict", ranks, *shape], runner, None, rows)
+
+
+def planning_in_the_layer():
+    """Microseconds at least: the gate's product, and one exchange of counts, of which only latency counts."""
+    machine = json.loads((ROOT / MACHINE).read_text())
+    flops = 2 * GPU_SHAPE["tokens-per-rank"] * GPU_SHAPE["hidden-size"] * GPU_SHAPE["num-experts"]
+    fastest = max(speed for _, speed in machine["gemm"]["fp32"])
+    latency = sum(machine["levels"][level]["latency_s"] for level in ("node", "network"))
+    return 1e6 * (flops / fastest + latency)
 
 
 def ids_file(runner):
@@ -189,7 +209,8 @@ def planning_table(results):
 def predicted_table(results):
     rows = rows_of(results, "predicted")
     lines = ["| microseconds a layer, GPUs | " + " | ".join(map(str, GPUS)) + " |", "|" + " --- |" * (len(GPUS) + 1)]
-    for name in dict.fromkeys(row["name"] for row in rows):
-        times = [next(r["median_us"] for r in rows if r["name"] == name and r["ranks"] == gpus) for gpus in GPUS]
-        lines.append(f"| {name} | " + " | ".join(f"{each:.0f}" for each in times) + " |")
+    for key in dict.fromkeys((row["top_k"], row["name"]) for row in rows):
+        times = {row["ranks"]: row["predicted_us"] for row in rows if (row["top_k"], row["name"]) == key}
+        cells = " | ".join(f"{times[gpus]:.0f}" for gpus in GPUS)
+        lines.append(f"| top-{key[0]}, {key[1]} | {cells} |")
     return lines

@@ -9,6 +9,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 
 import corpus
 from data import BadInput
@@ -34,6 +35,7 @@ class Runner:
 
     def __init__(self, work, ranks, say, lock):
         self.work, self.ranks, self.say, self._lock = pathlib.Path(work).absolute(), ranks, say, lock
+        self.commit = commit()  # of the code that runs, whatever is committed meanwhile
         self.text, sources = corpus.make(self.work / "english", say)
         self._record_text(json.loads(sources.read_text()))
 
@@ -45,9 +47,20 @@ class Runner:
 
     def run(self, run):
         """Makes the result of a run, or leaves it as it is."""
-        if not self.is_done(run):
-            self._train(run)
-            self._summarise(run)
+        if self.is_done(run):
+            return
+        self._train(run)
+        self.result(run).parent.mkdir(parents=True, exist_ok=True)
+        write_json(str(self.result(run)), self._document(run, self._folder(run)))
+        is_needed = any(each.table_from == run for each in arms.main_runs())
+        if not is_needed and not (run.stage == "main" and run.seed == arms.SEEDS[0]):
+            shutil.rmtree(self._folder(run) / "checkpoints", ignore_errors=True)
+
+    def repeat(self, run):
+        """The document of a run that is made anew, from its first step."""
+        with tempfile.TemporaryDirectory(dir=self.work, suffix=".tmp") as folder:
+            self._train(run, pathlib.Path(folder))
+            return self._document(run, pathlib.Path(folder))
 
     def prepare(self, run):
         """The tables that a run needs, and so the weights that they are made from."""
@@ -81,8 +94,8 @@ class Runner:
         ], pathlib.Path(folder) / "log")  # fmt: skip
         return json.loads(result.read_text())
 
-    def _train(self, run):
-        folder = self._folder(run)
+    def _train(self, run, folder=None):
+        folder = folder or self._folder(run)
         folder.mkdir(parents=True, exist_ok=True)
         self._call([
             ROOT / "launch/mpirun.sh", *self._command(run), "--save", folder / "checkpoints",
@@ -133,29 +146,20 @@ class Runner:
             "characters": made["characters"], "results": made["sources"],
         })  # fmt: skip
 
-    def _summarise(self, run):
-        whole = json.loads((self._folder(run) / "result.json").read_text())
-        result = self.result(run)
-        result.parent.mkdir(parents=True, exist_ok=True)
-        write_json(str(result), document(run, whole, self.ranks))
-        is_needed = any(each.table_from == run for each in arms.main_runs())
-        if not is_needed and not (run.stage == "main" and run.seed == arms.SEEDS[0]):
-            shutil.rmtree(self._folder(run) / "checkpoints", ignore_errors=True)
-
-
-def document(run, whole, ranks):
-    """The JSON of a run: what the repository keeps of it."""
-    table = [f"<{run.table_by} of {run.table_from.name}>"] if run.table_from else []
-    row = {
-        "name": run.arm, "stage": run.stage, "seed": run.seed, "steps": run.steps, "tokens": run.tokens,
-        **summary(whole["curve"], whole["options"]),
-    }  # fmt: skip
-    return {
-        "program": "examples/language_model/chart.py", "version": whole["version"], "commit": commit(),
-        "date": now(), "args": [*run.words(), *(["--table", *table] if table else [])],
-        "machine": machine(whole["torch"]), "ranks": ranks, "text": whole["options"]["--text"],
-        "results": [row],
-    }  # fmt: skip
+    def _document(self, run, folder):
+        """What the repository keeps of a run."""
+        whole = json.loads((folder / "result.json").read_text())
+        row = {
+            "name": run.arm, "stage": run.stage, "seed": run.seed, "steps": run.steps, "tokens": run.tokens,
+            **summary(whole["curve"], whole["options"]),
+        }  # fmt: skip
+        table = ["--table", f"<{run.table_by} of {run.table_from.name}>"] if run.table_from else []
+        return {
+            "program": "examples/language_model/chart.py", "version": whole["version"],
+            "commit": self.commit, "date": now(), "args": [*run.words(), *table],
+            "machine": machine(whole["torch"]), "ranks": self.ranks, "text": whole["options"]["--text"],
+            "results": [row],
+        }  # fmt: skip
 
 
 def summary(curve, options):
