@@ -63,6 +63,9 @@ def parse(words, description):
     add("--gate-std", type=amount, default=0.02, metavar="X", help="--arm learned: of its first weights (0.02)")
     add("--gate-rate", type=amount, default=1.0, metavar="X",
         help="--arm learned: factor of the learning rate for gates (1)")  # fmt: skip
+    add("--gate-weight", choices=("probability", "one"), default="probability",
+        help="--arm learned: what an expert's output is multiplied by; one: gates learn as with the "
+        "probability, but experts' outputs are whole, as with a hash (probability, Switch's)")  # fmt: skip
     add("--output-scale", type=amount, default=1.0, metavar="X",
         help="--arm learned: factor of a layer's output, as top-1 odds begin at 1 / experts (1)")  # fmt: skip
     add = parser.add_argument_group("Text").add_argument
@@ -133,6 +136,8 @@ def validate(options):
         refuse(f"--save {options.save} has checkpoints: --resume goes on from the latest one")
     if options.arm == "hash" and not options.table and not options.router:
         options.router = "token"
+    if options.gate_weight == "one" and options.top_k > 1:
+        refuse("--gate-weight one: goes with --top-k 1")
     options.evaluate_last = options.evaluate_last or options.evaluate_sequences
     options.moe_layers = moe_layers(options)
 

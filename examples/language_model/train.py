@@ -63,12 +63,10 @@ class FeedForward:
         arm = together(context, lambda: arm_of(options, text))
         chosen = options.moe_layers
         self.planner = self._planner(context, options, len(chosen), arm, options.seed)
-        scale = options.output_scale if options.arm == "learned" else 1.0
-        made = {layer: _Scaled(self.planner, i, scale) for i, layer in enumerate(chosen)}
         if options.arm == "learned":
-            for layer in made.values():
-                with torch.no_grad():
-                    layer.gate.mul_(options.gate_std / INIT_STD)
+            made = {layer: _Learned(self.planner, i, options) for i, layer in enumerate(chosen)}
+        else:
+            made = {layer: MoE(self.planner, i) for i, layer in enumerate(chosen)}
         self.dense = None
         others = [layer for layer in range(options.num_layers) if layer not in made]
         if others:
@@ -117,13 +115,22 @@ class FeedForward:
         return [self.planner.stack.plan(planned.batch, layer) for layer in layers]
 
 
-class _Scaled(MoE):
-    def __init__(self, planner, layer, scale):
+class _Learned(MoE):
+    """A layer with a gate: its expert's output times its probability p, and what options make of that."""
+
+    def __init__(self, planner, layer, options):
         super().__init__(planner, layer)
-        self.scale = scale
+        self.scale, self.is_whole = options.output_scale, options.gate_weight == "one"
+        with torch.no_grad():
+            self.gate.mul_(options.gate_std / INIT_STD)
 
     def forward(self, x):
         y = super().forward(x)
+        if self.is_whole:
+            # The output is the expert's, while p's gradient is of y = (p / p's value) E(x).
+            with torch.no_grad():
+                p = torch.softmax(x @ self.gate.t(), -1).amax(-1, keepdim=True)
+            y = y / p
         return y if self.scale == 1 else y * self.scale
 
 

@@ -174,3 +174,12 @@ def test_intervals_are_students():
     assert difference(same, theirs, 0.02).verdict == "equivalent"
     assert difference(same, theirs, 0.001).verdict == "undecided"
     assert difference({0: 1.0}, theirs, 0.02).verdict == "undecided"
+
+
+def test_the_page_is_what_the_results_make():
+    pytest.importorskip("scipy")
+    pytest.importorskip("matplotlib")
+    made = subprocess.run(
+        [sys.executable, str(EXAMPLE / "chart.py"), "--check"], capture_output=True, text=True, timeout=120
+    )
+    assert made.returncode == 0, made.stderr

@@ -92,25 +92,39 @@ def main_runs(seeds=SEEDS):
 
 
 def tuning_runs():
-    """All with a seed of their own; what was best is in TRAINING and the arms above."""
+    """All with a seed of their own; what was best is in the arms above.
+
+    First with few steps, then those that were near the best with as many as the chart has: a learning rate
+    that is best at the beginning need not be.
+    """
     runs = []
 
-    def add(arm, base, **values):
+    def add(arm, base, steps=STEPS["tuning"], **values):
         label = "-".join(f"{name.replace('_', '-')}-{value}" for name, value in values.items())
-        runs.append(Run("tuning", f"{arm}-{label}", TUNING_SEED, (*base, *options(**values))))
+        given = (*base, ("steps", steps), *options(**values))
+        runs.append(Run("tuning", f"{arm}-steps-{steps}-{label}", TUNING_SEED, given))
 
-    add("learned", LEARNED, lr=0.006, output_scale=1)
-    add("learned", LEARNED, lr=0.006, output_scale=4)
-    add("learned", LEARNED, lr=0.006, output_scale=16)
-    add("learned", LEARNED, lr=0.003, output_scale=16)
-    add("learned", LEARNED, lr=0.003, output_scale=16, gate_std=0.2)
-    add("learned", LEARNED, lr=0.003, output_scale=16, balance_loss=0.003)
-    add("learned", LEARNED, lr=0.006, output_scale=16, gate_rate=0.1)
-    add("learned", LEARNED, lr=0.006, output_scale=64)
-    add("learned", LEARNED, lr=0.006, output_scale=16, gate_rate=4)
+    learned = options(arm="learned")
+    add("learned", learned, lr=0.006, output_scale=1)
+    add("learned", learned, lr=0.006, output_scale=4)
+    add("learned", learned, lr=0.006, output_scale=16)
+    add("learned", learned, lr=0.003, output_scale=16)
+    add("learned", learned, lr=0.003, output_scale=16, gate_std=0.2)
+    add("learned", learned, lr=0.003, output_scale=16, balance_loss=0.003)
+    add("learned", learned, lr=0.006, output_scale=16, gate_rate=0.1)
+    add("learned", learned, lr=0.006, output_scale=64)
+    add("learned", learned, lr=0.006, output_scale=16, gate_rate=4)
     for lr in (0.0015, 0.003, 0.006, 0.012):
-        add("dense", DENSE, lr=lr)
-        add("hash", HASH, lr=lr)
+        add("dense", options(arm="dense"), lr=lr)
+        add("hash", options(arm="hash", router="token"), lr=lr)
+    long = STEPS["main"]
+    add("learned", learned, long, lr=0.003, gate_weight="one")
+    add("learned", learned, long, lr=0.003, output_scale=16)
+    add("dense", options(arm="dense"), long, lr=0.003)
+    add("hash", options(arm="hash", router="token"), long, lr=0.003)
+    add("learned", learned, long, lr=0.003, output_scale=4)
+    add("dense", options(arm="dense"), long, lr=0.0015)
+    add("hash", options(arm="hash", router="token"), long, lr=0.006)
     return runs
 
 

@@ -102,7 +102,7 @@ def order_table(results):
         row = [LABELS[name]]
         for step in chosen:
             found = difference(arm.loss_at(step), main["hash"].loss_at(step), arms.MARGIN)
-            row.append(signed(found) + ("" if "er" not in found.verdict.split(", ")[0][-2:] else " *"))
+            row.append(signed(found) + (" *" if found.verdict.startswith(("lower", "higher")) else ""))
         rows.append([*row, settled(arm, main["hash"])])
     head = ["minus hash, at million tokens", *(f"{millions(step):.2g}" for step in chosen), "same sign since"]
     return table(head, rows)
@@ -219,4 +219,8 @@ def signed(found):
 
 
 def load():
-    return Results()
+    results = Results()
+    for name in ("dense", "hash"):
+        if name not in results.stage("main"):
+            raise BadInput(f"there is no result of main/{name} yet")
+    return results
