@@ -68,6 +68,7 @@ std::string model_lines(const ModelReport& report) {
   constexpr size_t kMostNames = 4;
   std::string text = "config.json: weights of choices " + score_text(report.config) + "; experts " +
                      expert_text(report.config) + "; routing by " + report.routing + "\n";
+  text += "weights: " + report.weights + "\n";
   if (!report.ignored.empty()) {
     text += "config.json: no effect on weights that are not quantised: " +
             list_text(report.ignored, kMostNames) + "\n";
@@ -95,6 +96,8 @@ nlohmann::ordered_json model_json(const ModelReport& report) {
   model["hidden_act"] = activation_name(config.activation);
   model["swiglu_limit"] = config.swiglu_limit;
   model["routing"] = report.routing;
+  model["weights"] = nullptr;
+  if (!report.weights.empty()) model["weights"] = report.weights;
   model["unused_tensors"] = report.unused;
   model["ignored_keys"] = report.ignored;
   return model;

@@ -16,6 +16,7 @@ struct ModelReport {
   std::string folder;                // empty: a synthetic model
   std::string routing;               // what gives a token its experts
   std::vector<std::string> unused;   // tensors of the hash-routed layers, as files name them
+  std::string weights;               // how the folder stores experts
   std::vector<std::string> ignored;  // keys of config.json that plain weights do not need
 };
 

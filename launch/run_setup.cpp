@@ -49,6 +49,21 @@ std::string routing_text(const RoutingSource& source, const ModelConfig& config)
   return static_routing_text(source) + (config.gate ? "; " + gate_text(config) : "");
 }
 
+/// "experts fp4, shared experts fp8, expanded".
+std::string weights_text(const WeightTypes& types) {
+  const auto listed = [](const std::set<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) text += (text.empty() ? "" : " and ") + name;
+    return text;
+  };
+  std::string text;
+  if (!types.routed.empty()) text = "experts " + listed(types.routed);
+  if (!types.shared.empty()) {
+    text += (text.empty() ? "" : ", ") + std::string("shared experts ") + listed(types.shared);
+  }
+  return text + (types.are_quantised() ? ", expanded" : "");
+}
+
 /// Model, tokens and routers: all that is read from files but the weights. Local.
 void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& setup) {
   setup.dtype = options.dtype;
@@ -65,7 +80,8 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
     setup.config = folder->config();
     setup.model.folder = options.model;
     setup.model.unused = folder->unused_tensors();
-    setup.model.ignored = folder->ignored_keys();
+    setup.model.weights = weights_text(folder->weight_types());
+    if (!folder->weight_types().are_quantised()) setup.model.ignored = folder->quantised_keys();
     require_all_used(setup.model, options.accept_unused);
     opened = folder.get();
     setup.weights = std::move(folder);

@@ -247,6 +247,7 @@ ConfigFile config_of(const json& object, const std::string& path, ModelLayers la
     config.spread = own_reader.flag("spread");
   }
   refuse_others(reader, config.num_layers);
+  file.quantisation = read_quantisation(reader);
   validate_config(config, path);
 
   for (const ConfigKey& key :
@@ -255,7 +256,7 @@ ConfigFile config_of(const json& object, const std::string& path, ModelLayers la
   }
   if (reader.value(kNormalised) == nullptr) file.missing.emplace_back(kNormalised);
   for (const std::string_view key : kQuantisation) {
-    if (reader.value(key) != nullptr) file.ignored.emplace_back(key);
+    if (reader.value(key) != nullptr) file.quantised_keys.emplace_back(key);
   }
   return file;
 }

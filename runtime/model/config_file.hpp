@@ -8,6 +8,7 @@
 
 #include "hashep/model.hpp"
 #include "runtime/model/model_config.hpp"
+#include "runtime/model/quantisation.hpp"
 
 namespace hashep {
 
@@ -16,7 +17,9 @@ struct ConfigFile {
   std::string path;
   ModelConfig model;
   std::vector<std::string> missing;  // keys that change a result: `model` has a default for them
-  std::vector<std::string> ignored;  // keys of quantised weights, which plain weights do not need
+  Quantisation quantisation = {};
+  std::vector<std::string>
+      quantised_keys;  // of quantised weights: of no effect where there are none
 };
 
 /// Parses the text of a config.json: DeepSeek-V4's own keys, those of its inference code and of the

@@ -14,6 +14,14 @@
 
 namespace hashep {
 
+bool WeightTypes::are_quantised() const {
+  const auto has = [&](std::string_view type) {
+    return routed.contains(std::string(type)) || shared.contains(std::string(type));
+  };
+  return has(quant_format_name(QuantFormat::fp8_e4m3)) ||
+         has(quant_format_name(QuantFormat::fp4_e2m1));
+}
+
 class ModelFolder::Impl {
  public:
   Impl(const std::string& path, ModelParts parts, ModelLayers layers)
@@ -26,6 +34,7 @@ class ModelFolder::Impl {
   const ConfigFile& config_file() const { return config_; }
   const ModelConfig& config() const { return config_.model; }
   const std::vector<std::string>& unused_tensors() const { return unused_; }
+  const WeightTypes& weight_types() const { return types_; }
   uint64_t shape_digest() const { return digest_.value(); }
 
   RoutingTable table(int64_t layer) const { return read_model_table(files_, config(), layer); }
@@ -40,12 +49,11 @@ class ModelFolder::Impl {
     const std::array views = {&ffn.weights.w1, &ffn.weights.w2, &ffn.weights.w3};
     const std::array biases = {&ffn.weights.bias1, &ffn.weights.bias2, &ffn.weights.bias3};
     const auto read_into = [&](ConstMatrixView& view, const MatrixPlace& found) {
-      ffn.owned.emplace_back(found.bytes());
-      view = read(found, ffn.owned.back());
+      view = read_matrix(found, ffn.owned.emplace_back());
     };
     const std::vector<FfnMatrix> matrices = ffn_matrices(shape);
     for (size_t i = 0; i < matrices.size(); ++i) {
-      read_into(*views[i], find_matrix(files_, place, matrices[i]));
+      read_into(*views[i], find_matrix(files_, config_.quantisation, place, matrices[i]));
       if (const auto bias = find_bias(files_, place, matrices[i])) read_into(*biases[i], *bias);
     }
     return ffn;
@@ -55,15 +63,12 @@ class ModelFolder::Impl {
     const FfnPlace place = routed(layer, expert);
     WeightSample sample(layer, expert);
     const auto add = [&](const MatrixPlace& found) {
-      const SafeTensorsFile& file = *found.tensor.file;
-      const SafeTensor& tensor = file.at(found.tensor.name);
-      const int64_t row_bytes = found.cols * dtype_size(found.dtype);
-      sample.add(found.dtype, found.rows, found.cols, [&](int64_t row, std::span<std::byte> out) {
-        file.read(tensor, found.first_byte + row * row_bytes, out);
-      });
+      const MatrixRows rows(found);
+      sample.add(rows.dtype(), found.rows, found.cols,
+                 [&](int64_t row, std::span<std::byte> out) { rows.read(row, out); });
     };
     for (const FfnMatrix& matrix : ffn_matrices(config().routed_shape())) {
-      add(find_matrix(files_, place, matrix));
+      add(find_matrix(files_, config_.quantisation, place, matrix));
       if (const auto bias = find_bias(files_, place, matrix)) add(*bias);
     }
     return sample.value();
@@ -78,38 +83,36 @@ class ModelFolder::Impl {
 
  private:
   static LoadedMatrix read_floats(const MatrixPlace& found) {
-    const int64_t count = found.rows * found.cols;
     LoadedMatrix gate;
-    gate.owned.reserve(count * dtype_size(DType::f32));
-    gate.view = gate.owned.matrix(DType::f32, found.rows, found.cols);
     if (found.dtype == DType::f32) {
-      read(found, gate.owned);
+      gate.view = read_matrix(found, gate.owned);
       return gate;
     }
-    Buffer stored(found.bytes());
-    convert_to_float(found.dtype, read(found, stored).data, count,
+    const int64_t count = found.rows * found.cols;
+    gate.owned.reserve(count * dtype_size(DType::f32));
+    gate.view = gate.owned.matrix(DType::f32, found.rows, found.cols);
+    Buffer stored;
+    convert_to_float(found.dtype, read_matrix(found, stored).data, count,
                      reinterpret_cast<float*>(gate.owned.data()));
     return gate;
-  }
-
-  /// `memory` has room for it.
-  static ConstMatrixView read(const MatrixPlace& found, Buffer& memory) {
-    const SafeTensorsFile& file = *found.tensor.file;
-    file.read(file.at(found.tensor.name), found.first_byte,
-              {memory.data(), static_cast<size_t>(found.bytes())});
-    return memory.matrix(found.dtype, found.rows, found.cols);
   }
 
   using Used = std::set<std::pair<const SafeTensorsFile*, std::string>>;
 
   void add(const std::string& name, const MatrixPlace& found, Used& used) {
-    digest_.add(name, found.dtype, std::array{found.rows, found.cols});
+    digest_.add(name, found.type_name(), std::array{found.rows, found.cols});
     used.emplace(found.tensor.file, found.tensor.name);
+    if (found.quantised) {
+      used.emplace(found.quantised->scales.file, found.quantised->scales.name);
+    }
   }
 
-  void add_ffn(const FfnPlace& place, const FfnShape& shape, Used& used) {
+  void add_ffn(const FfnPlace& place, const FfnShape& shape, std::set<std::string>& types,
+               Used& used) {
     for (const FfnMatrix& matrix : ffn_matrices(shape)) {
-      add(weight_name(place.name, matrix.name), find_matrix(files_, place, matrix), used);
+      const MatrixPlace found = find_matrix(files_, config_.quantisation, place, matrix);
+      add(weight_name(place.name, matrix.name), found, used);
+      types.emplace(found.type_name());
       const auto bias = find_bias(files_, place, matrix);
       if (bias) add(bias_name(place.name, matrix.name), *bias, used);
     }
@@ -117,7 +120,7 @@ class ModelFolder::Impl {
 
   void add_table(int64_t layer, Used& used) {
     const SafeTensor& tensor = model_table_tensor(files_, config(), layer);
-    digest_.add(table_name(layer), tensor.dtype, tensor.shape);
+    digest_.add(table_name(layer), dtype_name(tensor.dtype), tensor.shape);
     const SpreadTensorNames spread = spread_tensor_names(table_name(layer));
     for (const std::string& name : {table_name(layer), spread.ids, spread.offsets, spread.rows}) {
       if (const auto place = files_.find(name)) used.emplace(place->file, place->name);
@@ -139,10 +142,10 @@ class ModelFolder::Impl {
         add(gate_bias_name(layer), find_gate_bias(files_, config(), layer), used);
       }
       for (int64_t expert = 0; expert < config().num_experts; ++expert) {
-        add_ffn(routed(layer, expert), config().routed_shape(), used);
+        add_ffn(routed(layer, expert), config().routed_shape(), types_.routed, used);
       }
       if (config().num_shared_experts > 0) {
-        add_ffn({shared_experts_name(layer)}, config().shared_shape(), used);
+        add_ffn({shared_experts_name(layer)}, config().shared_shape(), types_.shared, used);
       }
     }
     for (const TensorPlace& place : files_.of_hash_layers()) {
@@ -155,6 +158,7 @@ class ModelFolder::Impl {
   ModelFiles files_;
   ShapeDigest digest_;
   std::vector<std::string> unused_;
+  WeightTypes types_;
 };
 
 ModelFolder::ModelFolder(const std::string& path, ModelParts parts, ModelLayers layers)
@@ -169,8 +173,12 @@ const std::vector<std::string>& ModelFolder::unused_tensors() const {
   return impl_->unused_tensors();
 }
 
-const std::vector<std::string>& ModelFolder::ignored_keys() const {
-  return impl_->config_file().ignored;
+const WeightTypes& ModelFolder::weight_types() const {
+  return impl_->weight_types();
+}
+
+const std::vector<std::string>& ModelFolder::quantised_keys() const {
+  return impl_->config_file().quantised_keys;
 }
 
 RoutingTable ModelFolder::table(int64_t layer) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,14 @@
 #include "runtime/model/model_files.hpp"
 
 namespace hashep {
+
+/// Types of weights: "fp32", "fp16", "bf16", "fp8", "fp4".
+struct WeightTypes {
+  std::set<std::string> routed;
+  std::set<std::string> shared;
+
+  bool are_quantised() const;
+};
 
 /// A folder with config.json and *.safetensors, with or without model.safetensors.index.json, in
 /// the spellings of docs/model-folders.md. Files are read by parts, so a rank reads the bytes of
@@ -28,8 +37,10 @@ class ModelFolder final : public WeightSource {
   /// Tensors of the layers, as files name them, that the config has no use for, and
   /// tables of later layers. With ModelParts::all.
   const std::vector<std::string>& unused_tensors() const;
+  /// Of the experts, as the folder stores them. With ModelParts::all.
+  const WeightTypes& weight_types() const;
   /// See ConfigFile.
-  const std::vector<std::string>& ignored_keys() const;
+  const std::vector<std::string>& quantised_keys() const;
 
   /// gate.tid2eid of a layer, validated; RouterKind::table only, and of hash-routed layers.
   RoutingTable table(int64_t layer) const;

@@ -77,12 +77,14 @@ class SyntheticWeights final : public WeightSource {
     ShapeDigest digest;
     const auto add_ffn = [&](const std::string& name, const FfnShape& shape) {
       for (const FfnMatrix& matrix : ffn_matrices(shape)) {
-        digest.add(weight_name(name, matrix.name), dtype_, std::array{matrix.rows, matrix.cols});
+        digest.add(weight_name(name, matrix.name), dtype_name(dtype_),
+                   std::array{matrix.rows, matrix.cols});
       }
     };
     for (int64_t layer = 0; layer < shape_.num_layers; ++layer) {
       if (shape_.has_gate_weights(layer)) {
-        digest.add(gate_name(layer), dtype_, std::array{shape_.num_experts, shape_.hidden_size});
+        digest.add(gate_name(layer), dtype_name(dtype_),
+                   std::array{shape_.num_experts, shape_.hidden_size});
       }
       for (int64_t expert = 0; expert < shape_.num_experts; ++expert) {
         add_ffn(routed_expert_name(layer, expert), shape_.routed_shape());

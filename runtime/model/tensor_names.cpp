@@ -50,8 +50,14 @@ std::string bias_name(const std::string& ffn, std::string_view matrix) {
   return ffn + "." + std::string(matrix) + ".bias";
 }
 
-void ShapeDigest::add(const std::string& name, DType dtype, std::span<const int64_t> shape) {
-  std::string line = name + " " + std::string(dtype_name(dtype));
+std::string scale_name(const std::string& weight) {
+  constexpr std::string_view kWeight = "weight";
+  return weight.substr(0, weight.size() - kWeight.size()) + "scale";
+}
+
+void ShapeDigest::add(const std::string& name, std::string_view type,
+                      std::span<const int64_t> shape) {
+  std::string line = name + " " + std::string(type);
   for (const int64_t length : shape) line += " " + std::to_string(length);
   value_ = XXH64(line.data(), line.size(), value_);
 }

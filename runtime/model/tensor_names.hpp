@@ -36,11 +36,14 @@ std::string routed_expert_name(int64_t layer, int64_t expert);
 std::string shared_experts_name(int64_t layer);
 std::string weight_name(const std::string& ffn, std::string_view matrix);
 std::string bias_name(const std::string& ffn, std::string_view matrix);
+/// Of the scales of a quantised tensor, from its name: ".scale" in place of ".weight".
+std::string scale_name(const std::string& weight);
 
-/// An XXH64 of names, dtypes and shapes, in the order in which they are added.
+/// An XXH64 of names, types and shapes, in the order in which they are added.
 class ShapeDigest {
  public:
-  void add(const std::string& name, DType dtype, std::span<const int64_t> shape);
+  /// type: a dtype_name, or quant_format_name.
+  void add(const std::string& name, std::string_view type, std::span<const int64_t> shape);
   uint64_t value() const { return value_; }
 
  private:

@@ -17,6 +17,9 @@ constexpr std::array<std::string_view, 4> kOfTables = {"tid2eid", "spread_ids", 
 constexpr std::array<Renamed, 3> kMatrices = {
     {{"gate_proj", "w1"}, {"up_proj", "w3"}, {"down_proj", "w2"}}};
 constexpr std::array<std::string_view, 4> kStacked = {"w1", "w2", "w3", "gate_up_proj"};
+/// How names of scales end, behind what they are the scales of and '.' or '_'.
+constexpr std::array<std::string_view, 4> kScales = {"weight_scale_inv", "weight_scale",
+                                                     "scale_inv", "scale"};
 
 template <size_t count>
 bool is_one_of(const std::array<std::string_view, count>& words, std::string_view word) {
@@ -45,6 +48,21 @@ std::vector<std::string> split_at_dots(std::string_view name) {
   return parts;
 }
 
+/// "down_proj_scale_inv" becomes "down_proj" and "scale"; "weight_scale_inv" becomes "scale".
+void split_scale(std::vector<std::string>& parts) {
+  for (const std::string_view ending : kScales) {
+    std::string& last = parts.back();
+    if (last == ending) {
+      last = "scale";
+      return;
+    }
+    if (!last.ends_with("_" + std::string(ending))) continue;
+    last.resize(last.size() - ending.size() - 1);
+    parts.emplace_back("scale");
+    return;
+  }
+}
+
 /// What stands behind "layers.N.ffn.", part by part.
 void rename(std::vector<std::string>& parts) {
   if (is_one_of(kOfTables, parts.back())) {
@@ -56,6 +74,7 @@ void rename(std::vector<std::string>& parts) {
     return;
   }
   if (parts.front() != "experts" && parts.front() != "shared_experts") return;
+  split_scale(parts);
   for (std::string& part : parts) {
     for (const auto& [theirs, own] : kMatrices) {
       if (part == theirs) part = own;

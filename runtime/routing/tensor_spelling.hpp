@@ -12,8 +12,9 @@ namespace hashep {
 /// e_score_correction_bias; a leading "model." or "language_model." goes; a table, and its spread
 /// rows, are the gate's, whichever module holds them. What all experts share as one tensor stands
 /// before ".weight" without an expert's number: "layers.3.ffn.experts.w2.weight" for
-/// "...experts.down_proj", "layers.3.ffn.experts.gate_up_proj.weight". Any other name stays as it
-/// is, without what leads.
+/// "...experts.down_proj", "layers.3.ffn.experts.gate_up_proj.weight". Scales of quantised weights,
+/// "...gate_proj.weight_scale_inv" or "...experts.down_proj_scale_inv", end with ".scale". Any
+/// other name stays as it is, without what leads.
 std::string own_tensor_name(std::string_view name);
 
 }  // namespace hashep

@@ -75,7 +75,7 @@ void check_result(const Json& result, int ranks) {
                {"folder", "num_hash_layers", "hidden_size", "moe_intermediate_size",
                 "n_routed_experts", "n_shared_experts", "num_experts_per_tok", "vocab_size",
                 "scoring_func", "norm_topk_prob", "routed_scaling_factor", "hidden_act",
-                "swiglu_limit", "routing", "unused_tensors", "ignored_keys"});
+                "swiglu_limit", "routing", "weights", "unused_tensors", "ignored_keys"});
   require_keys(result["machine"], {"cpu", "cores", "gpu", "mpi"});
   require_keys(result["load"], {"expert_max_over_mean", "rank_max_over_mean"});
   require(result["program"] == "hashep run", "program");

@@ -84,6 +84,21 @@ for shape in flash pro wide; do
   same 3 "$shape, residual off"
 done
 
+# As published: FP4 experts and FP8 shared ones, with scales that are powers of two; Base's FP8 experts
+# with F32 scales, of blocks that do not divide the matrices.
+make published --shape flash --experts fp4 --shared-experts fp8 --inputs in_published
+make base --shape pro --experts fp8 --shared-experts fp8 --scales F32 --block 40x24 --prefix model. --inputs in_base
+for dtype in bf16 fp32; do
+  agrees published $dtype on
+  everywhere published $dtype
+  agrees base $dtype on
+done
+on published bf16
+good 1 "published"
+check "published: how its weights are stored" \
+  grep -qxF 'weights: experts fp4, shared experts fp8, expanded' stdout.txt
+rm -f out/n.safetensors
+
 # A table names experts, wherever they live; an index only says where tensors are.
 agrees flash fp32 on
 on flash fp32 --placement balanced
@@ -149,8 +164,11 @@ spoilt() {
   bad 2 "$text"
 }
 w2=layers.0.ffn.experts.5.w2
-spoilt fp8 "00001-of-00006.safetensors: tensor \"$w2.weight\": dtype \"F8_E4M3\", expected F32, F16 or BF16"
-spoilt fp4 "00001-of-00006.safetensors: tensor \"$w2.weight\": dtype \"I8\", expected F32, F16 or BF16"
+spoilt "other dtype" "\"$w2.weight\": dtype \"F8_E5M2\", expected F32, F16, BF16, F8_E4M3, or FP4 packed as I8"
+spoilt "no scale" "flash.bad: no tensor \"$w2.scale\", in no spelling"
+spoilt "nan scale" "\"$w2.scale\": the scale at [63, 0] is NaN or infinite"
+spoilt "nan code" "\"$w2.weight\": the code at [32, 3] is NaN"
+spoilt "scale rows" "\"$w2.scale\": shape [1, 64], expected [64, 1] (blocks of 1 x 32)"
 spoilt "missing shard" "model-00099-of-00099.safetensors: cannot read: No such file"
 spoilt "missing tensor" "00001-of-00006.safetensors: no tensor \"$w2.bias\", where flash.bad/model.saf"
 spoilt "wrong shard" "00002-of-00006.safetensors: no tensor \"$w2.weight\", where flash.bad/model.saf"
@@ -165,6 +183,14 @@ spoilt "not remapped" "\"layers.0.ffn.gate.tid2eid\": row 23 has expert 256, out
 make flash.bad --defect "two shards"
 on flash.bad fp32
 good 1 "two shards, and an index"
+rm -f out/*
+
+# Quantised weights may stand among others.
+for defect in "fp8 among bf16" "fp4 among bf16"; do
+  make flash.bad --defect "$defect"
+  on flash.bad fp32
+  good 1 "$defect"
+done
 rm -f out/*
 
 # Without the index, what was not downloaded is missing; with it, only what is ours.

@@ -9,7 +9,8 @@ The folder holds config.json with the published keys, shards and their index: th
 (tid2eid), the learned layer that follows (gate.bias), and what else such a checkpoint has (embed, attn,
 norms, hyper-connections, FP8 with scales), which are not for HashEP. The last shard is in the index
 alone, as if it had not been downloaded. INPUTS gets tokens.bin (i32 ids, some of them padding, -1) and
-hidden.safetensors. Each tensor follows from its name and --seed.
+hidden.safetensors. Each tensor follows from its name and --seed. --experts fp4 and --shared-experts fp8
+are how the published checkpoints have them.
 
 --defect spoils the folder in one known way: see DEFECTS.
 """
@@ -21,6 +22,7 @@ import zlib
 
 import numpy as np
 
+import quantised
 import safetensors_file
 
 # Published: Flash has d 4096, f 2048, 256 experts, Pro d 7168, f 3072, 384 experts. Scaled down here
@@ -34,8 +36,13 @@ TOP_K = 6
 VOCAB = 1010
 SPOILT = "layers.0.ffn.experts.5.w2.weight"  # of which the defects speak
 DEFECTS = {
-    "fp8": "expert 5's w2 of layer 0 is FP8 with scales, as published",
-    "fp4": "it is packed FP4 (as I8) with scales, as published",
+    "fp8 among bf16": "expert 5's w2 of layer 0 is FP8 with scales, as published",
+    "fp4 among bf16": "it is packed FP4 (as I8) with scales, as published",
+    "no scale": "it is FP4, and its scales are missing",
+    "nan scale": "it is FP4, and one of its scales is NaN",
+    "nan code": "it is FP8, and one of its codes is NaN",
+    "scale rows": "it is FP4, and its scales are those of another shape",
+    "other dtype": "it is F8_E5M2",
     "missing shard": "the index says that it is in a file that is not there",
     "missing tensor": "the index names a tensor that its file does not have",
     "wrong shard": "the index says that it is in the shard after its own",
@@ -75,23 +82,47 @@ class Model:
         self.add(name, dtype, shape, lambda: self.random(name).integers(0, 127, shape, stored))
 
     def add_scaled(self, name, dtype, rows, cols):
-        """A quantised matrix: FP8 has a scale for 128 x 128 elements, packed FP4 one for 32."""
-        if dtype == "F8_E4M3":
-            self.add_bytes(name + ".weight", dtype, (rows, cols))
-            self.add_bytes(name + ".scale", "F8_E8M0", (-(-rows // 128), -(-cols // 128)))
-        else:
-            self.add_bytes(name + ".weight", dtype, (rows, cols // 2))
-            self.add_bytes(name + ".scale", "F8_E8M0", (rows, -(-cols // 32)))
+        """What is not for HashEP: FP8 has a scale for 128 x 128 elements."""
+        self.add_bytes(name + ".weight", dtype, (rows, cols))
+        self.add_bytes(name + ".scale", "F8_E8M0", (-(-rows // 128), -(-cols // 128)))
 
-    def add_ffn(self, name, is_absent=False):
+    def add_quantised(self, name, type_name, rows, cols, deviation, is_absent):
+        """FP8 or FP4 near normal values."""
+        dtype = {"fp8": "F8_E4M3", "fp4": "I8"}[type_name]
+        scale_dtype = "F8_E8M0" if type_name == "fp4" else self.options.scales
+        block = quantised.FP4_BLOCK if type_name == "fp4" else self.options.block
+        defect = self.options.defect if name + ".weight" == SPOILT else None
+
+        def make(part):
+            values = self.random(name + ".weight").standard_normal((rows, cols)) * deviation
+            codes, scales = quantised.quantised(dtype, values, block, scale_dtype)
+            if is_absent or defect == "nan scale":
+                scales.flat[-1] = 255 if scales.dtype == np.uint8 else np.nan
+            if defect == "nan code":
+                codes[rows // 2, 3] = 0x7F
+            return (codes, scales)[part]
+
+        shape = (rows, cols // 2 if type_name == "fp4" else cols)
+        self.add(name + ".weight", "F8_E5M2" if defect == "other dtype" else dtype, shape, lambda: make(0))
+        scale_shape = (-(-rows // block[0]), -(-cols // block[1]))
+        if defect == "scale rows":
+            self.add(name + ".scale", scale_dtype, scale_shape[::-1], lambda: make(1).T.copy())
+        elif defect != "no scale":
+            self.add(name + ".scale", scale_dtype, scale_shape, lambda: make(1))
+
+    def add_ffn(self, name, type_name, is_absent=False):
         """Deviations that take pre-activations (of normal inputs) past the limit of SwiGLU at times,
         and outputs to the size of the inputs."""
         d, f = self.shape["d"], self.shape["f"]
-        quantised = {"fp8": "F8_E4M3", "fp4": "I8"}.get(self.options.defect)
+        spoilt = {
+            "fp8 among bf16": "fp8", "nan code": "fp8", "other dtype": "fp8", "fp4 among bf16": "fp4",
+            "no scale": "fp4", "nan scale": "fp4", "scale rows": "fp4",
+        }.get(self.options.defect)
         for matrix, rows, cols, deviation in (
             ("w1", f, d, 4 / d**0.5), ("w2", d, f, 0.05 / f**0.5), ("w3", f, d, 6 / d**0.5)):
-            if quantised and f"{name}.{matrix}.weight" == SPOILT:
-                self.add_scaled(f"{name}.{matrix}", quantised, rows, cols)
+            here = spoilt if spoilt and f"{name}.{matrix}.weight" == SPOILT else type_name
+            if here != "plain":
+                self.add_quantised(f"{name}.{matrix}", here, rows, cols, deviation, is_absent)
             else:
                 self.add_floats(f"{name}.{matrix}.weight", (rows, cols), deviation,
                                 values=np.nan if is_absent else None)
@@ -127,10 +158,20 @@ class Model:
             self.add_floats(here + "ffn.experts.0.w1.weight", (self.shape["f"], d), 1)
             return
         for expert in range(experts):
-            self.add_ffn(f"{here}ffn.experts.{expert}", expert in self.options.absent)
-        self.add_ffn(here + "ffn.shared_experts")
+            self.add_ffn(f"{here}ffn.experts.{expert}", self.options.experts, expert in self.options.absent)
+        self.add_ffn(here + "ffn.shared_experts", self.options.shared_experts)
 
     def config(self):
+        config = self.plain_config()
+        if self.options.experts != "plain" or self.options.shared_experts != "plain":
+            config["expert_dtype"] = self.options.experts
+            config["quantization_config"] = {
+                "activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8",
+                "scale_fmt": "ue8m0", "weight_block_size": list(self.options.block),
+            }
+        return config
+
+    def plain_config(self):
         return {
             "architectures": ["DeepseekV4ForCausalLM"], "model_type": "deepseek_v4",
             "hidden_act": "silu", "hidden_size": self.shape["d"], "vocab_size": VOCAB,
@@ -210,6 +251,11 @@ def write_inputs(folder, shape, rows, seed):
                            [("hidden_states", "F32", hidden.shape, lambda: hidden)])
 
 
+def block_size(text):
+    rows, _, cols = text.partition("x")
+    return int(rows), int(cols)
+
+
 def expert_range(text):
     first, _, end = text.partition(":")
     return range(int(first), int(end))
@@ -220,6 +266,10 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("--shape", choices=SHAPES, default="flash")
     parser.add_argument("--dtype", choices=("BF16", "F32"), default="BF16", help="of weights")
+    parser.add_argument("--experts", choices=("plain", "fp8", "fp4"), default="plain")
+    parser.add_argument("--shared-experts", choices=("plain", "fp8"), default="plain")
+    parser.add_argument("--scales", choices=("F8_E8M0", "F32"), default="F8_E8M0", help="of FP8")
+    parser.add_argument("--block", type=block_size, default=(128, 128), metavar="ROWSxCOLS", help="of FP8")
     parser.add_argument("--table-dtype", choices=("I32", "I64"), default="I64")
     parser.add_argument("--prefix", choices=("", "model."), default="")
     parser.add_argument("--shards", type=int, default=5)

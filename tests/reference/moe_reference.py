@@ -18,6 +18,7 @@ import os
 
 import numpy as np
 
+import quantised
 import safetensors_file
 
 
@@ -49,7 +50,12 @@ class Folder:
 
     def floats(self, name):
         file, name = self.place(name)
-        return file.floats(name)
+        dtype = file.header[name]["dtype"]
+        if dtype not in ("F8_E4M3", "I8"):
+            return file.floats(name)
+        scales = self.integers(name.removeprefix(self.prefix).removesuffix("weight") + "scale")
+        block = self.config["quantization_config"]["weight_block_size"]
+        return quantised.dequantised(dtype, file.stored(name), scales, block).astype(np.float32)
 
     def integers(self, name):
         file, name = self.place(name)

@@ -12,7 +12,7 @@ import numpy as np
 # BF16 stands as its bits; the dtypes of one byte that numpy lacks as bytes.
 STORED = {
     "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I32": np.int32, "I64": np.int64,
-    "I8": np.int8, "F8_E4M3": np.uint8, "F8_E8M0": np.uint8,
+    "I8": np.int8, "F8_E4M3": np.uint8, "F8_E5M2": np.uint8, "F8_E8M0": np.uint8,
 }
 
 

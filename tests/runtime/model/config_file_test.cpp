@@ -299,6 +299,6 @@ TEST_CASE("keys that make the layers other ones than HashEP's are refused by nam
   json config = base();
   config["quantization_config"] = {{"quant_method", "fp8"}};
   config["expert_dtype"] = "fp4";
-  CHECK(parse_config_file(config.dump(), "f").ignored ==
+  CHECK(parse_config_file(config.dump(), "f").quantised_keys ==
         std::vector<std::string>{"quantization_config", "expert_dtype"});
 }
