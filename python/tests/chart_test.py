@@ -34,7 +34,7 @@ arms.SIZE.update({{"num-layers": 2, "hidden-size": 32, "num-heads": 2, "ffn-size
 arms.STEPS.update(main=12, ablations=6)
 arms.TRAINING.update(warmup=2)
 arms.EVALUATION.update({{"evaluate-every": 4, "evaluate-sequences": 10, "evaluate-last": 10}})
-runs.SAVE_EVERY, runs.WINDOW, runs.RESULTS = 3, 4, pathlib.Path({results!r})
+runs.SAVE_EVERY, runs.WINDOW, arms.SPIKE_STEPS, runs.RESULTS = 3, 4, 4, pathlib.Path({results!r})
 import chart
 sys.exit(chart.main())
 """
@@ -137,7 +137,8 @@ def test_another_text_is_refused(work, done):
     assert not (work / "results/main/hash-seed1.json").exists()
 
 
-def test_what_is_kept_of_a_curve():
+def test_what_is_kept_of_a_curve(monkeypatch):
+    monkeypatch.setattr(runs, "WINDOW", 50)
     steps = list(range(1, 121))
     norms = [1.0] * 120
     norms[20], norms[80], norms[90] = 9.0, 3.5, 2.9  # warming up; a spike; none

@@ -8,16 +8,16 @@ SEEDS = (0, 1, 2)
 EXTRA_SEEDS = (3, 4)  # of arms whose difference to hash is not decided by three
 TUNING_SEED = 100  # of no run whose result counts
 MARGIN = 0.02  # nats: two arms whose losses differ by less are called equivalent (TOST)
-SPIKE = 3.0  # a gradient norm above this many medians of the 50 steps before is a spike
+SPIKE, SPIKE_STEPS = 3.0, 50  # a gradient norm above 3 medians of the 50 steps before is a spike
 
 SIZE = {
-    "num-layers": 4, "hidden-size": 128, "num-heads": 4, "ffn-size": 256, "num-experts": 16,
-    "vocab-size": 4000, "seq-len": 128, "sequences": 32,
+    "num-layers": 4, "hidden-size": 64, "num-heads": 4, "ffn-size": 128, "num-experts": 16,
+    "vocab-size": 2000, "seq-len": 128, "sequences": 32,
 }  # fmt: skip
 TOKENS_PER_STEP = SIZE["seq-len"] * SIZE["sequences"]
-STEPS = {"tuning": 400, "main": 1500, "ablations": 750}
-EVALUATION = {"evaluate-every": 50, "evaluate-sequences": 256, "evaluate-last": 2048}
-TRAINING = {"warmup": 50, "weight-decay": 0.1, "clip-norm": 1.0}
+STEPS = {"tuning": 1000, "main": 5000, "ablations": 2500}
+EVALUATION = {"evaluate-every": 100, "evaluate-sequences": 256, "evaluate-last": 2048}
+TRAINING = {"warmup": 100, "weight-decay": 0.1, "clip-norm": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ def options(**values):
 DENSE = options(arm="dense", lr=0.003)
 STATIC = options(arm="hash", lr=0.006)
 HASH = (*STATIC, ("router", "token"))
-LEARNED = options(arm="learned", lr=0.006, output_scale=16)
+LEARNED = options(arm="learned", lr=0.004, gate_weight="one")
 
 
 def main_runs(seeds=SEEDS):
@@ -104,27 +104,11 @@ def tuning_runs():
         given = (*base, ("steps", steps), *options(**values))
         runs.append(Run("tuning", f"{arm}-steps-{steps}-{label}", TUNING_SEED, given))
 
-    learned = options(arm="learned")
-    add("learned", learned, lr=0.006, output_scale=1)
-    add("learned", learned, lr=0.006, output_scale=4)
-    add("learned", learned, lr=0.006, output_scale=16)
-    add("learned", learned, lr=0.003, output_scale=16)
-    add("learned", learned, lr=0.003, output_scale=16, gate_std=0.2)
-    add("learned", learned, lr=0.003, output_scale=16, balance_loss=0.003)
-    add("learned", learned, lr=0.006, output_scale=16, gate_rate=0.1)
-    add("learned", learned, lr=0.006, output_scale=64)
-    add("learned", learned, lr=0.006, output_scale=16, gate_rate=4)
-    for lr in (0.0015, 0.003, 0.006, 0.012):
-        add("dense", options(arm="dense"), lr=lr)
-        add("hash", options(arm="hash", router="token"), lr=lr)
+    dense, hashed, learned = (options(arm="dense"), options(arm="hash", router="token"), options(arm="learned"))
     long = STEPS["main"]
-    add("learned", learned, long, lr=0.003, gate_weight="one")
-    add("learned", learned, long, lr=0.003, output_scale=16)
-    add("dense", options(arm="dense"), long, lr=0.003)
-    add("hash", options(arm="hash", router="token"), long, lr=0.003)
-    add("learned", learned, long, lr=0.003, output_scale=4)
-    add("dense", options(arm="dense"), long, lr=0.0015)
-    add("hash", options(arm="hash", router="token"), long, lr=0.006)
+    add("learned", learned, long, lr=0.004, gate_weight="one")
+    add("dense", dense, long, lr=0.004)
+    add("hash", hashed, long, lr=0.006)
     return runs
 
 

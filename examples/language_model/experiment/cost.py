@@ -152,22 +152,18 @@ def step_seconds(results):
     return {row["name"]: row["median_step_s"] for row in rows_of(results, "steps")}
 
 
-def tables(results):
-    return {
-        "cost": cost_table(results), "planning": planning_table(results), "predicted": predicted_table(results),
-    }  # fmt: skip
-
-
 def cost_table(results):
     """Step time, and time to the loss that the dense arm ends with."""
-    main = results.stage("main")
+    main, timed = results.stage("main"), rows_of(results, "steps")
+    if not timed:
+        return []
     target = estimate(list(main["dense"].final().values())).mean
     lines = [
         f"| arm | step, ms | over dense, least to most | MB to the other rank a step | million tokens to {target:.3f} "
         "| minutes |",
         "|" + " --- |" * 6,
     ]
-    for row in rows_of(results, "steps"):
+    for row in timed:
         ratios = row["ratio_to_dense"]
         needed = steps_to(main[row["name"]], target)
         lines.append(
@@ -195,6 +191,8 @@ def steps_to(arm, target):
 
 def planning_table(results):
     found = {(row["router"], row.get("planning"), row["name"]): row for row in rows_of(results, "layer")}
+    if not found:
+        return []
     names = ("route", "plan", "gate", "dispatch", "experts", "combine", "layer")
     lines = ["| microseconds, all layers of a batch | " + " | ".join(names) + " |", "|" + " --- |" * (len(names) + 1)]
     for label, router, planning in (
@@ -208,6 +206,8 @@ def planning_table(results):
 
 def predicted_table(results):
     rows = rows_of(results, "predicted")
+    if not rows:
+        return []
     lines = ["| microseconds a layer, GPUs | " + " | ".join(map(str, GPUS)) + " |", "|" + " --- |" * (len(GPUS) + 1)]
     for key in dict.fromkeys((row["top_k"], row["name"]) for row in rows):
         times = {row["ranks"]: row["predicted_us"] for row in rows if (row["top_k"], row["name"]) == key}

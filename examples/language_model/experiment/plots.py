@@ -38,6 +38,8 @@ def draw(results, folder):
     path = folder / "quality.svg"
     figure, axes = look.subplots(1, 3, 11.5, 4.3)
     main = results.stage("main")
+    if "hash" not in main:
+        return []
     seconds = cost.step_seconds(results)
     for name, label, colour, dashes in LINES:
         if name not in main:
@@ -47,7 +49,7 @@ def draw(results, folder):
         tokens = [step * arms.TOKENS_PER_STEP for step in steps]
         losses = [estimate(list(arm.loss_at(step).values())).mean for step in steps]
         axes[0][0].plot(tokens, losses, label=label, **style)
-        if name != "hash" and "hash" in main:
+        if name != "hash":
             found = [difference(arm.loss_at(step), main["hash"].loss_at(step), arms.MARGIN) for step in steps]
             axes[0][1].plot(tokens, [each.mean for each in found], **style)
             halves = [0.0 if math.isnan(each.half) else each.half for each in found]

@@ -46,8 +46,6 @@ class Results:
                     arm = self.stages.setdefault(row["stage"], {}).setdefault(row["name"], Arm())
                     arm.rows[row["seed"]] = row
                     arm.args[row["seed"]] = _options(document["args"])
-        if not self.stages:
-            raise BadInput(f"{folder}: there are no results")
         texts = {document["text"] for document in self.documents.values() if "text" in document}
         if len(texts) > 1:
             raise BadInput(f"{folder}: results are of {len(texts)} different texts")

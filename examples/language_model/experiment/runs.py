@@ -19,8 +19,8 @@ from . import arms
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples/language_model"
 RESULTS = ROOT / "benchmarks/results/language_model"
-SAVE_EVERY = 250  # steps
-WINDOW = 50  # steps that one value of a stored curve stands for
+SAVE_EVERY = 500  # steps
+WINDOW = 100  # steps that one value of a stored curve stands for
 RANKS_SHOWN = (2, 4, 8, 16)  # whose load factors follow from those of experts
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -166,7 +166,10 @@ def summary(curve, options):
     """Of a curve with a value a step: losses at evaluations, and windows of the rest."""
     held = [(step, loss) for step, loss in zip(curve["step"], curve["held_out_loss"]) if loss is not None]
     norms = curve["gradient_norm"]
-    before = [statistics.median(norms[max(0, i - WINDOW) : i] or norms[:1]) for i in range(len(norms))]
+    last = arms.SPIKE_STEPS
+    spikes = [
+        norms[i] > arms.SPIKE * statistics.median(norms[i - last : i]) for i in range(last, len(norms))
+    ]
     bits = json.dumps([curve["loss"], norms, curve["held_out_loss"]]).encode()
     made = {
         "curve_sha256": hashlib.sha256(bits).hexdigest(),
@@ -176,9 +179,7 @@ def summary(curve, options):
         "train_loss": windows(curve["loss"], statistics.fmean),
         "gradient_norm_median": windows(norms, statistics.median),
         "gradient_norm_max": windows(norms, max),
-        "gradient_norm_spikes": sum(
-            norm > arms.SPIKE * median for norm, median in list(zip(norms, before))[WINDOW:]
-        ),
+        "gradient_norm_spikes": sum(spikes),
     }
     if curve["balance"][0] is not None:
         made["balance_loss"] = windows(curve["balance"], statistics.fmean)
