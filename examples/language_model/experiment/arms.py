@@ -15,7 +15,7 @@ SIZE = {
     "vocab-size": 2000, "seq-len": 128, "sequences": 32,
 }  # fmt: skip
 TOKENS_PER_STEP = SIZE["seq-len"] * SIZE["sequences"]
-STEPS = {"tuning": 1000, "main": 5000, "ablations": 2500}
+STEPS = {"tuning": 5000, "main": 5000, "ablations": 2500}
 EVALUATION = {"evaluate-every": 100, "evaluate-sequences": 256, "evaluate-last": 2048}
 TRAINING = {"warmup": 100, "weight-decay": 0.1, "clip-norm": 1.0}
 
@@ -69,6 +69,7 @@ DENSE = options(arm="dense", lr=0.003)
 STATIC = options(arm="hash", lr=0.006)
 HASH = (*STATIC, ("router", "token"))
 LEARNED = options(arm="learned", lr=0.004, gate_weight="one")
+TOP_2 = options(top_k=2, ffn_size=SIZE["ffn-size"] // 2)
 
 
 def main_runs(seeds=SEEDS):
@@ -87,28 +88,36 @@ def main_runs(seeds=SEEDS):
             run("distilled", options=STATIC, table_from=learned, table_by="distilled"),
             run("learned-no-balance", options=(*LEARNED, ("balance-loss", 0))),
         ]
+    if seeds != SEEDS:
+        return runs
     wide = SIZE["ffn-size"] * SIZE["num-experts"]
     return runs + [Run("main", "dense-wide", seed, (*DENSE, ("ffn-size", wide))) for seed in seeds]
 
 
 def tuning_runs():
-    """All with a seed of their own; what was best is in the arms above.
-
-    First with few steps, then those that were near the best with as many as the chart has: a learning rate
-    that is best at the beginning need not be.
+    """All with a seed of their own, and as many steps as the chart has: what is best for a gate over the first
+    fifth of them is not at the end. What was best is in the arms above.
     """
     runs = []
 
-    def add(arm, base, steps=STEPS["tuning"], **values):
+    def add(arm, base, **values):
         label = "-".join(f"{name.replace('_', '-')}-{value}" for name, value in values.items())
-        given = (*base, ("steps", steps), *options(**values))
-        runs.append(Run("tuning", f"{arm}-steps-{steps}-{label}", TUNING_SEED, given))
+        runs.append(Run("tuning", f"{arm}-{label}", TUNING_SEED, (*base, *options(**values))))
 
-    dense, hashed, learned = (options(arm="dense"), options(arm="hash", router="token"), options(arm="learned"))
-    long = STEPS["main"]
-    add("learned", learned, long, lr=0.004, gate_weight="one")
-    add("dense", dense, long, lr=0.004)
-    add("hash", hashed, long, lr=0.006)
+    dense, hashed = options(arm="dense"), options(arm="hash", router="token")
+    learned, whole = options(arm="learned"), options(arm="learned", gate_weight="one")
+    add("dense", dense, lr=0.004)
+    add("hash", hashed, lr=0.006)
+    add("learned-whole", whole, lr=0.004)
+    add("learned-probability", learned, lr=0.004, output_scale=16)
+    add("hash", hashed, lr=0.003)
+    add("dense", dense, lr=0.008)
+    add("learned-whole", whole, lr=0.008)
+    add("learned-whole", whole, lr=0.004, balance_loss=0.003)
+    add("dense", dense, lr=0.002)
+    add("hash", hashed, lr=0.012)
+    add("learned-whole", whole, lr=0.002)
+    add("learned-whole", whole, lr=0.004, balance_loss=0.03)
     return runs
 
 
@@ -127,8 +136,8 @@ ABLATIONS = {
     "first-2": ("first 2 layers, others dense", (*HASH, ("moe-layers", "0,1"))),
     "last-2": ("last 2 layers", (*HASH, ("moe-layers", "2,3"))),
     "every-second": ("layers 1 and 3", (*HASH, ("moe-layers", "1,3"))),
-    "top-2": ("top-2 of experts half as wide", (*HASH, ("top-k", 2), ("ffn-size", 128))),
-    "top-4": ("top-4 of experts a quarter as wide", (*HASH, ("top-k", 4), ("ffn-size", 64))),
+    "top-2": ("top-2 of experts half as wide", (*HASH, *TOP_2)),
+    "top-4": ("top-4 of experts a quarter as wide", (*HASH, ("top-k", 4), ("ffn-size", SIZE["ffn-size"] // 4))),
 }
 
 
@@ -136,4 +145,13 @@ def ablation_runs(seeds=SEEDS):
     return [Run("ablations", name, seed, chosen) for seed in seeds for name, (_, chosen) in ABLATIONS.items()]
 
 
-STAGES = {"tuning": tuning_runs, "main": main_runs, "ablations": ablation_runs}
+def top_2_runs(seeds=SEEDS):
+    """Two experts of a token, half as wide. A gate's two probabilities add up to 1."""
+    arms = {"hash-top-2": (*HASH, *TOP_2), "learned-top-2": (*LEARNED, ("gate-weight", "probability"), *TOP_2)}
+    return [Run("main", name, seed, chosen) for seed in seeds for name, chosen in arms.items()]
+
+
+STAGES = {
+    "tuning": tuning_runs, "main": main_runs, "top-2": top_2_runs, "ablations": ablation_runs,
+    "more-seeds": lambda: main_runs(EXTRA_SEEDS),
+}  # fmt: skip

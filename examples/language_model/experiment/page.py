@@ -154,10 +154,11 @@ def stability_table(results):
 def tuning_table(results):
     rows = []
     for name, arm in results.stage("tuning").items():
-        kind, _, setting = name.partition("-")
+        kind, _, setting = name.partition("-lr-")
         rows.append((kind, min(arm.final().values()), setting))
     return table(
-        ["arm", "setting", "held-out loss"], [[kind, setting, f"{loss:.4f}"] for kind, loss, setting in sorted(rows)]
+        ["arm", "learning rate, and what else", "held-out loss"],
+        [[kind, setting, f"{loss:.4f}"] for kind, loss, setting in sorted(rows)],
     )
 
 
