@@ -65,7 +65,7 @@ def command(work, results, *words):
 
 def chart(work, results, *words):
     return subprocess.run(
-        command(work, results, *words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240
+        command(work, results, *words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400
     )
 
 
