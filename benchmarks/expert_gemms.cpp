@@ -8,6 +8,7 @@
 #include "kernels/ffn/oracle.hpp"
 #include "runtime/layer/oracle_check.hpp"
 #include "runtime/layer/stack_experts.hpp"
+#include "runtime/model/expand_ffn.hpp"
 
 namespace hashep::bench {
 namespace {
@@ -98,7 +99,7 @@ int64_t ExpertGemms::wrong_rows() const {
   int64_t wrong = 0;
   for (size_t i = 0; i < count; ++i) {  // over all layers
     const ExpertRows& each = experts[i * experts.size() / count];
-    const LoadedFfn expert = weights_.routed_expert(each.layer, each.expert);
+    const LoadedFfn expert = expanded(weights_.routed_expert(each.layer, each.expert));
     const auto want = oracle_expert(config_.routed_shape(), OracleNumbers{dtype_}, expert.weights,
                                     exact_values(input(each.first_row)));
     convert_to_float(dtype_, rows.row(each.first_row), rows.cols, got.data());

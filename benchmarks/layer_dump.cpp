@@ -7,6 +7,7 @@
 #include "benchmarks/choice_weights.hpp"
 #include "core/atomic_file.hpp"
 #include "core/safetensors.hpp"
+#include "runtime/model/expand_ffn.hpp"
 #include "runtime/model/tensor_names.hpp"
 
 namespace hashep::bench {
@@ -61,7 +62,7 @@ void dump_layer(const LayerDump& dump, const std::string& folder) {
   const std::vector<float> weights = choice_weights(config, dump.weights, plan, dump.x);
   file.write(std::as_bytes(std::span(weights)));
   for (const int32_t expert : plan.local_experts) {
-    const LoadedFfn loaded = dump.weights.routed_expert(0, expert);
+    const LoadedFfn loaded = expanded(dump.weights.routed_expert(0, expert));
     for (const ConstMatrixView& matrix :
          {loaded.weights.w1, loaded.weights.w2, loaded.weights.w3}) {
       write(file, matrix);  // w3 is empty where there is none

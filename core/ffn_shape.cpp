@@ -25,9 +25,32 @@ void check_matrix(const ConstMatrixView& matrix, const std::string& name, int64_
   }
 }
 
-void check_linear(const ConstMatrixView& weights, const ConstMatrixView& bias,
-                  const std::string& name, int64_t rows, int64_t cols) {
-  check_matrix(weights, name + ".weight", rows, cols);
+void check_quantised(const QuantisedView& matrix, const std::string& name, int64_t rows,
+                     int64_t cols) {
+  if (matrix.rows != rows || matrix.cols != cols || matrix.codes == nullptr ||
+      matrix.scales == nullptr) {
+    throw InputError(name + " is [" + std::to_string(matrix.rows) + ", " +
+                     std::to_string(matrix.cols) + "], quantised, expected [" +
+                     std::to_string(rows) + ", " + std::to_string(cols) + "]");
+  }
+  if (matrix.block_rows < 1 || matrix.block_cols < 1) {
+    throw InputError(name + " has scales of blocks of " + std::to_string(matrix.block_rows) +
+                     " x " + std::to_string(matrix.block_cols));
+  }
+  if (matrix.format == QuantFormat::fp4_e2m1 && cols % 2 != 0) {
+    throw InputError(name + " has " + std::to_string(cols) + " inputs of FP4, which come in pairs");
+  }
+}
+
+void check_linear(const ConstMatrixView& weights, const QuantisedView& quantised,
+                  const ConstMatrixView& bias, const std::string& name, int64_t rows,
+                  int64_t cols) {
+  if (quantised.rows == 0) {
+    check_matrix(weights, name + ".weight", rows, cols);
+  } else {
+    if (is_present(weights)) throw InputError(name + ".weight is given twice, once quantised");
+    check_quantised(quantised, name + ".weight", rows, cols);
+  }
   if (is_present(bias)) check_matrix(bias, name + ".bias", 1, rows);
 }
 
@@ -35,11 +58,15 @@ void check_linear(const ConstMatrixView& weights, const ConstMatrixView& bias,
 
 void check_weights(const FfnShape& shape, const FfnWeights& weights, int64_t expert) {
   const std::string prefix = "expert " + std::to_string(expert) + ": ";
-  check_linear(weights.w1, weights.bias1, prefix + "w1", shape.ffn_size, shape.hidden_size);
-  check_linear(weights.w2, weights.bias2, prefix + "w2", shape.hidden_size, shape.ffn_size);
+  const QuantisedFfn& quantised = weights.quantised;
+  check_linear(weights.w1, quantised.w1, weights.bias1, prefix + "w1", shape.ffn_size,
+               shape.hidden_size);
+  check_linear(weights.w2, quantised.w2, weights.bias2, prefix + "w2", shape.hidden_size,
+               shape.ffn_size);
   if (shape.activation == Activation::silu) {
-    check_linear(weights.w3, weights.bias3, prefix + "w3", shape.ffn_size, shape.hidden_size);
-  } else if (is_present(weights.w3) || is_present(weights.bias3)) {
+    check_linear(weights.w3, quantised.w3, weights.bias3, prefix + "w3", shape.ffn_size,
+                 shape.hidden_size);
+  } else if (is_present(weights.w3) || is_present(weights.bias3) || quantised.w3.rows != 0) {
     throw InputError(prefix + "w3 is for silu (SwiGLU) only");
   }
 }

@@ -47,16 +47,10 @@ float e8m0_value(uint8_t e) {
                         : std::ldexp(1.0f, e - kScaleBias);
 }
 
-float scale_at(const QuantisedView& matrix, int64_t row, int64_t col) {
-  const std::byte* at = matrix.scales + (row * matrix.scale_cols() + col) * matrix.scale_bytes();
-  return matrix.scale_format == ScaleFormat::f32 ? load<float>(at)
-                                                 : e8m0_value(static_cast<uint8_t>(*at));
-}
-
 void dequantise_row(const QuantisedView& matrix, int64_t row, float* out) {
   const std::byte* codes = matrix.codes + row * matrix.code_row_bytes();
   for (int64_t block = 0; block < matrix.scale_cols(); ++block) {
-    const float scale = scale_at(matrix, row / matrix.block_rows, block);
+    const float scale = scale_of_block(matrix, row / matrix.block_rows, block);
     const int64_t end = std::min(matrix.cols, (block + 1) * matrix.block_cols);
     for (int64_t col = block * matrix.block_cols; col < end; ++col) {
       if (matrix.format == QuantFormat::fp8_e4m3) {
@@ -71,6 +65,16 @@ void dequantise_row(const QuantisedView& matrix, int64_t row, float* out) {
 
 }  // namespace
 
+float scale_of_block(const QuantisedView& matrix, int64_t row, int64_t col) {
+  const std::byte* at = matrix.scales + (row * matrix.scale_cols() + col) * matrix.scale_bytes();
+  return matrix.scale_format == ScaleFormat::f32 ? load<float>(at)
+                                                 : e8m0_value(static_cast<uint8_t>(*at));
+}
+
+const float* code_values(QuantFormat format) {
+  return format == QuantFormat::fp4_e2m1 ? kFp4Values.data() : kFp8Values.data();
+}
+
 std::string_view quant_format_name(QuantFormat format) {
   return format == QuantFormat::fp4_e2m1 ? "fp4" : "fp8";
 }
@@ -78,7 +82,7 @@ std::string_view quant_format_name(QuantFormat format) {
 void require_finite_scales(const QuantisedView& matrix, const std::string& where) {
   for (int64_t row = 0; row < matrix.scale_rows(); ++row) {
     for (int64_t col = 0; col < matrix.scale_cols(); ++col) {
-      if (std::isfinite(scale_at(matrix, row, col))) continue;
+      if (std::isfinite(scale_of_block(matrix, row, col))) continue;
       throw InputError(where + ": the scale at [" + std::to_string(row) + ", " +
                        std::to_string(col) + "] is NaN or infinite");
     }
@@ -104,6 +108,11 @@ DType exact_dtype(const QuantisedView& matrix) {
     return static_cast<uint8_t>(scale) >= kLeastExact && static_cast<uint8_t>(scale) <= kMostExact;
   });
   return is_exact ? DType::bf16 : DType::f32;
+}
+
+bool can_stay_packed(const QuantisedView& matrix) {
+  constexpr int64_t kMultiple = 8;
+  return matrix.rows == 0 || matrix.block_cols % kMultiple == 0;
 }
 
 void dequantise(const QuantisedView& matrix, int64_t first_row, int64_t count, DType dtype,

@@ -75,6 +75,9 @@ void describe_execution(OptionTable& table, RunOptions& options) {
   table.word("--gemm-library", options.gemm_library, gemm_library_words(),
              "GEMMs on CPUs: onednn, xsmm (LIBXSMM), or auto (xsmm where there is AVX2 and no "
              "AVX-512)");
+  table.word("--weights", options.weight_form, weight_form_words(),
+             "Quantised weights (FP8, FP4) in memory: packed, as they are stored, or expanded to "
+             "--dtype; auto: packed on CPUs where blocks of scales are multiples of 8 inputs");
   table
       .number("--deadline", options.deadline,
               "Seconds that a wait for other ranks may take, MPI_Init included")

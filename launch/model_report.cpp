@@ -68,7 +68,8 @@ std::string model_lines(const ModelReport& report) {
   constexpr size_t kMostNames = 4;
   std::string text = "config.json: weights of choices " + score_text(report.config) + "; experts " +
                      expert_text(report.config) + "; routing by " + report.routing + "\n";
-  text += "weights: " + report.weights + "\n";
+  text += "weights: " + report.weights +
+          (report.weight_form.empty() ? "" : ", " + report.weight_form + " in memory") + "\n";
   if (!report.ignored.empty()) {
     text += "config.json: no effect on weights that are not quantised: " +
             list_text(report.ignored, kMostNames) + "\n";
@@ -98,6 +99,8 @@ nlohmann::ordered_json model_json(const ModelReport& report) {
   model["routing"] = report.routing;
   model["weights"] = nullptr;
   if (!report.weights.empty()) model["weights"] = report.weights;
+  model["weight_form"] = nullptr;
+  if (!report.weight_form.empty()) model["weight_form"] = report.weight_form;
   model["unused_tensors"] = report.unused;
   model["ignored_keys"] = report.ignored;
   return model;

@@ -17,6 +17,7 @@ struct ModelReport {
   std::string routing;               // what gives a token its experts
   std::vector<std::string> unused;   // tensors of the hash-routed layers, as files name them
   std::string weights;               // how the folder stores experts
+  std::string weight_form;           // "packed", "expanded"; empty: none are quantised
   std::vector<std::string> ignored;  // keys of config.json that plain weights do not need
 };
 

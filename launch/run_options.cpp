@@ -21,6 +21,9 @@ void require_used_options(const RunOptions& options) {
   const ModelConfig& model = options.synthetic;
   if (options.layers == ModelLayers::all) throw InputError("--layers all goes with --model DIR");
   if (options.accept_unused) throw InputError("--accept-unused goes with --model DIR");
+  if (options.weight_form != WeightForm::automatic) {
+    throw InputError("--weights goes with --model DIR");
+  }
   const bool has_score = model.score != Score::none || options.gate == GateKind::noaux_tc;
   if (model.routed_scaling_factor != 1.0f && !has_score) {
     throw InputError(

@@ -41,6 +41,7 @@ struct RunOptions : RoutingOptions {
   bool residual = true;
   int64_t threads = 0;  // 0: choose_threads
   GemmLibrary gemm_library = GemmLibrary::automatic;
+  WeightForm weight_form = WeightForm::automatic;
   double deadline = 120.0;         // seconds
   double setup_deadline = 3600.0;  // seconds
 

@@ -49,7 +49,7 @@ std::string routing_text(const RoutingSource& source, const ModelConfig& config)
   return static_routing_text(source) + (config.gate ? "; " + gate_text(config) : "");
 }
 
-/// "experts fp4, shared experts fp8, expanded".
+/// "experts fp4, shared experts fp8".
 std::string weights_text(const WeightTypes& types) {
   const auto listed = [](const std::set<std::string>& names) {
     std::string text;
@@ -61,7 +61,28 @@ std::string weights_text(const WeightTypes& types) {
   if (!types.shared.empty()) {
     text += (text.empty() ? "" : ", ") + std::string("shared experts ") + listed(types.shared);
   }
-  return text + (types.are_quantised() ? ", expanded" : "");
+  return text;
+}
+
+/// How quantised weights will stand in memory: "packed" or "expanded"; empty where there are none.
+std::string weight_form_text(const RunOptions& options, const WeightTypes& types, Device device) {
+  const bool wants_packed = options.weight_form == WeightForm::packed;
+  if (!types.are_quantised()) {
+    if (wants_packed) {
+      throw InputError("--weights packed: " + options.model + " has no quantised weights");
+    }
+    return "";
+  }
+  if (wants_packed && device == Device::cuda) {
+    throw InputError("--weights packed is for experts on CPUs");
+  }
+  if (wants_packed && !types.can_stay_packed) {
+    throw InputError("--weights packed: " + options.model +
+                     " has scales of blocks that are no multiple of 8 inputs");
+  }
+  const bool is_packed =
+      options.weight_form != WeightForm::expanded && types.can_stay_packed && device == Device::cpu;
+  return is_packed ? "packed" : "expanded";
 }
 
 /// Model, tokens and routers: all that is read from files but the weights. Local.
@@ -80,7 +101,8 @@ void read_inputs(const RunOptions& options, const Communicator& comm, RunSetup& 
     setup.config = folder->config();
     setup.model.folder = options.model;
     setup.model.unused = folder->unused_tensors();
-    setup.model.weights = weights_text(folder->weight_types());
+    setup.weight_types = folder->weight_types();
+    setup.model.weights = weights_text(setup.weight_types);
     if (!folder->weight_types().are_quantised()) setup.model.ignored = folder->quantised_keys();
     require_all_used(setup.model, options.accept_unused);
     opened = folder.get();
@@ -185,7 +207,8 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
                            .check_finite = options.check,
                            .digests = &setup.weight_digests,
                            .watch = &watch,
-                           .gemm_library = options.gemm_library};
+                           .gemm_library = options.gemm_library,
+                           .weight_form = options.weight_form};
     auto runner = std::make_unique<HostStackRunner>(setup.config, *setup.weights,
                                                     setup.geometry->placements(), comm.rank(),
                                                     setup.residual, exec, std::move(transport));
@@ -250,6 +273,8 @@ RunSetup set_up_run(const RunOptions& options, const Communicator& comm, Watch& 
       choose_threads(options.threads, "--threads", find_core_share(setup.topology->node, watch));
   agree(comm, watch, [&] {
     if (setup.device.choice.device == Device::cpu) resolve_transport(options.transport, nodes);
+    setup.model.weight_form =
+        weight_form_text(options, setup.weight_types, setup.device.choice.device);
   });
   agree(comm, watch, [&] { read_hidden_states(options, watch, setup); });
   setup.weight_digests.layers.resize(setup.config.num_layers);

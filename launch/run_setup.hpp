@@ -16,6 +16,7 @@
 #include "launch/run_options.hpp"
 #include "runtime/layer/make_router.hpp"
 #include "runtime/layer/stack_runner.hpp"
+#include "runtime/model/model_folder.hpp"
 
 namespace hashep {
 
@@ -30,6 +31,7 @@ struct RunSetup {
   std::unique_ptr<TokenStream> stream;
   BatchSplit split;
   std::unique_ptr<WeightSource> weights;
+  WeightTypes weight_types;  // of a folder
   std::unique_ptr<Router> router;
   std::vector<Placement> placements;      // until they are the geometry's
   std::optional<StackGeometry> geometry;  // with the nodes that the transport knows

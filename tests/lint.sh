@@ -81,7 +81,7 @@ check_link() {
   if [ -z "$path" ]; then path=$1; else path=$(dirname "$1")/$path; fi
   if [ ! -e "$path" ]; then
     complain "$1: links to $2, which is not there"
-  elif [ -n "$anchor" ] && ! anchors "$path" | grep -qxF -- "$anchor"; then
+  elif [ -n "$anchor" ] && ! grep -qxF -- "$anchor" <<<"$(anchors "$path")"; then
     complain "$1: links to $2, and there is no such heading"
   fi
 }

@@ -8,9 +8,10 @@
 
 namespace hashep {
 
-/// Weights that the caller has in host memory, in fp32, fp16 or bf16. Views are borrowed, and must
-/// stay valid while a Stack is made; nothing is copied but the gate. A rank needs its own experts
-/// alone: those that the placement gives it (Placement::local_experts). Local.
+/// Weights that the caller has in host memory, in fp32, fp16 or bf16, or quantised. Views are
+/// borrowed, and must stay valid while a Stack is made; nothing is copied but the gate. A rank
+/// needs its own experts alone: those that the placement gives it (Placement::local_experts).
+/// Local.
 class ArrayWeights final : public WeightSource {
  public:
   /// How to find weights; each is called when it is needed, and may make them there and then, in

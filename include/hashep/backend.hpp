@@ -37,6 +37,13 @@ enum class GemmLibrary {
   xsmm        ///< LIBXSMM
 };
 
+/// How quantised weights stand in memory. No output bit depends on it.
+enum class WeightForm {
+  automatic,  ///< packed, but expanded where they are trained, on a GPU, or have odd blocks
+  packed,     ///< as they are stored; they are expanded block by block next to the GEMMs
+  expanded    ///< to the dtype that experts compute in
+};
+
 /// How the GEMMs of routed experts are asked for on a GPU.
 enum class GemmGrouping {
   per_expert,  ///< one GEMM a tile, tiles dealt to lanes; sums stay fp32 up to the activation

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "hashep/quantised_view.hpp"
 #include "hashep/tensor_view.hpp"
 
 namespace hashep {
@@ -25,15 +26,23 @@ struct FfnShape {
   bool operator==(const FfnShape&) const = default;
 };
 
-/// Borrowed weights of one expert as a checkpoint stores them, in F32, F16 or BF16.
+/// Borrowed matrices of one expert that are quantised; those that are not are empty: no rows.
+struct QuantisedFfn {
+  QuantisedView w1 = {};  ///< [ffn_size, hidden_size]
+  QuantisedView w2 = {};  ///< [hidden_size, ffn_size]
+  QuantisedView w3 = {};  ///< [ffn_size, hidden_size], silu only
+};
+
+/// Borrowed weights of one expert as a checkpoint stores them, in F32, F16 or BF16, or quantised.
 /// Unused matrices (w3 without silu, biases that are absent) are empty: null data, no rows.
 struct FfnWeights {
-  ConstMatrixView w1 = {};     ///< [ffn_size, hidden_size]
-  ConstMatrixView w2 = {};     ///< [hidden_size, ffn_size]
-  ConstMatrixView w3 = {};     ///< [ffn_size, hidden_size], silu only
-  ConstMatrixView bias1 = {};  ///< [1, ffn_size]
-  ConstMatrixView bias2 = {};  ///< [1, hidden_size]
-  ConstMatrixView bias3 = {};  ///< [1, ffn_size], silu only
+  ConstMatrixView w1 = {};      ///< [ffn_size, hidden_size]
+  ConstMatrixView w2 = {};      ///< [hidden_size, ffn_size]
+  ConstMatrixView w3 = {};      ///< [ffn_size, hidden_size], silu only
+  ConstMatrixView bias1 = {};   ///< [1, ffn_size]
+  ConstMatrixView bias2 = {};   ///< [1, hidden_size]
+  ConstMatrixView bias3 = {};   ///< [1, ffn_size], silu only
+  QuantisedFfn quantised = {};  ///< each in place of the matrix of its name, which is then empty
 };
 
 /// Throws InputError, naming `expert` and the matrix, where weights are missing, or not of this

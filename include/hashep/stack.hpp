@@ -49,6 +49,7 @@ struct StackOptions {
   bool node_reduce = false;  ///< several nodes: a node's contributions to a token return as one
                              ///< sum; fewer bytes, and not the same bits
   GemmLibrary gemm_library = GemmLibrary::automatic;  ///< of the experts' products
+  WeightForm weight_form = WeightForm::automatic;     ///< of weights that are quantised
 
   bool check_finite = true;  ///< refuse weights that are NaN or infinite
 

@@ -33,8 +33,8 @@ class WeightSource {
  public:
   virtual ~WeightSource() = default;
 
-  /// The weights of a routed expert, of StackShape::routed_shape. layer: [0, num_layers), expert:
-  /// [0, num_experts).
+  /// The weights of a routed expert, of StackShape::routed_shape; quantised, where they are stored
+  /// so. layer: [0, num_layers), expert: [0, num_experts).
   virtual LoadedFfn routed_expert(int64_t layer, int64_t expert) const = 0;
 
   /// The shared experts of a layer, as one FFN of StackShape::shared_shape; asked for where there

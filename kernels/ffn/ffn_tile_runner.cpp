@@ -50,22 +50,24 @@ std::string describe_dtype(DType dtype, bool emulates_bf16) {
 
 int64_t PackedExpert::bytes() const {
   int64_t sum = 0;
-  for (const auto& linear : linears_) sum += linear == nullptr ? 0 : linear->bytes();
+  for (const Linear& linear : linears_) {
+    sum += linear.weights == nullptr ? 0 : linear.weights->bytes();
+  }
   return sum;
 }
 
 FfnTileRunner::FfnTileRunner(const FfnShape& shape, DType dtype, int threads, GemmLibrary library)
     : shape_(shape),
       dtype_(dtype),
-      operand_(dtype),
+      maker_(library, dtype, threads),
+      operand_(maker_.operand()),
       gemm_rows_(kMostTileRows + 1),
       threads_(threads) {
-  const GemmMaker maker(library, dtype, threads);
-  operand_ = maker.operand();
-  std::vector<std::unique_ptr<PackedLinear>> gemms(3);
+  std::vector<std::unique_ptr<PackedLinear>> gemms(kGemms);
   const auto make = [&](Gemm gemm, int64_t inputs, int64_t outputs, DType result,
                         std::vector<PostOp> post_ops) {
-    gemms[gemm] = maker.make({inputs, outputs, operand_, result, std::move(post_ops)});
+    specs_[gemm] = {inputs, outputs, operand_, result, std::move(post_ops)};
+    gemms[gemm] = maker_.make(specs_[gemm]);
   };
   const int64_t d = shape.hidden_size;
   const int64_t f = shape.ffn_size;
@@ -77,12 +79,39 @@ FfnTileRunner::FfnTileRunner(const FfnShape& shape, DType dtype, int threads, Ge
       (*gemms_)[kGate].implementation() + ", " + describe_dtype(dtype, emulates_bf16());
 }
 
-PackedExpert FfnTileRunner::pack(const FfnWeights& weights) const {
+PackedExpert FfnTileRunner::pack(const FfnWeights& weights) {
   PackedExpert expert;
-  expert.linears_[kGate] = (*gemms_)[kGate].pack(weights.w1, weights.bias1, dtype_);
-  if (gated()) expert.linears_[kUp] = (*gemms_)[kUp].pack(weights.w3, weights.bias3, dtype_);
-  expert.linears_[kDown] = (*gemms_)[kDown].pack(weights.w2, weights.bias2, dtype_);
+  const QuantisedFfn& quantised = weights.quantised;
+  expert.linears_[kGate] = pack(kGate, weights.w1, quantised.w1, weights.bias1);
+  if (gated()) expert.linears_[kUp] = pack(kUp, weights.w3, quantised.w3, weights.bias3);
+  expert.linears_[kDown] = pack(kDown, weights.w2, quantised.w2, weights.bias2);
   return expert;
+}
+
+PackedExpert::Linear FfnTileRunner::pack(Gemm gemm, ConstMatrixView weights,
+                                         const QuantisedView& quantised, ConstMatrixView bias) {
+  if (quantised.rows == 0) return {(*gemms_)[gemm].pack(weights, bias, dtype_), false};
+  return {quantised_gemm(gemm).pack(quantised, bias), true};
+}
+
+QuantisedLinear& FfnTileRunner::quantised_gemm(Gemm gemm) {
+  auto& made = quantised_gemms_[gemm];
+  if (made != nullptr) return *made;
+  made = std::make_unique<QuantisedLinear>(maker_, specs_[gemm], dtype_, std::ssize(threads_));
+  // For tiles that others were made for before.
+  for (int64_t rows = 1; rows <= kMostTileRows; ++rows) {
+    if (gemms_->rows(rows) != 0) made->make_ready(gemms_->rows(rows));
+    if (gemm_rows_[rows] == 0) continue;
+    for (Thread& thread : threads_) reserve(thread, gemm_rows_[rows]);
+  }
+  return *made;
+}
+
+void FfnTileRunner::make_kernels(int64_t rows) {
+  gemms_->make_kernels(rows);
+  for (const auto& gemm : quantised_gemms_) {
+    if (gemm != nullptr) gemm->make_ready(gemms_->rows(rows));
+  }
 }
 
 void FfnTileRunner::make_ready(int64_t rows) {
@@ -102,6 +131,9 @@ void FfnTileRunner::reserve(Thread& thread, int64_t rows) const {
   if (gated()) thread.up.reserve(rows * f * dtype_size(DType::f32));
   if (gate_type() != operand_) thread.hidden.reserve(rows * f * dtype_size(operand_));
   thread.scratch.reserve(gemms_->scratch_bytes(rows));
+  for (const auto& gemm : quantised_gemms_) {
+    if (gemm != nullptr) thread.scratch.reserve(gemm->scratch_bytes(rows));
+  }
 }
 
 void FfnTileRunner::run(int thread_index, const PackedExpert& expert, const TileRows& tile) {
@@ -109,11 +141,14 @@ void FfnTileRunner::run(int thread_index, const PackedExpert& expert, const Tile
   const int64_t rows = tile.gemm_rows;
   const bool whole = tile.x.rows == rows && !emulates_bf16();
   const auto execute = [&](Gemm gemm, const std::byte* x, std::byte* y) {
-    (*gemms_)[gemm].run(thread_index, {.weights = *expert.linears_[gemm],
-                                       .rows = rows,
-                                       .x = x,
-                                       .y = y,
-                                       .scratch = thread.scratch.data()});
+    const PackedExpert::Linear& linear = expert.linears_[gemm];
+    const PackedLinear::Call call{
+        .weights = *linear.weights, .rows = rows, .x = x, .y = y, .scratch = thread.scratch.data()};
+    if (linear.is_quantised) {
+      quantised_gemms_[gemm]->run(thread_index, call);
+    } else {
+      (*gemms_)[gemm].run(thread_index, call);
+    }
   };
 
   const std::byte* x =
@@ -144,6 +179,7 @@ int64_t FfnTileRunner::scratch_bytes() const {
     sum += thread.rows.capacity() + thread.gate.capacity() + thread.up.capacity() +
            thread.hidden.capacity() + thread.scratch.capacity();
   }
+  for (const auto& gemm : quantised_gemms_) sum += gemm == nullptr ? 0 : gemm->panel_bytes();
   return sum;
 }
 

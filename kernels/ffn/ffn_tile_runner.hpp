@@ -14,7 +14,9 @@
 #include "hashep/tensor_view.hpp"
 #include "kernels/ffn/tile_gemms.hpp"
 #include "kernels/ffn/tile_rows.hpp"
+#include "kernels/gemm/gemm_maker.hpp"
 #include "kernels/gemm/packed_linear.hpp"
+#include "kernels/gemm/quantised_linear.hpp"
 
 namespace hashep {
 
@@ -25,7 +27,11 @@ class PackedExpert {
 
  private:
   friend class FfnTileRunner;
-  std::array<std::unique_ptr<const PackedWeights>, 3> linears_;  // w1, w3 (silu only), w2
+  struct Linear {
+    std::unique_ptr<const PackedWeights> weights;
+    bool is_quantised = false;
+  };
+  std::array<Linear, 3> linears_;  // w1, w3 (silu only), w2
 };
 
 /// Runs GEMM -> activation -> GEMM on one tile of rows with one thread, for several threads at
@@ -34,11 +40,12 @@ class FfnTileRunner {
  public:
   FfnTileRunner(const FfnShape& shape, DType dtype, int threads, GemmLibrary library);
 
-  /// Rounds and packs the weights of one expert, whose shapes the caller has checked.
-  PackedExpert pack(const FfnWeights& weights) const;
+  /// Rounds and packs the weights of one expert, whose shapes the caller has checked. What is
+  /// quantised stays so.
+  PackedExpert pack(const FfnWeights& weights);
 
   /// Makes the GEMMs for tiles of `rows` rows, and no memory for their rows.
-  void make_kernels(int64_t rows) { gemms_->make_kernels(rows); }
+  void make_kernels(int64_t rows);
 
   /// Makes GEMMs and memory for tiles of `rows` rows, on all threads.
   void make_ready(int64_t rows);
@@ -55,7 +62,7 @@ class FfnTileRunner {
   const std::string& implementation() const { return implementation_; }
 
  private:
-  enum Gemm { kGate, kUp, kDown };
+  enum Gemm { kGate, kUp, kDown, kGemms };
 
   struct Thread {
     Buffer rows;    // x, and later the result: [rows, hidden_size] of operand_
@@ -68,13 +75,20 @@ class FfnTileRunner {
   bool gated() const { return shape_.activation == Activation::silu; }
   DType gate_type() const { return gated() ? DType::f32 : operand_; }
   bool emulates_bf16() const { return dtype_ != operand_; }
+  PackedExpert::Linear pack(Gemm gemm, ConstMatrixView weights, const QuantisedView& quantised,
+                            ConstMatrixView bias);
+  QuantisedLinear& quantised_gemm(Gemm gemm);
   void reserve(Thread& thread, int64_t rows) const;
   void activate(Thread& thread, int64_t rows) const;
 
   FfnShape shape_;
   DType dtype_;
+  GemmMaker maker_;
   DType operand_;
+  std::array<LinearSpec, kGemms> specs_;
   std::optional<TileGemms> gemms_;  // by Gemm; kUp with silu only
+  // The same, of weights that are quantised, once there are any.
+  std::array<std::unique_ptr<QuantisedLinear>, kGemms> quantised_gemms_;
   std::vector<int64_t> gemm_rows_;  // as TileGemms has them, once there is memory too
   std::vector<Thread> threads_;
   std::string implementation_;

@@ -2,7 +2,10 @@
 // The one place that knows that oneDNN 2.x and 3.x differ.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <dnnl.hpp>
+#include <optional>
 
 namespace hashep::onednn {
 
@@ -66,6 +69,38 @@ inline dnnl::matmul::primitive_desc matmul(const dnnl::engine& engine,
 #else
   return {{left, right, result}, attributes, engine};
 #endif
+}
+
+/// How a matrix stands in blocks: `blocks` of the dimensions `of`, the innermost last, and from one
+/// block of a dimension to the next `strides`, in elements.
+struct Blocks {
+  int count = 0;
+  std::array<int64_t, 3> blocks{};
+  std::array<int64_t, 3> of{};
+  std::array<int64_t, 2> strides{};
+};
+
+/// Nothing where it stands otherwise.
+inline std::optional<Blocks> blocks_of(const dnnl::memory::desc& matrix) {
+  Blocks made;
+#if DNNL_VERSION_MAJOR >= 3
+  if (matrix.get_format_kind() != dnnl::memory::format_kind::blocked) return std::nullopt;
+  const auto blocks = matrix.get_inner_blks();
+  const auto of = matrix.get_inner_idxs();
+  const auto strides = matrix.get_strides();
+  made.count = matrix.get_inner_nblks();
+#else
+  if (matrix.data.format_kind != dnnl_blocked) return std::nullopt;
+  const auto& [strides, count, blocks, of] = matrix.data.format_desc.blocking;
+  made.count = count;
+#endif
+  if (made.count > 3) return std::nullopt;
+  for (int i = 0; i < made.count; ++i) {
+    made.blocks[i] = blocks[i];
+    made.of[i] = of[i];
+  }
+  made.strides = {strides[0], strides[1]};
+  return made;
 }
 
 /// Whether a matrix is stored row by row or column by column, not in blocks.

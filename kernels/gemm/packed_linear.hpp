@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <dnnl.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "hashep/buffer.hpp"
 #include "hashep/tensor_view.hpp"
+#include "kernels/quantised/operand_layout.hpp"
 
 namespace hashep {
 
@@ -66,6 +68,14 @@ class PackedLinear {
   virtual void repack(ConstMatrixView weights, ConstMatrixView bias, DType precision,
                       PackedWeights& packed, Buffer& scratch) const = 0;
 
+  /// Room for packed weights, all 0, for who fills it himself: see operand_layout.
+  virtual std::unique_ptr<PackedWeights> make_weights() const = 0;
+  /// How weights stand in it, and where the first one does; nothing where only `repack` knows.
+  virtual std::optional<OperandLayout> operand_layout() const = 0;
+  virtual std::byte* operands(PackedWeights& packed) const = 0;
+  /// The bias [1, outputs]; one of no rows is zeros.
+  virtual void set_bias(ConstMatrixView bias, PackedWeights& packed) const = 0;
+
   /// Makes the GEMM of this many rows, for all threads. False where there is none as good for these
   /// rows in the packed layout: then the caller fills up to kMostTileRows, which always works.
   virtual bool make_ready(int64_t rows) = 0;
@@ -76,12 +86,11 @@ class PackedLinear {
   /// Runs a GEMM that was made ready. Allocates nothing of its own.
   virtual void run(int thread, const Call& call) const = 0;
 
+  /// Whether an output's bits do not depend on which others are computed with it.
+  virtual bool has_outputs_apart() const = 0;
+
   /// The library, its version and what it picked for the largest tiles, for people.
   virtual const std::string& implementation() const = 0;
-
- private:
-  /// Room for packed weights.
-  virtual std::unique_ptr<PackedWeights> make_weights() const = 0;
 };
 
 }  // namespace hashep

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "hashep/buffer.hpp"
@@ -102,6 +103,9 @@ std::unique_ptr<PackedWeights> OneDnnLinear::make_weights() const {
   const int64_t offset = packed_offset(weights_desc_);
   packed->weights_storage.reserve(static_cast<int64_t>(weights_desc_.get_size()) + offset);
   packed->bias_storage.reserve(spec_.outputs * dtype_size(DType::f32));
+  for (Buffer* storage : {&packed->weights_storage, &packed->bias_storage}) {
+    std::memset(storage->data(), 0, static_cast<size_t>(storage->capacity()));
+  }
   onednn::call("making packed weights", [&] {
     packed->weights = dnnl::memory(weights_desc_, engine_, packed->weights_storage.data() + offset);
     packed->bias = dnnl::memory(bias_desc(spec_.outputs), engine_, packed->bias_storage.data());
@@ -112,7 +116,7 @@ std::unique_ptr<PackedWeights> OneDnnLinear::make_weights() const {
 void OneDnnLinear::repack(ConstMatrixView weights, ConstMatrixView bias, DType precision,
                           PackedWeights& packed, Buffer& scratch) const {
   auto& to = static_cast<OneDnnWeights&>(packed);
-  fill_bias(bias, spec_.outputs, to.bias_storage);
+  set_bias(bias, packed);
   const std::byte* const plain = as_operand(weights, precision, spec_.operand, scratch);
   onednn::call("packing weights", [&] {
     const dnnl::memory::desc rows_as_given(
@@ -123,6 +127,34 @@ void OneDnnLinear::repack(ConstMatrixView weights, ConstMatrixView bias, DType p
     dnnl::reorder(source, to.weights).execute(stream, source, to.weights);
     stream.wait();
   });
+}
+
+std::optional<OperandLayout> OneDnnLinear::operand_layout() const {
+  enum Of : int64_t { kOutputs, kInputs };
+  const auto blocks = onednn::blocks_of(weights_desc_);
+  const bool is_pairs = spec_.operand == DType::bf16;
+  if (!blocks || blocks->count != (is_pairs ? 3 : 2)) return std::nullopt;
+  const auto& [inputs, outputs, pair] = blocks->blocks;
+  if (blocks->of[0] != kInputs || blocks->of[1] != kOutputs || outputs % 16 != 0) {
+    return std::nullopt;
+  }
+  if (is_pairs && (blocks->of[2] != kInputs || pair != 2)) return std::nullopt;
+  const OperandLayout layout{spec_.operand,
+                             outputs,
+                             is_pairs ? 2 * inputs : inputs,
+                             is_pairs ? 2 : 1,
+                             blocks->strides[kOutputs],
+                             blocks->strides[kInputs]};
+  if (layout.block_inputs % 8 != 0) return std::nullopt;
+  return layout;
+}
+
+std::byte* OneDnnLinear::operands(PackedWeights& packed) const {
+  return static_cast<OneDnnWeights&>(packed).weights_storage.data() + packed_offset(weights_desc_);
+}
+
+void OneDnnLinear::set_bias(ConstMatrixView bias, PackedWeights& packed) const {
+  fill_bias(bias, spec_.outputs, static_cast<OneDnnWeights&>(packed).bias_storage);
 }
 
 bool OneDnnLinear::works_in_blocks(const std::string& largest) const {

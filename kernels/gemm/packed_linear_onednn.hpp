@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <dnnl.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,9 +28,15 @@ class OneDnnLinear final : public PackedLinear {
 
   void repack(ConstMatrixView weights, ConstMatrixView bias, DType precision, PackedWeights& packed,
               Buffer& scratch) const override;
+  std::unique_ptr<PackedWeights> make_weights() const override;
+  std::optional<OperandLayout> operand_layout() const override;
+  std::byte* operands(PackedWeights& packed) const override;
+  void set_bias(ConstMatrixView bias, PackedWeights& packed) const override;
   bool make_ready(int64_t rows) override;
   int64_t scratch_bytes(int64_t rows) const override;
   void run(int thread, const Call& call) const override;
+  /// With its brgemm: seen so (2.6). Its gemm has others for few rows and few outputs.
+  bool has_outputs_apart() const override { return in_blocks_; }
   const std::string& implementation() const override { return implementation_; }
 
  private:
@@ -49,7 +56,6 @@ class OneDnnLinear final : public PackedLinear {
     int64_t rest = 0;
   };
 
-  std::unique_ptr<PackedWeights> make_weights() const override;
   dnnl::inner_product_forward::primitive_desc describe(int64_t rows,
                                                        const dnnl::memory::desc& weights) const;
   bool works_in_blocks(const std::string& largest) const;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -42,7 +44,8 @@ class XsmmWeights final : public PackedWeights {
   int64_t bytes() const override { return panels.capacity() + bias.capacity(); }
 
   Buffer panels;  // [outputs / kPanelOutputs][inputs][kPanelOutputs], the last panel narrower
-  Buffer bias;    // [outputs]; no bytes where there is none
+  Buffer bias;    // [outputs], where there is one
+  bool has_bias = false;
 };
 
 class XsmmLinear final : public PackedLinear {
@@ -76,7 +79,30 @@ class XsmmLinear final : public PackedLinear {
       }
       panel += width * spec_.inputs;
     }
-    if (bias.rows == 0) return;
+    set_bias(bias, packed);
+  }
+
+  std::unique_ptr<PackedWeights> make_weights() const override {
+    auto packed = std::make_unique<XsmmWeights>();
+    packed->panels.reserve(spec_.inputs * spec_.outputs * dtype_size(DType::f32));
+    std::memset(packed->panels.data(), 0, static_cast<size_t>(packed->panels.capacity()));
+    return packed;
+  }
+
+  std::optional<OperandLayout> operand_layout() const override {
+    if (spec_.outputs % kPanelOutputs != 0 || spec_.inputs % 8 != 0) return std::nullopt;
+    return OperandLayout{DType::f32, kPanelOutputs, spec_.inputs, 1, spec_.inputs * kPanelOutputs,
+                         0};
+  }
+
+  std::byte* operands(PackedWeights& packed) const override {
+    return static_cast<XsmmWeights&>(packed).panels.data();
+  }
+
+  void set_bias(ConstMatrixView bias, PackedWeights& packed) const override {
+    auto& to = static_cast<XsmmWeights&>(packed);
+    to.has_bias = bias.rows > 0;
+    if (!to.has_bias) return;
     to.bias.reserve(spec_.outputs * dtype_size(DType::f32));
     fill_bias(bias, spec_.outputs, to.bias);
   }
@@ -106,7 +132,8 @@ class XsmmLinear final : public PackedLinear {
   void run(int thread, const Call& call) const override {
     const auto& weights = static_cast<const XsmmWeights&>(call.weights);
     const auto* panels = reinterpret_cast<const float*>(weights.panels.data());
-    const auto* bias = reinterpret_cast<const float*>(weights.bias.data());
+    const auto* bias =
+        weights.has_bias ? reinterpret_cast<const float*>(weights.bias.data()) : nullptr;
     const auto* x = reinterpret_cast<const float*>(call.x);
     auto* y = reinterpret_cast<float*>(call.y);
     Gemm& gemm = *gemms_[call.rows];
@@ -127,15 +154,10 @@ class XsmmLinear final : public PackedLinear {
     post_ops_.run(thread, call.rows * spec_.outputs, y);
   }
 
+  bool has_outputs_apart() const override { return true; }
   const std::string& implementation() const override { return implementation_; }
 
  private:
-  std::unique_ptr<PackedWeights> make_weights() const override {
-    auto packed = std::make_unique<XsmmWeights>();
-    packed->panels.reserve(spec_.inputs * spec_.outputs * dtype_size(DType::f32));
-    return packed;
-  }
-
   /// The GEMM of one row count: a kernel for each shape of block that it meets.
   struct Gemm {
     explicit Gemm(int64_t row_count) : rows(row_count, kBlockRows) {}

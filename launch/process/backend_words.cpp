@@ -14,6 +14,10 @@ constexpr Word<TransportKind> kTransports[] = {
 constexpr Word<GemmLibrary> kGemmLibraries[] = {
     {"auto", GemmLibrary::automatic}, {"onednn", GemmLibrary::onednn}, {"xsmm", GemmLibrary::xsmm}};
 
+constexpr Word<WeightForm> kWeightForms[] = {{"auto", WeightForm::automatic},
+                                             {"packed", WeightForm::packed},
+                                             {"expanded", WeightForm::expanded}};
+
 constexpr Word<GemmGrouping> kExpertGemms[] = {{"per-expert", GemmGrouping::per_expert},
                                                {"grouped", GemmGrouping::grouped},
                                                {"fused", GemmGrouping::fused}};
@@ -39,6 +43,9 @@ std::span<const Word<TransportKind>> transport_words() {
 }
 std::span<const Word<GemmLibrary>> gemm_library_words() {
   return kGemmLibraries;
+}
+std::span<const Word<WeightForm>> weight_form_words() {
+  return kWeightForms;
 }
 std::span<const Word<GemmGrouping>> expert_gemm_words() {
   return kExpertGemms;

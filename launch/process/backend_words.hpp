@@ -14,6 +14,7 @@ namespace hashep {
 std::span<const Word<Device>> device_words();
 std::span<const Word<TransportKind>> transport_words();
 std::span<const Word<GemmLibrary>> gemm_library_words();
+std::span<const Word<WeightForm>> weight_form_words();
 std::span<const Word<GemmGrouping>> expert_gemm_words();
 std::span<const Word<GraphMode>> graph_words();
 std::span<const Word<std::optional<Landing>>> landing_words();  // auto: by rule

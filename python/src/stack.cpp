@@ -169,25 +169,30 @@ expected_tokens: of the largest batch over all ranks; kernels for it are made ah
 planning_depth: batches whose planning exchange may be under way at once.
 overlap: experts compute while rows of other nodes travel.
 node_reduce: a node's contributions to a token return as one sum; fewer bytes, not the same bits.
-gemm_library: "auto", "onednn" or "xsmm". check_finite: refuse weights that are NaN or infinite.
+gemm_library: "auto", "onednn" or "xsmm".
+weight_form: of quantised weights in memory: "packed", as they are stored, "expanded", or "auto",
+packed where they are not trained. check_finite: refuse weights that are NaN or infinite.
 training: TrainingOptions, for weights that can be trained; None: they can not.)")
       .def(
           "__init__",
           [](StackArguments* self, const std::string& dtype, bool residual,
              std::optional<std::vector<Placement>> placements, int64_t expected_tokens,
              int planning_depth, bool overlap, bool node_reduce, const std::string& gemm_library,
-             bool check_finite, std::optional<TrainingOptions> training) {
-            new (self) StackArguments{
-                dtype,   residual,    std::move(placements), expected_tokens, planning_depth,
-                overlap, node_reduce, gemm_library,          check_finite,    training};
+             const std::string& weight_form, bool check_finite,
+             std::optional<TrainingOptions> training) {
+            new (self) StackArguments{dtype,           residual,       std::move(placements),
+                                      expected_tokens, planning_depth, overlap,
+                                      node_reduce,     gemm_library,   weight_form,
+                                      check_finite,    training};
             choice(kDTypes, dtype, "dtype");
             choice(kGemmLibraries, gemm_library, "gemm_library");
+            choice(kWeightForms, weight_form, "weight_form");
           },
           nb::kw_only(), nb::arg("dtype") = "float32", nb::arg("residual") = true,
           nb::arg("placements").none() = nb::none(), nb::arg("expected_tokens") = 0,
           nb::arg("planning_depth") = 2, nb::arg("overlap") = true, nb::arg("node_reduce") = false,
-          nb::arg("gemm_library") = "auto", nb::arg("check_finite") = true,
-          nb::arg("training").none() = nb::none());
+          nb::arg("gemm_library") = "auto", nb::arg("weight_form") = "auto",
+          nb::arg("check_finite") = true, nb::arg("training").none() = nb::none());
 }
 
 void bind_models(nb::module_& module) {
@@ -333,6 +338,7 @@ StackOptions StackArguments::options() const {
           .overlap = overlap,
           .node_reduce = node_reduce,
           .gemm_library = choice(kGemmLibraries, gemm_library, "gemm_library"),
+          .weight_form = choice(kWeightForms, weight_form, "weight_form"),
           .check_finite = check_finite,
           .training = training};
 }

@@ -25,6 +25,7 @@ struct StackArguments {
   bool overlap;
   bool node_reduce;
   std::string gemm_library;
+  std::string weight_form;
   bool check_finite;
   std::optional<TrainingOptions> training;
 

@@ -37,6 +37,9 @@ inline constexpr std::array kTransports{Word<TransportKind>{"auto", TransportKin
 inline constexpr std::array kGemmLibraries{Word<GemmLibrary>{"auto", GemmLibrary::automatic},
                                            Word<GemmLibrary>{"onednn", GemmLibrary::onednn},
                                            Word<GemmLibrary>{"xsmm", GemmLibrary::xsmm}};
+inline constexpr std::array kWeightForms{Word<WeightForm>{"auto", WeightForm::automatic},
+                                         Word<WeightForm>{"packed", WeightForm::packed},
+                                         Word<WeightForm>{"expanded", WeightForm::expanded}};
 inline constexpr std::array kFeatures{Word<HashFeature>{"token", HashFeature::token},
                                       Word<HashFeature>{"position", HashFeature::position},
                                       Word<HashFeature>{"previous", HashFeature::previous},

@@ -22,11 +22,16 @@ if command -v ccache >/dev/null; then
 fi
 "$python" -m pip wheel -q --no-deps -w "$work/wheels" --config-settings=build-dir="$build" \
   --config-settings=cmake.define.HASHEP_WARNINGS_AS_ERRORS=ON "$root/python"
-unzip -l "$work"/wheels/hashep-*.whl | grep -q 'hashep/py\.typed'
-unzip -l "$work"/wheels/hashep-*.whl | grep -q 'hashep/_core\.pyi'
-if unzip -l "$work"/wheels/hashep-*.whl | grep -qE '\.(hpp|cpp|a|txt)$' ; then
-  unzip -l "$work"/wheels/hashep-*.whl
-  echo "wheel: it holds more than the package"
+# Not by a pipe: grep -q ends before unzip does, which is then killed, and pipefail takes that for a failure.
+listing=$(unzip -l "$work"/wheels/hashep-*.whl)
+for part in hashep/py.typed hashep/_core.pyi; do
+  if [[ $listing != *"$part"* ]]; then
+    printf '%s\nwheel: no %s\n' "$listing" "$part"
+    exit 1
+  fi
+done
+if grep -qE '\.(hpp|cpp|a|txt)$' <<<"$listing"; then
+  printf '%s\nwheel: it holds more than the package\n' "$listing"
   exit 1
 fi
 "$python" -m venv "$work/environment"

@@ -145,7 +145,12 @@ void Stack::Impl::require_valid_input(const WeightSource& weights) {
                        " is not in [1, " + std::to_string(kMaxPlanningDepth) + "]");
     }
     if (options_.expected_tokens < 0) throw InputError("expected_tokens: is negative");
-    if (options_.training) require_training(*options_.training, shape_);
+    if (options_.training) {
+      require_training(*options_.training, shape_);
+      if (options_.weight_form == WeightForm::packed) {
+        throw InputError(setting("weight_form") + ": weights that are trained are not packed");
+      }
+    }
     options_.placements = placements_of(options_.placements, shape_, comm.size());
     const int64_t routed = shape_.num_routed_layers();
     if (router_ == nullptr && routed > 0) throw InputError("a Stack without a router");
@@ -181,6 +186,7 @@ void Stack::Impl::read_weights(const WeightSource& weights) {
                                                        .digests = &digests,
                                                        .watch = &watch,
                                                        .gemm_library = options_.gemm_library,
+                                                       .weight_form = options_.weight_form,
                                                        .training = options_.training},
                                            *transport_);
     if (options_.expected_tokens > 0) layers_->prepare_kernels(options_.expected_tokens);

@@ -94,8 +94,10 @@ HostMoeLayer::HostMoeLayer(const ModelConfig& config, int64_t layer,
       trained_(options.training ? static_cast<TrainedExperts*>(&experts) : nullptr),
       transport_(transport),
       exchange_(transport.make_exchange()) {
-  WeightReading reading{
-      .check_finite = options.check_finite, .dtype = options.dtype, .digests = options.digests};
+  WeightReading reading{.check_finite = options.check_finite,
+                        .dtype = options.dtype,
+                        .form = options.training ? WeightForm::expanded : options.weight_form,
+                        .digests = options.digests};
   if (options.watch != nullptr) reading.between = [&] { options.watch->check_in(); };
   LayerWeightSink sink = experts.sink(layer, first_expert);
   LoadedMatrix bias;

@@ -34,6 +34,7 @@ struct ExecOptions {
   WeightDigests* digests = nullptr;  // of weights, filled in unless null
   Watch* watch = nullptr;            // checked in with while weights are read; may be null
   GemmLibrary gemm_library = GemmLibrary::automatic;
+  WeightForm weight_form = WeightForm::automatic;
   std::optional<TrainingOptions> training = {};  // none: forward alone
 };
 

@@ -7,13 +7,14 @@
 #include <span>
 #include <vector>
 
+#include "hashep/backend.hpp"
 #include "hashep/weight_source.hpp"
 #include "runtime/model/model_config.hpp"
 
 namespace hashep {
 
 /// Takes one layer's weights as they are read, one expert at a time; what is handed over is gone
-/// afterwards.
+/// afterwards. Quantised ones are as WeightReading::form says.
 struct LayerWeightSink {
   std::function<void(int64_t local_expert, const FfnWeights& weights)> routed;
   std::function<void(const FfnWeights& weights)> shared;
@@ -33,8 +34,9 @@ struct WeightDigests {
 
 /// How weights are read.
 struct WeightReading {
-  bool check_finite = false;           // refuse weights that are NaN or infinite in `dtype`
-  DType dtype = DType::f32;            // that experts compute in
+  bool check_finite = false;  // refuse weights that are NaN or infinite in `dtype`
+  DType dtype = DType::f32;   // that experts compute in
+  WeightForm form = WeightForm::expanded;
   WeightDigests* digests = nullptr;    // filled in unless null
   std::function<void()> between = {};  // called before each expert: a sign of life
 };

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "hashep/error.hpp"
+#include "runtime/model/expand_ffn.hpp"
 
 namespace hashep {
 namespace {
@@ -29,7 +30,7 @@ class OracleLayer {
   std::vector<Bounded> run(std::span<const int64_t> tokens, std::span<const Bounded> inputs) const {
     const auto outputs = expert_outputs(tokens, inputs);
     LoadedFfn shared;
-    if (config_.num_shared_experts > 0) shared = weights_.shared_experts(layer_);
+    if (config_.num_shared_experts > 0) shared = expanded(weights_.shared_experts(layer_));
     LoadedMatrix gate;
     LoadedMatrix bias;
     if (has_gate_weights()) gate = weights_.gate(layer_);
@@ -111,7 +112,7 @@ class OracleLayer {
     }
     std::vector<std::vector<Bounded>> outputs(tokens.size() * top_k);
     for (const auto& [expert, slots] : slots_of) {
-      const LoadedFfn loaded = weights_.routed_expert(layer_, expert);
+      const LoadedFfn loaded = expanded(weights_.routed_expert(layer_, expert));
       for (const size_t slot : slots) {
         outputs[slot] = oracle_expert(config_.routed_shape(), options_.numbers, loaded.weights,
                                       inputs.subspan(slot / top_k * width, width));

@@ -232,23 +232,19 @@ MatrixPlace find_gate(const ModelFiles& files, const ModelConfig& config, int64_
 }
 
 ConstMatrixView read_matrix(const MatrixPlace& place, Buffer& memory) {
-  if (!place.quantised) {
-    const int64_t count = place.rows * place.cols * dtype_size(place.dtype);
-    const SafeTensorsFile& file = *place.tensor.file;
-    file.read(file.at(place.tensor.name), place.first_byte, bytes_of(memory, count));
-    return memory.matrix(place.dtype, place.rows, place.cols);
-  }
-  Buffer scales;
-  Buffer codes;
+  const int64_t count = place.rows * place.cols * dtype_size(place.dtype);
+  const SafeTensorsFile& file = *place.tensor.file;
+  file.read(file.at(place.tensor.name), place.first_byte, bytes_of(memory, count));
+  return memory.matrix(place.dtype, place.rows, place.cols);
+}
+
+QuantisedView read_quantised(const MatrixPlace& place, Buffer& codes, Buffer& scales) {
   QuantisedView view = with_scales(*place.quantised, scales);
   const std::span<std::byte> bytes = bytes_of(codes, view.rows * view.code_row_bytes());
   place.tensor.file->read_bytes(place.quantised->codes_at, bytes);
   view.codes = bytes.data();
   require_finite_codes(view, place.tensor.text());
-  const DType dtype = exact_dtype(view);
-  dequantise(view, 0, view.rows, dtype,
-             bytes_of(memory, view.rows * view.cols * dtype_size(dtype)).data());
-  return memory.matrix(dtype, view.rows, view.cols);
+  return view;
 }
 
 MatrixRows::MatrixRows(const MatrixPlace& place) : place_(place), dtype_(place.dtype) {

@@ -63,18 +63,20 @@ MatrixPlace find_gate(const ModelFiles& files, const ModelConfig& config, int64_
 /// Its gate.bias, as a matrix [1, num_experts].
 MatrixPlace find_gate_bias(const ModelFiles& files, const ModelConfig& config, int64_t layer);
 
-/// Reads a matrix that is not quantised, or expands one that is: to bf16 where that holds it
-/// exactly, else to f32 (exact_dtype). `memory` grows to what it takes. Throws InputError naming
-/// file and tensor where a scale or a code is not finite.
+/// Reads a matrix that is not quantised. `memory` grows to what it takes.
 ConstMatrixView read_matrix(const MatrixPlace& place, Buffer& memory);
 
-/// Reads rows of a matrix, of which it is known what read_matrix makes of it.
+/// Reads one that is. Throws InputError naming file and tensor where a scale or a code is not
+/// finite.
+QuantisedView read_quantised(const MatrixPlace& place, Buffer& codes, Buffer& scales);
+
+/// Reads rows of a matrix, those of a quantised one expanded to exact_dtype.
 class MatrixRows {
  public:
   explicit MatrixRows(const MatrixPlace& place);
 
   DType dtype() const { return dtype_; }
-  /// Fills `out` with the first bytes of a row, as read_matrix has them.
+  /// Fills `out` with the first bytes of a row.
   void read(int64_t row, std::span<std::byte> out) const;
 
  private:

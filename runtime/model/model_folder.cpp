@@ -48,12 +48,21 @@ class ModelFolder::Impl {
     LoadedFfn ffn;
     const std::array views = {&ffn.weights.w1, &ffn.weights.w2, &ffn.weights.w3};
     const std::array biases = {&ffn.weights.bias1, &ffn.weights.bias2, &ffn.weights.bias3};
+    QuantisedFfn& quantised = ffn.weights.quantised;
+    const std::array quantised_views = {&quantised.w1, &quantised.w2, &quantised.w3};
     const auto read_into = [&](ConstMatrixView& view, const MatrixPlace& found) {
       view = read_matrix(found, ffn.owned.emplace_back());
     };
     const std::vector<FfnMatrix> matrices = ffn_matrices(shape);
     for (size_t i = 0; i < matrices.size(); ++i) {
-      read_into(*views[i], find_matrix(files_, config_.quantisation, place, matrices[i]));
+      const MatrixPlace found = find_matrix(files_, config_.quantisation, place, matrices[i]);
+      if (found.quantised) {
+        Buffer codes;
+        *quantised_views[i] = read_quantised(found, codes, ffn.owned.emplace_back());
+        ffn.owned.push_back(std::move(codes));
+      } else {
+        read_into(*views[i], found);
+      }
       if (const auto bias = find_bias(files_, place, matrices[i])) read_into(*biases[i], *bias);
     }
     return ffn;
@@ -113,6 +122,9 @@ class ModelFolder::Impl {
       const MatrixPlace found = find_matrix(files_, config_.quantisation, place, matrix);
       add(weight_name(place.name, matrix.name), found, used);
       types.emplace(found.type_name());
+      if (found.quantised && !can_stay_packed(found.quantised->layout)) {
+        types_.can_stay_packed = false;
+      }
       const auto bias = find_bias(files_, place, matrix);
       if (bias) add(bias_name(place.name, matrix.name), *bias, used);
     }

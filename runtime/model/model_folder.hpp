@@ -18,6 +18,7 @@ namespace hashep {
 struct WeightTypes {
   std::set<std::string> routed;
   std::set<std::string> shared;
+  bool can_stay_packed = true;  // those that are quantised: see core/quantised_matrix.hpp
 
   bool are_quantised() const;
 };

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <vector>
 
+#include "core/quantised_matrix.hpp"
 #include "hashep/error.hpp"
 
 namespace hashep {
@@ -33,7 +35,23 @@ void require_finite(ConstMatrixView matrix, const std::string& where, DType dtyp
   }
 }
 
+void require_finite(const QuantisedView& matrix, const std::string& where, DType dtype) {
+  if (matrix.rows == 0) return;
+  require_finite_scales(matrix, where);
+  require_finite_codes(matrix, where);
+  if (exact_dtype(matrix) == DType::bf16) return;  // no product is too large
+  std::vector<float> row(static_cast<size_t>(matrix.cols));
+  for (int64_t i = 0; i < matrix.rows; ++i) {
+    auto* const values = reinterpret_cast<std::byte*>(row.data());
+    dequantise(matrix, i, 1, DType::f32, values);
+    require_finite({values, DType::f32, 1, matrix.cols}, where, dtype, i);
+  }
+}
+
 void require_finite(const FfnWeights& weights, const std::string& where, DType dtype) {
+  require_finite(weights.quantised.w1, where + " w1", dtype);
+  require_finite(weights.quantised.w2, where + " w2", dtype);
+  require_finite(weights.quantised.w3, where + " w3", dtype);
   require_finite(weights.w1, where + " w1", dtype);
   require_finite(weights.w2, where + " w2", dtype);
   require_finite(weights.w3, where + " w3", dtype);

@@ -13,6 +13,8 @@ namespace hashep {
 /// which row 0 is named.
 void require_finite(ConstMatrixView matrix, const std::string& where, DType dtype = DType::f32,
                     int64_t first_row = 0);
+/// The same of values of codes times scales.
+void require_finite(const QuantisedView& matrix, const std::string& where, DType dtype);
 void require_finite(const FfnWeights& weights, const std::string& where, DType dtype = DType::f32);
 
 }  // namespace hashep

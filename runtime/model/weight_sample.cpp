@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <vector>
 
+#include "core/quantised_matrix.hpp"
 #include "core/random.hpp"
 
 namespace hashep {
@@ -20,6 +22,14 @@ uint64_t content_digest(const FfnWeights& weights) {
   for (const ConstMatrixView& matrix :
        {weights.w1, weights.w2, weights.w3, weights.bias1, weights.bias2, weights.bias3}) {
     digest = content_digest(matrix, digest);
+  }
+  const QuantisedFfn& quantised = weights.quantised;
+  for (const QuantisedView& matrix : {quantised.w1, quantised.w2, quantised.w3}) {
+    if (matrix.rows == 0) continue;
+    const int64_t codes = matrix.rows * matrix.code_row_bytes();
+    const int64_t scales = matrix.scale_rows() * matrix.scale_cols() * matrix.scale_bytes();
+    digest = XXH64(matrix.codes, static_cast<size_t>(codes), digest);
+    digest = XXH64(matrix.scales, static_cast<size_t>(scales), digest);
   }
   return digest;
 }
@@ -45,13 +55,26 @@ void WeightSample::add(ConstMatrixView matrix) {
   });
 }
 
+void WeightSample::add(const QuantisedView& matrix) {
+  const DType dtype = exact_dtype(matrix);
+  std::vector<std::byte> values(static_cast<size_t>(matrix.cols * dtype_size(dtype)));
+  add(dtype, matrix.rows, matrix.cols, [&](int64_t row, std::span<std::byte> out) {
+    dequantise(matrix, row, 1, dtype, values.data());
+    std::memcpy(out.data(), values.data(), out.size());
+  });
+}
+
 uint64_t weight_sample(const FfnWeights& weights, int64_t layer, int64_t expert) {
   WeightSample sample(layer, expert);
-  const std::array matrices = {weights.w1,    weights.bias1, weights.w2,
-                               weights.bias2, weights.w3,    weights.bias3};
-  for (const ConstMatrixView& matrix : matrices) {
+  const auto add = [&](ConstMatrixView matrix, const QuantisedView& quantised,
+                       ConstMatrixView bias) {
     if (matrix.rows > 0) sample.add(matrix);
-  }
+    if (quantised.rows > 0) sample.add(quantised);
+    if (bias.rows > 0) sample.add(bias);
+  };
+  add(weights.w1, weights.quantised.w1, weights.bias1);
+  add(weights.w2, weights.quantised.w2, weights.bias2);
+  add(weights.w3, weights.quantised.w3, weights.bias3);
   return sample.value();
 }
 

@@ -12,12 +12,13 @@ namespace hashep {
 
 /// Digests by which ranks compare what they have read: XXH64 of stored bytes.
 
-/// Of all of them.
+/// Of all of them; of what is quantised, of codes and scales.
 uint64_t content_digest(ConstMatrixView matrix, uint64_t seed = 0);
 uint64_t content_digest(const FfnWeights& weights);
 
-/// Of some rows of each matrix of one expert: at most kRows of a matrix, and of each at most
-/// kBytes. Which rows follows from layer, expert and sizes.
+/// Of some rows of each matrix of one expert, expanded where they are quantised (MatrixRows): at
+/// most kRows of a matrix, and of each at most kBytes. Which rows follows from layer, expert and
+/// sizes.
 class WeightSample {
  public:
   static constexpr int64_t kRows = 4;
@@ -30,6 +31,7 @@ class WeightSample {
   /// The next matrix: w1, w2, w3, each followed by its bias where there is one.
   void add(DType dtype, int64_t rows, int64_t cols, const ReadRow& read);
   void add(ConstMatrixView matrix);
+  void add(const QuantisedView& matrix);
   uint64_t value() const { return value_; }
 
  private:

@@ -314,7 +314,7 @@ refuse_together
 rm -rf out/*
 
 # By the program itself: command lines of ranks that differ.
-if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then
+if is_open_mpi; then
   apart "${small[@]}" --seed 1 -- "${small[@]}" --seed 2
   refused "disagree on --seed" "ranks disagree on --seed: rank 0 has 1, rank 1 has 2"
   apart --help -- "${small[@]}"

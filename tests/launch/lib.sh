@@ -25,6 +25,12 @@ mkdir out
 small=(--hidden-size 16 --ffn-size 16 --num-experts 4 --vocab-size 64 --batch-tokens 32 --seq-len 8
   --steps 2 --threads 1 --deadline 60)
 
+# is_open_mpi: whether the launcher is Open MPI's. Not by a pipe into grep -q, which ends first: the
+# launcher is then killed, and pipefail takes that for a no.
+is_open_mpi() {
+  [[ $(mpirun --version 2>&1) =~ Open\ MPI|OpenRTE ]]
+}
+
 checks=0
 failures=0
 

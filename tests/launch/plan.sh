@@ -143,7 +143,7 @@ check "run: exit code $code" [ "$code" = 2 ]
 check "run: the file's ranks" one_error_with "p3.json: the placement is for 3 ranks, the job has 2"
 
 # The same name, another file on each rank.
-if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then
+if is_open_mpi; then
   mkdir a b
   cp p2.json a/p.json
   here placement "${layers[@]}" --router bigram --ranks 2 --output b/p.json

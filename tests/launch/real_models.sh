@@ -89,14 +89,20 @@ done
 make published --shape flash --experts fp4 --shared-experts fp8 --inputs in_published
 make base --shape pro --experts fp8 --shared-experts fp8 --scales F32 --block 40x24 --prefix model. --inputs in_base
 for dtype in bf16 fp32; do
-  agrees published $dtype on
-  everywhere published $dtype
-  agrees base $dtype on
+  for model in published base; do
+    agrees $model $dtype on
+    everywhere $model $dtype
+    for np in 1 3; do  # packed in memory by default
+      on $model $dtype --weights expanded
+      same $np "$model $dtype, expanded"
+    done
+    check "$model $dtype: how weights stand in memory" grep -q '^weights: .*, expanded in memory$' stdout.txt
+  done
 done
-on published bf16
+on published bf16 --weights packed
 good 1 "published"
 check "published: how its weights are stored" \
-  grep -qxF 'weights: experts fp4, shared experts fp8, expanded' stdout.txt
+  grep -qxF 'weights: experts fp4, shared experts fp8, packed in memory' stdout.txt
 rm -f out/n.safetensors
 
 # A table names experts, wherever they live; an index only says where tensors are.
@@ -124,7 +130,7 @@ each_its_own() {
   up=''
   apart "${run[@]}" -- "${run[@]}"
 }
-if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then
+if is_open_mpi; then
   each_its_own flash
   check "copies that differ: exit code $code" [ "$code" = 2 ]
   check "copies that differ: what" \

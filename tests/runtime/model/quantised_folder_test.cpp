@@ -11,6 +11,7 @@
 
 #include "core/safetensors.hpp"
 #include "hashep/error.hpp"
+#include "runtime/model/expand_ffn.hpp"
 #include "runtime/model/model_folder.hpp"
 #include "runtime/model/weight_sample.hpp"
 #include "tests/runtime/model/small_model.hpp"
@@ -146,15 +147,22 @@ TEST_CASE("fused and unfused quantised experts are the same, and read by parts")
   CHECK(stacked.unused_tensors().empty());
   CHECK(plain.shape_digest() == stacked.shape_digest());
   for (int64_t expert = 0; expert < kExperts; ++expert) {
-    const LoadedFfn a = plain.routed_expert(0, expert);
-    const LoadedFfn b = stacked.routed_expert(0, expert);
+    const LoadedFfn packed = plain.routed_expert(0, expert);
+    CHECK(packed.weights.w1.rows == 0);
+    CHECK(packed.weights.quantised.w1.format == QuantFormat::fp4_e2m1);
+    CHECK(content_digest(packed.weights) ==
+          content_digest(stacked.routed_expert(0, expert).weights));
+    const uint64_t sample = weight_sample(packed.weights, 0, expert);
+    const LoadedFfn a = expanded(plain.routed_expert(0, expert));
+    const LoadedFfn b = expanded(stacked.routed_expert(0, expert));
+    CHECK(a.weights.quantised.w1.rows == 0);
     CHECK(a.weights.w1.dtype == DType::bf16);
     CHECK(bytes_of(a.weights.w1) == bytes_of(b.weights.w1));
     CHECK(bytes_of(a.weights.w2) == bytes_of(b.weights.w2));
     CHECK(bytes_of(a.weights.w3) == bytes_of(b.weights.w3));
     CHECK(bytes_of(a.weights.w1) != bytes_of(a.weights.w3));
     // A rank that has not read the expert compares the same rows.
-    const uint64_t sample = weight_sample(a.weights, 0, expert);
+    CHECK(weight_sample(a.weights, 0, expert) == sample);
     CHECK(plain.sample_expert(0, expert) == sample);
     CHECK(stacked.sample_expert(0, expert) == sample);
   }
