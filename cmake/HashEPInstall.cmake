@@ -55,5 +55,5 @@ configure_package_config_file(cmake/HashEPConfig.cmake.in ${PROJECT_BINARY_DIR}/
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/HashEPConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/HashEPConfig.cmake ${PROJECT_BINARY_DIR}/HashEPConfigVersion.cmake
-              cmake/FindLIBXSMM.cmake cmake/FindNCCL.cmake cmake/FindxxHash.cmake
+              cmake/FindLIBXSMM.cmake cmake/FindLiburing.cmake cmake/FindNCCL.cmake cmake/FindxxHash.cmake
         DESTINATION ${HASHEP_PACKAGE_DIR})

@@ -78,6 +78,10 @@ void describe_execution(OptionTable& table, RunOptions& options) {
   table.word("--weights", options.weight_form, weight_form_words(),
              "Quantised weights (FP8, FP4) in memory: packed, as they are stored, or expanded to "
              "--dtype; auto: packed on CPUs where blocks of scales are multiples of 8 inputs");
+  table.count(
+      "--weight-memory", options.weight_memory, {.least = 0},
+      "Bytes of a rank for routed experts: those that fit are held, others are read from the "
+      "model's files when plans say that they will be needed; 0: all are held");
   table
       .number("--deadline", options.deadline,
               "Seconds that a wait for other ranks may take, MPI_Init included")

@@ -13,7 +13,7 @@ Usage: $program [--yes] [--list] [SET...]
 
 Installs what is missing of the named sets (default: build).
   build  compiler, CMake, Ninja, MPI, hwloc, oneDNN, LIBXSMM, xxHash, nlohmann-json, CLI11,
-         SentencePiece
+         SentencePiece, liburing
   text   the programs spm_train and spm_encode, which make token ids from text
   python what 'pip install ./python' needs beside build: Python's headers, pip, venv and numpy
   kjv    the King James Bible, the public-domain text of the quick start
@@ -55,6 +55,7 @@ libxxhash-dev
 nlohmann-json3-dev
 libcli11-dev
 libsentencepiece-dev
+liburing-dev
 LIST
       if is_amd64; then echo libxsmm-dev; fi  # faster GEMMs with AVX2; HashEP builds without it too
       ;;

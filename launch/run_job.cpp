@@ -105,11 +105,14 @@ class Job {
     const auto begin = Clock::now();
     log_.set_step(0);
     planner_.begin();
+    // Which experts are held follows from what is known of the batches to come.
+    if (options_.weight_memory > 0) planner_.begin_ahead(-1, setup_.steps);
     for (int64_t step = 0; step < setup_.steps; ++step) {
       log_.set_step(step);
       if (step > 0 && options_.plan_depth == 0) planner_.begin();
       BatchPlan& plan = planner_.take();
       setup_.runner->prepare(plan);
+      expect_batches(step, plan);
       planner_.begin_ahead(step, setup_.steps);
       const bool is_checked = step == 0 && options_.check;
       if (is_checked) setup_.runner->record(&checked_);
@@ -147,6 +150,15 @@ class Job {
 
   static double seconds_since(Clock::time_point begin) {
     return std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+
+  /// Tells which weights this and further batches need: those that were begun before this step.
+  void expect_batches(int64_t step, const BatchPlan& plan) {
+    if (options_.weight_memory == 0) return;
+    if (expected_ == step) setup_.runner->expect(plan);
+    for (expected_ = std::max(expected_, step + 1); expected_ < planner_.begun(); ++expected_) {
+      setup_.runner->expect(planner_.look_at(expected_));
+    }
   }
 
   void run_step(BatchPlan& plan) {
@@ -226,6 +238,7 @@ class Job {
       stats_.rank_max_over_mean = std::max(stats_.rank_max_over_mean, load.rank_max_over_mean);
     }
     const RunnerMemory memory = setup_.runner->memory();
+    stats_.streaming = setup_.runner->streaming();
     stats_.memory.on_gpu = setup_.device.choice.device == Device::cuda;
     stats_.memory.weights = memory.weights;
     stats_.memory.scratch = memory.scratch;
@@ -275,6 +288,7 @@ class Job {
   std::vector<int64_t> expert_counts_;  // [num_layers, num_experts], summed over steps
   RunStats stats_;
   double check_s_ = 0.0;  // of the loop, for --check
+  int64_t expected_ = 0;  // batches whose weights the runner was told of
 };
 
 }  // namespace

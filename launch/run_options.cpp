@@ -21,6 +21,7 @@ void require_used_options(const RunOptions& options) {
   const ModelConfig& model = options.synthetic;
   if (options.layers == ModelLayers::all) throw InputError("--layers all goes with --model DIR");
   if (options.accept_unused) throw InputError("--accept-unused goes with --model DIR");
+  if (options.weight_memory > 0) throw InputError("--weight-memory goes with --model DIR");
   if (options.weight_form != WeightForm::automatic) {
     throw InputError("--weights goes with --model DIR");
   }
@@ -80,6 +81,11 @@ RunCommandLine parse_run_command_line(int argc, const char* const* argv) {
   }
   for (const CLI::Option* option : app.get_options()) {
     if (option->count() > 0) options.given.push_back(option->get_name());
+  }
+  // Reads that begin several batches ahead hide more.
+  constexpr int64_t kPlanDepthOfStreams = 4;
+  if (options.weight_memory > 0 && !options.is_given("--plan-depth")) {
+    options.plan_depth = kPlanDepthOfStreams;
   }
   require_routing(app, options);
   validate(options);

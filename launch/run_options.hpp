@@ -42,6 +42,7 @@ struct RunOptions : RoutingOptions {
   int64_t threads = 0;  // 0: choose_threads
   GemmLibrary gemm_library = GemmLibrary::automatic;
   WeightForm weight_form = WeightForm::automatic;
+  int64_t weight_memory = 0;       // bytes for routed experts; 0: all are held
   double deadline = 120.0;         // seconds
   double setup_deadline = 3600.0;  // seconds
 

@@ -32,6 +32,48 @@ MemoryUse largest(const Communicator& comm, Watch& watch, const MemoryUse& own) 
           .peak_rss = max(own.peak_rss)};
 }
 
+/// Of all ranks: what they read, and the longest wait.
+StreamingStats of_all(const Communicator& comm, Watch& watch, const StreamingStats& own) {
+  const auto sum = [&](int64_t value) { return reduce_sum(comm, watch, value); };
+  const auto max = [&](int64_t value) { return reduce_max(comm, watch, value); };
+  const std::vector<double> seconds =
+      reduce_max(comm, watch, std::vector{own.wait_s, own.unpack_s});
+  return {.slots = max(own.slots),
+          .slot_bytes = max(own.slot_bytes),
+          .buffer_bytes = max(own.buffer_bytes),
+          .uses = sum(own.uses),
+          .loads = sum(own.loads),
+          .bytes_read = sum(own.bytes_read),
+          .least_loads = sum(own.least_loads),
+          .lru_loads = sum(own.lru_loads),
+          .wait_s = seconds[0],
+          .unpack_s = seconds[1]};
+}
+
+std::string streaming_lines(const StreamingStats& of, int64_t steps) {
+  return format(
+      "  experts read          %lld of %lld uses, %s; least possible %lld, LRU %lld; a rank holds "
+      "%lld\n"
+      "  waited for experts    %.1f ms a step (slowest rank)\n",
+      static_cast<long long>(of.loads), static_cast<long long>(of.uses),
+      format_bytes(of.bytes_read).c_str(), static_cast<long long>(of.least_loads),
+      static_cast<long long>(of.lru_loads), static_cast<long long>(of.slots),
+      1e3 * of.wait_s / static_cast<double>(steps));
+}
+
+nlohmann::ordered_json streaming_json(const StreamingStats& of) {
+  return {{"slots", of.slots},
+          {"slot_bytes", of.slot_bytes},
+          {"buffer_bytes", of.buffer_bytes},
+          {"uses", of.uses},
+          {"loads", of.loads},
+          {"bytes_read", of.bytes_read},
+          {"least_loads", of.least_loads},
+          {"lru_loads", of.lru_loads},
+          {"wait_s", of.wait_s},
+          {"unpack_s", of.unpack_s}};
+}
+
 using MemoryPart = std::pair<const char*, int64_t>;
 
 /// A line for each part; `rest` loses what they take.
@@ -88,6 +130,7 @@ RunResult gather_result(const Communicator& comm, Watch& watch, const PhaseLog& 
                              reduce_max(comm, watch, std::vector<double>{stats.loop_s}).front();
   result.bytes_sent_per_step = reduce_sum(comm, watch, stats.bytes_sent) / stats.steps;
   result.stats.memory = largest(comm, watch, stats.memory);
+  if (stats.streaming) result.stats.streaming = of_all(comm, watch, *stats.streaming);
   return result;
 }
 
@@ -112,6 +155,7 @@ std::string result_table(const RunResult& result) {
              static_cast<long long>(stats.planning_exchanges), static_cast<long long>(stats.steps));
   text +=
       format("  collectives in a step %lld\n", static_cast<long long>(stats.collectives_in_step));
+  if (stats.streaming) text += streaming_lines(*stats.streaming, stats.steps);
   text += memory_lines(stats.memory);
   if (stats.check) {
     text += format(
@@ -151,6 +195,7 @@ std::string result_json(const RunResult& result, const RunDescription& descripti
       {"shared_rows", stats.memory.shared_rows}, {"workspace", stats.memory.workspace},
       {"expert_scratch", stats.memory.scratch},  {"plans", stats.memory.plans}};
   if (stats.memory.on_gpu) document["memory"]["gpu_plans"] = stats.memory.gpu_plans;
+  if (stats.streaming) document["streaming"] = streaming_json(*stats.streaming);
   if (stats.check) {
     document["check"] = {{"tokens", stats.check->tokens},
                          {"max_relative_error", stats.check->max_relative_error},

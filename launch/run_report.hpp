@@ -13,6 +13,7 @@
 #include "launch/model_report.hpp"
 #include "launch/process/result_json.hpp"
 #include "runtime/layer/phase_log.hpp"
+#include "runtime/layer/streaming_stats.hpp"
 
 namespace hashep {
 
@@ -49,6 +50,7 @@ struct RunStats {
   int64_t collectives_in_step = 0;  // most in one step
   MemoryUse memory;
   std::optional<CheckResult> check;
+  std::optional<StreamingStats> streaming;  // result: uses to least and LRU loads of all ranks
 };
 
 /// What a row of results needs to say about the run.

@@ -208,7 +208,9 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
                            .digests = &setup.weight_digests,
                            .watch = &watch,
                            .gemm_library = options.gemm_library,
-                           .weight_form = options.weight_form};
+                           .weight_form = options.weight_form,
+                           .weight_memory = options.weight_memory,
+                           .weight_lookahead = options.plan_depth / 2};
     auto runner = std::make_unique<HostStackRunner>(setup.config, *setup.weights,
                                                     setup.geometry->placements(), comm.rank(),
                                                     setup.residual, exec, std::move(transport));
@@ -240,6 +242,7 @@ void make_gpu_stack(const RunOptions& options, const Communicator& comm, Watch& 
   const bool is_hier = transport->name() == "hier";
   agree(comm, watch, [&] {
     if (options.node_reduce) throw InputError("--node-reduce is for ranks on CPUs");
+    if (options.weight_memory > 0) throw InputError("--weight-memory is for ranks on CPUs");
     if (setup.config.gate || setup.config.num_experts == 0) {
       throw InputError("layers with a learned gate, and dense ones, run on CPUs: --device cpu");
     }

@@ -51,6 +51,11 @@ struct StackOptions {
   GemmLibrary gemm_library = GemmLibrary::automatic;  ///< of the experts' products
   WeightForm weight_form = WeightForm::automatic;     ///< of weights that are quantised
 
+  /// Bytes of this rank for routed experts, and for reading them. Those that fit are held; others
+  /// are read from their files (WeightSource::stored_expert) when a batch that needs them is run,
+  /// ahead of the layers that use them. 0: all are held.
+  int64_t weight_memory = 0;
+
   bool check_finite = true;  ///< refuse weights that are NaN or infinite
 
   /// Where it is set, weights are parameters in fp32 that can be trained: see Stack::backward.

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "hashep/buffer.hpp"
@@ -17,6 +21,20 @@ struct LoadedFfn {
   std::vector<Buffer> owned = {};  ///< empty where somebody else holds it
 };
 
+/// A stretch of a file.
+struct FileRange {
+  std::string path;    ///< of the file
+  int64_t offset = 0;  ///< of its first byte
+  int64_t bytes = 0;   ///< how many
+};
+
+/// Where the weights of one expert are stored.
+struct StoredFfn {
+  std::vector<FileRange> parts;  ///< that they are made of
+  /// The weights, of an address for each part, where its bytes stand in memory, at any alignment.
+  std::function<FfnWeights(std::span<const std::byte* const> parts)> weights;
+};
+
 /// A matrix in host memory, and the memory behind it where this object is what holds it.
 struct LoadedMatrix {
   ConstMatrixView view;  ///< of it
@@ -25,7 +43,8 @@ struct LoadedMatrix {
 
 /// Where the weights of a stack come from: a folder, a seed, or the caller's own arrays. Derive
 /// from it to bring another one. A rank asks for its own experts alone, one at a time, when a Stack
-/// is made, and not afterwards: they are packed, so a source may go once the stack is there. Views
+/// is made, and not afterwards: they are packed, or read from their files, so a source may go once
+/// the stack is there. Views
 /// must stay valid until the next call, and as long as the Loaded... object lives. All calls are
 /// local, and none of them may communicate. They throw InputError, naming what is missing or
 /// misshapen; the Stack then throws on all ranks.
@@ -48,6 +67,10 @@ class WeightSource {
   /// What GateKind::noaux_tc adds to scores to choose by, [1, num_experts], fp32, in memory that
   /// LoadedMatrix owns. Throws InputError where it is not overridden.
   virtual LoadedMatrix gate_bias(int64_t layer) const;
+
+  /// Where a routed expert is stored, for a Stack that reads experts when they are needed
+  /// (StackOptions::weight_memory). Nothing, which is the default, where they are in no file.
+  virtual std::optional<StoredFfn> stored_expert(int64_t layer, int64_t expert) const;
 
   /// A digest of a few rows of any routed expert, so that a rank can compare what it would have
   /// read with what the expert's owner has read. Nothing, which is the default, where a rank cannot

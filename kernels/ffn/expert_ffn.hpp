@@ -28,9 +28,13 @@ class ExpertFfn {
   ExpertFfn(ExpertFfn&&) noexcept;
   ExpertFfn& operator=(ExpertFfn&&) noexcept;
 
-  /// Converts and packs one expert's weights, once; the borrowed weights are not needed afterwards.
-  /// Throws InputError where a shape is not that of FfnShape.
-  void set_expert(int64_t expert, const FfnWeights& weights);
+  /// Converts and packs one expert's weights, in the place of those that it had; the borrowed
+  /// weights are not needed afterwards. threads: that pack it; 0: all. Throws InputError where a
+  /// shape is not that of FfnShape.
+  void set_expert(int64_t expert, const FfnWeights& weights, int threads = 0);
+  /// Makes ready for quantised weights: from then on another thread may call set_expert while
+  /// others of its experts run.
+  void expect_quantised();
 
   /// Makes ready all that `run` needs for these row counts: kernels for tile shapes not met before
   /// and scratch memory. Part of planning, ahead of the step.

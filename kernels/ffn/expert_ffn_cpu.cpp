@@ -28,15 +28,17 @@ class ExpertFfn::Impl {
         runner_(shape, dtype, threads, library),
         experts_(num_experts) {}
 
-  void set_expert(int64_t expert, const FfnWeights& weights) {
+  void set_expert(int64_t expert, const FfnWeights& weights, int threads) {
     if (expert < 0 || expert >= std::ssize(experts_)) {
       throw RunError("set_expert: no expert " + std::to_string(expert) + " among " +
                      std::to_string(experts_.size()));
     }
     check_weights(shape_, weights, expert);
-    const OmpThreads team(threads_);
-    experts_[expert] = runner_.pack(weights);
+    const OmpThreads team(threads > 0 ? threads : threads_);
+    if (!experts_[expert]) experts_[expert].emplace();
+    runner_.pack(weights, *experts_[expert]);
   }
+  void expect_quantised() { runner_.expect_quantised(); }
 
   void prepare(std::span<const int64_t> offsets) {
     require_offsets(offsets, 0);
@@ -197,8 +199,12 @@ ExpertFfn::~ExpertFfn() = default;
 ExpertFfn::ExpertFfn(ExpertFfn&&) noexcept = default;
 ExpertFfn& ExpertFfn::operator=(ExpertFfn&&) noexcept = default;
 
-void ExpertFfn::set_expert(int64_t expert, const FfnWeights& weights) {
-  impl_->set_expert(expert, weights);
+void ExpertFfn::set_expert(int64_t expert, const FfnWeights& weights, int threads) {
+  impl_->set_expert(expert, weights, threads);
+}
+
+void ExpertFfn::expect_quantised() {
+  impl_->expect_quantised();
 }
 
 void ExpertFfn::prepare(std::span<const int64_t> expert_offsets) {

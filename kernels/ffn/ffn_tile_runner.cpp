@@ -79,19 +79,35 @@ FfnTileRunner::FfnTileRunner(const FfnShape& shape, DType dtype, int threads, Ge
       (*gemms_)[kGate].implementation() + ", " + describe_dtype(dtype, emulates_bf16());
 }
 
-PackedExpert FfnTileRunner::pack(const FfnWeights& weights) {
-  PackedExpert expert;
+void FfnTileRunner::pack(const FfnWeights& weights, PackedExpert& expert) {
   const QuantisedFfn& quantised = weights.quantised;
-  expert.linears_[kGate] = pack(kGate, weights.w1, quantised.w1, weights.bias1);
-  if (gated()) expert.linears_[kUp] = pack(kUp, weights.w3, quantised.w3, weights.bias3);
-  expert.linears_[kDown] = pack(kDown, weights.w2, quantised.w2, weights.bias2);
-  return expert;
+  auto& linears = expert.linears_;
+  pack(kGate, weights.w1, quantised.w1, weights.bias1, linears[kGate]);
+  if (gated()) pack(kUp, weights.w3, quantised.w3, weights.bias3, linears[kUp]);
+  pack(kDown, weights.w2, quantised.w2, weights.bias2, linears[kDown]);
 }
 
-PackedExpert::Linear FfnTileRunner::pack(Gemm gemm, ConstMatrixView weights,
-                                         const QuantisedView& quantised, ConstMatrixView bias) {
-  if (quantised.rows == 0) return {(*gemms_)[gemm].pack(weights, bias, dtype_), false};
-  return {quantised_gemm(gemm).pack(quantised, bias), true};
+void FfnTileRunner::pack(Gemm gemm, ConstMatrixView weights, const QuantisedView& quantised,
+                         ConstMatrixView bias, PackedExpert::Linear& linear) {
+  const bool is_quantised = quantised.rows > 0;
+  const bool is_kept = linear.weights != nullptr && linear.is_quantised == is_quantised;
+  linear.is_quantised = is_quantised;
+  if (is_quantised) {
+    const QuantisedLinear& by = quantised_gemm(gemm);
+    if (is_kept) return by.repack(quantised, bias, *linear.weights);
+    linear.weights = by.pack(quantised, bias);
+    return;
+  }
+  const PackedLinear& by = (*gemms_)[gemm];
+  if (!is_kept) linear.weights = by.make_weights();
+  Buffer scratch;
+  by.repack(weights, bias, dtype_, *linear.weights, scratch);
+}
+
+void FfnTileRunner::expect_quantised() {
+  for (const Gemm gemm : {kGate, kUp, kDown}) {
+    if (gemm != kUp || gated()) quantised_gemm(gemm);
+  }
 }
 
 QuantisedLinear& FfnTileRunner::quantised_gemm(Gemm gemm) {

@@ -28,7 +28,7 @@ class PackedExpert {
  private:
   friend class FfnTileRunner;
   struct Linear {
-    std::unique_ptr<const PackedWeights> weights;
+    std::unique_ptr<PackedWeights> weights;
     bool is_quantised = false;
   };
   std::array<Linear, 3> linears_;  // w1, w3 (silu only), w2
@@ -40,9 +40,11 @@ class FfnTileRunner {
  public:
   FfnTileRunner(const FfnShape& shape, DType dtype, int threads, GemmLibrary library);
 
-  /// Rounds and packs the weights of one expert, whose shapes the caller has checked. What is
-  /// quantised stays so.
-  PackedExpert pack(const FfnWeights& weights);
+  /// Rounds and packs the weights of one expert, whose shapes the caller has checked, into what
+  /// may hold others. What is quantised stays so.
+  void pack(const FfnWeights& weights, PackedExpert& expert);
+  /// Makes ready to pack quantised weights, so that `pack` may run beside `run`, of other experts.
+  void expect_quantised();
 
   /// Makes the GEMMs for tiles of `rows` rows, and no memory for their rows.
   void make_kernels(int64_t rows);
@@ -75,8 +77,8 @@ class FfnTileRunner {
   bool gated() const { return shape_.activation == Activation::silu; }
   DType gate_type() const { return gated() ? DType::f32 : operand_; }
   bool emulates_bf16() const { return dtype_ != operand_; }
-  PackedExpert::Linear pack(Gemm gemm, ConstMatrixView weights, const QuantisedView& quantised,
-                            ConstMatrixView bias);
+  void pack(Gemm gemm, ConstMatrixView weights, const QuantisedView& quantised,
+            ConstMatrixView bias, PackedExpert::Linear& linear);
   QuantisedLinear& quantised_gemm(Gemm gemm);
   void reserve(Thread& thread, int64_t rows) const;
   void activate(Thread& thread, int64_t rows) const;

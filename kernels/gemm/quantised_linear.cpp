@@ -70,19 +70,24 @@ void QuantisedLinear::make_panels(int64_t outputs_of_one) {
 
 std::unique_ptr<PackedWeights> QuantisedLinear::pack(const QuantisedView& weights,
                                                      ConstMatrixView bias) const {
+  auto packed = std::make_unique<QuantisedWeights>();
+  repack(weights, bias, *packed);
+  return packed;
+}
+
+void QuantisedLinear::repack(const QuantisedView& weights, ConstMatrixView bias,
+                             PackedWeights& packed) const {
   if (!can_stay_packed(weights)) {
     throw InputError("weights cannot stay quantised: " + std::to_string(weights.block_cols) +
                      " inputs share a scale, which is no multiple of 8; expand them");
   }
-  auto packed = std::make_unique<QuantisedWeights>();
-  packed->memory.reserve(panels_of(weights).bytes());
-  packed->panels = pack_codes(weights, packed->memory.data());
-  packed->has_bias = bias.rows > 0;
-  if (packed->has_bias) {
-    packed->bias.reserve(spec_.outputs * dtype_size(DType::f32));
-    fill_bias(bias, spec_.outputs, packed->bias);
-  }
-  return packed;
+  auto& to = static_cast<QuantisedWeights&>(packed);
+  to.memory.reserve(panels_of(weights).bytes());
+  to.panels = pack_codes(weights, to.memory.data());
+  to.has_bias = bias.rows > 0;
+  if (!to.has_bias) return;
+  to.bias.reserve(spec_.outputs * dtype_size(DType::f32));
+  fill_bias(bias, spec_.outputs, to.bias);
 }
 
 void QuantisedLinear::make_ready(int64_t rows) {

@@ -44,6 +44,8 @@ class QuantisedLinear {
 
   /// Throws InputError where can_stay_packed is false.
   std::unique_ptr<PackedWeights> pack(const QuantisedView& weights, ConstMatrixView bias) const;
+  /// The same into what `pack` has made.
+  void repack(const QuantisedView& weights, ConstMatrixView bias, PackedWeights& packed) const;
 
   /// Makes the GEMM of this many rows, which PackedLinear has with the same spec, for all threads.
   void make_ready(int64_t rows);

@@ -171,19 +171,21 @@ overlap: experts compute while rows of other nodes travel.
 node_reduce: a node's contributions to a token return as one sum; fewer bytes, not the same bits.
 gemm_library: "auto", "onednn" or "xsmm".
 weight_form: of quantised weights in memory: "packed", as they are stored, "expanded", or "auto",
-packed where they are not trained. check_finite: refuse weights that are NaN or infinite.
+packed where they are not trained.
+weight_memory: bytes of this rank for routed experts; those that do not fit are read from their files
+when they are needed; 0: all are held. check_finite: refuse weights that are NaN or infinite.
 training: TrainingOptions, for weights that can be trained; None: they can not.)")
       .def(
           "__init__",
           [](StackArguments* self, const std::string& dtype, bool residual,
              std::optional<std::vector<Placement>> placements, int64_t expected_tokens,
              int planning_depth, bool overlap, bool node_reduce, const std::string& gemm_library,
-             const std::string& weight_form, bool check_finite,
+             const std::string& weight_form, int64_t weight_memory, bool check_finite,
              std::optional<TrainingOptions> training) {
             new (self) StackArguments{dtype,           residual,       std::move(placements),
                                       expected_tokens, planning_depth, overlap,
                                       node_reduce,     gemm_library,   weight_form,
-                                      check_finite,    training};
+                                      weight_memory,   check_finite,   training};
             choice(kDTypes, dtype, "dtype");
             choice(kGemmLibraries, gemm_library, "gemm_library");
             choice(kWeightForms, weight_form, "weight_form");
@@ -192,7 +194,8 @@ training: TrainingOptions, for weights that can be trained; None: they can not.)
           nb::arg("placements").none() = nb::none(), nb::arg("expected_tokens") = 0,
           nb::arg("planning_depth") = 2, nb::arg("overlap") = true, nb::arg("node_reduce") = false,
           nb::arg("gemm_library") = "auto", nb::arg("weight_form") = "auto",
-          nb::arg("check_finite") = true, nb::arg("training").none() = nb::none());
+          nb::arg("weight_memory") = 0, nb::arg("check_finite") = true,
+          nb::arg("training").none() = nb::none());
 }
 
 void bind_models(nb::module_& module) {
@@ -339,6 +342,7 @@ StackOptions StackArguments::options() const {
           .node_reduce = node_reduce,
           .gemm_library = choice(kGemmLibraries, gemm_library, "gemm_library"),
           .weight_form = choice(kWeightForms, weight_form, "weight_form"),
+          .weight_memory = weight_memory,
           .check_finite = check_finite,
           .training = training};
 }

@@ -26,6 +26,7 @@ struct StackArguments {
   bool node_reduce;
   std::string gemm_library;
   std::string weight_form;
+  int64_t weight_memory;
   bool check_finite;
   std::optional<TrainingOptions> training;
 

@@ -145,10 +145,17 @@ void Stack::Impl::require_valid_input(const WeightSource& weights) {
                        " is not in [1, " + std::to_string(kMaxPlanningDepth) + "]");
     }
     if (options_.expected_tokens < 0) throw InputError("expected_tokens: is negative");
+    if (options_.weight_memory < 0) {
+      throw InputError(setting("weight_memory") + ": " + std::to_string(options_.weight_memory) +
+                       " is below 0");
+    }
     if (options_.training) {
       require_training(*options_.training, shape_);
       if (options_.weight_form == WeightForm::packed) {
         throw InputError(setting("weight_form") + ": weights that are trained are not packed");
+      }
+      if (options_.weight_memory != 0) {
+        throw InputError(setting("weight_memory") + ": weights that are trained are not streamed");
       }
     }
     options_.placements = placements_of(options_.placements, shape_, comm.size());
@@ -187,6 +194,7 @@ void Stack::Impl::read_weights(const WeightSource& weights) {
                                                        .watch = &watch,
                                                        .gemm_library = options_.gemm_library,
                                                        .weight_form = options_.weight_form,
+                                                       .weight_memory = options_.weight_memory,
                                                        .training = options_.training},
                                            *transport_);
     if (options_.expected_tokens > 0) layers_->prepare_kernels(options_.expected_tokens);

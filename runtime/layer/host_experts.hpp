@@ -3,14 +3,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "hashep/backend.hpp"
+#include "hashep/batch_plan.hpp"
 #include "hashep/exchange_plan.hpp"
 #include "kernels/ffn/tiles.hpp"
 #include "kernels/ffn/trainable_ffn.hpp"
 #include "runtime/layer/layer_weights.hpp"
+#include "runtime/layer/streaming_stats.hpp"
 #include "runtime/model/model_config.hpp"
 
 namespace hashep {
@@ -36,6 +39,13 @@ class HostExperts {
 
   /// Makes all kernels that a batch of so many tokens over all ranks can need.
   virtual void prepare_kernels(int64_t global_tokens) = 0;
+  /// This batch will be run after those that were expected before, all its layers in their order:
+  /// weights that are not held are read ahead. For batches whose layers are planned.
+  virtual void expect(const BatchPlan&) {}
+  /// It is run now, expected or not.
+  virtual void begin(const BatchPlan&) {}
+  /// One of its layers is, by itself.
+  virtual void begin_layer(const BatchPlan&, int64_t /*layer*/) {}
   /// Makes ready for a layer of a batch.
   virtual void prepare(const ExchangePlan& plan, const BatchPlace& place) = 0;
 
@@ -51,6 +61,8 @@ class HostExperts {
   virtual int64_t scratch_bytes() const = 0;
   /// What the GEMMs run on, one line.
   virtual std::string_view implementation() const = 0;
+  /// What was read, where weights are read when they are needed.
+  virtual std::optional<StreamingStats> streaming() const { return std::nullopt; }
 };
 
 /// How many experts of which kind there are, and what computes them.

@@ -6,14 +6,14 @@
 
 namespace hashep {
 
-void TilesByPart::sort(const ExchangePlan& plan, const Exchange& exchange) {
+void TilesByPart::sort(const ExchangePlan& plan, const Exchange& exchange, bool by_part) {
   tiles.clear();
   of_part = {};
   for (int part = 0; part < exchange.num_parts(); ++part) {
     const int64_t begin = std::ssize(tiles);
     for_each_tile(plan.expert_offsets, [&](const ExpertTile& tile) {
       const Range rows{tile.first_row, tile.first_row + tile.count};
-      if (exchange.part_of(rows) == part) tiles.push_back(tile);
+      if ((by_part ? exchange.part_of(rows) : 0) == part) tiles.push_back(tile);
     });
     of_part[part] = {begin, std::ssize(tiles)};
   }

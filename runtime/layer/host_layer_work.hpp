@@ -20,7 +20,8 @@ struct TilesByPart {
   std::vector<ExpertTile> tiles;
   std::array<Range, Exchange::kMaxParts> of_part;  // of tiles
 
-  void sort(const ExchangePlan& plan, const Exchange& exchange);
+  /// by_part: else all belong to the first part, which then brings the rows of all.
+  void sort(const ExchangePlan& plan, const Exchange& exchange, bool by_part);
 };
 
 /// What forward and backward of a layer on a CPU rank have in common: rows come in parts, tiles of

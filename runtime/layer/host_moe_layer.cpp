@@ -97,6 +97,7 @@ HostMoeLayer::HostMoeLayer(const ModelConfig& config, int64_t layer,
   WeightReading reading{.check_finite = options.check_finite,
                         .dtype = options.dtype,
                         .form = options.training ? WeightForm::expanded : options.weight_form,
+                        .are_streamed = options.weight_memory > 0,
                         .digests = options.digests};
   if (options.watch != nullptr) reading.between = [&] { options.watch->check_in(); };
   LayerWeightSink sink = experts.sink(layer, first_expert);
@@ -121,7 +122,7 @@ void HostMoeLayer::prepare(const ExchangePlan& plan, const BatchPlace& place,
   place_ = place;
   if (!is_dense()) exchange_->begin(plan);
   experts_.prepare(plan, place);
-  if (!is_dense()) tiles_.sort(plan, *exchange_);
+  if (!is_dense()) tiles_.sort(plan, *exchange_, options_.overlap);
   if (experts_.has_shared()) {
     workspace.shared.reserve(plan.tokens * config_.hidden_size * dtype_size(options_.dtype));
   }

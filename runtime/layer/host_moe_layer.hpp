@@ -35,6 +35,8 @@ struct ExecOptions {
   Watch* watch = nullptr;            // checked in with while weights are read; may be null
   GemmLibrary gemm_library = GemmLibrary::automatic;
   WeightForm weight_form = WeightForm::automatic;
+  int64_t weight_memory = 0;                     // bytes for routed experts; 0: all are held
+  int64_t weight_lookahead = 0;                  // batches: see StreamingOptions
   std::optional<TrainingOptions> training = {};  // none: forward alone
 };
 

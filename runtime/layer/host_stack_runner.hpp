@@ -29,12 +29,14 @@ class HostStackRunner final : public StackRunner {
   /// See LayerStack. Before the first step. Local.
   void prepare_kernels(int64_t global_tokens) { stack_.prepare_kernels(global_tokens); }
   void set_input(ConstMatrixView x) override;
+  void expect(const BatchPlan& plan) override { stack_.expect(plan); }
   void prepare(const BatchPlan& plan) override { stack_.prepare(plan); }
   void run(BatchPlan& plan, PhaseLog& log) override;
   void record(LayerStates* states) override { states_ = states; }
   void finish(PhaseLog&) override {}
   ConstMatrixView output() override { return state(); }
   RunnerMemory memory() const override;
+  std::optional<StreamingStats> streaming() const override { return stack_.streaming(); }
 
  private:
   MatrixView state() { return state_.matrix(input_.dtype, input_.rows, input_.cols); }

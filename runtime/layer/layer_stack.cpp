@@ -9,6 +9,7 @@
 #include "hashep/error.hpp"
 #include "kernels/rows/combine.hpp"
 #include "runtime/layer/stack_experts.hpp"
+#include "runtime/layer/streamed_experts.hpp"
 
 namespace hashep {
 namespace {
@@ -48,7 +49,7 @@ class GateSource final : public AssignmentSource {
   PhaseLog& log_;
 };
 
-std::unique_ptr<HostExperts> make_experts(const ModelConfig& config,
+std::unique_ptr<HostExperts> make_experts(const ModelConfig& config, const WeightSource& weights,
                                           std::span<const Placement> placements, int ep_rank,
                                           const ExecOptions& options) {
   const HostExpertsOptions experts{.dtype = options.dtype,
@@ -56,8 +57,21 @@ std::unique_ptr<HostExperts> make_experts(const ModelConfig& config,
                                    .num_layers = std::ssize(placements),
                                    .threads = options.threads,
                                    .library = options.gemm_library};
-  if (!options.training) return make_packed_experts(config, experts);
-  return std::make_unique<TrainedExperts>(config, experts, *options.training);
+  if (options.training) {
+    return std::make_unique<TrainedExperts>(config, experts, *options.training);
+  }
+  if (options.weight_memory == 0) return make_packed_experts(config, experts);
+  StreamingOptions streaming{.memory = options.weight_memory,
+                             .lookahead = options.weight_lookahead,
+                             .check_finite = options.check_finite,
+                             .form = options.weight_form};
+  return make_streamed_experts(config, experts, weights, placements, ep_rank, streaming);
+}
+
+/// Streamed experts are used one after the other.
+ExecOptions with_order(ExecOptions options) {
+  if (options.weight_memory > 0) options.overlap = false;
+  return options;
 }
 
 }  // namespace
@@ -67,14 +81,14 @@ LayerStack::LayerStack(const ModelConfig& config, const WeightSource& weights,
                        const ExecOptions& options, Transport& transport)
     : config_(config),
       residual_(residual),
-      options_(options),
+      options_(with_order(options)),
       transport_(transport),
-      experts_(make_experts(config, placements, ep_rank, options)) {
+      experts_(make_experts(config, weights, placements, ep_rank, options_)) {
   layers_.reserve(placements.size());
   for_each_layer(placements, ep_rank,
                  [&](int64_t layer, std::span<const int32_t> local_experts, int64_t first_expert) {
                    layers_.emplace_back(config, layer, local_experts, first_expert, weights,
-                                        options, *experts_, transport);
+                                        options_, *experts_, transport);
                  });
 }
 
@@ -102,8 +116,9 @@ void LayerStack::run(BatchPlan& plan, MatrixView x, PhaseLog& log, StackTape* ta
                      LayerStates* states) {
   const MatrixView y = output_for(x);
   if (states != nullptr) states->add(x);
+  experts_->begin(plan);
   for (int64_t layer = 0; layer < std::ssize(layers_); ++layer) {
-    forward_layer(plan, layer, x, y, log, tape);
+    pass_layer(plan, layer, x, y, log, tape);
     if (residual_) add_rows(y, x, options_.threads);
     if (states != nullptr) states->add(x);
   }
@@ -111,6 +126,12 @@ void LayerStack::run(BatchPlan& plan, MatrixView x, PhaseLog& log, StackTape* ta
 
 void LayerStack::forward_layer(BatchPlan& plan, int64_t layer, ConstMatrixView x, MatrixView y,
                                PhaseLog& log, StackTape* tape) {
+  experts_->begin_layer(plan, layer);
+  pass_layer(plan, layer, x, y, log, tape);
+}
+
+void LayerStack::pass_layer(BatchPlan& plan, int64_t layer, ConstMatrixView x, MatrixView y,
+                            PhaseLog& log, StackTape* tape) {
   LayerTape* const kept = tape == nullptr ? nullptr : &tape->layers[layer];
   if (kept != nullptr) kept->stack = nullptr;
   if (layers_[layer].has_gate()) plan_gate(plan, layer, x, kept, log);

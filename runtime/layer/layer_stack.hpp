@@ -41,6 +41,9 @@ class LayerStack {
   /// Collective.
   void prepare(const BatchPlan& plan);
 
+  /// This batch will be run after those that were expected before: see HostExperts. Local.
+  void expect(const BatchPlan& plan) { experts_->expect(plan); }
+
   /// Makes the kernels of all experts that a batch of so many tokens over all ranks can need, so
   /// that no step waits for one to be made. Local.
   void prepare_kernels(int64_t global_tokens);
@@ -108,10 +111,14 @@ class LayerStack {
   void drop_experts() { experts_.reset(); }
 
   StackMemory memory() const;
+  /// See HostExperts.
+  std::optional<StreamingStats> streaming() const { return experts_->streaming(); }
   /// What the experts' GEMMs run on, one line.
   std::string_view implementation() const { return experts_->implementation(); }
 
  private:
+  void pass_layer(BatchPlan& plan, int64_t layer, ConstMatrixView x, MatrixView y, PhaseLog& log,
+                  StackTape* tape);
   void plan_gate(BatchPlan& plan, int64_t layer, ConstMatrixView x, LayerTape* tape, PhaseLog& log);
   TapeSizes tape_sizes(int64_t layer) const;
   /// Room for a layer's output, where it is added to its input.

@@ -34,6 +34,13 @@ void read_layer_weights(const ModelConfig& config, int64_t layer,
   auto& digests = reading.digests == nullptr ? unused : reading.digests->layers[layer];
   for (size_t i = 0; i < local_experts.size(); ++i) {
     if (reading.between) reading.between();
+    if (reading.are_streamed) {
+      if (reading.digests != nullptr) {
+        digests.experts[local_experts[i]] =
+            weights.sample_expert(layer, local_experts[i]).value_or(0);
+      }
+      continue;
+    }
     LoadedFfn expert = weights.routed_expert(layer, local_experts[i]);
     if (reading.check_finite) {
       require_finite(expert.weights, where + ", expert " + std::to_string(local_experts[i]),

@@ -37,6 +37,7 @@ struct WeightReading {
   bool check_finite = false;  // refuse weights that are NaN or infinite in `dtype`
   DType dtype = DType::f32;   // that experts compute in
   WeightForm form = WeightForm::expanded;
+  bool are_streamed = false;  // routed experts are not read here, but sampled where that is asked
   WeightDigests* digests = nullptr;    // filled in unless null
   std::function<void()> between = {};  // called before each expert: a sign of life
 };

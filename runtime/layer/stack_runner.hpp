@@ -10,6 +10,7 @@
 #include "hashep/tensor_view.hpp"
 #include "runtime/layer/layer_states.hpp"
 #include "runtime/layer/phase_log.hpp"
+#include "runtime/layer/streaming_stats.hpp"
 
 namespace hashep {
 
@@ -38,6 +39,9 @@ class StackRunner {
 
   /// x: [tokens, hidden_size] in host memory, which must stay as it is. Local.
   virtual void set_input(ConstMatrixView x) = 0;
+  /// This batch will be run after those that were expected before: weights that are not held are
+  /// read ahead. Local.
+  virtual void expect(const BatchPlan&) {}
   /// Makes all ready for `run` with these plans, which must stay until then. Ahead of the step.
   /// Collective.
   virtual void prepare(const BatchPlan& plan) = 0;
@@ -54,6 +58,8 @@ class StackRunner {
   virtual ConstMatrixView output() = 0;
 
   virtual RunnerMemory memory() const = 0;
+  /// What was read, where weights are read when they are needed.
+  virtual std::optional<StreamingStats> streaming() const { return std::nullopt; }
 };
 
 }  // namespace hashep

@@ -52,6 +52,14 @@ BatchPlan& StreamPlanner::take() {
   return planner_.wait(ticket_of(taken_++));
 }
 
+const BatchPlan& StreamPlanner::look_at(int64_t step) {
+  const PhaseLog::Scope scope(log_, Phase::plan);
+  if (step < taken_ || step >= begun_) {
+    throw RunError("stream planner: batch " + std::to_string(step) + " is not on its way");
+  }
+  return planner_.wait(ticket_of(step));
+}
+
 Ticket StreamPlanner::submit(int64_t step) {
   if (planning_ == Planning::exchange) {
     try {

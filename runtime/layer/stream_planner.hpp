@@ -33,6 +33,10 @@ class StreamPlanner {
   /// The plans of the oldest batch that was begun and not taken, valid until depth + 1 more are
   /// begun; as Planner::wait gives them. Collective.
   BatchPlan& take();
+  /// The plans of a batch that was begun and not taken: waits for them as `take` does. Collective.
+  const BatchPlan& look_at(int64_t step);
+  /// Batches begun so far.
+  int64_t begun() const { return begun_; }
 
   /// Plans held at once.
   int64_t slots() const { return std::ssize(tickets_); }

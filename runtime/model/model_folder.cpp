@@ -68,6 +68,51 @@ class ModelFolder::Impl {
     return ffn;
   }
 
+  StoredFfn stored_ffn(const FfnPlace& place, const FfnShape& shape) const {
+    using Quantised = QuantisedView QuantisedFfn::*;
+    using Plain = ConstMatrixView FfnWeights::*;
+    constexpr std::array<Quantised, 3> kQuantised = {&QuantisedFfn::w1, &QuantisedFfn::w2,
+                                                     &QuantisedFfn::w3};
+    constexpr std::array<Plain, 3> kPlain = {&FfnWeights::w1, &FfnWeights::w2, &FfnWeights::w3};
+    constexpr std::array<Plain, 3> kBiases = {&FfnWeights::bias1, &FfnWeights::bias2,
+                                              &FfnWeights::bias3};
+    FfnWeights layout;
+    std::vector<FileRange> parts;
+    std::vector<std::function<void(FfnWeights&, const std::byte*)>> put;  // by part
+    const auto add_plain = [&](Plain matrix, const MatrixPlace& found) {
+      const SafeTensorsFile& file = *found.tensor.file;
+      layout.*matrix = {nullptr, found.dtype, found.rows, found.cols};
+      parts.push_back({file.path(), file.at(found.tensor.name).offset + found.first_byte,
+                       (layout.*matrix).bytes()});
+      put.emplace_back(
+          [matrix](FfnWeights& of, const std::byte* data) { (of.*matrix).data = data; });
+    };
+    const auto add_quantised = [&](Quantised matrix, const MatrixPlace& found) {
+      const QuantisedView& view = found.quantised->layout;
+      layout.quantised.*matrix = view;
+      parts.push_back({found.tensor.file->path(), found.quantised->codes_at,
+                       view.rows * view.code_row_bytes()});
+      put.emplace_back(
+          [matrix](FfnWeights& of, const std::byte* data) { (of.quantised.*matrix).codes = data; });
+      parts.push_back({found.quantised->scales.file->path(), found.quantised->scales_at,
+                       view.scale_rows() * view.scale_cols() * view.scale_bytes()});
+      put.emplace_back([matrix](FfnWeights& of, const std::byte* data) {
+        (of.quantised.*matrix).scales = data;
+      });
+    };
+    const std::vector<FfnMatrix> matrices = ffn_matrices(shape);
+    for (size_t i = 0; i < matrices.size(); ++i) {
+      const MatrixPlace found = find_matrix(files_, config_.quantisation, place, matrices[i]);
+      found.quantised ? add_quantised(kQuantised[i], found) : add_plain(kPlain[i], found);
+      if (const auto bias = find_bias(files_, place, matrices[i])) add_plain(kBiases[i], *bias);
+    }
+    return {std::move(parts), [layout, put](std::span<const std::byte* const> data) {
+              FfnWeights weights = layout;
+              for (size_t i = 0; i < put.size(); ++i) put[i](weights, data[i]);
+              return weights;
+            }};
+  }
+
   uint64_t sample_expert(int64_t layer, int64_t expert) const {
     const FfnPlace place = routed(layer, expert);
     WeightSample sample(layer, expert);
@@ -199,6 +244,10 @@ RoutingTable ModelFolder::table(int64_t layer) const {
 
 LoadedFfn ModelFolder::routed_expert(int64_t layer, int64_t expert) const {
   return impl_->read_ffn(impl_->routed(layer, expert), config().routed_shape());
+}
+
+std::optional<StoredFfn> ModelFolder::stored_expert(int64_t layer, int64_t expert) const {
+  return impl_->stored_ffn(impl_->routed(layer, expert), config().routed_shape());
 }
 
 LoadedFfn ModelFolder::shared_experts(int64_t layer) const {

@@ -50,6 +50,7 @@ class ModelFolder final : public WeightSource {
   LoadedFfn shared_experts(int64_t layer) const override;
   LoadedMatrix gate(int64_t layer) const override;
   LoadedMatrix gate_bias(int64_t layer) const override;
+  std::optional<StoredFfn> stored_expert(int64_t layer, int64_t expert) const override;
   std::optional<uint64_t> sample_expert(int64_t layer, int64_t expert) const override;
   uint64_t shape_digest() const override;
 

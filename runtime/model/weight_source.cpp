@@ -19,6 +19,10 @@ LoadedMatrix WeightSource::gate_bias(int64_t layer) const {
   throw InputError("layer " + std::to_string(layer) + ": these weights have no bias of a gate");
 }
 
+std::optional<StoredFfn> WeightSource::stored_expert(int64_t, int64_t) const {
+  return std::nullopt;
+}
+
 std::optional<uint64_t> WeightSource::sample_expert(int64_t, int64_t) const {
   return std::nullopt;
 }

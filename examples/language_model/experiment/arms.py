@@ -96,7 +96,8 @@ def main_runs(seeds=SEEDS):
 
 def tuning_runs():
     """All with a seed of their own, and as many steps as the chart has: what is best for a gate over the first
-    fifth of them is not at the end. What was best is in the arms above.
+    fifth of them is not at the end. Rates are doubled, or halved, until that no longer helps; the balance
+    weight is tried at the best one. What was best is in the arms above.
     """
     runs = []
 
@@ -106,18 +107,15 @@ def tuning_runs():
 
     dense, hashed = options(arm="dense"), options(arm="hash", router="token")
     learned, whole = options(arm="learned"), options(arm="learned", gate_weight="one")
-    add("dense", dense, lr=0.004)
-    add("hash", hashed, lr=0.006)
-    add("learned-whole", whole, lr=0.004)
+    for rate in (0.002, 0.004, 0.008):
+        add("dense", dense, lr=rate)
+    for rate in (0.006, 0.012, 0.024):
+        add("hash", hashed, lr=rate)
     add("learned-probability", learned, lr=0.004, output_scale=16)
-    add("hash", hashed, lr=0.003)
-    add("dense", dense, lr=0.008)
-    add("learned-whole", whole, lr=0.008)
-    add("learned-whole", whole, lr=0.004, balance_loss=0.003)
-    add("dense", dense, lr=0.002)
-    add("hash", hashed, lr=0.012)
-    add("learned-whole", whole, lr=0.002)
-    add("learned-whole", whole, lr=0.004, balance_loss=0.03)
+    for rate in (0.004, 0.008, 0.016):
+        add("learned-whole", whole, lr=rate)
+    for weight in (0.003, 0.03):
+        add("learned-whole", whole, lr=0.008, balance_loss=weight)
     return runs
 
 

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/layer/streamed_experts.hpp"
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/format.hpp"
+#include "core/input_file.hpp"
+#include "core/narrow.hpp"
+#include "core/setting.hpp"
+#include "core/units.hpp"
+#include "hashep/error.hpp"
+#include "kernels/ffn/expert_ffn.hpp"
+#include "runtime/layer/stack_experts.hpp"
+#include "runtime/model/require_finite.hpp"
+#include "runtime/model/weight_store.hpp"
+
+namespace hashep {
+namespace {
+
+// Experts that are read at once, at most: one that is unpacked and those behind it.
+constexpr int kMostBuffers = 4;
+constexpr int kSlotsOfBuffer = 4;  // for each that a buffer has
+
+struct StoredExpert {
+  StoredFfn stored;
+  std::string name;
+};
+
+/// All experts of this rank, layer by layer.
+std::vector<StoredExpert> find_experts(const WeightSource& weights,
+                                       std::span<const Placement> placements, int ep_rank) {
+  std::vector<StoredExpert> experts;
+  for_each_layer(placements, ep_rank, [&](int64_t layer, std::span<const int32_t> local, int64_t) {
+    for (const int32_t expert : local) {
+      std::optional<StoredFfn> stored = weights.stored_expert(layer, expert);
+      if (!stored) {
+        throw InputError(setting("weight_memory") +
+                         ": these weights are in no file that they could be read "
+                         "from when they are needed");
+      }
+      experts.push_back({std::move(*stored),
+                         "layer " + std::to_string(layer) + ", expert " + std::to_string(expert)});
+    }
+  });
+  return experts;
+}
+
+/// What the memory of an expert depends on, beside its shape.
+std::string kind_of(const FfnWeights& weights) {
+  std::string kind;
+  for (const QuantisedView& of :
+       {weights.quantised.w1, weights.quantised.w2, weights.quantised.w3}) {
+    kind += format("%lld/%d/%d/%lld ", static_cast<long long>(of.rows), static_cast<int>(of.format),
+                   static_cast<int>(of.scale_format), static_cast<long long>(of.block_cols));
+  }
+  for (const ConstMatrixView& of : {weights.bias1, weights.bias2, weights.bias3}) {
+    kind += of.rows > 0 ? "bias " : "- ";
+  }
+  return kind;
+}
+
+class StreamedExperts final : public HostExperts {
+ public:
+  StreamedExperts(const ModelConfig& config, const HostExpertsOptions& options,
+                  const WeightSource& weights, std::span<const Placement> placements, int ep_rank,
+                  const StreamingOptions& streaming)
+      : dtype_(options.dtype),
+        check_finite_(streaming.check_finite),
+        experts_(find_experts(weights, placements, ep_rank)) {
+    if (config.gate) {
+      throw InputError(
+          setting("weight_memory") +
+          ": a learned gate chooses experts when its layer is reached, and none can be "
+          "read ahead");
+    }
+    if (streaming.form == WeightForm::expanded) {
+      throw InputError(setting("weight_memory") + ": weights that are streamed stay packed");
+    }
+    for_each_layer(placements, ep_rank, [&](int64_t, std::span<const int32_t>, int64_t first) {
+      first_expert_.push_back(first);
+    });
+    if (config.num_shared_experts > 0) {
+      shared_.emplace(config.shared_shape(), options.dtype, options.num_layers, options.threads,
+                      options.library);
+    }
+    const Sizes sizes = measure(config, options);
+    const Budget budget = divide(streaming.memory, sizes);
+    routed_.emplace(config.routed_shape(), options.dtype, budget.slots, options.threads,
+                    options.library);
+    routed_->expect_quantised();
+    slot_bytes_ = sizes.slot;
+    slots_ = budget.slots;
+    std::vector<std::vector<FileRange>> items;
+    for (const StoredExpert& expert : experts_) items.push_back(expert.stored.parts);
+    store_.emplace(
+        std::move(items),
+        WeightStore::Options{
+            .slots = budget.slots, .buffers = budget.buffers, .lookahead = streaming.lookahead},
+        [this](int64_t item, int slot, std::span<const std::byte* const> parts) {
+          unpack(item, slot, parts, *routed_);
+        });
+    implementation_ = std::string(routed_->implementation()) + "; " + std::to_string(slots_) +
+                      " of " + std::to_string(experts_.size()) + " experts in memory, " +
+                      store_->how();
+  }
+
+  LayerWeightSink sink(int64_t layer, int64_t) override {
+    return {.routed = {},
+            .shared = [this, layer](const FfnWeights& w) { shared_->set_expert(layer, w); },
+            .gate = {}};
+  }
+  bool has_shared() const override { return shared_.has_value(); }
+
+  void prepare_kernels(int64_t global_tokens) override {
+    routed_->prepare_all_tiles(global_tokens);
+    if (has_shared()) shared_->prepare_aligned_kernels(shared_tile_rows(global_tokens));
+  }
+
+  void prepare(const ExchangePlan& plan, const BatchPlace& place) override {
+    for_each_tile(plan.expert_offsets, [&](const ExpertTile& tile) {
+      const std::array one = {int64_t{0}, tile.count};
+      routed_->prepare(one);
+    });
+    if (has_shared()) shared_->prepare_aligned(shared_tile_rows(place.global_tokens));
+  }
+
+  void expect(const BatchPlan& plan) override {
+    if (std::ranges::find(expected_, plan.step) != expected_.end()) return;
+    expected_.push_back(plan.step);
+    std::vector<int64_t> uses;
+    for (size_t layer = 0; layer < plan.layers.size(); ++layer) {
+      add_uses(plan.layers[layer], static_cast<int64_t>(layer), uses);
+    }
+    store_->announce(uses);
+  }
+
+  void begin(const BatchPlan& plan) override {
+    if (expected_.empty() || expected_.front() != plan.step) {
+      forget();
+      expect(plan);
+    }
+    expected_.pop_front();
+  }
+
+  void begin_layer(const BatchPlan& plan, int64_t layer) override {
+    forget();
+    std::vector<int64_t> uses;
+    add_uses(plan.layers[layer], layer, uses);
+    store_->announce(uses);
+  }
+
+  void run_tiles(std::span<const ExpertTile> tiles, MatrixView rows, int64_t first_expert,
+                 const FfnTape&) override {
+    std::vector<ExpertTile>& ready = ready_tiles_;
+    for (size_t i = 0; i < tiles.size();) {
+      ready.clear();
+      int64_t count = 0;
+      do {
+        const int64_t expert = tiles[i].expert;
+        const int slot = store_->acquire(first_expert + expert);
+        ++count;
+        for (; i < tiles.size() && tiles[i].expert == expert; ++i) {
+          ready.push_back({slot, tiles[i].first_row, tiles[i].count});
+        }
+      } while (i < tiles.size() && store_->is_ready());
+      routed_->run_tiles(ready, rows, 0);
+      store_->release(count);
+    }
+  }
+
+  void run_shared(int64_t layer, ConstMatrixView x, const BatchPlace& place, MatrixView out,
+                  const FfnTape&) override {
+    shared_->run_aligned(x, place.first_token, shared_tile_rows(place.global_tokens), out, layer);
+  }
+
+  int64_t weight_bytes() const override {
+    return slots_ * slot_bytes_ + store_->buffer_bytes() +
+           (has_shared() ? shared_->weight_bytes() : 0);
+  }
+  int64_t scratch_bytes() const override {
+    return routed_->scratch_bytes() + (has_shared() ? shared_->scratch_bytes() : 0);
+  }
+  std::string_view implementation() const override { return implementation_; }
+  std::optional<StreamingStats> streaming() const override {
+    const StoreStats of = store_->stats();
+    return StreamingStats{.slots = slots_,
+                          .slot_bytes = slot_bytes_,
+                          .buffer_bytes = store_->buffer_bytes(),
+                          .uses = of.uses,
+                          .loads = of.loads,
+                          .bytes_read = of.bytes_read,
+                          .least_loads = of.least_loads,
+                          .lru_loads = of.lru_loads,
+                          .wait_s = of.wait_s,
+                          .unpack_s = of.unpack_s};
+  }
+
+ private:
+  /// Bytes that an expert takes, at most: packed, and while it is read.
+  struct Sizes {
+    int64_t slot = 0;
+    int64_t buffer = 0;
+  };
+  struct Budget {
+    int slots = 0;
+    int buffers = 0;
+  };
+
+  /// Reads one expert of each kind.
+  Sizes measure(const ModelConfig& config, const HostExpertsOptions& options) {
+    Sizes sizes;
+    std::map<std::string, int64_t> kinds;  // any of them
+    const std::vector<const std::byte*> nowhere(2 * 6, nullptr);
+    for (size_t i = 0; i < experts_.size(); ++i) {
+      const StoredFfn& stored = experts_[i].stored;
+      sizes.buffer = std::max(sizes.buffer, WeightStore::buffer_bytes_for(stored.parts));
+      kinds.emplace(kind_of(stored.weights(std::span(nowhere).first(stored.parts.size()))),
+                    static_cast<int64_t>(i));
+    }
+    for (const auto& [kind, item] : kinds) {
+      ExpertFfn one(config.routed_shape(), options.dtype, 1, 1, options.library);
+      std::vector<Buffer> memory;
+      std::vector<const std::byte*> parts;
+      for (const FileRange& part : experts_[item].stored.parts) {
+        Buffer& read = memory.emplace_back(part.bytes);
+        InputFile(part.path).read(part.offset, {read.data(), static_cast<size_t>(part.bytes)});
+        parts.push_back(read.data());
+      }
+      unpack(item, 0, parts, one);
+      sizes.slot = std::max(sizes.slot, one.weight_bytes());
+    }
+    return sizes;
+  }
+
+  Budget divide(int64_t memory, const Sizes& sizes) const {
+    if (experts_.empty()) return {0, 1};
+    if (memory < sizes.slot + sizes.buffer) {
+      throw InputError(setting("weight_memory") + ": " + format_bytes(memory) +
+                       " is too little for one expert: " + std::to_string(sizes.slot) +
+                       " bytes, and " + std::to_string(sizes.buffer) +
+                       " to read one; the least that works is " +
+                       std::to_string(sizes.slot + sizes.buffer));
+    }
+    Budget budget;
+    const int64_t fitting = memory / (sizes.slot * kSlotsOfBuffer + sizes.buffer);
+    budget.buffers = static_cast<int>(std::clamp<int64_t>(fitting, 1, kMostBuffers));
+    const int64_t slots = (memory - budget.buffers * sizes.buffer) / sizes.slot;
+    budget.slots = narrow<int>(std::min<int64_t>(slots, std::ssize(experts_)), "slots");
+    return budget;
+  }
+
+  void unpack(int64_t item, int slot, std::span<const std::byte* const> parts,
+              ExpertFfn& to) const {
+    const StoredExpert& expert = experts_[item];
+    const FfnWeights weights = expert.stored.weights(parts);
+    if (check_finite_) require_finite(weights, expert.name, dtype_);
+    to.set_expert(slot, weights, 1);
+  }
+
+  void add_uses(const ExchangePlan& plan, int64_t layer, std::vector<int64_t>& uses) const {
+    for (size_t i = 0; i + 1 < plan.expert_offsets.size(); ++i) {
+      if (plan.expert_offsets[i] == plan.expert_offsets[i + 1]) continue;
+      uses.push_back(first_expert_[layer] + static_cast<int64_t>(i));
+    }
+  }
+
+  void forget() {
+    store_->restart();
+    expected_.clear();
+  }
+
+  DType dtype_;
+  bool check_finite_;
+  std::vector<StoredExpert> experts_;  // by item: the place among this rank's experts
+  std::vector<int64_t> first_expert_;  // of each layer
+  int slots_ = 0;
+  int64_t slot_bytes_ = 0;
+  std::optional<ExpertFfn> shared_;
+  std::optional<ExpertFfn> routed_;  // by slot
+  std::string implementation_;
+  std::deque<int64_t> expected_;  // steps of batches that were announced and not begun
+  std::vector<ExpertTile> ready_tiles_;
+  std::optional<WeightStore> store_;  // goes first: its thread writes to `routed_`
+};
+
+}  // namespace
+
+std::unique_ptr<HostExperts> make_streamed_experts(const ModelConfig& config,
+                                                   const HostExpertsOptions& options,
+                                                   const WeightSource& weights,
+                                                   std::span<const Placement> placements,
+                                                   int ep_rank, const StreamingOptions& streaming) {
+  return std::make_unique<StreamedExperts>(config, options, weights, placements, ep_rank,
+                                           streaming);
+}
+
+}  // namespace hashep

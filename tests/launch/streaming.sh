@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Experts that are read when they are needed: the bits of experts that are held, what is read, and what is
+# refused.
+# shellcheck source=tests/launch/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+reference=$here/../reference
+export PYTHONDONTWRITEBYTECODE=1
+if ! python=$(python_with numpy); then
+  echo "streaming: skipped: there is no Python with numpy (package python3-numpy)"
+  exit 77
+fi
+
+"$python" "$reference/make_v4_model.py" published --shape flash --experts fp4 --shared-experts fp8 || exit 1
+"$python" "$reference/make_v4_model.py" plain --shape flash --dtype BF16 --prefix model. || exit 1
+"$python" - <<'PY' || exit 1
+import numpy as np
+random = np.random.default_rng(1)
+np.minimum(random.zipf(1.3, 400) - 1, 1009).astype(np.int32).tofile("tokens.bin")
+PY
+
+steps=8
+# on FOLDER ARGS...: leaves in $run the options of a run on it.
+on() {
+  run=(--model "$1" --tokens tokens.bin --token-dtype i32 --seq-len 8 --dtype bf16 --threads 2 --deadline 60
+    --progress off "${@:2}")
+}
+
+# state N TEXT: a run of "${run[@]}" on N ranks is well.
+state() {
+  ranks "$1" "${run[@]}"
+  check "np=$1: $2: exit code $code" [ "$code" = 0 ]
+}
+
+# The same bits, by the oracle's check of the first step and by the output of one.
+for folder in published plain; do
+  for router in '' '--router token' '--router bigram' '--placement balanced'; do
+    # shellcheck disable=SC2206 # words
+    more=($router --output out/h.safetensors --batch-tokens 61)
+    on $folder "${more[@]}" --weight-memory 0
+    state 1 "$folder $router"
+    mv out/h.safetensors out/held.safetensors
+    for np in 1 2 3; do
+      for memory in 200K 45K; do
+        on $folder "${more[@]}" --weight-memory $memory
+        state $np "$folder $router in $memory"
+        check "np=$np: $folder $router in $memory: other bits" cmp -s out/held.safetensors out/h.safetensors
+        rm -f out/h.safetensors
+      done
+    done
+  done
+done
+
+# What is read, by a simulation of its own: with all batches known, and with few.
+for np in 1 2; do
+  for memory in 1G 500K 100K; do
+    for depth in 1 4 16; do
+      on published --batch-tokens 24 --steps $steps --json out/r.json --weight-memory $memory \
+        --plan-depth $depth
+      state $np "$memory, plan depth $depth"
+      check "np=$np: $memory, plan depth $depth: what was read" \
+        "$python" "$reference/streamed_loads.py" published tokens.bin out/r.json --batch-tokens 24 \
+        --steps $steps --plan-depth $depth
+      if [ $depth = 16 ]; then
+        check "np=$np: $memory: not the least possible" "$python" -c '
+import json
+s = json.load(open("out/r.json"))["streaming"]
+raise SystemExit(s["loads"] != s["least_loads"] or s["lru_loads"] < s["loads"])'
+      fi
+      rm -f out/r.json
+    done
+  done
+done
+on published --batch-tokens 24 --steps $steps --weight-memory 200K --check
+state 2 "checked by the oracle"
+check "read: what the table says" grep -q '^  experts read ' stdout.txt
+check "held: what the first line says" grep -q ' experts in memory, ' stdout.txt
+
+# no_run NP TEXT ARGS...: refused in one line.
+no_run() {
+  local np=$1 text=$2
+  shift 2
+  ranks "$np" "$@"
+  check "np=$np: $text: exit code $code" [ "$code" = 2 ]
+  check "np=$np: $text" one_error_with "$text"
+  check "np=$np: $text: left $(ls out)" [ -z "$(ls out | grep -v held)" ]
+}
+rm -f out/*
+on published --weight-memory 10K
+no_run 2 "the least that works is 1" "${run[@]}"
+on published --weight-memory 1M --weights expanded
+no_run 1 "--weight-memory: weights that are streamed stay packed" "${run[@]}"
+on plain --weight-memory 1M --weights packed
+no_run 2 "--weights packed: plain has no quantised weights" "${run[@]}"
+no_run 1 "--weight-memory goes with --model DIR" "${small[@]}" --weight-memory 1M
+no_run 1 "--weights goes with --model DIR" "${small[@]}" --weights packed
+
+finish
