@@ -16,18 +16,9 @@ struct Part {
   std::string dtype;
   std::vector<int64_t> shape;
   int64_t bytes = 0;
-  int64_t old_offset = 0;                    // in the old file
-  const TensorContents* contents = nullptr;  // of an edit
+  int64_t old_offset = 0;            // in the old file
+  const TensorEdit* edit = nullptr;  // where it is one
 };
-
-Part edited_part(const std::string& name, const TensorContents& contents) {
-  return {name,
-          std::string(safetensors_dtype_name(contents.dtype)),
-          contents.shape,
-          std::ssize(contents.bytes),
-          0,
-          &contents};
-}
 
 /// The tensors of the old file in the order of their data.
 std::vector<Part> old_parts(const SafeTensors& old) {
@@ -48,16 +39,10 @@ std::vector<Part> old_parts(const SafeTensors& old) {
 std::vector<Part> edited_parts(const SafeTensors& old, const TensorEdits& edits) {
   std::vector<Part> parts;
   for (Part& part : old_parts(old)) {
-    const auto edit = edits.find(part.name);
-    if (edit == edits.end()) {
-      parts.push_back(std::move(part));
-    } else if (edit->second) {
-      parts.push_back(edited_part(part.name, *edit->second));
-    }
+    if (!edits.contains(part.name)) parts.push_back(std::move(part));
   }
-  for (const auto& [name, contents] : edits) {
-    const bool is_new = !old.tensors.contains(name) && !old.skipped.contains(name);
-    if (contents && is_new) parts.push_back(edited_part(name, *contents));
+  for (const auto& [name, edit] : edits) {
+    if (edit) parts.push_back({name, edit->dtype, edit->shape, edit->bytes, 0, &*edit});
   }
   return parts;
 }
@@ -73,6 +58,12 @@ void copy_data(const SafeTensorsFile& old, const Part& part, AtomicFile& out) {
 }
 
 }  // namespace
+
+TensorEdit::TensorEdit(TensorContents contents)
+    : dtype(safetensors_dtype_name(contents.dtype)),
+      shape(std::move(contents.shape)),
+      bytes(std::ssize(contents.bytes)),
+      write([data = std::move(contents.bytes)](AtomicFile& out) { out.write(data); }) {}
 
 void write_edited_safetensors(const SafeTensorsFile* old, const TensorEdits& edits,
                               AtomicFile& out) {
@@ -91,8 +82,8 @@ void write_edited_safetensors(const SafeTensorsFile* old, const TensorEdits& edi
   }
   out.write(pad_safetensors_header(header.dump()));
   for (const Part& part : parts) {
-    if (part.contents != nullptr) {
-      out.write(part.contents->bytes);
+    if (part.edit != nullptr) {
+      part.edit->write(out);
     } else {
       copy_data(*old, part, out);
     }

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <string_view>
 
+#include "launch/convert_command.hpp"
 #include "launch/placement_command.hpp"
 #include "launch/plan_command.hpp"
 #include "launch/process/result_json.hpp"
@@ -23,6 +24,7 @@ constexpr const char* kHelp =
     "  train      train a small language model with such layers on text\n"
     "  table      make routing tables from a corpus of tokens\n"
     "  plan       load, traffic and memory of jobs of any size, from token ids alone\n"
+    "  convert    writes a model folder with its experts in FP4, FP8 or bf16\n"
     "  placement  places experts on ranks by what a corpus puts on them\n"
     "\n"
     "Options:\n"
@@ -53,6 +55,7 @@ int main(int argc, char** argv) {
   if (command == "train") return hashep::train_command(argc, argv);
   if (command == "table") return hashep::table_command(argc, argv);
   if (command == "plan") return hashep::plan_command(argc, argv);
+  if (command == "convert") return hashep::convert_command(argc, argv);
   if (command == "placement") return hashep::placement_command(argc, argv);
   if (command == "--version") {
     return hashep::run_single_process([] { std::printf("%s\n", hashep::version_text().c_str()); });

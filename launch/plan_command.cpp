@@ -19,6 +19,8 @@
 #include "launch/single_process.hpp"
 #include "launch/static_routing.hpp"
 #include "runtime/layer/stack_placements.hpp"
+#include "runtime/layer/stored_experts.hpp"
+#include "runtime/model/model_folder.hpp"
 #include "runtime/tables/table_loads.hpp"
 
 namespace hashep {
@@ -77,15 +79,57 @@ class JobPlanner {
                           .plan_depth = narrow<int>(options_.plan_depth, "--plan-depth"),
                           .traffic = job.traffic_unit,
                           .tape = tape_sizes(dtype),
+                          .with_uses = options_.weight_memory > 0,
                           .threads = threads_.threads});
     if (options_.training) {
       job.training = training_memory(config(), geometry.placements(), dtype);
     }
+    if (options_.weight_memory > 0)
+      job.streaming = plan_streaming(geometry, job.result.uses, dtype);
     job.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return job;
   }
 
  private:
+  PlannedStreaming plan_streaming(const StackGeometry& geometry,
+                                  const std::vector<std::vector<StepUses>>& uses,
+                                  DType dtype) const {
+    const ModelFolder weights(options_.routing.model);
+    const ModelConfig& model = weights.config();
+    const double flops_of_row = 2.0 * static_cast<double>(model.hidden_size * model.ffn_size) *
+                                (model.activation == Activation::silu ? 3.0 : 2.0);
+    const double flops_per_s = 1e9 * options_.gflops;
+    PlannedStreaming planned;
+    for (int rank = 0; rank < geometry.ep_size(); ++rank) {
+      const std::vector<StoredExpert> experts =
+          find_stored_experts(weights, geometry.placements(), rank);
+      if (experts.empty()) continue;
+      const StreamingBudget budget =
+          streaming_budget(model, dtype, GemmLibrary::automatic, experts, options_.weight_memory);
+      StreamingJob job;
+      job.slots = budget.slots;
+      job.plan_depth = options_.plan_depth;
+      for (const StoredExpert& expert : experts) job.read_bytes.push_back(expert.read_bytes);
+      if (options_.disk > 0) {
+        job.disk_bytes_per_s = static_cast<double>(options_.disk);
+        job.seconds_per_row = flops_of_row / flops_per_s;
+        planned.hiding_rows =
+            static_cast<double>(budget.buffer_bytes) / job.disk_bytes_per_s / job.seconds_per_row;
+      }
+      const StreamingForecast of_rank = forecast_streaming(uses[rank], job);
+      if (budget.slots > planned.budget.slots) planned.budget = budget;
+      planned.most_bytes = std::max(planned.most_bytes, of_rank.bytes_read);
+      planned.all.uses += of_rank.uses;
+      planned.all.loads += of_rank.loads;
+      planned.all.least_loads += of_rank.least_loads;
+      planned.all.lru_loads += of_rank.lru_loads;
+      planned.all.bytes_read += of_rank.bytes_read;
+      planned.all.stall_s = std::max(planned.all.stall_s, of_rank.stall_s);
+      planned.all.compute_s = std::max(planned.all.compute_s, of_rank.compute_s);
+    }
+    return planned;
+  }
+
   std::optional<TapeSizes> tape_sizes(DType dtype) const {
     if (!options_.training) return std::nullopt;
     return TapeSizes(config(), dtype, options_.recompute);
@@ -117,6 +161,9 @@ void plan_jobs(int argc, char** argv) {
   declare_plan_options(app, options);
   if (!parse_options(app, argc, argv, 2)) return;
   validate_plan_options(app, options);
+  if (options.weight_memory > 0 && app.count("--plan-depth") == 0) {
+    options.plan_depth = kPlanDepthOfStreams;
+  }
   std::optional<AtomicFile> json;
   std::optional<AtomicFile> csv;
   if (!options.json.empty()) json.emplace(options.json);
@@ -127,6 +174,7 @@ void plan_jobs(int argc, char** argv) {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   std::string matrices;
   std::string training;
+  std::string streaming;
   std::fputs(plan_table_head().c_str(), stdout);
   for (const int64_t ranks : options.ranks) {
     const double bound = planner.bound(ranks);
@@ -137,11 +185,13 @@ void plan_jobs(int argc, char** argv) {
       flush_stdout();
       rows.push_back(plan_row(job, options, planner.config()));
       if (job.training) training += training_line(job);
+      if (job.streaming) streaming += streaming_line(job, options.steps);
       if (!options.traffic.empty()) matrices += "\n" + traffic_text(job, options.steps);
       if (csv) csv->write(traffic_csv(job, options.steps));
     }
   }
   if (!training.empty()) std::fputs((training_head() + training).c_str(), stdout);
+  if (!streaming.empty()) std::fputs((streaming_head() + streaming).c_str(), stdout);
   const std::string note =
       planner.note(*std::max_element(options.ranks.begin(), options.ranks.end()));
   double seconds = 0.0;

@@ -54,6 +54,15 @@ void declare_plan_options(CLI::App& app, PlanCommandOptions& options) {
                "hier: a node's contributions to a token return as one sum")
       ->group(job);
   describe_plan_depth(table, options.plan_depth);
+  add_count(app, "--weight-memory", options.weight_memory, {.least = 0},
+            "With --model: bytes of a rank for routed experts, as of hashep run; says what is read")
+      ->group(job);
+  add_count(app, "--disk", options.disk, {.least = 0},
+            "With --weight-memory: bytes a second that a rank reads; says how long layers wait")
+      ->group(job);
+  app.add_option("--gflops", options.gflops,
+                 "With --disk: GFLOP/s of a rank's experts, as hashep-bench experts measures them")
+      ->group(job);
   app.add_flag("--training", options.training,
                "Say the memory of training too: weights, gradients, AdamW's states, tape")
       ->group(job);
@@ -80,6 +89,18 @@ void validate_plan_options(const CLI::App& app, const PlanCommandOptions& option
     if (!options.training && app.count(name) > 0) {
       throw InputError(std::string(name) + " goes with --training");
     }
+  }
+  if (options.weight_memory > 0 && app.count("--model") == 0) {
+    throw InputError("--weight-memory goes with --model DIR");
+  }
+  if (options.weight_memory > 0 && options.training) {
+    throw InputError("--weight-memory: weights that are trained are not streamed");
+  }
+  if (options.disk > 0 && options.weight_memory == 0) {
+    throw InputError("--disk goes with --weight-memory");
+  }
+  if ((options.gflops > 0.0) != (options.disk > 0) || options.gflops < 0.0) {
+    throw InputError("--disk and --gflops go together, both above 0");
   }
   if (options.recompute && !options.training) {
     throw InputError("--recompute goes with --training");

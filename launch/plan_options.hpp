@@ -29,8 +29,11 @@ struct PlanCommandOptions {
   bool training = false;
   bool recompute = false;
   int64_t plan_depth = 1;
-  int64_t threads = 0;  // 0: choose_threads
-  std::string traffic;  // rank, node, or empty
+  int64_t weight_memory = 0;  // bytes of a rank for routed experts; 0: all are held
+  int64_t disk = 0;           // bytes a second that a rank reads
+  double gflops = 0.0;        // of a rank's experts
+  int64_t threads = 0;        // 0: choose_threads
+  std::string traffic;        // rank, node, or empty
   std::string json;
   std::string csv;
 

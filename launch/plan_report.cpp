@@ -58,6 +58,29 @@ std::string training_line(const PlannedJob& job) {
                 format_bytes(job.result.tape_bytes_max).c_str());
 }
 
+std::string streaming_head() {
+  return "\n                 experts of all ranks in all steps                     a step, largest "
+         "rank"
+         "      rows that\n"
+         "  ranks  /node     held       uses      loads      least        LRU         read       "
+         "waits"
+         "   hide reads\n";
+}
+
+std::string streaming_line(const PlannedJob& job, int64_t steps) {
+  const PlannedStreaming& s = *job.streaming;
+  const std::string waits =
+      s.hiding_rows > 0.0 ? format("%.2f ms", 1e3 * s.all.stall_s / static_cast<double>(steps))
+                          : "-";
+  const std::string rows = s.hiding_rows > 0.0 ? format("%.0f", s.hiding_rows) : "-";
+  return format("%7lld%7lld%9lld%11lld%11lld%11lld%11lld%13s%12s%13s\n",
+                static_cast<long long>(job.ranks), static_cast<long long>(job.ranks_per_node),
+                static_cast<long long>(s.budget.slots), static_cast<long long>(s.all.uses),
+                static_cast<long long>(s.all.loads), static_cast<long long>(s.all.least_loads),
+                static_cast<long long>(s.all.lru_loads), format_bytes(s.most_bytes / steps).c_str(),
+                waits.c_str(), rows.c_str());
+}
+
 std::string traffic_text(const PlannedJob& job, int64_t steps) {
   const TrafficMatrix& matrix = job.result.traffic;
   if (matrix.size == 1) {
@@ -118,6 +141,23 @@ nlohmann::ordered_json plan_row(const PlannedJob& job, const PlanCommandOptions&
                        {"gradient_bytes_max", job.training->gradients},
                        {"optimizer_bytes_max", job.training->states},
                        {"tape_bytes_max", r.tape_bytes_max}};
+  }
+  if (job.streaming) {
+    const PlannedStreaming& s = *job.streaming;
+    row["streaming"] = {{"weight_memory", options.weight_memory},
+                        {"slots", s.budget.slots},
+                        {"slot_bytes", s.budget.slot_bytes},
+                        {"uses", s.all.uses},
+                        {"loads", s.all.loads},
+                        {"least_loads", s.all.least_loads},
+                        {"lru_loads", s.all.lru_loads},
+                        {"bytes_read", s.all.bytes_read},
+                        {"bytes_read_max", s.most_bytes}};
+    if (s.hiding_rows > 0.0) {
+      row["streaming"]["stall_s"] = s.all.stall_s;
+      row["streaming"]["compute_s"] = s.all.compute_s;
+      row["streaming"]["rows_that_hide_reads"] = s.hiding_rows;
+    }
   }
   if (!options.traffic.empty()) {
     row["traffic"] = {{"unit", unit_name(*job.traffic_unit)},

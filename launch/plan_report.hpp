@@ -7,9 +7,19 @@
 
 #include "launch/plan_options.hpp"
 #include "runtime/layer/dry_run.hpp"
+#include "runtime/layer/stored_experts.hpp"
 #include "runtime/layer/training_memory.hpp"
 
 namespace hashep {
+
+/// What a job's ranks read where they stream experts.
+struct PlannedStreaming {
+  StreamingBudget budget;    // of the rank with most slots
+  StreamingForecast all;     // sums over ranks; times are those of the rank that waits longest
+  int64_t most_bytes = 0;    // of a rank
+  double hiding_rows = 0.0;  // of an expert: from here on computing takes longer than reading; 0:
+                             // not known
+};
 
 /// One job that was planned.
 struct PlannedJob {
@@ -21,7 +31,8 @@ struct PlannedJob {
   double bound = 1.0;  // of expert_max_over_mean, for any table over token ids
   DryRunResult result;
   std::optional<TrainingMemory> training;  // beside the tape
-  double seconds = 0.0;                    // that planning took
+  std::optional<PlannedStreaming> streaming;
+  double seconds = 0.0;  // that planning took
 };
 
 /// The table's head, and a job's line.
@@ -31,6 +42,10 @@ std::string plan_table_line(const PlannedJob& job);
 /// The same of its memory for training.
 std::string training_head();
 std::string training_line(const PlannedJob& job);
+
+/// The same of what it reads.
+std::string streaming_head();
+std::string streaming_line(const PlannedJob& job, int64_t steps);
 
 /// The traffic of a job as a matrix in text.
 std::string traffic_text(const PlannedJob& job, int64_t steps);

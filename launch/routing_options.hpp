@@ -64,6 +64,9 @@ ModelConfig synthetic_model(const RoutingOptions& options);
 void describe_tokens(OptionTable& table, RoutingOptions& options);
 
 void describe_placement(OptionTable& table, PlacementSource& placement);
+/// Where experts are streamed and no depth is given: reads that begin several batches ahead hide
+/// more.
+inline constexpr int64_t kPlanDepthOfStreams = 4;
 void describe_plan_depth(OptionTable& table, int64_t& depth);
 
 /// What these options tell together, once `app` has parsed them. Throws InputError.

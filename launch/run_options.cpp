@@ -82,8 +82,6 @@ RunCommandLine parse_run_command_line(int argc, const char* const* argv) {
   for (const CLI::Option* option : app.get_options()) {
     if (option->count() > 0) options.given.push_back(option->get_name());
   }
-  // Reads that begin several batches ahead hide more.
-  constexpr int64_t kPlanDepthOfStreams = 4;
   if (options.weight_memory > 0 && !options.is_given("--plan-depth")) {
     options.plan_depth = kPlanDepthOfStreams;
   }

@@ -27,12 +27,16 @@ class DryRun {
         expert_rows_(geometry.num_layers(), std::vector<int64_t>(geometry.num_experts())),
         buffers_(ep_size_),
         plan_bytes_(ep_size_) {
+    if (options.with_uses) {
+      result_.uses.assign(static_cast<size_t>(ep_size_), std::vector<StepUses>(options.steps));
+    }
     if (options.traffic) result_.traffic = empty_traffic(nodes_, *options.traffic);
   }
 
   void run_step(int64_t step) {
     count_step(step);
     std::vector<int64_t> tapes(static_cast<size_t>(ep_size_));
+    std::vector<int64_t> first_experts(static_cast<size_t>(ep_size_));
     for (int64_t layer = 0; layer < geometry_.num_layers(); ++layer) {
       const Placement& placement = geometry_.placement(layer);
       const LayerTraffic moved = layer_traffic(counts_of(layer), placement, nodes_);
@@ -45,6 +49,7 @@ class DryRun {
       for (size_t rank = 0; rank < buffers_.size(); ++rank) {
         keep_largest(moved.buffers[rank], buffers_[rank]);
       }
+      if (options_.with_uses) add_uses(step, placement, moved.expert_rows, first_experts);
       if (options_.tape) add_tapes(placement, moved.expert_rows, tapes);
       if (options_.traffic) {
         add_traffic(counts_of(layer), placement, nodes_, *options_.traffic, result_.traffic);
@@ -120,6 +125,18 @@ class DryRun {
       for (const int32_t expert : placement.local_experts(rank)) rows += expert_rows[expert];
       tapes[rank] +=
           options_.tape->layer(rows, split_range(options_.batch_tokens, ep_size_, rank).size());
+    }
+  }
+
+  /// first_experts: by rank, the number of a layer's first one; becomes that of the next layer's.
+  void add_uses(int64_t step, const Placement& placement, std::span<const int64_t> expert_rows,
+                std::span<int64_t> first_experts) {
+    for (int rank = 0; rank < ep_size_; ++rank) {
+      for (const int32_t expert : placement.local_experts(rank)) {
+        const int64_t item = first_experts[rank]++;
+        if (expert_rows[expert] > 0)
+          result_.uses[rank][step].push_back({item, expert_rows[expert]});
+      }
     }
   }
 

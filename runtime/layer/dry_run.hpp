@@ -8,6 +8,7 @@
 #include "comm/plan/traffic.hpp"
 #include "hashep/batch_plan.hpp"
 #include "runtime/layer/tape.hpp"
+#include "runtime/model/streaming_plan.hpp"
 #include "runtime/tokens/token_stream.hpp"
 
 namespace hashep {
@@ -22,6 +23,7 @@ struct DryRunOptions {
   int plan_depth = 0;  // batches planned ahead, by exchange: see PlanningOptions
   std::optional<TrafficUnit> traffic;
   std::optional<TapeSizes> tape;  // of a job that trains
+  bool with_uses = false;         // see DryRunResult::uses
   int threads = 1;
 };
 
@@ -40,6 +42,9 @@ struct DryRunResult {
   int64_t counts_bytes_node_max =
       0;                  // of these the buffers of planning of the node that holds most
   TrafficMatrix traffic;  // rows of all layers and steps; empty unless asked for
+  /// Which experts each rank computes in each step, numbered layer by layer among its own:
+  /// [ep_size] [steps]; empty unless asked for.
+  std::vector<std::vector<StepUses>> uses;
 };
 
 /// Routes every batch as each of the geometry's ranks would, one rank after the other, and derives

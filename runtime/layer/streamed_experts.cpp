@@ -4,67 +4,21 @@
 #include <algorithm>
 #include <array>
 #include <deque>
-#include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "core/format.hpp"
-#include "core/input_file.hpp"
-#include "core/narrow.hpp"
 #include "core/setting.hpp"
-#include "core/units.hpp"
 #include "hashep/error.hpp"
 #include "kernels/ffn/expert_ffn.hpp"
 #include "runtime/layer/stack_experts.hpp"
+#include "runtime/layer/stored_experts.hpp"
 #include "runtime/model/require_finite.hpp"
 #include "runtime/model/weight_store.hpp"
 
 namespace hashep {
 namespace {
-
-// Experts that are read at once, at most: one that is unpacked and those behind it.
-constexpr int kMostBuffers = 4;
-constexpr int kSlotsOfBuffer = 4;  // for each that a buffer has
-
-struct StoredExpert {
-  StoredFfn stored;
-  std::string name;
-};
-
-/// All experts of this rank, layer by layer.
-std::vector<StoredExpert> find_experts(const WeightSource& weights,
-                                       std::span<const Placement> placements, int ep_rank) {
-  std::vector<StoredExpert> experts;
-  for_each_layer(placements, ep_rank, [&](int64_t layer, std::span<const int32_t> local, int64_t) {
-    for (const int32_t expert : local) {
-      std::optional<StoredFfn> stored = weights.stored_expert(layer, expert);
-      if (!stored) {
-        throw InputError(setting("weight_memory") +
-                         ": these weights are in no file that they could be read "
-                         "from when they are needed");
-      }
-      experts.push_back({std::move(*stored),
-                         "layer " + std::to_string(layer) + ", expert " + std::to_string(expert)});
-    }
-  });
-  return experts;
-}
-
-/// What the memory of an expert depends on, beside its shape.
-std::string kind_of(const FfnWeights& weights) {
-  std::string kind;
-  for (const QuantisedView& of :
-       {weights.quantised.w1, weights.quantised.w2, weights.quantised.w3}) {
-    kind += format("%lld/%d/%d/%lld ", static_cast<long long>(of.rows), static_cast<int>(of.format),
-                   static_cast<int>(of.scale_format), static_cast<long long>(of.block_cols));
-  }
-  for (const ConstMatrixView& of : {weights.bias1, weights.bias2, weights.bias3}) {
-    kind += of.rows > 0 ? "bias " : "- ";
-  }
-  return kind;
-}
 
 class StreamedExperts final : public HostExperts {
  public:
@@ -73,7 +27,7 @@ class StreamedExperts final : public HostExperts {
                   const StreamingOptions& streaming)
       : dtype_(options.dtype),
         check_finite_(streaming.check_finite),
-        experts_(find_experts(weights, placements, ep_rank)) {
+        experts_(find_stored_experts(weights, placements, ep_rank)) {
     if (config.gate) {
       throw InputError(
           setting("weight_memory") +
@@ -90,25 +44,22 @@ class StreamedExperts final : public HostExperts {
       shared_.emplace(config.shared_shape(), options.dtype, options.num_layers, options.threads,
                       options.library);
     }
-    const Sizes sizes = measure(config, options);
-    const Budget budget = divide(streaming.memory, sizes);
-    routed_.emplace(config.routed_shape(), options.dtype, budget.slots, options.threads,
+    budget_ = streaming_budget(config, options.dtype, options.library, experts_, streaming.memory);
+    routed_.emplace(config.routed_shape(), options.dtype, budget_.slots, options.threads,
                     options.library);
     routed_->expect_quantised();
-    slot_bytes_ = sizes.slot;
-    slots_ = budget.slots;
     std::vector<std::vector<FileRange>> items;
     for (const StoredExpert& expert : experts_) items.push_back(expert.stored.parts);
     store_.emplace(
         std::move(items),
         WeightStore::Options{
-            .slots = budget.slots, .buffers = budget.buffers, .lookahead = streaming.lookahead},
+            .slots = budget_.slots, .buffers = budget_.buffers, .lookahead = streaming.lookahead},
         [this](int64_t item, int slot, std::span<const std::byte* const> parts) {
           unpack(item, slot, parts, *routed_);
         });
-    implementation_ = std::string(routed_->implementation()) + "; " + std::to_string(slots_) +
-                      " of " + std::to_string(experts_.size()) + " experts in memory, " +
-                      store_->how();
+    implementation_ = std::string(routed_->implementation()) + "; " +
+                      std::to_string(budget_.slots) + " of " + std::to_string(experts_.size()) +
+                      " experts in memory, " + store_->how();
   }
 
   LayerWeightSink sink(int64_t layer, int64_t) override {
@@ -181,7 +132,7 @@ class StreamedExperts final : public HostExperts {
   }
 
   int64_t weight_bytes() const override {
-    return slots_ * slot_bytes_ + store_->buffer_bytes() +
+    return budget_.slots * budget_.slot_bytes + store_->buffer_bytes() +
            (has_shared() ? shared_->weight_bytes() : 0);
   }
   int64_t scratch_bytes() const override {
@@ -190,8 +141,8 @@ class StreamedExperts final : public HostExperts {
   std::string_view implementation() const override { return implementation_; }
   std::optional<StreamingStats> streaming() const override {
     const StoreStats of = store_->stats();
-    return StreamingStats{.slots = slots_,
-                          .slot_bytes = slot_bytes_,
+    return StreamingStats{.slots = budget_.slots,
+                          .slot_bytes = budget_.slot_bytes,
                           .buffer_bytes = store_->buffer_bytes(),
                           .uses = of.uses,
                           .loads = of.loads,
@@ -203,59 +154,6 @@ class StreamedExperts final : public HostExperts {
   }
 
  private:
-  /// Bytes that an expert takes, at most: packed, and while it is read.
-  struct Sizes {
-    int64_t slot = 0;
-    int64_t buffer = 0;
-  };
-  struct Budget {
-    int slots = 0;
-    int buffers = 0;
-  };
-
-  /// Reads one expert of each kind.
-  Sizes measure(const ModelConfig& config, const HostExpertsOptions& options) {
-    Sizes sizes;
-    std::map<std::string, int64_t> kinds;  // any of them
-    const std::vector<const std::byte*> nowhere(2 * 6, nullptr);
-    for (size_t i = 0; i < experts_.size(); ++i) {
-      const StoredFfn& stored = experts_[i].stored;
-      sizes.buffer = std::max(sizes.buffer, WeightStore::buffer_bytes_for(stored.parts));
-      kinds.emplace(kind_of(stored.weights(std::span(nowhere).first(stored.parts.size()))),
-                    static_cast<int64_t>(i));
-    }
-    for (const auto& [kind, item] : kinds) {
-      ExpertFfn one(config.routed_shape(), options.dtype, 1, 1, options.library);
-      std::vector<Buffer> memory;
-      std::vector<const std::byte*> parts;
-      for (const FileRange& part : experts_[item].stored.parts) {
-        Buffer& read = memory.emplace_back(part.bytes);
-        InputFile(part.path).read(part.offset, {read.data(), static_cast<size_t>(part.bytes)});
-        parts.push_back(read.data());
-      }
-      unpack(item, 0, parts, one);
-      sizes.slot = std::max(sizes.slot, one.weight_bytes());
-    }
-    return sizes;
-  }
-
-  Budget divide(int64_t memory, const Sizes& sizes) const {
-    if (experts_.empty()) return {0, 1};
-    if (memory < sizes.slot + sizes.buffer) {
-      throw InputError(setting("weight_memory") + ": " + format_bytes(memory) +
-                       " is too little for one expert: " + std::to_string(sizes.slot) +
-                       " bytes, and " + std::to_string(sizes.buffer) +
-                       " to read one; the least that works is " +
-                       std::to_string(sizes.slot + sizes.buffer));
-    }
-    Budget budget;
-    const int64_t fitting = memory / (sizes.slot * kSlotsOfBuffer + sizes.buffer);
-    budget.buffers = static_cast<int>(std::clamp<int64_t>(fitting, 1, kMostBuffers));
-    const int64_t slots = (memory - budget.buffers * sizes.buffer) / sizes.slot;
-    budget.slots = narrow<int>(std::min<int64_t>(slots, std::ssize(experts_)), "slots");
-    return budget;
-  }
-
   void unpack(int64_t item, int slot, std::span<const std::byte* const> parts,
               ExpertFfn& to) const {
     const StoredExpert& expert = experts_[item];
@@ -280,8 +178,7 @@ class StreamedExperts final : public HostExperts {
   bool check_finite_;
   std::vector<StoredExpert> experts_;  // by item: the place among this rank's experts
   std::vector<int64_t> first_expert_;  // of each layer
-  int slots_ = 0;
-  int64_t slot_bytes_ = 0;
+  StreamingBudget budget_;
   std::optional<ExpertFfn> shared_;
   std::optional<ExpertFfn> routed_;  // by slot
   std::string implementation_;
