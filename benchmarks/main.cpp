@@ -7,6 +7,7 @@
 #include "benchmarks/layer_bench.hpp"
 #include "benchmarks/options.hpp"
 #include "benchmarks/plan_exchange_bench.hpp"
+#include "benchmarks/packed_experts.hpp"
 #include "benchmarks/scale_bench.hpp"
 #include "hashep/error.hpp"
 #include "launch/process/exit_code.hpp"
@@ -25,6 +26,7 @@ nlohmann::ordered_json measure_here(const Options& options) {
   if (options.command == "fit") return run_fit(options.fit);
   if (options.command == "check-model") return run_check(options.check);
   if (options.command == "scale") return run_predict(options.predict);
+  if (options.experts.packed) return measure_packed_experts(options.experts);
   return measure_experts(options.experts);
 }
 

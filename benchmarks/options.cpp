@@ -32,6 +32,8 @@ void declare_experts(CLI::App& command, ExpertsOptions& options) {
   add_word(command, "--gemm-library", options.gemm_library, gemm_library_words(),
            "Of the experts: onednn, xsmm (LIBXSMM), or auto: the faster one here");
   add_dtypes(command, options.dtypes, "fp32, bf16 [fp32,bf16]");
+  command.add_flag("--packed", options.packed,
+                   "Weights that stay FP8 and FP4 beside those in bf16: SwiGLU, bf16");
   const std::map<std::string, Activation> activations{
       {"relu", Activation::relu}, {"gelu", Activation::gelu}, {"silu", Activation::silu}};
   command.add_option("--activation", options.activations, "relu, gelu, silu [relu,silu]")

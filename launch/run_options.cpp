@@ -58,6 +58,9 @@ void validate(const RunOptions& options) {
                      std::string(transport_name(options.transport)));
   }
   if (options.model.empty()) require_used_options(options);
+  if (!options.weights_ahead && options.weight_memory == 0) {
+    throw InputError("--read-ahead goes with --weight-memory");
+  }
 }
 
 }  // namespace

@@ -210,7 +210,8 @@ void make_host_stack(const RunOptions& options, const Communicator& comm, Watch&
                            .gemm_library = options.gemm_library,
                            .weight_form = options.weight_form,
                            .weight_memory = options.weight_memory,
-                           .weight_lookahead = options.plan_depth / 2};
+                           .weight_lookahead = options.plan_depth / 2,
+                           .weights_ahead = options.weights_ahead};
     auto runner = std::make_unique<HostStackRunner>(setup.config, *setup.weights,
                                                     setup.geometry->placements(), comm.rank(),
                                                     setup.residual, exec, std::move(transport));

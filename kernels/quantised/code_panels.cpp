@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "core/load.hpp"
 #include "core/quantised_matrix.hpp"
@@ -13,61 +14,74 @@ namespace {
 
 constexpr int64_t kOutputs = CodePanels::kGroupOutputs;
 
-/// 4 bytes of a row of codes: 8 inputs of FP4, 4 of FP8. Zeros beyond the row.
-uint32_t load_codes(const std::byte* row, int64_t row_bytes, int64_t at) {
-  if (at + 4 <= row_bytes) return load<uint32_t>(row + at);
-  uint32_t codes = 0;
-  if (at < row_bytes) std::memcpy(&codes, row + at, static_cast<size_t>(row_bytes - at));
-  return codes;
-}
-
 /// The low halves of the four bytes, side by side.
-uint32_t gather_halves(uint32_t bytes) {
+inline uint32_t gather_halves(uint32_t bytes) {
   const uint32_t halves = bytes & 0x0f0f0f0f;
   const uint32_t pairs = (halves | (halves >> 4)) & 0x00ff00ff;
   return (pairs | (pairs >> 8)) & 0xffff;
 }
 
 /// An output's part of a step of FP4: its two words.
-uint32_t fp4_words(uint32_t codes) {
+inline uint32_t fp4_words(uint32_t codes) {
   return gather_halves(codes) | (gather_halves(codes >> 4) << 16);
 }
 
 /// Codes of FP8 with 0 for -0.
-uint32_t without_minus_zeros(uint32_t codes) {
+inline uint32_t without_minus_zeros(uint32_t codes) {
   const uint32_t magnitudes = codes & 0x7f7f7f7f;
   const uint32_t is_some = ((magnitudes + 0x7f7f7f7f) & 0x80808080);  // of bytes that are not 0
   return magnitudes | (codes & is_some);
 }
 
-void pack_step(QuantFormat format, const std::array<uint32_t, kOutputs>& codes, std::byte* step) {
-  if (format == QuantFormat::fp4_e2m1) {
-    std::array<uint32_t, kOutputs> words;
-    for (int64_t output = 0; output < kOutputs; ++output) words[output] = fp4_words(codes[output]);
-    std::memcpy(step, words.data(), CodePanels::kStepBytes);
-    return;
-  }
-  for (int64_t output = 0; output < kOutputs; ++output) {
-    const uint32_t four = without_minus_zeros(codes[output]);
-    const auto first = static_cast<uint16_t>(four);
-    const auto second = static_cast<uint16_t>(four >> 16);
-    std::byte* const to = step + 16 * (output / 4) + 2 * (output % 4);
-    std::memcpy(to, &first, 2);
-    std::memcpy(to + 8, &second, 2);
+using Rows = std::array<const std::byte*, kOutputs>;
+
+HASHEP_EACH_VECTOR_WIDTH void pack_fp4(const Rows& rows, int64_t steps, std::byte* out) {
+  for (int64_t i = 0; i < steps; ++i, out += CodePanels::kStepBytes) {
+    std::array<uint32_t, kOutputs> codes;
+    for (int64_t o = 0; o < kOutputs; ++o) codes[o] = load<uint32_t>(rows[o] + 4 * i);
+    for (int64_t o = 0; o < kOutputs; ++o) codes[o] = fp4_words(codes[o]);
+    std::memcpy(out, codes.data(), CodePanels::kStepBytes);
   }
 }
 
-void pack_group(const QuantisedView& matrix, int64_t group, const CodePanels& panels) {
-  const int64_t first = group * kOutputs;
-  const int64_t count = std::min(kOutputs, matrix.rows - first);
-  const int64_t row_bytes = matrix.code_row_bytes();
-  std::byte* step = panels.codes + group * panels.steps() * CodePanels::kStepBytes;
-  std::array<uint32_t, kOutputs> codes{};
-  for (int64_t i = 0; i < panels.steps(); ++i, step += CodePanels::kStepBytes) {
-    for (int64_t output = 0; output < count; ++output) {
-      codes[output] = load_codes(matrix.codes + (first + output) * row_bytes, row_bytes, 4 * i);
+HASHEP_EACH_VECTOR_WIDTH void pack_fp8(const Rows& rows, int64_t steps, std::byte* out) {
+  for (int64_t i = 0; i < steps; ++i, out += CodePanels::kStepBytes) {
+    std::array<uint32_t, kOutputs> codes;
+    for (int64_t o = 0; o < kOutputs; ++o) codes[o] = load<uint32_t>(rows[o] + 4 * i);
+    for (int64_t o = 0; o < kOutputs; ++o) codes[o] = without_minus_zeros(codes[o]);
+    std::array<uint16_t, 2 * kOutputs> halves;
+    for (int64_t o = 0; o < kOutputs; ++o) {
+      halves[8 * (o / 4) + o % 4] = static_cast<uint16_t>(codes[o]);
+      halves[8 * (o / 4) + 4 + o % 4] = static_cast<uint16_t>(codes[o] >> 16);
     }
-    pack_step(matrix.format, codes, step);
+    std::memcpy(out, halves.data(), CodePanels::kStepBytes);
+  }
+}
+
+void pack_steps(QuantFormat format, const Rows& rows, int64_t steps, std::byte* out) {
+  format == QuantFormat::fp4_e2m1 ? pack_fp4(rows, steps, out) : pack_fp8(rows, steps, out);
+}
+
+/// Rows beyond the last are those of `zeros`.
+void pack_group(const QuantisedView& matrix, int64_t group, const std::byte* zeros,
+                const CodePanels& panels) {
+  constexpr int64_t kCodeBytes = 4;  // of a row, in a step
+  const int64_t first = group * kOutputs;
+  const int64_t row_bytes = matrix.code_row_bytes();
+  Rows rows;
+  for (int64_t o = 0; o < kOutputs; ++o) {
+    rows[o] = first + o < matrix.rows ? matrix.codes + (first + o) * row_bytes : zeros;
+  }
+  std::byte* const out = panels.codes + group * panels.steps() * CodePanels::kStepBytes;
+  const int64_t whole = row_bytes / kCodeBytes;
+  pack_steps(matrix.format, rows, whole, out);
+  if (whole < panels.steps()) {
+    std::array<std::array<std::byte, kCodeBytes>, kOutputs> rest{};
+    for (int64_t o = 0; o < kOutputs; ++o) {
+      std::copy(rows[o] + whole * kCodeBytes, rows[o] + row_bytes, rest[o].data());
+      rows[o] = rest[o].data();
+    }
+    pack_steps(matrix.format, rows, 1, out + whole * CodePanels::kStepBytes);
   }
   std::byte* scale = panels.scales + group * panels.blocks() * panels.block_scale_bytes();
   for (int64_t block = 0; block < panels.blocks(); ++block) {
@@ -91,7 +105,10 @@ CodePanels pack_codes(const QuantisedView& matrix, std::byte* memory) {
   panels.is_exact = exact_dtype(matrix) == DType::bf16;
   panels.codes = memory;
   panels.scales = memory + panels.code_bytes();
-  for (int64_t group = 0; group < panels.groups(); ++group) pack_group(matrix, group, panels);
+  const std::vector<std::byte> zeros(static_cast<size_t>(matrix.code_row_bytes()));
+  for (int64_t group = 0; group < panels.groups(); ++group) {
+    pack_group(matrix, group, zeros.data(), panels);
+  }
   return panels;
 }
 

@@ -429,7 +429,14 @@ def test_checkpoints(world, alone, tmp_path_factory):
     model = hashep.open_model(loaded.path)
     assert model.shape.hidden_size == 16 and model.vocab_size == VOCABULARY
     again = hashep.Stack.from_folder(world, loaded.path)
-    assert again.forward(submit(again, ids[own]), x[own]).shape == x[own].shape
+    held = again.forward(submit(again, ids[own]), x[own])
+    assert held.shape == x[own].shape
+    streamed = hashep.Stack.from_folder(world, loaded.path, weight_memory=64 << 10)
+    np.testing.assert_array_equal(streamed.forward(submit(streamed, ids[own]), x[own]), held)
+    with pytest.raises(hashep.InputError, match="weight_memory: .* the least that works is"):
+        hashep.Stack.from_folder(world, loaded.path, weight_memory=100)
+    with pytest.raises(hashep.InputError, match="weight_form: 'half'"):
+        hashep.Stack.from_folder(world, loaded.path, weight_form="half")
     with pytest.raises(hashep.InputError, match="nothing|no"):
         hashep.load_checkpoint(other, of_other, folder + "-nowhere")
 

@@ -63,6 +63,7 @@ std::unique_ptr<HostExperts> make_experts(const ModelConfig& config, const Weigh
   if (options.weight_memory == 0) return make_packed_experts(config, experts);
   StreamingOptions streaming{.memory = options.weight_memory,
                              .lookahead = options.weight_lookahead,
+                             .reads_ahead = options.weights_ahead,
                              .check_finite = options.check_finite,
                              .form = options.weight_form};
   return make_streamed_experts(config, experts, weights, placements, ep_rank, streaming);

@@ -26,6 +26,7 @@ class StreamedExperts final : public HostExperts {
                   const WeightSource& weights, std::span<const Placement> placements, int ep_rank,
                   const StreamingOptions& streaming)
       : dtype_(options.dtype),
+        reads_ahead_(streaming.reads_ahead),
         check_finite_(streaming.check_finite),
         experts_(find_stored_experts(weights, placements, ep_rank)) {
     if (config.gate) {
@@ -53,7 +54,7 @@ class StreamedExperts final : public HostExperts {
     store_.emplace(
         std::move(items),
         WeightStore::Options{
-            .slots = budget_.slots, .buffers = budget_.buffers, .lookahead = streaming.lookahead},
+            .slots = budget_.slots, .buffers = budget_.buffers, .lookahead = streaming.reads_ahead ? streaming.lookahead : 0},
         [this](int64_t item, int slot, std::span<const std::byte* const> parts) {
           unpack(item, slot, parts, *routed_);
         });
@@ -83,6 +84,7 @@ class StreamedExperts final : public HostExperts {
   }
 
   void expect(const BatchPlan& plan) override {
+    if (!reads_ahead_) return;
     if (std::ranges::find(expected_, plan.step) != expected_.end()) return;
     expected_.push_back(plan.step);
     std::vector<int64_t> uses;
@@ -93,6 +95,7 @@ class StreamedExperts final : public HostExperts {
   }
 
   void begin(const BatchPlan& plan) override {
+    if (!reads_ahead_) return;
     if (expected_.empty() || expected_.front() != plan.step) {
       forget();
       expect(plan);
@@ -101,6 +104,7 @@ class StreamedExperts final : public HostExperts {
   }
 
   void begin_layer(const BatchPlan& plan, int64_t layer) override {
+    if (!reads_ahead_) return;
     forget();
     std::vector<int64_t> uses;
     add_uses(plan.layers[layer], layer, uses);
@@ -115,6 +119,7 @@ class StreamedExperts final : public HostExperts {
       int64_t count = 0;
       do {
         const int64_t expert = tiles[i].expert;
+        if (!reads_ahead_) store_->announce(std::array{first_expert + expert});
         const int slot = store_->acquire(first_expert + expert);
         ++count;
         for (; i < tiles.size() && tiles[i].expert == expert; ++i) {
@@ -175,6 +180,7 @@ class StreamedExperts final : public HostExperts {
   }
 
   DType dtype_;
+  bool reads_ahead_;
   bool check_finite_;
   std::vector<StoredExpert> experts_;  // by item: the place among this rank's experts
   std::vector<int64_t> first_expert_;  // of each layer

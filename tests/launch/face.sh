@@ -12,9 +12,9 @@ for ((i = 0; i < tokens; ++i)); do printf '%b' "\\x$(printf %02x $((i * i * 7 % 
 "$make_model" hidden --output hidden.safetensors --rows $tokens || exit 1
 "$make_model" hidden --output other.safetensors --rows $tokens --seed 2 || exit 1
 
-# face N MODEL DTYPE TRANSPORT HIDDEN
+# face N MODEL DTYPE TRANSPORT HIDDEN [WEIGHT_MEMORY]
 face() {
-  on_ranks "$1" "$face" out/run.safetensors "$2" "$3" "$4" ids.bin "$5" 16
+  on_ranks "$1" "$face" out/run.safetensors "$2" "$3" "$4" ids.bin "$5" 16 "${6:-0}"
 }
 
 for dtype in fp32 bf16; do
@@ -38,6 +38,18 @@ for dtype in fp32 bf16; do
       check "$model $dtype: $transport: exit code $code" [ "$code" = 0 ]
       check "$model $dtype: not $transport" grep -qF ", $transport:" stdout.txt
     done
+    if [ $model = model ]; then
+      for np in 1 3; do
+        face $np $model $dtype hier hidden.safetensors 40000
+        check "$model $dtype: $np ranks that stream: exit code $code" [ "$code" = 0 ]
+        check "$model $dtype: $np ranks that stream: other bits" \
+          [ "$(grep -c 'the same bits' stdout.txt)" = $np ]
+      done
+    else
+      face 2 $model $dtype auto hidden.safetensors 40000
+      check "synthetic: exit code $code, expected 2" [ "$code" = 2 ]
+      check "synthetic: not told" grep -qF 'weight_memory: these weights are in no file' stderr.txt
+    fi
     face 2 $model $dtype auto other.safetensors
     check "$model $dtype: other hidden states: exit code $code, expected 1" [ "$code" = 1 ]
     rm -f out/run.safetensors

@@ -87,6 +87,15 @@ raise SystemExit(any(run[k] != plan[k] for k in ("slots", "slot_bytes", "uses", 
     done
   done
 done
+on published --batch-tokens 61 --output out/h.safetensors --weight-memory 100K --read-ahead off
+state 2 "read when used"
+on published --batch-tokens 24 --steps $steps --json out/r.json --weight-memory 100K --read-ahead off
+state 1 "read when used"
+check "read when used: not as LRU" "$python" -c '
+import json
+s = json.load(open("out/r.json"))["streaming"]
+raise SystemExit(s["loads"] != s["lru_loads"])'
+rm -f out/r.json out/h.safetensors
 on published --batch-tokens 24 --steps $steps --weight-memory 200K --check
 state 2 "checked by the oracle"
 check "read: what the table says" grep -q '^  experts read ' stdout.txt
@@ -109,6 +118,7 @@ no_run 1 "--weight-memory: weights that are streamed stay packed" "${run[@]}"
 on plain --weight-memory 1M --weights packed
 no_run 2 "--weights packed: plain has no quantised weights" "${run[@]}"
 no_run 1 "--weight-memory goes with --model DIR" "${small[@]}" --weight-memory 1M
+no_run 1 "--read-ahead goes with --weight-memory" --model published --read-ahead off
 no_run 1 "--weights goes with --model DIR" "${small[@]}" --weights packed
 
 # convert: without a change where that is possible, rounded where it is not.

@@ -26,10 +26,12 @@ import quantised
 import safetensors_file
 
 # Published: Flash has d 4096, f 2048, 256 experts, Pro d 7168, f 3072, 384 experts. Scaled down here
-# by 64 in d and f and by 128 in the vocabulary; "wide" is a layer of Flash with few experts.
+# by 64 in d and f and by 128 in the vocabulary; "full" is Flash's size; "wide" is a layer
+# of it with few experts.
 SHAPES = {
     "flash": dict(d=64, f=32, experts=256, hash_layers=3, layers=43, scale=1.5, heads=64),
     "pro": dict(d=112, f=48, experts=384, hash_layers=3, layers=61, scale=2.5, heads=128),
+    "full": dict(d=4096, f=2048, experts=256, hash_layers=3, layers=43, scale=1.5, heads=64),
     "wide": dict(d=4096, f=2048, experts=7, hash_layers=1, layers=43, scale=1.5, heads=64),
 }
 TOP_K = 6
@@ -58,6 +60,8 @@ class Model:
     def __init__(self, options):
         self.options = options
         self.shape = dict(SHAPES[options.shape])
+        if options.hash_layers:
+            self.shape["hash_layers"] = options.hash_layers
         self.tensors = []  # (name, dtype, shape, make) in the order of the shards
 
     def random(self, name):
@@ -94,6 +98,8 @@ class Model:
         defect = self.options.defect if name + ".weight" == SPOILT else None
 
         def make(part):
+            if self.options.random_codes:
+                return self.random_part(name, part, dtype, shape, scale_shape, deviation)
             values = self.random(name + ".weight").standard_normal((rows, cols)) * deviation
             codes, scales = quantised.quantised(dtype, values, block, scale_dtype)
             if is_absent or defect == "nan scale":
@@ -103,12 +109,23 @@ class Model:
             return (codes, scales)[part]
 
         shape = (rows, cols // 2 if type_name == "fp4" else cols)
-        self.add(name + ".weight", "F8_E5M2" if defect == "other dtype" else dtype, shape, lambda: make(0))
         scale_shape = (-(-rows // block[0]), -(-cols // block[1]))
+        self.add(name + ".weight", "F8_E5M2" if defect == "other dtype" else dtype, shape, lambda: make(0))
         if defect == "scale rows":
             self.add(name + ".scale", scale_dtype, scale_shape[::-1], lambda: make(1).T.copy())
         elif defect != "no scale":
             self.add(name + ".scale", scale_dtype, scale_shape, lambda: make(1))
+
+    def random_part(self, name, part, dtype, shape, scale_shape, deviation):
+        """Codes or E8M0 scales with no thought of their values, but for the size of outputs: fast."""
+        random = self.random(f"{name} {part}")
+        if part == 1:
+            e = 127 + int(np.log2(deviation / (3 if dtype == "I8" else 100)))
+            return random.integers(e - 1, e + 1, scale_shape, np.uint8, endpoint=True)
+        codes = np.frombuffer(random.bytes(int(np.prod(shape))), np.uint8).reshape(shape)
+        if dtype != "I8":
+            codes = np.where(codes & 127 == 127, codes - 1, codes)  # no NaN
+        return codes.view(safetensors_file.STORED[dtype])
 
     def add_ffn(self, name, type_name, is_absent=False):
         """Deviations that take pre-activations (of normal inputs) past the limit of SwiGLU at times,
@@ -270,6 +287,8 @@ def main():
     parser.add_argument("--shared-experts", choices=("plain", "fp8"), default="plain")
     parser.add_argument("--scales", choices=("F8_E8M0", "F32"), default="F8_E8M0", help="of FP8")
     parser.add_argument("--block", type=block_size, default=(128, 128), metavar="ROWSxCOLS", help="of FP8")
+    parser.add_argument("--random-codes", action="store_true", help="of FP4 and FP8, with E8M0 scales: fast")
+    parser.add_argument("--hash-layers", type=int, help="in place of the shape's number")
     parser.add_argument("--table-dtype", choices=("I32", "I64"), default="I64")
     parser.add_argument("--prefix", choices=("", "model."), default="")
     parser.add_argument("--shards", type=int, default=5)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// face_forward EXPECTED.safetensors MODEL DTYPE TRANSPORT IDS.bin HIDDEN.safetensors SEQ_LEN: the
-// stack of a model folder, or with MODEL `synthetic` that of face.sh, through the library's face,
-// on ranks that hold uneven parts of the batch. The exit code is 1 where a bit is not as expected.
+// face_forward EXPECTED.safetensors MODEL DTYPE TRANSPORT IDS.bin HIDDEN.safetensors SEQ_LEN
+// WEIGHT_MEMORY: the stack of a model folder, or with MODEL `synthetic` that of face.sh, through the
+// library's face, on ranks that hold uneven parts of the batch; twice, the second time with batches
+// in another order. The exit code is 1 where a bit is not as expected.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -42,7 +43,8 @@ int run(char** argv) {
   std::memcpy(ids.data(), id_bytes.data(), ids.size() * sizeof(int32_t));
 
   const Context context(MPI_COMM_WORLD, {.transport = transport_of(argv[4]), .threads = 1});
-  const StackOptions options{.dtype = dtype};
+  StackOptions options{.dtype = dtype};
+  options.weight_memory = std::stoll(argv[8]);
   Stack stack =
       model == "synthetic"
           ? Stack(context, kSynthetic, HashRouter({.vocab_size = kVocabulary, .seed = kSeed}),
@@ -53,10 +55,12 @@ int run(char** argv) {
   const int64_t begin = part_begin(tokens, context.rank(), context.size());
   const int64_t end = part_begin(tokens, context.rank() + 1, context.size());
   const int64_t seq_len = std::stoll(argv[7]);
-  const Batch batch = stack.submit({.ids = std::span(ids).subspan(begin, end - begin),
-                                    .seq_len = seq_len,
-                                    .first_position = begin,
-                                    .previous_id = begin == 0 ? -1 : ids[begin - 1]});
+  const TokenBatch part{.ids = std::span(ids).subspan(begin, end - begin),
+                        .seq_len = seq_len,
+                        .first_position = begin,
+                        .previous_id = begin == 0 ? -1 : ids[begin - 1]};
+  const Batch batch = stack.submit(part);
+  const Batch same = stack.submit(part);
 
   const int64_t hidden_size = stack.shape().hidden_size;
   const TensorContents given = SafeTensorsFile(argv[6]).read("hidden_states");
@@ -66,13 +70,14 @@ int run(char** argv) {
   std::vector<std::byte> x(tokens * row_bytes);
   convert_from_float(floats.data(), std::ssize(floats), dtype, x.data());
   std::vector<std::byte> y((end - begin) * row_bytes);
-  stack.forward(batch,
-                ConstMatrixView{x.data(), dtype, tokens, hidden_size}.slice(begin, end - begin),
-                MatrixView{y.data(), dtype, end - begin, hidden_size});
-
   const TensorContents expected = SafeTensorsFile(argv[1]).read("hidden_states");
-  const bool good = expected.dtype == dtype && expected.bytes.size() == x.size() &&
-                    std::equal(y.begin(), y.end(), expected.bytes.begin() + begin * row_bytes);
+  bool good = expected.dtype == dtype && expected.bytes.size() == x.size();
+  for (const Batch& each : {same, batch, batch}) {
+    stack.forward(each,
+                  ConstMatrixView{x.data(), dtype, tokens, hidden_size}.slice(begin, end - begin),
+                  MatrixView{y.data(), dtype, end - begin, hidden_size});
+    good = good && std::equal(y.begin(), y.end(), expected.bytes.begin() + begin * row_bytes);
+  }
   std::printf("rank %d of %d, %s: %lld of %lld tokens, %s\n", context.rank(), context.size(),
               std::string(stack.transport()).c_str(), static_cast<long long>(end - begin),
               static_cast<long long>(tokens), good ? "the same bits" : "OTHER BITS");
