@@ -22,7 +22,7 @@ struct ExpertsOptions {
   int64_t hidden_size = 1024;
   int64_t num_experts = 8;
   int threads = 1;
-  bool packed = false;  // measure_packed_experts instead
+  bool packed = false;                                // measure_packed_experts instead
   GemmLibrary gemm_library = GemmLibrary::automatic;  // of row `experts`
   Sampling sampling;
 };

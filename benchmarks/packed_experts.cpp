@@ -158,8 +158,9 @@ nlohmann::ordered_json measure_packed_experts(const ExpertsOptions& options) {
         row.top_k = 1;
         row.wrong = wrong[form];
         row.samples_us = samples[form];
-        print_row(row, format("%5.2f x bf16, %lld wrong", median(samples[0]) / median(samples[form]),
-                              static_cast<long long>(wrong[form])));
+        print_row(row,
+                  format("%5.2f x bf16, %lld wrong", median(samples[0]) / median(samples[form]),
+                         static_cast<long long>(wrong[form])));
         results.push_back(row_json(row));
         if (wrong[form] != 0) {
           throw RunError(std::string(kNames[form]) + ": " + std::to_string(wrong[form]) +

@@ -82,9 +82,10 @@ void describe_execution(OptionTable& table, RunOptions& options) {
       "--weight-memory", options.weight_memory, {.least = 0},
       "Bytes of a rank for routed experts: those that fit are held, others are read from the "
       "model's files when plans say that they will be needed; 0: all are held");
-  table.word("--read-ahead", options.weights_ahead, switch_words(),
-             "off: experts of --weight-memory are read when they are used, and the one that was used "
-             "longest ago goes, as without plans: to compare");
+  table.word(
+      "--read-ahead", options.weights_ahead, switch_words(),
+      "off: experts of --weight-memory are read when they are used, and the one that was used "
+      "longest ago goes, as without plans: to compare");
   table
       .number("--deadline", options.deadline,
               "Seconds that a wait for other ranks may take, MPI_Init included")

@@ -108,6 +108,7 @@ class JobPlanner {
           streaming_budget(model, dtype, GemmLibrary::automatic, experts, options_.weight_memory);
       StreamingJob job;
       job.slots = budget.slots;
+      job.spare = budget.spare;
       job.plan_depth = options_.plan_depth;
       for (const StoredExpert& expert : experts) job.read_bytes.push_back(expert.read_bytes);
       if (options_.disk > 0) {

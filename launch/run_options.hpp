@@ -43,7 +43,7 @@ struct RunOptions : RoutingOptions {
   GemmLibrary gemm_library = GemmLibrary::automatic;
   WeightForm weight_form = WeightForm::automatic;
   int64_t weight_memory = 0;       // bytes for routed experts; 0: all are held
-  bool weights_ahead = true;  // read when plans say, not when they are used
+  bool weights_ahead = true;       // read when plans say, not when they are used
   double deadline = 120.0;         // seconds
   double setup_deadline = 3600.0;  // seconds
 

@@ -75,7 +75,7 @@ class Text:
     """Token ids of a text's documents, some of which are held out of training.
 
     train, held_out: [tokens] ids, </s> after each document. vocab_size, tokenizer; digest names the
-    text and the tokenizer.
+    text and its ids, which are the same wherever they are made (a tokenizer's file tells of its folder).
     """
 
     def __init__(self, path, folder, *, vocab_size, tokenizer=None, held_out_share=0.05):
@@ -105,13 +105,15 @@ class Text:
                     ]  # fmt: skip
                     _make_tokenizer(path, trained_on, vocab_size, model)
             self.tokenizer = Tokenizer(model)
-            digest.update(model.read_bytes())
-            kept = folder / f"{path.stem}-{digest.hexdigest()[:12]}.npz"
+            made_by = hashlib.sha256(digest.digest() + model.read_bytes()).hexdigest()
+            kept = folder / f"{path.stem}-{made_by[:12]}.npz"
             if not kept.exists():
                 documents = _documents(content.decode())
                 _make_ids(documents, _held_out(documents, held_out_share), self.tokenizer, kept)
         with np.load(kept) as arrays:
             self.train, self.held_out = arrays["train"], arrays["held_out"]
+        for ids in (self.train, self.held_out):
+            digest.update(ids.astype("<i4").tobytes())
         self.path = str(path)
         self.vocab_size = self.tokenizer.vocab_size
         self.digest = digest.hexdigest()

@@ -37,7 +37,7 @@ struct ExecOptions {
   WeightForm weight_form = WeightForm::automatic;
   int64_t weight_memory = 0;                     // bytes for routed experts; 0: all are held
   int64_t weight_lookahead = 0;                  // batches: see StreamingOptions
-  bool weights_ahead = true;     // see StreamingOptions::reads_ahead
+  bool weights_ahead = true;                     // see StreamingOptions::reads_ahead
   std::optional<TrainingOptions> training = {};  // none: forward alone
 };
 

@@ -20,8 +20,9 @@ namespace hashep {
 namespace {
 
 // Experts that are read at once, at most: one that is unpacked and those behind it.
-constexpr int kMostBuffers = 4;
-constexpr int kSlotsOfBuffer = 4;  // for each that a buffer has
+constexpr int kMostBuffers = 3;
+constexpr int kMostSpare = 2;
+constexpr int64_t kSlotsOfSpare = 8;  // for each spare one
 
 /// What the memory of an expert depends on, beside its shape.
 std::string kind_of(const FfnWeights& weights) {
@@ -94,10 +95,13 @@ StreamingBudget streaming_budget(const ModelConfig& config, DType dtype, GemmLib
                      " bytes, and " + std::to_string(budget.buffer_bytes) +
                      " to read it into: the least that works is " + std::to_string(least));
   }
-  const int64_t fitting = memory / (budget.slot_bytes * kSlotsOfBuffer + budget.buffer_bytes);
+  const int64_t fitting = memory / (budget.slot_bytes * kSlotsOfSpare);
   budget.buffers = static_cast<int>(std::clamp<int64_t>(fitting, 1, kMostBuffers));
   const int64_t slots = (memory - budget.buffers * budget.buffer_bytes) / budget.slot_bytes;
-  budget.slots = narrow<int>(std::min<int64_t>(slots, std::ssize(experts)), "slots");
+  if (slots < std::ssize(experts)) {
+    budget.spare = static_cast<int>(std::min<int64_t>(slots / kSlotsOfSpare, kMostSpare));
+  }
+  budget.slots = narrow<int>(std::min<int64_t>(slots - budget.spare, std::ssize(experts)), "slots");
   return budget;
 }
 

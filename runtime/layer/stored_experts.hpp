@@ -27,6 +27,7 @@ std::vector<StoredExpert> find_stored_experts(const WeightSource& weights,
 /// How memory for routed experts is divided.
 struct StreamingBudget {
   int slots = 0;             // experts that are held at once
+  int spare = 0;             // slots more, so that one can be read while another is used
   int buffers = 1;           // into which experts are read
   int64_t slot_bytes = 0;    // of one
   int64_t buffer_bytes = 0;  // of one

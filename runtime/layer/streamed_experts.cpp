@@ -46,15 +46,17 @@ class StreamedExperts final : public HostExperts {
                       options.library);
     }
     budget_ = streaming_budget(config, options.dtype, options.library, experts_, streaming.memory);
-    routed_.emplace(config.routed_shape(), options.dtype, budget_.slots, options.threads,
-                    options.library);
+    routed_.emplace(config.routed_shape(), options.dtype, budget_.slots + budget_.spare,
+                    options.threads, options.library);
     routed_->expect_quantised();
     std::vector<std::vector<FileRange>> items;
     for (const StoredExpert& expert : experts_) items.push_back(expert.stored.parts);
     store_.emplace(
         std::move(items),
-        WeightStore::Options{
-            .slots = budget_.slots, .buffers = budget_.buffers, .lookahead = streaming.reads_ahead ? streaming.lookahead : 0},
+        WeightStore::Options{.slots = budget_.slots,
+                             .spare = budget_.spare,
+                             .buffers = budget_.buffers,
+                             .lookahead = streaming.reads_ahead ? streaming.lookahead : 0},
         [this](int64_t item, int slot, std::span<const std::byte* const> parts) {
           unpack(item, slot, parts, *routed_);
         });
@@ -137,7 +139,7 @@ class StreamedExperts final : public HostExperts {
   }
 
   int64_t weight_bytes() const override {
-    return budget_.slots * budget_.slot_bytes + store_->buffer_bytes() +
+    return (budget_.slots + budget_.spare) * budget_.slot_bytes + store_->buffer_bytes() +
            (has_shared() ? shared_->weight_bytes() : 0);
   }
   int64_t scratch_bytes() const override {

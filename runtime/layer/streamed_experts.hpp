@@ -13,8 +13,8 @@ namespace hashep {
 
 /// How experts are streamed.
 struct StreamingOptions {
-  int64_t memory = 0;     // bytes for routed experts, and for reading them
-  int64_t lookahead = 0;  // batches: see WeightStore::Options
+  int64_t memory = 0;       // bytes for routed experts, and for reading them
+  int64_t lookahead = 0;    // batches: see WeightStore::Options
   bool reads_ahead = true;  // else as a runtime that knows no plans: each expert is read when it is
                             // used, and the one that was used longest ago goes (LRU)
   bool check_finite = false;

@@ -17,6 +17,7 @@ using StepUses = std::vector<ExpertUse>;  // in the order in which a rank comput
 /// How a rank streams experts (WeightStore), and what its disk and cores do.
 struct StreamingJob {
   int slots = 1;
+  int spare = 0;                    // as of WeightStore::Options
   int64_t plan_depth = 1;           // batches that are planned ahead, as `hashep run` plans them
   std::vector<int64_t> read_bytes;  // by item
   double disk_bytes_per_s = 0.0;    // 0: no time is foretold

@@ -40,9 +40,10 @@ WeightStore::WeightStore(std::vector<std::vector<FileRange>> items, const Option
       unpack_(std::move(unpack)),
       items_(items.size()),
       plan_(options.slots, std::ssize(items)),
-      load_of_slot_(options.slots, 0),
-      loaded_(options.slots, 0),
+      load_of_place_(options.slots, 0),
+      begun_of_place_(options.slots, 0),
       held_(options.slots, -1),
+      loaded_(1),
       buffers_(options.buffers),
       readings_(options.buffers),
       under_way_(options.queue_depth) {
@@ -54,6 +55,7 @@ WeightStore::WeightStore(std::vector<std::vector<FileRange>> items, const Option
     buffers_[buffer].reserve(buffer_size_ + kBlock);
     free_buffers_.push_back(buffer);
   }
+  for (int slot = options.slots + options.spare; slot-- > 0;) free_slots_.push_back(slot);
   for (int tag = options.queue_depth; tag-- > 0;) free_tags_.push_back(static_cast<uint64_t>(tag));
   queue_ = options.make_queue(options.queue_depth);
   thread_ = std::thread([this] { work(); });
@@ -122,10 +124,11 @@ void WeightStore::decide_batch() {
   for (int64_t i = 0; i < count; ++i) {
     const EvictionPlan::Use use = plan_.decide();
     if (use.is_load) {
-      load_of_slot_[use.slot] = ++decided_loads_;
-      loads_.push_back({use.item, use.slot, decided_loads_, use.free_after});
+      load_of_place_[use.slot] = std::ssize(loaded_);
+      loads_.push_back({use.item, use.slot, std::ssize(loaded_), use.free_after});
+      loaded_.emplace_back();
     }
-    uses_.push_back({use.item, use.slot, load_of_slot_[use.slot]});
+    uses_.push_back({use.item, load_of_place_[use.slot]});
   }
 }
 
@@ -137,7 +140,8 @@ void WeightStore::restart() {
   if (released_ != acquired_) throw RunError("weight store: restarted while slots are in use");
   uses_.clear();
   batch_sizes_.clear();
-  load_of_slot_ = loaded_;
+  for (; !freed_.empty(); freed_.pop()) free_slots_.push_back(freed_.top().slot);
+  load_of_place_ = begun_of_place_;
   plan_.restart(held_, acquired_);
 }
 
@@ -168,7 +172,7 @@ int WeightStore::acquire(int64_t item) {
   uses_.pop_front();
   ++acquired_;
   history_.push_back(static_cast<int32_t>(item));
-  return use.slot;
+  return loaded_[use.load].slot;
 }
 
 bool WeightStore::is_ready() {
@@ -180,6 +184,9 @@ void WeightStore::release(int64_t count) {
   {
     const std::lock_guard lock(mutex_);
     released_ += count;
+    for (; !freed_.empty() && freed_.top().after < released_; freed_.pop()) {
+      free_slots_.push_back(freed_.top().slot);
+    }
   }
   changed_.notify_all();
 }
@@ -242,7 +249,12 @@ void WeightStore::load_all(std::unique_lock<std::mutex>& lock) {
 
 bool WeightStore::may_begin() const {
   return !ends_ && !loads_.empty() && !free_buffers_.empty() &&
-         loads_.front().free_after < released_;
+         (!free_slots_.empty() || has_own_slot(loads_.front()));
+}
+
+/// Whether the slot that a load frees is free already.
+bool WeightStore::has_own_slot(const Load& load) const {
+  return begun_of_place_[load.place] > 0 && load.free_after < released_;
 }
 
 std::byte* WeightStore::memory(int buffer) {
@@ -254,7 +266,17 @@ std::byte* WeightStore::memory(int buffer) {
 void WeightStore::begin(const Load& load) {
   const int buffer = free_buffers_.back();
   free_buffers_.pop_back();
-  held_[load.slot] = -1;
+  const int before = loaded_[begun_of_place_[load.place]].slot;
+  int& slot = loaded_[load.number].slot;
+  if (has_own_slot(load)) {
+    slot = before;
+  } else {
+    slot = free_slots_.back();
+    free_slots_.pop_back();
+    if (before >= 0) freed_.push({load.free_after, before});
+  }
+  begun_of_place_[load.place] = load.number;
+  held_[load.place] = load.item;
   Reading& reading = readings_[buffer];
   reading = {load, 0};
   for (const Stretch& stretch : items_[load.item].stretches) {
@@ -319,20 +341,20 @@ int WeightStore::take(const ReadResult& result) {
 void WeightStore::finish(int buffer, std::unique_lock<std::mutex>& lock) {
   const Load load = readings_[buffer].load;
   const Item& item = items_[load.item];
+  const int slot = loaded_[load.number].slot;
   lock.unlock();
   const auto begin = Clock::now();
   for (const Stretch& stretch : item.stretches) files_[stretch.file].require_unchanged();
   std::vector<const std::byte*> parts;
   for (const int64_t place : item.parts) parts.push_back(memory(buffer) + place);
-  unpack_(load.item, load.slot, parts);
+  unpack_(load.item, slot, parts);
   const std::chrono::duration<double> took = Clock::now() - begin;
   lock.lock();
   stats_.unpack_s += took.count();
   stats_.loads += 1;
   stats_.bytes_read += item.bytes;
   free_buffers_.push_back(buffer);
-  held_[load.slot] = load.item;
-  loaded_[load.slot] = load.number;
+  loaded_[load.number].is_done = true;
   --readings_under_way_;
   changed_.notify_all();
 }

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <queue>
 #include <span>
 #include <string>
 #include <thread>
@@ -35,23 +36,26 @@ struct StoreStats {
 
 /// Brings items of files into slots of memory before they are used, by a thread of its own: which
 /// item is used when is announced ahead, so that reads begin early, and Belady's rule decides which
-/// slot is overwritten (EvictionPlan). A slot is overwritten when the last use that it was needed
-/// for is released.
+/// item goes (EvictionPlan). An item's slot is overwritten when the last use that it was needed for
+/// is released. That may be the use before the one that a load is for (where items come round and
+/// round, Belady's rule has all that do not fit pass through one place), so there are `spare` slots
+/// beside those that the rule knows: that many loads may come before the slots that they free.
 ///
 /// Uses come in batches. A batch's are decided when `lookahead` further batches are announced, or
 /// when they are reached.
 class WeightStore {
  public:
   struct Options {
-    int slots = 1;
+    int slots = 1;          // items that are held
+    int spare = 0;          // slots more
     int buffers = 1;        // items that may be read at once, each into memory of its own
     int64_t lookahead = 0;  // batches
     int queue_depth = 16;   // reads under way, of up to kReadBytes each
     std::chrono::duration<double> deadline{60.0};  // without any read coming to its end
     std::function<std::unique_ptr<ReadQueue>(int depth)> make_queue = make_read_queue;
   };
-  /// Puts an item that was read into its slot: an address for each of its parts. Called by the
-  /// store's thread; throws InputError where what was read is not well.
+  /// Puts an item that was read into a slot of [0, slots + spare): an address for each of its
+  /// parts. Called by the store's thread; throws InputError where what was read is not well.
   using Unpack =
       std::function<void(int64_t item, int slot, std::span<const std::byte* const> parts)>;
 
@@ -102,14 +106,24 @@ class WeightStore {
   };
   struct Load {
     int64_t item = 0;
-    int slot = 0;
+    int place = 0;           // the plan's slot
     int64_t number = 0;      // counted from 1
     int64_t free_after = 0;  // see EvictionPlan::Use
   };
   struct UseOf {
     int64_t item = 0;
+    int64_t load = 0;  // number of the one that brings it
+  };
+  /// Where a load has put its item, or will.
+  struct Loaded {
+    int slot = -1;
+    bool is_done = false;
+  };
+  /// A slot that is free once a use is released.
+  struct Freed {
+    int64_t after = 0;
     int slot = 0;
-    int64_t load = 0;  // number of the one that its slot's content comes from
+    bool operator>(const Freed& other) const { return after > other.after; }
   };
   /// A load that is under way, and its buffer.
   struct Reading {
@@ -126,13 +140,14 @@ class WeightStore {
 
   void make_item(std::span<const FileRange> parts, Item& item);
   void decide_batch();
-  bool is_loaded(const UseOf& use) const { return loaded_[use.slot] >= use.load; }
+  bool is_loaded(const UseOf& use) const { return loaded_[use.load].is_done; }
   void require_no_failure() const;
 
   // Of the loading thread.
   void work();
   void load_all(std::unique_lock<std::mutex>& lock);
   bool may_begin() const;
+  bool has_own_slot(const Load& load) const;
   void begin(const Load& load);
   void submit_some();
   /// The buffer whose last read it was; -1: of none.
@@ -149,13 +164,16 @@ class WeightStore {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   EvictionPlan plan_;
-  std::deque<int64_t> batch_sizes_;    // of batches that were announced and not decided
-  std::deque<UseOf> uses_;             // decided and not acquired
-  std::deque<Load> loads_;             // decided and not begun
-  std::vector<int64_t> load_of_slot_;  // by slot: number of the last load that was decided
-  std::vector<int64_t> loaded_;        // by slot: number of the last load that was done
-  std::vector<int64_t> held_;          // by slot: the item; -1: none, or one on its way
-  int64_t decided_loads_ = 0;
+  std::deque<int64_t> batch_sizes_;  // of batches that were announced and not decided
+  std::deque<UseOf> uses_;           // decided and not acquired
+  std::deque<Load> loads_;           // decided and not begun
+  std::vector<int64_t>
+      load_of_place_;  // by the plan's slot: the last load that was decided; 0: none
+  std::vector<int64_t> begun_of_place_;  // and the last one that was begun
+  std::vector<int64_t> held_;            // and its item; -1: none
+  std::vector<Loaded> loaded_;           // by number
+  std::vector<int> free_slots_;
+  std::priority_queue<Freed, std::vector<Freed>, std::greater<>> freed_;
   int readings_under_way_ = 0;
   int64_t acquired_ = 0;  // uses
   int64_t released_ = 0;

@@ -46,13 +46,12 @@ for folder in published plain; do
     on $folder "${more[@]}" --weight-memory 0
     state 1 "$folder $router"
     mv out/h.safetensors out/held.safetensors
-    for np in 1 2 3; do
-      for memory in 200K 45K; do
-        on $folder "${more[@]}" --weight-memory $memory
-        state $np "$folder $router in $memory"
-        check "np=$np: $folder $router in $memory: other bits" cmp -s out/held.safetensors out/h.safetensors
-        rm -f out/h.safetensors
-      done
+    for each in '1 45K' '2 200K' '3 45K'; do
+      read -r np memory <<<"$each"
+      on $folder "${more[@]}" --weight-memory "$memory"
+      state "$np" "$folder $router in $memory"
+      check "np=$np: $folder $router in $memory: other bits" cmp -s out/held.safetensors out/h.safetensors
+      rm -f out/h.safetensors
     done
   done
 done

@@ -65,10 +65,10 @@ def options(**values):
 
 
 # Learning rates, and a gate's other settings, are the best of tuning_runs.
-DENSE = options(arm="dense", lr=0.003)
-STATIC = options(arm="hash", lr=0.006)
+DENSE = options(arm="dense", lr=0.004)
+STATIC = options(arm="hash", lr=0.012)
 HASH = (*STATIC, ("router", "token"))
-LEARNED = options(arm="learned", lr=0.004, gate_weight="one")
+LEARNED = options(arm="learned", lr=0.008, gate_weight="one")
 TOP_2 = options(top_k=2, ffn_size=SIZE["ffn-size"] // 2)
 
 

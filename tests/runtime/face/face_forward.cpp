@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // face_forward EXPECTED.safetensors MODEL DTYPE TRANSPORT IDS.bin HIDDEN.safetensors SEQ_LEN
-// WEIGHT_MEMORY: the stack of a model folder, or with MODEL `synthetic` that of face.sh, through the
-// library's face, on ranks that hold uneven parts of the batch; twice, the second time with batches
-// in another order. The exit code is 1 where a bit is not as expected.
+// WEIGHT_MEMORY: the stack of a model folder, or with MODEL `synthetic` that of face.sh, through
+// the library's face, on ranks that hold uneven parts of the batch; twice, the second time with
+// batches in another order. The exit code is 1 where a bit is not as expected.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>

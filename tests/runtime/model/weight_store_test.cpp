@@ -164,13 +164,17 @@ TEST_CASE("a store has each item in its slot when it is used, and reads no more 
   const Files files;
   for (const int slots : {1, 2, 5, 12}) {
     for (const int buffers : {1, 3}) {
+      const int spare = buffers - 1;
       for (const auto& make : {make_read_queue, make_thread_read_queue}) {
         const auto batches = random_batches(static_cast<unsigned>(slots), 40);
-        Slots memory(slots);
-        WeightStore store(
-            files.items(),
-            {.slots = slots, .buffers = buffers, .lookahead = 100, .make_queue = make},
-            memory.unpack());
+        Slots memory(slots + spare);
+        WeightStore store(files.items(),
+                          {.slots = slots,
+                           .spare = spare,
+                           .buffers = buffers,
+                           .lookahead = 100,
+                           .make_queue = make},
+                          memory.unpack());
         CHECK(use_all(store, memory, batches, batches.size()));
         const StoreStats stats = store.stats();
         CHECK(stats.loads == stats.least_loads);
@@ -188,10 +192,11 @@ TEST_CASE("a store that knows a few batches ahead is right too, and one that is 
   const Files files;
   const auto batches = random_batches(3, 30);
   for (const size_t ahead : {0, 1, 4}) {
-    Slots memory(5);
-    WeightStore store(files.items(),
-                      {.slots = 5, .buffers = 2, .lookahead = static_cast<int64_t>(ahead / 2)},
-                      memory.unpack());
+    Slots memory(6);
+    WeightStore store(
+        files.items(),
+        {.slots = 5, .spare = 1, .buffers = 2, .lookahead = static_cast<int64_t>(ahead / 2)},
+        memory.unpack());
     CHECK(use_all(store, memory, batches, ahead));
     store.announce(batches[7]);
     store.announce(batches[8]);
@@ -207,10 +212,12 @@ TEST_CASE("200 faults in reads: the right bytes or an error, and an end") {
   for (unsigned seed = 0; seed < 34; ++seed) {
     for (const Fault fault : {Fault::none, Fault::shorter, Fault::interrupted, Fault::slow,
                               Fault::io_error, Fault::ends}) {
-      Slots memory(3);
+      const int spare = static_cast<int>(seed % 3);
+      Slots memory(3 + spare);
       WeightStore store(
           files.items(),
           {.slots = 3,
+           .spare = spare,
            .buffers = 2,
            .lookahead = 1,
            .make_queue =
