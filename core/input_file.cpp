@@ -26,9 +26,15 @@ int64_t time_of_modification(const struct stat& info) {
 
 }  // namespace
 
-InputFile::InputFile(std::string path) : path_(std::move(path)) {
+InputFile::InputFile(std::string path, Cache cache) : path_(std::move(path)) {
   // Without O_NONBLOCK, opening a named pipe would wait for a writer.
-  descriptor_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+  is_direct_ = cache == Cache::none;
+  descriptor_ = open(path_.c_str(), is_direct_ ? kFlags | O_DIRECT : kFlags);
+  if (descriptor_ < 0 && is_direct_ && errno == EINVAL) {
+    is_direct_ = false;
+    descriptor_ = open(path_.c_str(), kFlags);
+  }
   if (descriptor_ < 0) fail(path_, std::generic_category().message(errno));
   struct stat info = {};
   const bool has_info = fstat(descriptor_, &info) == 0;
@@ -49,12 +55,14 @@ InputFile::~InputFile() {
 InputFile::InputFile(InputFile&& other) noexcept
     : path_(std::move(other.path_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
+      is_direct_(other.is_direct_),
       size_(std::exchange(other.size_, 0)),
       modified_(std::exchange(other.modified_, 0)) {}
 
 InputFile& InputFile::operator=(InputFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(descriptor_, other.descriptor_);
+  std::swap(is_direct_, other.is_direct_);
   std::swap(size_, other.size_);
   std::swap(modified_, other.modified_);
   return *this;

@@ -15,7 +15,14 @@ namespace hashep {
 /// cannot be opened or read.
 class InputFile {
  public:
-  explicit InputFile(std::string path);
+  /// What offsets, sizes and memory of direct reads are multiples of, in bytes.
+  static constexpr int64_t kDirectAlignment = 4096;
+  enum class Cache {
+    system,  // reads go through the system's cache
+    none,    // they go past it (O_DIRECT), where the file system can: see is_direct
+  };
+
+  explicit InputFile(std::string path, Cache cache = Cache::system);
   ~InputFile();
   InputFile(InputFile&& other) noexcept;
   InputFile& operator=(InputFile&& other) noexcept;
@@ -23,6 +30,11 @@ class InputFile {
   const std::string& path() const { return path_; }
   /// Bytes, as they were when the file was opened.
   int64_t size() const { return size_; }
+
+  /// For a ReadQueue. With Cache::none `read` is not to be used.
+  int descriptor() const { return descriptor_; }
+  /// Whether reads go past the system's cache, and have to be aligned.
+  bool is_direct() const { return is_direct_; }
 
   /// Fills all of `out` from byte `offset` on. Throws InputError where the file ends before.
   void read(int64_t offset, std::span<std::byte> out) const;
@@ -40,6 +52,7 @@ class InputFile {
  private:
   std::string path_;
   int descriptor_ = -1;
+  bool is_direct_ = false;
   int64_t size_ = 0;
   int64_t modified_ = 0;  // ns since the epoch
 };

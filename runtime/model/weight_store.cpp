@@ -12,7 +12,7 @@
 namespace hashep {
 namespace {
 
-constexpr int64_t kBlock = DirectFile::kAlignment;
+constexpr int64_t kBlock = InputFile::kDirectAlignment;
 
 int64_t block_begin(int64_t byte) {
   return byte / kBlock * kBlock;
@@ -91,9 +91,9 @@ void WeightStore::make_item(std::span<const FileRange> parts, Item& item) {
   for (const size_t i : in_order(parts)) {
     const FileRange& part = parts[i];
     const auto file = std::ranges::find_if(
-        files_, [&](const DirectFile& open) { return open.path() == part.path; });
+        files_, [&](const InputFile& open) { return open.path() == part.path; });
     const auto index = static_cast<size_t>(file - files_.begin());
-    if (index == files_.size()) files_.emplace_back(part.path);
+    if (index == files_.size()) files_.emplace_back(part.path, InputFile::Cache::none);
     const int64_t begin = block_begin(part.offset);
     const int64_t end = block_end(part.offset + part.bytes);
     Stretch* last = item.stretches.empty() ? nullptr : &item.stretches.back();
@@ -171,7 +171,10 @@ int WeightStore::acquire(int64_t item) {
   stats_.wait_s += std::chrono::duration<double>(Clock::now() - begin).count();
   uses_.pop_front();
   ++acquired_;
-  history_.push_back(static_cast<int32_t>(item));
+  if (std::ssize(history_) < kMostHistory) {
+    history_.push_back(static_cast<int32_t>(item));
+    loads_of_history_ = stats_.loads;
+  }
   return loaded_[use.load].slot;
 }
 
@@ -195,14 +198,16 @@ StoreStats WeightStore::stats() const {
   const std::lock_guard lock(mutex_);
   StoreStats stats = stats_;
   stats.uses = acquired_;
-  stats.least_loads = least_loads(history_, options_.slots, std::ssize(items_));
-  stats.lru_loads = lru_loads(history_, options_.slots, std::ssize(items_));
+  const bool is_full = std::ssize(history_) == kMostHistory;
+  const int64_t later = is_full ? stats_.loads - loads_of_history_ : 0;
+  stats.least_loads = later + least_loads(history_, options_.slots, std::ssize(items_));
+  stats.lru_loads = later + lru_loads(history_, options_.slots, std::ssize(items_));
   return stats;
 }
 
 std::string WeightStore::how() const {
   const bool are_direct =
-      std::ranges::all_of(files_, [](const DirectFile& file) { return file.is_direct(); });
+      std::ranges::all_of(files_, [](const InputFile& file) { return file.is_direct(); });
   return std::string(are_direct ? "direct reads" : "reads through the system's cache") + " by " +
          std::string(queue_->name());
 }
@@ -280,7 +285,7 @@ void WeightStore::begin(const Load& load) {
   Reading& reading = readings_[buffer];
   reading = {load, 0};
   for (const Stretch& stretch : items_[load.item].stretches) {
-    const DirectFile& file = files_[stretch.file];
+    const InputFile& file = files_[stretch.file];
     for (int64_t at = 0; at < stretch.bytes; at += kReadBytes) {
       const int64_t bytes = std::min(kReadBytes, stretch.bytes - at);
       const int64_t offset = stretch.offset + at;
@@ -309,7 +314,7 @@ void WeightStore::submit_some() {
 int WeightStore::take(const ReadResult& result) {
   Read read = under_way_[result.tag];
   free_tags_.push_back(result.tag);
-  const DirectFile& file = files_[read.file];
+  const InputFile& file = files_[read.file];
   const bool is_for_now = result.error == EINTR || result.error == EAGAIN;
   if (result.error != 0 && !is_for_now) {
     throw RunError(file.path() + ": cannot read: " + std::generic_category().message(result.error));

@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "core/direct_file.hpp"
+#include "core/input_file.hpp"
 #include "core/read_queue.hpp"
 #include "hashep/buffer.hpp"
 #include "hashep/weight_source.hpp"
@@ -26,12 +26,14 @@ namespace hashep {
 /// What a WeightStore has done.
 struct StoreStats {
   int64_t uses = 0;
-  int64_t loads = 0;        // of items that no slot held
-  int64_t bytes_read = 0;   // of files, whole blocks of DirectFile::kAlignment
-  double wait_s = 0.0;      // that `acquire` has waited for loads
-  double unpack_s = 0.0;    // of the loading thread, in `unpack`
-  int64_t least_loads = 0;  // with as many slots, had all uses been known from the beginning
-  int64_t lru_loads = 0;    // with as many slots and least recently used ones going first
+  int64_t loads = 0;       // of items that no slot held
+  int64_t bytes_read = 0;  // of files, whole blocks of InputFile::kDirectAlignment
+  double wait_s = 0.0;     // that `acquire` has waited for loads
+  double unpack_s = 0.0;   // of the loading thread, in `unpack`
+  // With as many slots: had all uses been known from the beginning, and with least recently used
+  // ones going first. Of the first kMostHistory uses; later ones count as they were loaded.
+  int64_t least_loads = 0;
+  int64_t lru_loads = 0;
 };
 
 /// Brings items of files into slots of memory before they are used, by a thread of its own: which
@@ -60,6 +62,7 @@ class WeightStore {
       std::function<void(int64_t item, int slot, std::span<const std::byte* const> parts)>;
 
   static constexpr int64_t kReadBytes = int64_t{1} << 20;
+  static constexpr int64_t kMostHistory = int64_t{1} << 20;  // uses that are remembered
 
   /// items: what each is made of. Throws InputError where a file cannot be opened.
   WeightStore(std::vector<std::vector<FileRange>> items, const Options& options, Unpack unpack);
@@ -157,7 +160,7 @@ class WeightStore {
 
   Options options_;
   Unpack unpack_;
-  std::vector<DirectFile> files_;
+  std::vector<InputFile> files_;
   std::vector<Item> items_;
   int64_t buffer_size_ = 0;
 
@@ -181,7 +184,8 @@ class WeightStore {
   bool ends_ = false;
   Clock::time_point last_result_ = Clock::now();
   StoreStats stats_;
-  std::vector<int32_t> history_;  // items of all uses that were acquired
+  std::vector<int32_t> history_;  // items of the first uses that were acquired
+  int64_t loads_of_history_ = 0;  // once it is full
 
   // Of the loading thread.
   std::vector<Buffer> buffers_;

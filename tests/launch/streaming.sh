@@ -100,6 +100,21 @@ state 2 "checked by the oracle"
 check "read: what the table says" grep -q '^  experts read ' stdout.txt
 check "held: what the first line says" grep -q ' experts in memory, ' stdout.txt
 
+# Memory: a layer of full size, whose experts are 13 MB each. What is held beside the budget are the program,
+# its libraries, and the shared experts.
+"$python" "$reference/make_v4_model.py" wide --shape wide --experts fp4 --shared-experts fp8 --random-codes || exit 1
+on wide --batch-tokens 24 --steps $steps --json out/r.json --weight-memory 48M
+state 1 "48 MiB for experts of 13"
+if ! grep -qaE '__(asan|tsan)_init' "$hashep"; then  # whose shadow memory would be measured
+  check "peak memory: $(sed -n '/peak memory/,$p' stdout.txt | tr '\n' ' ')" "$python" -c '
+import json
+r = json.load(open("out/r.json"))
+shared = 3 * 4096 * 2048 * 1.02
+raise SystemExit(r["memory"]["weights"] > (48 << 20) + shared + (1 << 20)
+                 or r["peak_rss_bytes"] > sum(r["memory"].values()) + (80 << 20))'
+fi
+rm -f out/r.json
+
 # no_run NP TEXT ARGS...: refused in one line.
 no_run() {
   local np=$1 text=$2

@@ -87,7 +87,7 @@ int run(char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 8) return 2;
+  if (argc != 9) return 2;
   MPI_Init(&argc, &argv);
   int code = 2;
   try {

@@ -99,8 +99,8 @@ class FaultyQueue final : public ReadQueue {
   void submit(const ReadRequest& request) override {
     ReadRequest changed = request;
     const bool is_hit = random_() % 4 == 0;
-    if (is_hit && fault_ == Fault::shorter && request.bytes > DirectFile::kAlignment) {
-      changed.bytes = DirectFile::kAlignment;
+    if (is_hit && fault_ == Fault::shorter && request.bytes > InputFile::kDirectAlignment) {
+      changed.bytes = InputFile::kDirectAlignment;
     }
     queue_->submit(changed);
   }
@@ -180,9 +180,9 @@ TEST_CASE("a store has each item in its slot when it is used, and reads no more 
         CHECK(stats.loads == stats.least_loads);
         CHECK(stats.lru_loads >= stats.least_loads);
         const int64_t bytes = WeightStore::buffer_bytes_for(files.items()[1]);
-        CHECK(bytes % DirectFile::kAlignment == 0);
-        CHECK(bytes <= 2 * (kPartBytes + 2 * DirectFile::kAlignment));
-        CHECK(stats.bytes_read <= stats.loads * (bytes + 2 * DirectFile::kAlignment));
+        CHECK(bytes % InputFile::kDirectAlignment == 0);
+        CHECK(bytes <= 2 * (kPartBytes + 2 * InputFile::kDirectAlignment));
+        CHECK(stats.bytes_read <= stats.loads * (bytes + 2 * InputFile::kDirectAlignment));
       }
     }
   }
