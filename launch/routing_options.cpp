@@ -137,7 +137,8 @@ void describe_placement(OptionTable& table, PlacementSource& placement) {
 
 void describe_plan_depth(OptionTable& table, int64_t& depth) {
   table.count("--plan-depth", depth, {.least = 0, .most = kMaxPlanDepth},
-              "Batches planned ahead while one computes; 0: plan each when it is needed");
+              "Batches planned ahead while one computes; 0: plan each when it is needed; with "
+              "--weight-memory 4 by default");
 }
 
 void require_routing(const CLI::App& app, const RoutingOptions& options) {

@@ -217,6 +217,9 @@ def main():
                                 timeout=datetime.timedelta(seconds=arguments.deadline))
         with torch.inference_mode(not arguments.backward):
             work(arguments)
+        # Together: a rank whose threads lose their peers while it ends may be aborted.
+        dist.barrier()
+        dist.destroy_process_group()
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         print(f"{PROGRAM}: error: {arguments.input}: {error}", file=sys.stderr)
         return 1
