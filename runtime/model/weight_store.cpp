@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <numeric>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include "hashep/error.hpp"
@@ -30,6 +31,28 @@ std::vector<size_t> in_order(std::span<const FileRange> parts) {
     return std::tie(parts[a].path, parts[a].offset) < std::tie(parts[b].path, parts[b].offset);
   });
   return order;
+}
+
+/// A stretch of a file in whole blocks, and the parts in it.
+struct Blocks {
+  int64_t begin = 0;
+  int64_t end = 0;
+  std::vector<size_t> parts;
+};
+
+/// Parts whose blocks touch are in one stretch.
+std::vector<Blocks> blocks_of(std::span<const FileRange> parts) {
+  std::vector<Blocks> stretches;
+  for (const size_t i : in_order(parts)) {
+    const int64_t begin = block_begin(parts[i].offset);
+    const int64_t end = block_end(parts[i].offset + parts[i].bytes);
+    const bool touches = !stretches.empty() && begin <= stretches.back().end &&
+                         parts[stretches.back().parts.front()].path == parts[i].path;
+    if (!touches) stretches.push_back({begin, end, {}});
+    stretches.back().end = std::max(stretches.back().end, end);
+    stretches.back().parts.push_back(i);
+  }
+  return stretches;
 }
 
 }  // namespace
@@ -72,39 +95,23 @@ WeightStore::~WeightStore() {
 
 int64_t WeightStore::buffer_bytes_for(std::span<const FileRange> parts) {
   int64_t bytes = 0;
-  const FileRange* last = nullptr;
-  int64_t end = 0;
-  for (const size_t i : in_order(parts)) {
-    const FileRange& part = parts[i];
-    const bool is_next = last == nullptr || last->path != part.path;
-    const int64_t begin = block_begin(part.offset);
-    const int64_t new_end = block_end(part.offset + part.bytes);
-    bytes += is_next || begin > end ? new_end - begin : std::max<int64_t>(0, new_end - end);
-    end = is_next ? new_end : std::max(end, new_end);
-    last = &part;
-  }
+  for (const Blocks& each : blocks_of(parts)) bytes += each.end - each.begin;
   return bytes;
 }
 
 void WeightStore::make_item(std::span<const FileRange> parts, Item& item) {
   item.parts.resize(parts.size());
-  for (const size_t i : in_order(parts)) {
-    const FileRange& part = parts[i];
-    const auto file = std::ranges::find_if(
-        files_, [&](const InputFile& open) { return open.path() == part.path; });
+  for (const Blocks& each : blocks_of(parts)) {
+    const std::string& path = parts[each.parts.front()].path;
+    const auto file =
+        std::ranges::find_if(files_, [&](const InputFile& open) { return open.path() == path; });
     const auto index = static_cast<size_t>(file - files_.begin());
-    if (index == files_.size()) files_.emplace_back(part.path, InputFile::Cache::none);
-    const int64_t begin = block_begin(part.offset);
-    const int64_t end = block_end(part.offset + part.bytes);
-    Stretch* last = item.stretches.empty() ? nullptr : &item.stretches.back();
-    if (last == nullptr || last->file != index || begin > last->offset + last->bytes) {
-      item.stretches.push_back({index, begin, end - begin, item.bytes});
-      last = &item.stretches.back();
-    } else {
-      last->bytes = std::max(last->bytes, end - last->offset);
+    if (index == files_.size()) files_.emplace_back(path, InputFile::Cache::none);
+    for (const size_t part : each.parts) {
+      item.parts[part] = item.bytes + parts[part].offset - each.begin;
     }
-    item.bytes = last->place + last->bytes;
-    item.parts[i] = last->place + part.offset - last->offset;
+    item.stretches.push_back({index, each.begin, each.end - each.begin, item.bytes});
+    item.bytes += each.end - each.begin;
   }
 }
 
